@@ -1,0 +1,297 @@
+"""Write docs/reference/ from the code: the command line, the config fields and the JSON Schema of every stage.
+
+python docs/generate.py            write what changed
+python docs/generate.py --check    write nothing; exit 1 with the list of stale files
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+STAGES = {
+    "clean": "clean",
+    "tokenize": "tokenize",
+    "pretrain": "pretrain",
+    "finetune": "finetune",
+    "eval": "evaluate",
+    "export": "export",
+}
+"""Stage name -> module in `llmkit.stages`."""
+NOTE = "% Written by docs/generate.py; edit the code, not this page.\n"
+BOUNDS = {Ge: ("ge", ">="), Gt: ("gt", ">"), Le: ("le", "<="), Lt: ("lt", "<")}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a cell is Markdown on one line."""
+    cells = [header, ["---"] * len(header), *rows]
+    lines = ("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in cells)
+    return "\n".join(lines) + "\n"
+
+
+def code(text: str) -> str:
+    """Return inline code, or nothing for an empty text."""
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text}{fence}" if text else ""
+
+
+def prose(text: str) -> str:
+    """Keep what a docstring says from being read as HTML or emphasis; its `code` stays code."""
+    parts = re.split(r"(`+[^`]*`+)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([<*])", r"\\\1", part) for part in parts)
+
+
+def cli_page(app: Any) -> str:
+    """Return the page of all commands of a Typer app, hidden ones left out."""
+    import typer
+
+    command = typer.main.get_command(app)
+    context = command.context_class(command, info_name="llmkit")
+    return f"{NOTE}\n# Command line\n\nEvery command also has `--help`.\n\n" + "\n".join(command_sections(context))
+
+
+def command_sections(context: Any) -> Iterator[str]:
+    """Yield one section per command, depth first; typer has no public names for its command classes."""
+    command = context.command
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    text = inspect.cleandoc((command.help or "").split("\f")[0])
+    yield f"## {context.command_path}\n\n```text\n{usage}\n```\n\n{prose(text)}\n"
+    shown = [param for param in command.params if not getattr(param, "hidden", False)]
+    for title, kind in (("Argument", "argument"), ("Option", "option")):
+        rows = [parameter_row(param, context) for param in shown if param.param_type_name == kind]
+        if rows:
+            yield table([title, "Type", "Default", "Description"], rows)
+    if not hasattr(command, "list_commands"):
+        return
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        if inner is not None and not inner.hidden:
+            yield from command_sections(inner.context_class(inner, info_name=name, parent=context))
+
+
+def parameter_row(param: Any, context: Any) -> list[str]:
+    """Return name, type, default and help of one argument or option."""
+    names = [*param.opts, *param.secondary_opts] if param.param_type_name == "option" else [param.name]
+    is_flag = getattr(param, "is_flag", False)
+    kind = "flag" if is_flag else code(param.metavar or param.display_type(context).strip("<>").removesuffix(" range"))
+    if getattr(param, "multiple", False):
+        kind += ", repeatable"
+    return [", ".join(map(code, names)), kind, parameter_default(param, is_flag=is_flag), prose(param.help or "")]
+
+
+def parameter_default(param: Any, *, is_flag: bool) -> str:
+    """Return how a default reads in the table; None and an unset flag read as nothing."""
+    if param.required:
+        return "required"
+    if isinstance(getattr(param, "show_default", None), str):
+        return prose(param.show_default)
+    if param.default is None or callable(param.default) or (is_flag and param.default is False):
+        return ""
+    value = to_jsonable_python(param.default, fallback=str)
+    return code(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def fields_page(stages: Mapping[str, type[BaseModel]]) -> str:
+    """Return the page of all config fields: a table per stage, then one per member of each family in use."""
+    families: dict[str, Any] = {}
+    sections = []
+    for stage, config in stages.items():
+        rows = list(field_rows(config, families))
+        schema = f"JSON Schema: [{stage}.json](schema/{stage}.json)"
+        sections.append(f"({stage}-fields)=\n## {stage}\n\n{summary(config)}\n\n{schema}\n\n{field_table(rows)}")
+    done: set[str] = set()
+    while rest := sorted(families.keys() - done):  # a task holds metrics: members bring in further families
+        done.add(rest[0])
+        sections.append(family_section(families[rest[0]], families))
+    intro = (
+        "A recipe fills these fields; `--set KEY=VALUE` overrides one. `N` is a position in a list, from 0. A field "
+        "whose type is a family takes the name of a member, or a mapping with `type` and the member's own fields, "
+        "listed under the family."
+    )
+    return f"{NOTE}\n# Config fields\n\n{intro}\n\n" + "\n".join(sections)
+
+
+def family_section(family: Any, families: dict[str, Any]) -> str:
+    """Return the section of one family with every member; families met in members are added to `families`."""
+    parts = [f"(family-{family.name})=\n## Family {code(family.name)}\n"]
+    if family.shorthand:
+        member, field = family.shorthand
+        parts.append(f"A bare string that names no member is the {code(field)} of {code(member)}.\n")
+    for member in family.members():
+        part = family.load(member)
+        rows = list(field_rows(part, families))
+        parts.append(f"(family-{family.name}-{member})=\n### {member}\n\n{summary(part)}\n\n{field_table(rows)}")
+    return "\n".join(parts)
+
+
+def field_table(rows: list[list[str]]) -> str:
+    """Return the table of a config or part."""
+    return table(["Field", "Type", "Default", "Description"], rows) if rows else "It has no fields.\n"
+
+
+def summary(model: type[BaseModel]) -> str:
+    """Return a class's own docstring."""
+    return prose(inspect.cleandoc(model.__dict__.get("__doc__") or ""))
+
+
+def field_rows(
+    model: type[BaseModel], families: dict[str, Any], prefix: str = "", instance: BaseModel | None = None
+) -> Iterator[list[str]]:
+    """Yield a row per field of a model and of the models inside it; families are collected, not entered.
+
+    Args:
+        model: The config, group or part.
+        families: Families met, by name; added to.
+        prefix: Dotted path of the model, ending with a dot.
+        instance: The default value of the whole group, whose values win over the fields' own defaults.
+    """
+    for name, field in model.model_fields.items():
+        annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        default = getattr(instance, name) if instance is not None else own_default(field)
+        inner = list(parts_inside(annotation))
+        families |= {part.name: part for _, part in inner if not isinstance(part, type)}
+        is_group = any(suffix == "" and isinstance(part, type) for suffix, part in inner)
+        shown = "" if is_group and isinstance(default, BaseModel) else default_text(field, default)
+        yield [code(prefix + name), type_text(annotation), shown, prose(field.description or "")]
+        for suffix, part in inner:
+            if isinstance(part, type) and part is not model:
+                group = default if isinstance(default, part) else None
+                yield from field_rows(part, families, f"{prefix}{name}{suffix}.", group)
+
+
+def own_default(field: FieldInfo) -> Any:
+    """Return a field's default, `...` where it has none."""
+    if field.is_required() or field.default_factory_takes_validated_data:
+        return ...
+    return field.get_default(call_default_factory=True)
+
+
+def default_text(field: FieldInfo, default: Any) -> str:
+    """Return a default as a recipe would write it."""
+    if default is ...:
+        return "required" if field.is_required() else "computed"
+    return code(json.dumps(plain(default), ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what a recipe writes; of a part, its name and what differs from its own defaults."""
+    if isinstance(value, BaseModel):
+        values = {name: plain(getattr(value, name)) for name in value.model_dump(exclude_defaults=True)}
+        name = getattr(value, "type_name", None)
+        return ({"type": name, **values} if values else name) if name else values
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return to_jsonable_python(value)
+
+
+def parts_inside(annotation: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (path suffix, model class or Family) for what an annotation holds: `list[Data]` gives (".N", Data)."""
+    from llmkit.core.registry import Family
+
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        family = next((item for item in arguments[1:] if isinstance(item, Family)), None)
+        yield from [("", family)] if family else parts_inside(arguments[0])
+    elif origin in (Union, types.UnionType):
+        for branch in arguments:
+            yield from parts_inside(branch)
+    elif origin in (list, tuple, Sequence):
+        yield from ((f".N{suffix}", part) for suffix, part in parts_inside(arguments[0]))
+    elif origin in (dict, Mapping):
+        yield from ((f".KEY{suffix}", part) for suffix, part in parts_inside(arguments[1]))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "", annotation
+
+
+def type_text(annotation: Any) -> str:
+    """Return a type as Markdown: code, with a link to the family where there is one."""
+    text, links = (
+        type_name(annotation),
+        [part.name for _, part in parts_inside(annotation) if not isinstance(part, type)],
+    )
+    return f"[{code(text)}](#family-{links[0]})" if links else code(text)
+
+
+def type_name(annotation: Any) -> str:
+    """Return a type in the words of a recipe: `int >= 1`, `"a" | "b"`, `list of source`, `group`."""
+    from llmkit.core.registry import Family
+
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        family = next((item for item in arguments[1:] if isinstance(item, Family)), None)
+        bounds = [f" {BOUNDS[type(m)][1]} {getattr(m, BOUNDS[type(m)][0])}" for m in arguments[1:] if type(m) in BOUNDS]
+        return family.name if family else type_name(arguments[0]) + ",".join(bounds)
+    inner = [json.dumps(item) if origin is Literal else type_name(item) for item in arguments]
+    if origin in (Literal, Union, types.UnionType):
+        return " | ".join(inner)
+    if origin in (list, tuple, Sequence, dict, Mapping):
+        return f"mapping of {inner[1]}" if origin in (dict, Mapping) else f"list of {inner[0]}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "group"
+    names = {type(None): "null", list: "list", dict: "mapping", Any: "any", Path: "path"}
+    return names.get(annotation) or getattr(annotation, "__name__", str(annotation))
+
+
+def render() -> dict[str, str]:
+    """Return the generated files: path under docs/reference -> contents."""
+    from llmkit.cli.main import app
+    from llmkit.core.config import json_schema
+
+    stages = {name: importlib.import_module(f"llmkit.stages.{module}").Config for name, module in STAGES.items()}
+    schemas = {
+        f"schema/{name}.json": json.dumps(json_schema(config), indent=2, ensure_ascii=False) + "\n"
+        for name, config in stages.items()
+    }
+    return {"cli.md": cli_page(app), "fields.md": fields_page(stages), **schemas}
+
+
+def stale(files: Mapping[str, str], root: Path) -> list[str]:
+    """Return the names of files that are missing, differ, or are no longer generated."""
+    found = [root / "cli.md", root / "fields.md", *root.glob("schema/*.json")]
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in found if path.is_file()}
+    return sorted(name for name in {*files, *texts} if files.get(name) != texts.get(name))
+
+
+def update(files: Mapping[str, str], root: Path) -> list[str]:
+    """Write what is stale, remove what is no longer generated, and return the names."""
+    names = stale(files, root)
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in files:
+            (root / name).write_text(files[name], encoding="utf-8")
+        else:
+            (root / name).unlink()
+    return names
+
+
+def main() -> int:
+    """Update the files, or with `--check` only name the stale ones."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is stale")
+    check = parser.parse_args().check
+    names = stale(render(), REFERENCE) if check else update(render(), REFERENCE)
+    for name in names:
+        print(f"{'stale' if check else 'updated'}: docs/reference/{name}")
+    if check and names:
+        print("run: python docs/generate.py", file=sys.stderr)
+    return int(check and bool(names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Drop documents that are too short to teach anything or too long to be one text."""
+
+from __future__ import annotations
+
+from llmkit.cleaning.steps import Drop, Step
+from llmkit.data.corpus import Document
+
+
+class Length(Step):
+    """Keep documents whose length in characters lies within bounds, surrounding whitespace not counted."""
+
+    min_chars: int = 1
+    """Shortest document kept, in characters (a Chinese character counts as one)."""
+    max_chars: int | None = None
+    """Longest document kept, in characters; null for no limit."""
+
+    def apply(self, document: Document) -> Drop | None:
+        """Return why the document falls, if it does."""
+        length = len(document.text.strip())
+        if length < self.min_chars:
+            return Drop("length.min_chars", length, self.min_chars)
+        if self.max_chars is not None and length > self.max_chars:
+            return Drop("length.max_chars", length, self.max_chars)
+        return None

@@ -1,0 +1,137 @@
+"""The entry point: commands, exit codes and the shape of every error message."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import typer
+
+import llmkit
+from llmkit.cli import clean, doctor, evaluate, export, finetune, init, lineage, pretrain, recipes, schema, tokenize
+from llmkit.core.console import Console
+from llmkit.core.errors import Interrupted, MemoryLimitError, SetupError, UserError
+
+app = typer.Typer(
+    name="llmkit",
+    help="From raw text to a served language model: clean, tokenize, pretrain, finetune, eval, export.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+STAGES = "Stages"
+TOOLS = "Around them"
+app.command("clean", rich_help_panel=STAGES)(clean.clean)
+app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
+app.command("pretrain", rich_help_panel=STAGES)(pretrain.pretrain)
+app.command("finetune", rich_help_panel=STAGES)(finetune.finetune)
+app.command("eval", rich_help_panel=STAGES)(evaluate.evaluate)
+app.command("export", rich_help_panel=STAGES)(export.export)
+app.command("init", rich_help_panel=TOOLS)(init.init)
+app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
+app.command("schema", rich_help_panel=TOOLS)(schema.schema)
+app.command("lineage", rich_help_panel=TOOLS)(lineage.lineage)
+app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"llmkit {llmkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error is printed here and nowhere else."""
+    # Third-party defaults that would write to the terminal, ask a server or oversubscribe the cores.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        code = app(list(arguments), prog_name="llmkit", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # `llmkit ... | head`: the reader has what it wanted. Python would complain once more at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UserError, Interrupted) as error:
+        return _report(error, arguments)
+    except typer.TyperException as error:
+        if "NoArgsIsHelp" in type(error).__name__:
+            typer.echo(error.format_message())
+            return 2
+        return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
+    except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
+        known = _machine_limit(error)
+        if known is not None:
+            return _report(known, arguments)
+        traceback.print_exc()
+        if "--json" in arguments:
+            Console(json_mode=True).print_json(
+                {"status": "error", "kind": "bug", "exit_code": 1, "message": f"{type(error).__name__}: {error}"}
+            )
+        return 1
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Turn the first signal into a clean stop; a second one of the same kind ends the process at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}", hint="run the same command again to go on")
+
+
+def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
+    console = Console(json_mode="--json" in arguments)
+    console.error(error.message, error.hint)
+    if console.json_mode:
+        console.print_json(
+            {
+                "status": "interrupted" if isinstance(error, Interrupted) else "error",
+                "kind": error.kind,
+                "exit_code": error.exit_code,
+                "message": error.message,
+                "hint": error.hint,
+            }
+        )
+    return error.exit_code
+
+
+def _help_hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'llmkit'} --help"
+
+
+def _machine_limit(error: Exception) -> UserError | None:
+    """Recognize what the machine, not the program, ran out of or refused; libraries wrap it in types of their own."""
+    text = str(error)
+    number = getattr(error, "errno", None)
+    name = getattr(error, "filename", None)
+    at = f": {name}" if name else ""
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text or "os error 28" in text:
+        return SetupError(f"the disk is full{at}", hint="free some space and run the same command again: it goes on")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
+        return SetupError(f"no permission{at or ': ' + text}", hint="choose a path you may read and write")
+    if isinstance(error, MemoryError) or "not enough memory" in text or type(error).__name__ == "OutOfMemoryError":
+        return MemoryLimitError("out of memory", hint="lower batch_tokens, context_length or workers")
+    return None

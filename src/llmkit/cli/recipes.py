@@ -1,0 +1,42 @@
+"""`llmkit recipes`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmkit.cli import options as o
+from llmkit.core.console import Console
+from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.recipes import recipe_names
+
+app = typer.Typer(help="List and show the shipped recipes.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes(json: o.Json = False) -> None:
+    """List the shipped recipes with their first comment line."""
+    console = Console(json_mode=json)
+    found = {name: _summary(path.read_text(encoding="utf-8")) for name, path in recipe_names().items()}
+    if json:
+        console.print_json({"status": "done", "exit_code": 0, "recipes": found})
+    console.table(list(found.items()), headers=("recipe", "what it does"))
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="Name from `llmkit recipes list`.")], json: o.Json = False) -> None:
+    """Print a shipped recipe."""
+    names = recipe_names()
+    if name not in names:
+        raise ConfigError(f"no recipe '{name}'{nearest(name, names)}", hint="llmkit recipes list")
+    text = names[name].read_text(encoding="utf-8")
+    console = Console(json_mode=json)
+    if json:
+        console.print_json({"status": "done", "exit_code": 0, "name": name, "path": str(names[name]), "text": text})
+    console.print(text.rstrip())
+
+
+def _summary(text: str) -> str:
+    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+    return next((comment for comment in comments if not comment.startswith("yaml-language-server")), "")

@@ -1,0 +1,107 @@
+"""Run a stage from its options: resolve the config, call `stages.X.run`, print the result."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from llmkit.core.config import Config, KeyPath, Resolved, dump, leaves, resolve
+from llmkit.core.console import Console
+from llmkit.core.context import Context, Result
+from llmkit.core.errors import ConfigError
+from llmkit.core.progress import clock
+from llmkit.core.recipes import find_recipe
+
+STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
+
+
+def stage_module(stage: str) -> Any:
+    """Import a stage's module; `eval` lives in evaluate.py, since `eval` is a Python built-in."""
+    return importlib.import_module(f"llmkit.stages.{stage.replace('eval', 'evaluate')}")
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """The options every stage command has."""
+
+    recipe: str | None
+    sets: Sequence[str] | None
+    output: Path | None
+    force: bool
+    dry_run: bool
+    json: bool
+    quiet: bool
+    verbose: bool
+    strict: bool = False
+    resume: str = "auto"
+
+
+def run_stage(stage: str, options: StageOptions, named: dict[str, tuple[str, Any]]) -> None:
+    """Run one stage.
+
+    Args:
+        stage: The command's name.
+        options: The shared options.
+        named: Dotted config key -> (option name, value) of the command's own options; None values are left out.
+    """
+    console = Console(quiet=options.quiet, verbose=options.verbose, json_mode=options.json)
+    if options.resume not in ("auto", "never"):
+        raise ConfigError(f"--resume {options.resume}: should be auto or never")
+    config_class = cast(type[Config], stage_module(stage).Config)
+    recipe = find_recipe(options.recipe, stage) if options.recipe else None
+    resolved = resolve(config_class, recipe=recipe, sets=options.sets or (), options=named)
+    if options.dry_run:
+        print_config(resolved, console)
+        return
+    if options.output is None:
+        raise ConfigError(
+            f"--output is required: where should {stage} write?", hint=f"llmkit {stage} ... -o build/{stage}"
+        )
+    context = Context(
+        output=options.output,
+        console=console,
+        force=options.force,
+        strict=options.strict,
+        resume=cast(Literal["auto", "never"], options.resume),
+    )
+    start = time.monotonic()
+    result = cast(Result, stage_module(stage).run(resolved.config, context))
+    print_result(stage, result, console, time.monotonic() - start)
+
+
+def print_result(stage: str, result: Result, console: Console, seconds: float) -> None:
+    """Print a stage's result as a few lines for people, or as one JSON object."""
+    if console.json_mode:
+        console.print_json(result.as_json())
+        return
+    artifact = result.artifact
+    if result.up_to_date:
+        console.print(f"{stage}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
+        return
+    console.print(f"{stage}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
+    console.table([(f"  {label}", value) for label, value in result.rows])
+    for note in result.notes:
+        console.print(f"  {note}")
+
+
+def print_config(resolved: Resolved[Any], console: Console) -> None:
+    """Print the resolved config, every value with its origin."""
+    values = dump(resolved.config, mode="json")
+    if console.json_mode:
+        origins = {_dotted(path): resolved.origin(path) for path, _ in leaves(values)}
+        console.print_json({"status": "dry run", "exit_code": 0, "config": values, "origins": origins})
+        return
+    rows = [(_dotted(path), _shown(value), resolved.origin(path)) for path, value in leaves(values)]
+    console.table(rows, headers=("field", "value", "from"))
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

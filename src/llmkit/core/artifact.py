@@ -1,0 +1,378 @@
+"""Make an artifact: work in `OUT/.partial/` under a lock, then move it up with `llmkit.json` last.
+
+A directory with `llmkit.json` is whole; one without is nothing yet. Killing the process at any instant leaves either
+the old artifact or an unfinished `.partial/` that the same command takes up again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from llmkit.core.config import Config, dump, leaves
+from llmkit.core.digest import canonical_json, digest_text
+from llmkit.core.errors import ConfigError
+from llmkit.core.inputs import Inputs
+from llmkit.core.lineage import INPUT_FILES
+from llmkit.core.manifest import (
+    MANIFEST,
+    PARTIAL,
+    Artifact,
+    Manifest,
+    artifact_id,
+    describe_output,
+    git_state,
+    host_facts,
+    read_manifest,
+    versions,
+    write_json,
+)
+
+RUN = "run.json"
+LOCK = "lock"
+SCRATCH = "scratch"
+"""Folder inside `.partial/` for files that are not part of the result."""
+REPLACED = "replaced.json"
+"""Copy of the manifest that a finished build is about to replace: which files to remove, even after a crash."""
+UNLISTED = "checkpoints"
+"""Folder that travels with an artifact without being listed or digested: resume state, not result."""
+
+
+class Fingerprint:
+    """What decides a stage's result: the stage, its behaviour version, the config as written and the inputs.
+
+    Args:
+        stage: Stage name.
+        version: The stage's behaviour version; raised when the same config would give another result.
+        config: The config before any `auto` is resolved.
+        inputs: The inputs, by digest.
+    """
+
+    def __init__(self, stage: str, version: int, config: Config, inputs: Inputs) -> None:
+        digests = [f"{item.role}:{item.digest}" for item in inputs.entries]
+        self.fields = self._fields(stage, version, dump(config, mode="json", identity=True), digests)
+        self.identity = digest_text(canonical_json(self.fields))[:32]
+        run = self._fields(stage, version, dump(config, mode="json", identity=True, budget=False), digests)
+        self.run = digest_text(canonical_json(run))[:32]
+        """Identity without the budget: equal for a run and its extension."""
+
+    @staticmethod
+    def _fields(stage: str, version: int, config: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
+        return {"stage": stage, "stage_version": version, "config": config, "inputs": inputs}
+
+    def differences(self, other: dict[str, Any]) -> str:
+        """Name what differs from another fingerprint's fields, at most four values."""
+        mine = {".".join(map(str, path)): value for path, value in leaves(self.fields)}
+        theirs = {".".join(map(str, path)): value for path, value in leaves(other)}
+        lines = []
+        for key in sorted({*mine, *theirs}):
+            if mine.get(key) != theirs.get(key):
+                name = key.removeprefix("config.")
+                old, new = theirs.get(key, "not set"), mine.get(key, "not set")
+                lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
+        return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
+
+
+class Build:
+    """One run of a stage into one output directory; use it as a context manager.
+
+    Attributes:
+        out: The output directory.
+        dir: Where to write: `OUT/.partial/`.
+        finished: The up-to-date artifact, if there is nothing to do.
+        resumed: Work of an earlier, interrupted run of the same identity is in `dir`.
+        extends: The finished artifact whose budget this run raises, if any.
+        moved_aside: Where an unfinished run of another config was put.
+        damaged: Files that a finished artifact of this identity has lost, so that it is made again.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        fingerprint: Fingerprint,
+        *,
+        config: Config,
+        inputs: Inputs,
+        force: bool = False,
+        resumable: bool = False,
+        fresh: bool = False,
+    ) -> None:
+        self.out = out
+        self.dir = out / PARTIAL
+        self.fingerprint = fingerprint
+        self.config = config
+        self.inputs = inputs
+        self.force = force
+        self.resumable = resumable
+        self.fresh = fresh
+        self.finished: Artifact | None = None
+        self.resumed = False
+        self.extends: Artifact | None = None
+        self.moved_aside: Path | None = None
+        self.damaged: list[str] = []
+        self._lock: int | None = None
+        self._started = time.time()
+
+    def __enter__(self) -> Build:
+        _check_owner(self.out)
+        if self._take_if_current():
+            return self
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._acquire()
+        try:
+            self._prepare()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for intermediate files; it never reaches the artifact."""
+        folder = self.dir / SCRATCH
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def finish(
+        self,
+        kind: str,
+        *,
+        payload: Sequence[str],
+        metrics: dict[str, Any],
+        resolved: dict[str, Any] | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> Artifact:
+        """Turn `.partial/` into the artifact.
+
+        Args:
+            kind: Artifact kind.
+            payload: Patterns of the files that make up the id.
+            metrics: Results worth a line in `llmkit.json`.
+            resolved: Values that were `auto` in the config, as they were resolved.
+            details: Facts about the making that are no result.
+        """
+        shutil.rmtree(self.dir / SCRATCH, ignore_errors=True)
+        if self.inputs.listing:
+            (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
+        outputs = [
+            describe_output(self.dir, path, payload=any(fnmatch(_relative(self.dir, path), p) for p in payload))
+            for path in sorted(self.dir.rglob("*"))
+            if path.is_file()
+            and path.name not in (RUN, LOCK, REPLACED)
+            and not _relative(self.dir, path).startswith(UNLISTED)
+        ]
+        assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
+        fields = self.fingerprint.fields
+        manifest = Manifest(
+            stage=fields["stage"],
+            stage_version=fields["stage_version"],
+            kind=kind,
+            id=artifact_id(kind, outputs),
+            identity=self.fingerprint.identity,
+            config={"written": dump(self.config, mode="json"), "resolved": resolved or {}, "fingerprint": fields},
+            inputs=self.inputs.entries,
+            outputs=outputs,
+            metrics=metrics,
+            seed=getattr(self.config, "seed", None),
+            versions=versions(),
+            git=git_state(),
+            host=host_facts(),
+            started=datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
+            duration_s=round(time.time() - self._started, 3),
+            details=details or {},
+        )
+        for output in outputs:
+            _fsync(self.dir / output.path)
+        if (self.out / MANIFEST).exists():
+            shutil.copyfile(self.out / MANIFEST, self.dir / REPLACED)
+        manifest.write(self.dir / MANIFEST)  # from here on the work is whole: an interrupted move is completed
+        _move_up(self.dir, self.out)
+        return Artifact(self.out, manifest)
+
+    def _take_if_current(self) -> bool:
+        """Take the finished artifact if it is what this run would make. Needs no lock and no write permission."""
+        if (self.dir / MANIFEST).exists():
+            return False
+        manifest = read_manifest(self.out)
+        if manifest is None or manifest.identity != self.fingerprint.identity:
+            return False
+        artifact = Artifact(self.out, manifest)
+        self.damaged = artifact.missing_outputs()
+        if self.damaged:
+            return False
+        try:
+            os.utime(self.out / MANIFEST)
+        except PermissionError:
+            pass  # someone else's finished work is still up to date; only make will ask again
+        self.finished = artifact
+        return True
+
+    def _prepare(self) -> None:
+        if (self.dir / MANIFEST).exists():
+            _move_up(self.dir, self.out)
+            self._acquire()
+        if self._take_if_current():
+            self._remove_partial()
+            return
+        self._check_finished()
+        self._check_unfinished()
+        if self.fresh or (self.resumed and not self.resumable):
+            self._empty_partial()
+            self.resumed = False
+        fields = {"pid": os.getpid(), "run": self.fingerprint.run, **self.fingerprint.fields}
+        write_json(self.dir / RUN, fields)
+        if self.extends and not self.resumed:
+            _link_tree(self.out / UNLISTED, self.dir / UNLISTED)
+            self.resumed = True
+
+    def _check_finished(self) -> None:
+        manifest = read_manifest(self.out)
+        if manifest is None or manifest.identity == self.fingerprint.identity:
+            return  # same identity, but damaged: made again
+        old = manifest.config["fingerprint"]
+        if self.resumable and not self.fresh and self._is_extension(manifest):
+            self.extends = Artifact(self.out, manifest)
+        elif not self.force:
+            raise ConfigError(
+                f"{self.out} is finished, from another run: {self.fingerprint.differences(old)}",
+                hint="add --force to replace it, or choose another --output",
+            )
+
+    def _is_extension(self, manifest: Manifest) -> bool:
+        """Whether only the budget differs from the finished run's, and a checkpoint is there to go on from."""
+        budget = [
+            name for name, field in type(self.config).model_fields.items() if "budget" in map(_mark, field.metadata)
+        ]
+        old = json.loads(canonical_json(manifest.config["fingerprint"]))
+        new = json.loads(canonical_json(self.fingerprint.fields))
+        pairs = [(old["config"].pop(name, None), new["config"].pop(name, None)) for name in budget]
+        raised = all(after is None or (before is not None and after >= before) for before, after in pairs)
+        return old == new and raised and any((self.out / UNLISTED).glob("*"))
+
+    def _check_unfinished(self) -> None:
+        run_file = self.dir / RUN
+        try:
+            run = json.loads(run_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            self._empty_partial()  # killed before the fingerprint was written: nothing to keep
+            return
+        same = run.get("run") == self.fingerprint.run
+        if same:
+            self.resumed = True
+            return
+        if not self.force:
+            run.pop("run")
+            run.pop("pid")
+            raise ConfigError(
+                f"{self.out} holds an unfinished run of another config: {self.fingerprint.differences(run)}",
+                hint="add --force to move it aside and start anew, or choose another --output",
+            )
+        self.moved_aside = self.out / time.strftime(f"{PARTIAL}-%Y%m%d-%H%M%S")
+        self._release()
+        self.dir.rename(self.moved_aside)
+        self._acquire()
+
+    def _empty_partial(self) -> None:
+        for entry in self.dir.iterdir():
+            if entry.name != LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _remove_partial(self) -> None:
+        self._release()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _acquire(self) -> None:
+        """Lock `.partial/`; the file is checked to be the one on disk, since a finishing process removes it."""
+        while True:
+            self._release()
+            self.dir.mkdir(exist_ok=True)
+            try:
+                self._lock = os.open(self.dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{self.out} is in use by another llmkit process", hint="wait for it, or choose another --output"
+                ) from None
+            try:
+                if os.fstat(self._lock).st_ino == (self.dir / LOCK).stat().st_ino:
+                    return
+            except FileNotFoundError:
+                continue
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _check_owner(out: Path) -> None:
+    """Refuse a directory that is not ours, whatever `--force` says."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigError(f"--output {out} is a file", hint="choose a directory")
+    if (out / MANIFEST).exists() or (out / PARTIAL).exists():
+        return
+    others = [
+        entry.name for entry in out.iterdir() if entry.name != "lost+found" and not entry.name.startswith(PARTIAL)
+    ]
+    if others:
+        raise ConfigError(
+            f"--output {out} is not an llmkit artifact and not empty (it holds {others[0]!r})",
+            hint="choose another --output; --force does not touch it either",
+        )
+
+
+def _move_up(partial: Path, out: Path) -> None:
+    """Replace what the old manifest lists by what is in `partial`, manifest last. Safe to repeat after a crash."""
+    if (partial / REPLACED).exists():
+        (out / MANIFEST).unlink(missing_ok=True)
+        _fsync(out)
+        for output in json.loads((partial / REPLACED).read_text(encoding="utf-8"))["outputs"]:
+            (out / output["path"]).unlink(missing_ok=True)
+        (partial / REPLACED).unlink()
+    for entry in sorted(partial.iterdir()):
+        if entry.name in (MANIFEST, RUN, LOCK):
+            continue
+        target = out / entry.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        entry.replace(target)
+    _fsync(out)
+    (partial / MANIFEST).replace(out / MANIFEST)
+    _fsync(out)
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _mark(value: Any) -> str:
+    return getattr(value, "name", "")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

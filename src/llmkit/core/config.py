@@ -1,0 +1,240 @@
+"""One config language: a recipe fills a stage's frozen pydantic model; `--set` and named options override it.
+
+Later wins: defaults, recipe, `--set`, named options. Every value remembers where it came from, so that `--dry-run` can
+say so and every error can name its file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmkit.core.errors import ConfigError
+from llmkit.core.problems import describe, normalize
+from llmkit.core.registry import PACKAGES, Family, Part
+from llmkit.core.yaml import Path as KeyPath
+from llmkit.core.yaml import parse_scalar, read_yaml
+
+
+class Config(BaseModel):
+    """Base of every stage's config, and of the groups inside one."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Annotation of a field that says how it counts for the identity of an artifact."""
+
+    name: str
+
+
+NotIdentity = Mark("not identity")
+"""Does not change the result (workers, logging) or is replaced by a digest (input paths): not part of the identity."""
+
+Budget = Mark("budget")
+"""How far to go (`max_steps`): part of the identity, but raising it extends a finished run."""
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[C]):
+    """A config and where each value came from.
+
+    Attributes:
+        config: The validated config.
+        origins: Origin of every written value by key path: `FILE:LINE`, `--set`, or an option's name. A path that is
+            missing has its default.
+    """
+
+    config: C
+    origins: dict[KeyPath, str]
+
+    def origin(self, path: KeyPath) -> str:
+        """Where the value at `path` came from; a value inside a written one has the origin of that one."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.origins:
+                return self.origins[path[:end]]
+        return "default"
+
+
+def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budget: bool = True) -> dict[str, Any]:
+    """Return a config as nested plain values.
+
+    Args:
+        model: The config or part.
+        mode: `python` or `json`.
+        identity: Leave out the fields marked `NotIdentity`.
+        budget: With `identity`, keep the fields marked `Budget`.
+    """
+    result = {}
+    for name, field in type(model).model_fields.items():
+        if identity and (NotIdentity in field.metadata or (Budget in field.metadata and not budget)):
+            continue
+        result[name] = _dump_value(getattr(model, name), mode=mode, identity=identity, budget=budget)
+    return result
+
+
+def _dump_value(value: Any, **how: Any) -> Any:
+    if isinstance(value, Part) and type(value).__module__.rpartition(".")[0] in PACKAGES.values():
+        return {"type": value.type_name, **dump(value, **how)}
+    if isinstance(value, BaseModel):
+        return dump(value, **how)
+    if isinstance(value, list | tuple):
+        return [_dump_value(item, **how) for item in value]
+    if isinstance(value, dict):
+        return {key: _dump_value(item, **how) for key, item in value.items()}
+    return value
+
+
+def resolve(
+    config_class: type[C],
+    *,
+    recipe: Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, tuple[str, Any]] | None = None,
+) -> Resolved[C]:
+    """Build a config from a recipe file, `--set` expressions and named options.
+
+    Args:
+        config_class: The stage's config.
+        recipe: YAML file, or None.
+        sets: `dotted.key=value` expressions; an integer in the key reaches into a list.
+        options: Dotted key -> (option name, value); None values are left out.
+
+    Raises:
+        ConfigError: Every problem found, one line each, with its dotted path and origin.
+    """
+    values, origins = _read_recipe(recipe)
+    raw_texts: dict[KeyPath, str] = {}
+    for expression in sets:
+        key, separator, text = expression.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {expression}: expected KEY=VALUE, such as --set seed=1")
+        path = parse_key(key)
+        _assign(config_class, values, path, parse_scalar(text), origins, "--set")
+        raw_texts[path] = text
+    for dotted, (flag, value) in (options or {}).items():
+        if value is not None:
+            _assign(config_class, values, parse_key(dotted), value, origins, flag)
+    try:
+        config = _validate(config_class, values, raw_texts)
+    except ValidationError as error:
+        problems = describe(error, config_class, origins)
+        raise ConfigError("\n".join(problems), hint=schema_hint(config_class)) from None
+    return Resolved(config, origins)
+
+
+def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[KeyPath, str]) -> C:
+    """Validate; where `--set path=123` met a field that wants text, take the text as it was typed."""
+    try:
+        return config_class.model_validate(values)
+    except ValidationError as error:
+        wrong = {normalize(config_class, problem["loc"]) for problem in error.errors()}
+        retry = [path for path in raw_texts if any(place[: len(path)] == path for place in wrong)]
+        if not retry:
+            raise
+        for path in retry:
+            _put(values, path, raw_texts[path])
+        try:
+            return config_class.model_validate(values)
+        except ValidationError:
+            raise error from None
+
+
+def schema_hint(config_class: type[Config]) -> str | None:
+    """The command that lists the valid fields of a stage's config."""
+    stage = config_class.__module__.rpartition(".")[2].replace("evaluate", "eval")
+    return f"llmkit schema {stage} --fields" if config_class.__module__.startswith("llmkit.stages.") else None
+
+
+def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+    if recipe is None:
+        return {}, {}
+    try:
+        text = recipe.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise ConfigError(f"{recipe}: {error.strerror}") from None
+    parsed = read_yaml(text, str(recipe))
+    if not isinstance(parsed.value, dict):
+        raise ConfigError(f"{recipe}: a recipe is a mapping of fields, not a {type(parsed.value).__name__}")
+    return parsed.value, {path: f"{recipe}:{line}" for path, line in parsed.lines.items() if path}
+
+
+def parse_key(dotted: str) -> KeyPath:
+    """Split `data.0.weight` into its parts; digits become list positions."""
+    return tuple(int(part) if part.isdigit() else part for part in dotted.strip().split("."))
+
+
+def _assign(
+    config_class: type[Config],
+    values: dict[str, Any],
+    path: KeyPath,
+    value: Any,
+    origins: dict[KeyPath, str],
+    origin: str,
+) -> None:
+    top = str(path[0])
+    field = config_class.model_fields.get(top)
+    if len(path) > 1 and top not in values and field is not None and not field.is_required():
+        # `steps.1.min_chars=5` on a recipe that leaves `steps` at its default: edit the default, do not replace it.
+        values[top] = _dump_value(field.get_default(call_default_factory=True))
+    _put(values, path, value)
+    for known in [known for known in origins if known[: len(path)] == path]:
+        del origins[known]
+    origins[path] = origin
+
+
+def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    place: Any = values
+    for depth, key in enumerate(path):
+        last = depth == len(path) - 1
+        here = ".".join(str(part) for part in path[: depth + 1])
+        if isinstance(place, list):
+            if not isinstance(key, int) or key > len(place):
+                raise ConfigError(
+                    f"--set {here}: the list has {len(place)} entries; use a position from 0 to {len(place)}"
+                )
+            if key == len(place):
+                place.append({})
+        elif isinstance(place, dict):
+            key = str(key)  # noqa: PLW2901 - a mapping may have digits for keys
+        else:
+            raise ConfigError(f"--set {here}: there is no field inside a {type(place).__name__}")
+        if last:
+            place[key] = value
+            return
+        inner = place[key] if isinstance(place, list) else place.get(key)
+        if isinstance(inner, str):  # a bare part name: open it up
+            inner = {"type": inner}
+        elif inner is None:
+            inner = [] if isinstance(path[depth + 1], int) else {}
+        place[key] = inner
+        place = inner
+
+
+def json_schema(config_class: type[Config]) -> dict[str, Any]:
+    """Return the JSON Schema of a recipe for this config, every family member included."""
+    schema = config_class.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def leaves(value: Any, path: KeyPath = ()) -> list[tuple[KeyPath, Any]]:
+    """Flatten nested plain values to (path, scalar) pairs; empty containers count as scalars."""
+    if isinstance(value, dict) and value:
+        return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key))]
+    if isinstance(value, list) and value:
+        return [leaf for i, item in enumerate(value) for leaf in leaves(item, (*path, i))]
+    return [(path, value)]
+
+
+__all__ = ["Budget", "Config", "Family", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "resolve"]

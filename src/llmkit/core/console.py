@@ -1,0 +1,84 @@
+"""What people and programs see: results on stdout, everything else on stderr, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import rich.console
+from rich.markup import escape
+from rich.table import Table
+
+from llmkit.core.progress import PlainProgress, Progress, RichProgress
+
+
+class Console:
+    """Output of one command.
+
+    Args:
+        quiet: Only warnings, errors and the result.
+        verbose: Debug lines as well.
+        json_mode: Print exactly one JSON object on stdout instead of tables.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, json_mode: bool = False) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self.json_mode = json_mode
+        self.out = _rich(sys.stdout)
+        self.err = _rich(sys.stderr)
+
+    def info(self, message: str) -> None:
+        """Say what is going on."""
+        if not self.quiet:
+            self.err.print(escape(message))
+
+    def debug(self, message: str) -> None:
+        """Say it only with `-v`."""
+        if self.verbose:
+            self.err.print(f"[dim]{escape(message)}[/dim]")
+
+    def warn(self, message: str) -> None:
+        """Say what may not be as the user thinks."""
+        self.err.print(f"[yellow]warning:[/yellow] {escape(message)}")
+
+    def error(self, message: str, hint: str | None = None) -> None:
+        """Say what went wrong and what to do next."""
+        self.err.print(f"[red]error:[/red] {escape(message)}")
+        if hint:
+            self.err.print(f"[dim]  ->[/dim] {escape(hint)}")
+
+    def print(self, message: Any = "") -> None:
+        """Print a part of the result on stdout; nothing in JSON mode."""
+        if not self.json_mode:
+            self.out.print(escape(message) if isinstance(message, str) else message)
+
+    def print_json(self, value: dict[str, Any]) -> None:
+        """Print the one JSON object of `--json`."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+        sys.stdout.flush()
+
+    def table(self, rows: Sequence[Sequence[str]], headers: Sequence[str] = (), *, numbers_from: int = 99) -> None:
+        """Print rows on stdout, columns from `numbers_from` on aligned to the right."""
+        table = Table(box=None, show_header=bool(headers), padding=(0, 2, 0, 0), header_style="bold")
+        for position in range(max((len(row) for row in rows), default=0)):
+            header = headers[position] if position < len(headers) else ""
+            table.add_column(header, justify="right" if position >= numbers_from else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        self.print(table)
+
+    def progress(self, what: str, *, total: float | None = None, unit: str = "") -> Progress:
+        """Return a progress display to be used as a context manager."""
+        if self.quiet:
+            return Progress(what, total=total, unit=unit)
+        kind = RichProgress if self.err.is_terminal else PlainProgress
+        return kind(what, total=total, unit=unit, console=self.err)
+
+
+def _rich(stream: Any) -> rich.console.Console:
+    # A pipe has no width: 80 columns would cut paths and break tables that a script reads.
+    width = None if stream.isatty() else 240
+    return rich.console.Console(file=stream, highlight=False, soft_wrap=True, width=width, emoji=False)

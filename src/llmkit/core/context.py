@@ -1,0 +1,85 @@
+"""What a stage gets beside its config, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from llmkit.core.artifact import Build, Fingerprint
+from llmkit.core.config import Config
+from llmkit.core.console import Console
+from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import Artifact
+
+
+@dataclass
+class Context:
+    """The run's surroundings: nothing in here changes a result.
+
+    Attributes:
+        output: Where the artifact goes.
+        console: Where messages and progress go.
+        force: Replace a finished artifact of another config.
+        strict: Stop at the first broken record instead of quarantining it.
+        resume: `auto` goes on where an interrupted run of the same config stopped; `never` starts anew.
+    """
+
+    output: Path
+    console: Console = field(default_factory=Console)
+    force: bool = False
+    strict: bool = False
+    resume: Literal["auto", "never"] = "auto"
+
+    def build(self, stage: str, version: int, config: Config, inputs: Inputs, *, resumable: bool = False) -> Build:
+        """Return the build of this run's artifact, to be entered with `with`."""
+        fingerprint = Fingerprint(stage, version, config, inputs)
+        return Build(
+            self.output,
+            fingerprint,
+            config=config,
+            inputs=inputs,
+            force=self.force,
+            resumable=resumable,
+            fresh=self.resume == "never",
+        )
+
+    def announce(self, build: Build) -> None:
+        """Say what of an earlier run is used, moved or replaced."""
+        if build.damaged:
+            self.console.warn(f"{build.out} has lost {build.damaged[0]}: it is made again")
+        if build.moved_aside:
+            self.console.warn(f"the unfinished run was moved to {build.moved_aside}")
+        if build.extends:
+            self.console.info(f"{build.out} is finished: going on from its last checkpoint")
+
+
+@dataclass
+class Result:
+    """Outcome of a stage.
+
+    Attributes:
+        artifact: The finished artifact.
+        up_to_date: It was already there.
+        rows: Label and value pairs for people.
+        notes: Sentences for people, below the rows: what stands out, what to do next.
+    """
+
+    artifact: Artifact
+    up_to_date: bool = False
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        manifest = self.artifact.manifest
+        return {
+            "status": "up to date" if self.up_to_date else "done",
+            "exit_code": 0,
+            "stage": manifest.stage,
+            "output": str(self.artifact.path),
+            "kind": manifest.kind,
+            "id": manifest.id,
+            "metrics": manifest.metrics,
+            "duration_s": manifest.duration_s,
+        }

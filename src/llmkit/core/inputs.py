@@ -1,0 +1,95 @@
+"""Describe what a stage reads: our own artifacts by id, raw files by the digest of their names and contents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmkit.core.digest import canonical_json, digest_files, digest_text
+from llmkit.core.errors import DataError, nearest
+from llmkit.core.manifest import Input, open_artifact, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """One raw input file.
+
+    Attributes:
+        path: Absolute path, for reading and for the lineage record.
+        name: Path relative to its root, with forward slashes; ids and digests are made of it, so that they do not
+            depend on where the input lies.
+        num_bytes: Size on disk.
+    """
+
+    path: str
+    name: str
+    num_bytes: int
+
+
+@dataclass
+class Inputs:
+    """The inputs of one run of a stage, and the list of all raw files among them.
+
+    Attributes:
+        entries: One entry per artifact or group of raw files.
+        listing: JSON lines of the raw files, for `inputs.jsonl`.
+    """
+
+    entries: list[Input] = field(default_factory=list)
+    listing: list[str] = field(default_factory=list)
+
+    def add_artifact(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:
+        """Add a finished artifact and return its directory.
+
+        Raises:
+            DataError: It is missing, unfinished or of another kind.
+        """
+        artifact = open_artifact(path, kinds, role=role)
+        self.entries.append(artifact.as_input(role))
+        return artifact.path
+
+    def add_files(self, root: str, files: Sequence[RawFile], *, role: str) -> None:
+        """Add raw files."""
+        digests = digest_files([file.path for file in files])
+        names = [(file.name, digest) for file, digest in zip(files, digests, strict=True)]
+        self.entries.append(
+            Input(
+                role=role,
+                path=root,
+                kind="files",
+                digest=digest_text(canonical_json(names))[:32],
+                num_files=len(files),
+                num_bytes=sum(file.num_bytes for file in files),
+            )
+        )
+        for file, digest in zip(files, digests, strict=True):
+            entry = {"source": root, "name": file.name, "path": file.path, "bytes": file.num_bytes, "digest": digest}
+            self.listing.append(json.dumps(entry, ensure_ascii=False))
+
+    def add_directory(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:
+        """Add a directory that is one of our artifacts or, made elsewhere, a group of raw files.
+
+        Raises:
+            DataError: There is no such directory, or it is an artifact of another kind.
+        """
+        directory = Path(path)
+        if not directory.is_dir() or read_manifest(directory) is not None or (directory / ".partial").is_dir():
+            return self.add_artifact(directory, kinds, role=role)
+        files = [
+            RawFile(str(file.resolve()), file.relative_to(directory).as_posix(), file.stat().st_size)
+            for file in sorted(directory.iterdir())
+            if file.is_file()
+        ]
+        if not files:
+            raise DataError(f"{role}: {directory} is empty")
+        self.add_files(str(directory.resolve()), files, role=role)
+        return directory
+
+
+def missing_path(path: str | Path, *, role: str) -> DataError:
+    """Return the error for a path that is not there, with the nearest name beside it."""
+    place = Path(path)
+    siblings: Iterable[str] = (entry.name for entry in place.parent.iterdir()) if place.parent.is_dir() else ()
+    return DataError(f"{role}: no such file or directory: {path}{nearest(place.name, siblings)}")

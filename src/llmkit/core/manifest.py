@@ -1,0 +1,215 @@
+"""The manifest `llmkit.json`: what an artifact is, what it was made from, by what, and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llmkit.core.digest import canonical_json, digest_file, digest_text
+from llmkit.core.errors import DataError, nearest
+
+MANIFEST = "llmkit.json"
+PARTIAL = ".partial"
+SCHEMA_VERSION = 1
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a stage.
+
+    Attributes:
+        role: What it is to the stage: `data`, `model`, `tokenizer`.
+        path: Absolute path, for people and for `llmkit lineage`; never part of an identity.
+        kind: An artifact kind, or `files` for raw files.
+        digest: The artifact's id, or a digest over the names and contents of the raw files.
+        num_files: Number of raw files; 0 for an artifact.
+        num_bytes: Bytes of the raw files; 0 for an artifact.
+    """
+
+    role: str
+    path: str
+    kind: str
+    digest: str
+    num_files: int = 0
+    num_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not."""
+
+    path: str
+    bytes: int
+    digest: str
+    payload: bool
+
+
+@dataclass
+class Manifest:
+    """Contents of `llmkit.json`."""
+
+    stage: str
+    stage_version: int
+    kind: str
+    id: str
+    identity: str
+    config: dict[str, Any]
+    inputs: list[Input]
+    outputs: list[Output]
+    metrics: dict[str, Any]
+    seed: int | None
+    versions: dict[str, str]
+    git: dict[str, Any] | None
+    host: dict[str, Any]
+    started: str
+    duration_s: float
+    schema: int = SCHEMA_VERSION
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write and fsync the file."""
+        write_json(path, asdict(self))
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
+
+    def as_input(self, role: str) -> Input:
+        """Describe this artifact as the input of another stage."""
+        return Input(role=role, path=str(self.path.resolve()), kind=self.kind, digest=self.id)
+
+    def missing_outputs(self) -> list[str]:
+        """Names of output files that are gone or have another size; reads no contents."""
+        return [
+            output.path
+            for output in self.manifest.outputs
+            if not (self.path / output.path).is_file() or (self.path / output.path).stat().st_size != output.bytes
+        ]
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """Return the manifest of a directory, or None where there is none.
+
+    Raises:
+        DataError: The file is there but cannot be read as a manifest.
+    """
+    path = directory / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["inputs"] = [Input(**item) for item in values["inputs"]]
+        values["outputs"] = [Output(**item) for item in values["outputs"]]
+        return Manifest(**values)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: not a manifest of this version of llmkit ({error})") from None
+
+
+def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact:
+    """Open a finished artifact of one of the given kinds.
+
+    Args:
+        path: The artifact's directory.
+        kinds: Kinds the caller can read.
+        role: The config field that names it, for messages.
+
+    Raises:
+        DataError: Missing, unfinished, not an artifact, or of another kind; the message says which.
+    """
+    directory = Path(path)
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not directory.exists():
+        parent = directory.parent
+        siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+        raise DataError(f"{role}: no such directory: {directory}{nearest(directory.name, siblings)}")
+    manifest = read_manifest(directory)
+    if manifest is None and (directory / PARTIAL).is_dir():
+        raise DataError(f"{role}: {directory} is unfinished", hint="run the command that writes it again: it goes on")
+    if manifest is None:
+        raise DataError(f"{role}: {directory} is not an llmkit artifact (it has no {MANIFEST})")
+    if manifest.kind not in kinds:
+        raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {' or '.join(map(article, kinds))}")
+    artifact = Artifact(directory, manifest)
+    if gone := artifact.missing_outputs():
+        raise DataError(
+            f"{role}: {directory} is damaged: {gone[0]} is missing or has another size",
+            hint=f"llmkit lineage {directory} --verify",
+        )
+    return artifact
+
+
+def article(kind: str) -> str:
+    """Return an artifact kind as it reads in a sentence: `a corpus`, `tokens`."""
+    if kind in ("tokens", "examples"):
+        return kind
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def artifact_id(kind: str, outputs: Iterable[Output]) -> str:
+    """Hash the payload files: equal payloads have equal ids, wherever and whenever they were made."""
+    lines = sorted((output.path, output.digest) for output in outputs if output.payload)
+    return digest_text(canonical_json([kind, lines]))[:32]
+
+
+def describe_output(root: Path, path: Path, *, payload: bool) -> Output:
+    """Digest one file of an artifact under construction."""
+    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest_file(path), payload)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what decides results, without importing any of it."""
+    found = {"python": platform.python_version()}
+    for name in ("llmkit", *PACKAGES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the project in the current directory and whether it has uncommitted changes; None outside git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def host_facts() -> dict[str, Any]:
+    """The machine, as far as it explains a number."""
+    return {"platform": platform.platform(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON and fsync it, so that a rename after it never shows an empty file."""
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())

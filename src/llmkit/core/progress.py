@@ -1,0 +1,140 @@
+"""Progress for terminals (a live bar) and for pipes (a plain line every few seconds, no control characters)."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import rich.console
+import rich.progress
+from rich.text import Text
+
+INTERVAL_S = 5.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Progress:
+    """How far a piece of work is; this base class shows nothing (`--quiet`).
+
+    Args:
+        what: Verb form of the work, such as `cleaning`.
+        total: Expected final count, if known.
+        unit: What is counted, plural.
+        console: Where to show it.
+    """
+
+    def __init__(
+        self, what: str, *, total: float | None = None, unit: str = "", console: rich.console.Console | None = None
+    ) -> None:
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self.console = console or rich.console.Console(stderr=True)
+        self.count = 0.0
+        self.note = ""
+        self.start = time.monotonic()
+        self.first = 0.0
+        """Count at the start, after a resume; the rate is taken from here."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(failed=kind is not None)
+
+    def begin_at(self, count: float) -> None:
+        """Start from an earlier run's count."""
+        self.count = self.first = count
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None:
+        """Count more work as done; `note` is a short text shown behind, such as the loss."""
+        self.count += amount
+        self.note = self.note if note is None else note
+        self.show()
+
+    def show(self) -> None:
+        """Update the display."""
+
+    def close(self, *, failed: bool) -> None:
+        """End the display."""
+
+    def rate(self) -> float:
+        """Units per second so far."""
+        return (self.count - self.first) / max(time.monotonic() - self.start, 1e-9)
+
+    def line(self) -> str:
+        """Return one line of plain text: count, share, rate, time left, note."""
+        unit = f" {self.unit}" if self.unit else ""
+        rate = self.rate()
+        parts = [f"{self.what}: {self.count:,.0f}{unit}"]
+        if self.total:
+            parts[0] = f"{self.what}: {self.count:,.0f}/{self.total:,.0f}{unit} ({self.count / self.total:.0%})"
+        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+        if self.total and rate > 0:
+            parts.append(f"{clock((self.total - self.count) / rate)} left")
+        if self.note:
+            parts.append(self.note)
+        return ", ".join(parts)
+
+
+class PlainProgress(Progress):
+    """A line every few seconds."""
+
+    def __init__(self, what: str, **how: Any) -> None:
+        super().__init__(what, **how)
+        self.last_shown = self.start
+
+    def show(self) -> None:
+        """Print a line if the last one is old enough."""
+        now = time.monotonic()
+        if now - self.last_shown >= INTERVAL_S:
+            self.last_shown = now
+            self.console.print(self.line(), markup=False)
+
+
+class RichProgress(Progress):
+    """A live bar."""
+
+    def __init__(self, what: str, **how: Any) -> None:
+        super().__init__(what, **how)
+        self.bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=30),
+            _LineColumn(self),
+            console=self.console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self.task = self.bar.add_task(what, total=self.total)
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def show(self) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, completed=self.count)
+
+    def close(self, *, failed: bool) -> None:  # noqa: ARG002 - part of the interface
+        """Remove the bar, also when something failed, so that the message stands alone."""
+        self.bar.stop()
+
+
+class _LineColumn(rich.progress.ProgressColumn):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def render(self, task: rich.progress.Task) -> Text:  # noqa: ARG002 - the progress object knows
+        return Text(self.progress.line().partition(": ")[2])
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as `1:02:03` or `2:03`."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+__all__ = ["PlainProgress", "Progress", "RichProgress", "clock"]

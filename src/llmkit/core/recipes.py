@@ -1,0 +1,47 @@
+"""Find recipes: a path, or the name of one shipped with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmkit.core.errors import ConfigError, nearest
+
+
+def shipped_recipes() -> Path:
+    """Return the folder of the shipped recipes: inside the installed package, or the checkout's own."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"
+
+
+def recipe_names(stage: str | None = None) -> dict[str, Path]:
+    """Map the names that `-r` accepts to their files, for one stage or for all.
+
+    A recipe of a stage's own folder is `NAME` for that stage; every recipe is also `FOLDER/NAME`.
+    """
+    root = shipped_recipes()
+    names = {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.rglob("*.yaml"))}
+    if stage is None:
+        return names
+    own = {name.removeprefix(f"{stage}/"): file for name, file in names.items() if name.startswith(f"{stage}/")}
+    return {**names, **own}
+
+
+def find_recipe(reference: str, stage: str) -> Path:
+    """Resolve what `-r` was given.
+
+    Raises:
+        ConfigError: Neither a file nor a shipped recipe.
+    """
+    path = Path(reference)
+    if path.is_file():
+        return path
+    names = recipe_names(stage)
+    if reference in names:
+        return names[reference]
+    if path.suffix in (".yaml", ".yml") or path.is_dir():
+        raise ConfigError(f"no such recipe file: {reference}", hint="llmkit recipes list")
+    short = [name for name in names if "/" not in name] or list(names)
+    raise ConfigError(
+        f"no recipe '{reference}' for {stage}{nearest(reference, [*short, *names])}", hint="llmkit recipes list"
+    )

@@ -1,0 +1,145 @@
+"""Families of parts: the members are the modules of a package, and only the chosen one is imported.
+
+A recipe names a part by its type, `objective: {type: sft, ...}` or just `objective: causal_lm`. A part is a frozen
+pydantic model: its fields are its config, its methods do its work. Adding one is adding one module to the family's
+package; nothing else is edited. Member modules keep heavy imports inside methods.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from llmkit.core.errors import nearest
+
+PACKAGES = {
+    "source": "llmkit.data.sources",
+    "step": "llmkit.cleaning.steps",
+    "objective": "llmkit.objectives",
+    "metric": "llmkit.metrics",
+    "task": "llmkit.tasks",
+    "exporter": "llmkit.exporters",
+}
+
+
+class Part(BaseModel):
+    """Base of every family member: strict, frozen, no unknown fields; its docstrings document its fields."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    @property
+    def type_name(self) -> str:
+        """The name a recipe uses: the member's module name."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def spec(self, *, mode: str = "python", identity: bool = False) -> dict[str, Any]:
+        """Return the part as a recipe would write it, `type` first.
+
+        Args:
+            mode: pydantic's dump mode.
+            identity: Leave out the fields marked `NotIdentity`.
+        """
+        from llmkit.core.config import dump
+
+        return {"type": self.type_name, **dump(self, mode=mode, identity=identity)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Annotation of a field that holds a part: `Annotated[Objective, Family("objective")]`.
+
+    Args:
+        name: Key of `PACKAGES`.
+        shorthand: Where a bare string that names no member goes, as `(member, field)`: a source may be given as just a
+            path. Without it a bare string must be a member's name.
+    """
+
+    name: str
+    shorthand: tuple[str, str] | None = None
+
+    @property
+    def package(self) -> str:
+        return PACKAGES[self.name]
+
+    def members(self) -> list[str]:
+        """Names of the members, from the file names in the package; imports none of them."""
+        package = importlib.import_module(self.package)
+        return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+    def load(self, member: str) -> type[Part]:
+        """Import one member and return the part class it defines.
+
+        Raises:
+            LookupError: There is no such member.
+        """
+        if member not in self.members():
+            raise LookupError(f"unknown {self.name} '{member}'{nearest(member, self.members())}")
+        module = importlib.import_module(f"{self.package}.{member}")
+        parts = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, Part)
+            and value.__module__ == module.__name__
+            and not value.__name__.startswith("_")
+        ]
+        assert len(parts) == 1, f"{module.__name__} must define exactly one public Part, found {parts}"
+        return parts[0]
+
+    def parse(self, value: Any) -> Part:
+        """Turn a name, a mapping or a part into a part."""
+        if isinstance(value, Part):
+            return value
+        if isinstance(value, str):
+            if value not in self.members() and self.shorthand:
+                member, field = self.shorthand
+                value = {"type": member, field: value}
+            else:
+                value = {"type": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("family_type", "expected a name or a mapping with 'type'")
+        if not isinstance(value.get("type"), str):
+            raise PydanticCustomError(
+                "family_type", "missing 'type'; valid: {names}", {"names": ", ".join(self.members())}
+            )
+        try:
+            part = self.load(value["type"])
+        except LookupError as error:
+            raise PydanticCustomError("family_member", "{message}", {"message": str(error)}) from None
+        try:
+            return part.model_validate({key: item for key, item in value.items() if key != "type"})
+        except ValidationError as error:
+            # The inner errors travel in the context: pydantic would otherwise flatten them to one string. The config
+            # reader unfolds them to full dotted paths.
+            raise PydanticCustomError("family_fields", "invalid", {"errors": error.errors(), "part": part}) from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda part, info: part.spec(mode=info.mode), info_arg=True
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        names: JsonSchemaValue = {"enum": self.members(), "type": "string"}
+        if self.shorthand:
+            names = {"type": "string", "description": f"one of {', '.join(self.members())}, or a {self.shorthand[1]}"}
+        options = [names]
+        for member in self.members():
+            part = self.load(member)
+            item = part.model_json_schema()
+            item.setdefault("properties", {})
+            item["properties"] = {"type": {"const": member}, **item["properties"]}
+            item["required"] = ["type", *item.get("required", [])]
+            options.append(item)
+        return {"anyOf": options}

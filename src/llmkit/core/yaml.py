@@ -1,0 +1,123 @@
+"""YAML with the 1.2 core schema, where every value remembers its line.
+
+PyYAML alone reads YAML 1.1: `3e-4` is a string, `no` is false, `012` is octal, and the second of two equal keys wins
+silently. Recipes are read with the 1.2 core schema (https://yaml.org/spec/1.2.2/#103-core-schema) and equal keys are
+errors.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from llmkit.core.errors import ConfigError
+
+Path = tuple[str | int, ...]
+
+MAX_NODES = 100_000
+"""A recipe that expands to more values than this (nested aliases) is refused."""
+
+
+class _CoreLoader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+@dataclass
+class YamlFile:
+    """A parsed file.
+
+    Attributes:
+        value: Plain dicts, lists and scalars.
+        lines: Line number, from 1, of every value by its path.
+    """
+
+    value: Any
+    lines: dict[Path, int] = field(default_factory=dict)
+
+
+def read_yaml(text: str, name: str) -> YamlFile:
+    """Parse one YAML document.
+
+    Args:
+        text: The document.
+        name: File name for messages.
+
+    Raises:
+        ConfigError: Syntax error, duplicate key, a key that is not a string, a tag beyond the core schema.
+    """
+    try:
+        root = yaml.compose(text, Loader=_CoreLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    parsed = YamlFile(value={})
+    if root is not None:
+        parsed.value = _construct(root, (), name, parsed.lines)
+    return parsed
+
+
+def parse_scalar(text: str) -> Any:
+    """Read the right-hand side of `--set key=value`: a core-schema scalar, or flow style like `[1, 2]` or `{a: 1}`."""
+    return read_yaml(text, "--set").value if text.strip() else ""
+
+
+def _construct(node: yaml.Node, path: Path, name: str, lines: dict[Path, int]) -> Any:
+    line = node.start_mark.line + 1
+    lines[path] = line
+    if len(lines) > MAX_NODES or len(path) > 64:
+        raise ConfigError(f"{name}:{line}: too deep or too many values for a recipe")
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(item, (*path, i), name, lines) for i, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return _construct_mapping(node, path, name, lines)
+    assert isinstance(node, yaml.ScalarNode)
+    return _scalar(node, f"{name}:{line}")
+
+
+def _construct_mapping(node: yaml.MappingNode, path: Path, name: str, lines: dict[Path, int]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+        if key is None:
+            raise ConfigError(f"{name}:{line}: a key must be a plain name")
+        if key in mapping:
+            first = lines[(*path, key)]
+            raise ConfigError(f"{name}:{line}: key '{key}' is given twice (first on line {first})")
+        mapping[key] = _construct(value_node, (*path, key), name, lines)
+        lines[(*path, key)] = line
+    return mapping
+
+
+def _scalar(node: yaml.ScalarNode, where: str) -> Any:
+    text: str = node.value
+    kind = node.tag.rpartition(":")[2]
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        prefix = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text[2:], prefix) if prefix != 10 else int(text)
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if kind == "str":
+        return text
+    raise ConfigError(f"{where}: tag '{node.tag}' is not part of the YAML core schema")

@@ -1,0 +1,101 @@
+"""Chat templates: the default one, and messages to ids with the assistant's part marked.
+
+The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
+evaluation and serving alike, so that the three cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmkit.core.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Messages = Sequence[Mapping[str, str]]
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""ChatML, with the BOS that every pretraining document starts with."""
+
+
+def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Give the tokenizer the default template if it has none; return whether it was given one.
+
+    Raises:
+        DataError: The tokenizer has neither a template nor the tokens of the default one.
+    """
+    if tokenizer.chat_template:
+        return False
+    vocabulary = tokenizer.get_vocab()
+    gone = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
+    if gone:
+        raise DataError(
+            f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
+            hint="train it with `llmkit tokenize`, which adds them, or give the tokenizer a chat_template",
+        )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return True
+
+
+def render(tokenizer: PreTrainedTokenizerFast, messages: Messages, *, prompt: bool = False) -> str:
+    """Return the text of a conversation; with `prompt`, ending where the assistant is to speak."""
+    text: str = tokenizer.apply_chat_template(
+        [dict(message) for message in messages], tokenize=False, add_generation_prompt=prompt
+    )
+    return text
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> list[int]:
+    """Return the ids up to where the assistant is to speak; no special token is added twice."""
+    ids: list[int] = tokenizer(render(tokenizer, messages, prompt=True), add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Encode a conversation and mark what the assistant says.
+
+    The assistant's part is found by rendering the conversation up to each of its messages: that works with any
+    template, whether or not it has `{% generation %}` tags. The end-of-turn token is part of what is said; blanks
+    after it are not.
+
+    Returns:
+        ids `[length]` and a mask `[length]`, true on the assistant's tokens.
+
+    Raises:
+        DataError: The template rewrites earlier turns when more follow, so that no part can be found.
+    """
+    full = render(tokenizer, messages)
+    spans = []
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before, after = render(tokenizer, messages[:i], prompt=True), render(tokenizer, messages[: i + 1])
+        if not (full.startswith(before) and full.startswith(after) and len(before) < len(after)):
+            raise DataError(
+                "the chat template renders a turn differently when more turns follow; the assistant's part cannot be found",
+                hint="use a template that writes each turn the same way",
+            )
+        spans.append((len(before), len(after.rstrip())))
+    encoding = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
+    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    mask = np.zeros(len(offsets), dtype=bool)
+    for start, end in spans:
+        mask |= (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > offsets[:, 0])
+    return np.array(encoding["input_ids"], dtype=np.int64), mask
+
+
+def literal_special(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> str | None:
+    """Return a special token that stands literally in a message, if there is one: it could fake a turn."""
+    tokens = tokenizer.all_special_tokens + [
+        token.content for token in tokenizer.added_tokens_decoder.values() if token.special
+    ]
+    return next((token for token in tokens for message in messages if token in message["content"]), None)

@@ -1,0 +1,156 @@
+"""The corpus artifact: documents in Parquet shards, with a card so that `datasets.load_dataset` finds them.
+
+A corpus row is `{id, text, source, language, meta}`; an examples row has `messages` as well, a list of
+`{role, content}`. `meta` is a JSON string: every source has other columns, and Parquet wants one schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+UNKNOWN_LANGUAGE = "und"
+"""BCP 47 for undetermined: no step has said what language the document is in."""
+SHARD_BYTES = 256 * 2**20
+"""Text bytes per Parquet file."""
+ROWS_PER_WRITE = 1024
+
+_COLUMNS = [pa.field(name, pa.string()) for name in ("id", "text", "source", "language", "meta")]
+_MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
+SCHEMAS = {"corpus": pa.schema(_COLUMNS), "examples": pa.schema([*_COLUMNS, _MESSAGES])}
+
+
+@dataclass(slots=True)
+class Document:
+    """One document on its way through the steps.
+
+    Attributes:
+        id: 32 hexadecimal digits; see `document_id`.
+        text: The text; for labelled rows all message contents, so that filters and dedup can read them.
+        source: Name of the source.
+        language: BCP 47 tag.
+        messages: Labelled rows only: `{role, content}` in order.
+        meta: What else travels along.
+    """
+
+    id: str
+    text: str
+    source: str
+    language: str = UNKNOWN_LANGUAGE
+    messages: list[dict[str, str]] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """Return the Parquet row."""
+        meta = json.dumps(self.meta, ensure_ascii=False, sort_keys=True)
+        row = {"id": self.id, "text": self.text, "source": self.source, "language": self.language, "meta": meta}
+        return row if self.messages is None else {**row, "messages": self.messages}
+
+
+def document_id(source: str, file: str, row: int, text: str) -> str:
+    """Return a document's id: from the source, the file's relative name, the row and the raw text.
+
+    Never from an absolute path or a counter, so that it is the same wherever the input lies and whoever reads it.
+    """
+    key = "\0".join((source, file, str(row), text)).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(key, digest_size=16).hexdigest()
+
+
+class CorpusWriter:
+    """Write rows to `data-00000.parquet`, `data-00001.parquet` ... in the order given.
+
+    Args:
+        directory: Where to write.
+        kind: `corpus` or `examples`.
+        shard_bytes: Start a new file after this many bytes of text.
+    """
+
+    def __init__(self, directory: Path, kind: str, shard_bytes: int = SHARD_BYTES) -> None:
+        self.directory = directory
+        self.schema = SCHEMAS[kind]
+        self.shard_bytes = shard_bytes
+        self.num_documents = 0
+        self.num_bytes = 0
+        self._rows: list[dict[str, Any]] = []
+        self._shard = -1
+        self._shard_size = shard_bytes
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, document: Document) -> None:
+        """Append one document."""
+        size = len(document.text.encode("utf-8"))
+        if self._shard_size >= self.shard_bytes:
+            self._next_shard()
+        self._rows.append(document.row())
+        self._shard_size += size
+        self.num_documents += 1
+        self.num_bytes += size
+        if len(self._rows) >= ROWS_PER_WRITE:
+            self._flush()
+
+    def close(self) -> None:
+        """Finish the last file."""
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _next_shard(self) -> None:
+        self.close()
+        self._shard += 1
+        self._shard_size = 0
+        path = self.directory / f"data-{self._shard:05}.parquet"
+        self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", write_statistics=False)
+
+    def _flush(self) -> None:
+        if self._rows and self._writer is not None:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+            self._rows = []
+
+
+def corpus_files(directory: Path) -> list[Path]:
+    """Return the Parquet files of a corpus in order."""
+    return sorted(directory.glob("data-*.parquet"))
+
+
+def read_corpus(directory: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a corpus in order, a batch of rows in memory at a time."""
+    for path in corpus_files(directory):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_PER_WRITE, columns=columns):
+                yield from batch.to_pylist()
+
+
+def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int, sources: Mapping[str, int]) -> None:
+    """Write the dataset card README.md.
+
+    Its `configs` entry is what makes `load_dataset(directory)` read the Parquet files: without it the loader picks up
+    the JSON files beside them.
+    """
+    lines = [
+        "---",
+        "configs:",
+        "- config_name: default",
+        "  data_files: data-*.parquet",
+        "---",
+        "",
+        f"# {kind.capitalize()}",
+        "",
+        f"{num_documents:,} documents, {num_bytes:,} bytes of text, made by `llmkit clean`.",
+        "",
+        "| source | documents |",
+        "|---|---|",
+        *(f"| {name} | {count:,} |" for name, count in sources.items()),
+        "",
+        "What was dropped and why: `report.json` and `report.html`, with samples in `rejected/`.",
+        "What it was made from: `llmkit lineage DIR`.",
+        "",
+    ]
+    (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")

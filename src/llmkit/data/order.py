@@ -1,0 +1,61 @@
+"""The endless stream of a run's blocks: which block comes k-th is computed, never replayed."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from llmkit.data.packing import Batch, Packer
+
+
+class Order:
+    """The endless stream of one packer's blocks, epoch after epoch, numbered k = 0, 1, 2, ...
+
+    Args:
+        packer: The packer; an epoch's number of blocks is asked for once, when the stream reaches it.
+    """
+
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+        self._ends: list[int] = []
+
+    def locate(self, k: int) -> tuple[int, int]:
+        """Return (epoch, index in the epoch) of block number k."""
+        while not self._ends or self._ends[-1] <= k:
+            done = self._ends[-1] if self._ends else 0
+            self._ends.append(done + self._packer.num_blocks(len(self._ends)))
+        epoch = bisect_right(self._ends, k)
+        return epoch, k - (self._ends[epoch - 1] if epoch else 0)
+
+    def epoch_of(self, k: int) -> float:
+        """Return how many epochs the first k blocks are."""
+        epoch, index = self.locate(k)
+        return epoch + index / (self._ends[epoch] - (k - index))
+
+    def blocks_in(self, epochs: float) -> int:
+        """Return how many blocks the first `epochs` epochs are, rounded up."""
+        whole = int(epochs)
+        done = sum(self._packer.num_blocks(epoch) for epoch in range(whole))
+        return done + math.ceil((epochs - whole) * self._packer.num_blocks(whole))
+
+    def batch(self, step: int, num_blocks: int) -> Batch:
+        """Return the whole batch of a step, block numbers `step * num_blocks` and on; it may cross an epoch's end."""
+        return self.blocks(range(step * num_blocks, (step + 1) * num_blocks))
+
+    def blocks(self, numbers: Sequence[int]) -> Batch:
+        """Return any blocks of the stream in the order asked for: one rank's share, one source's part of a mixture."""
+        located = np.array([self.locate(k) for k in numbers], dtype=np.int64).reshape(-1, 2)
+        by_epoch = np.argsort(located[:, 0], kind="stable")
+        parts = [
+            self._packer.blocks(int(epoch), located[located[:, 0] == epoch, 1]) for epoch in np.unique(located[:, 0])
+        ] or [self._packer.blocks(0, [])]
+        back = np.argsort(by_epoch)
+        joined: dict[str, Any] = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])[back] for field in fields(Batch)
+        }
+        return Batch(**joined)

@@ -1,0 +1,156 @@
+"""Read the token artifact: memory-mapped ids, one array per shard, documents by their offsets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from llmkit.core.errors import DataError
+from llmkit.data.split import Split
+from llmkit.data.tokens import DICT_FILE, STATE_FILE
+
+
+class TokenSplit:
+    """One split of a token artifact, memory-mapped: opening costs 8 bytes per document, whatever the tokens.
+
+    Attributes:
+        shards: Flat ids of each shard, `[num_tokens of the shard]`, read-only views of the files.
+        offsets: `[num_documents + 1]` int64: where each document starts in the shards laid one after another.
+        num_documents: Number of documents, empty ones included.
+        num_tokens: Number of stored tokens, without specials.
+        num_bytes: UTF-8 bytes of all the documents' text.
+
+    Args:
+        directory: The token artifact.
+        split: Which split.
+
+    Raises:
+        DataError: The split is missing, holds no tokens, or cannot be read.
+    """
+
+    def __init__(self, directory: Path, split: Split) -> None:
+        self._directory, self._split = directory, split
+        batches = _read_batches(directory, split)
+        columns = [batch.column("input_ids") for batch in batches]
+        local = [column.offsets.to_numpy() for column in columns]
+        self.shards: list[NDArray[Any]] = [
+            column.values.to_numpy(zero_copy_only=True)[ends[0] : ends[-1]]
+            for column, ends in zip(columns, local, strict=True)
+        ]
+        self._segments = [batch.column("segments") for batch in batches]
+        self._shard_starts = cumulative([shard.size for shard in self.shards])
+        self._first_documents = cumulative([len(column) for column in columns])
+        parts = [ends[1:] + (start - ends[0]) for start, ends in zip(self._shard_starts, local, strict=False)]
+        self.offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), *parts])
+        self.num_documents, self.num_tokens = self.offsets.size - 1, int(self.offsets[-1])
+        self.num_bytes = sum(int(batch.column("num_bytes").to_numpy().sum()) for batch in batches)
+        if not self.num_tokens:
+            raise DataError(
+                f"{directory}: split '{split}' holds no tokens", "check the corpus it was made of: llmkit lineage"
+            )
+
+    def __reduce__(self) -> tuple[type[TokenSplit], tuple[Path, Split]]:
+        # A worker process maps the files itself; pickled Arrow arrays would be copies of whole shards.
+        return type(self), (self._directory, self._split)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each document, `[num_documents]`; computed at each access, `offsets` is what is kept."""
+        return np.diff(self.offsets)
+
+    def document(self, index: int) -> NDArray[Any]:
+        """Return a document's ids, `[length]`, as a read-only view of the file."""
+        shard, _ = self._locate(index)
+        start, end = self.offsets[index : index + 2] - self._shard_starts[shard]
+        return self.shards[shard][start:end]
+
+    def segments(self, index: int) -> NDArray[np.int32]:
+        """Return the token offsets at which the document's sentences start."""
+        shard, row = self._locate(index)
+        segments: NDArray[np.int32] = self._segments[shard][row].values.to_numpy(zero_copy_only=True)
+        return segments
+
+    def gather(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ids at positions of the laid-out shards (see `offsets`), in the shape of `positions`."""
+        if len(self.shards) == 1:
+            return self.shards[0][positions].astype(np.int64)
+        shard_of = np.searchsorted(self._shard_starts, positions, side="right") - 1
+        gathered = np.empty(positions.shape, np.int64)
+        for shard in np.unique(shard_of):
+            chosen = shard_of == shard
+            gathered[chosen] = self.shards[shard][positions[chosen] - self._shard_starts[shard]]
+        return gathered
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self.num_documents:
+            raise IndexError(f"document {index} of {self.num_documents}")
+        shard = int(np.searchsorted(self._first_documents, index, side="right")) - 1
+        return shard, int(index - self._first_documents[shard])
+
+
+class JoinedSplits:
+    """One split of several token artifacts, laid one after another.
+
+    Attributes:
+        offsets: `[num_documents + 1]` int64: where each document starts.
+        num_bytes: UTF-8 bytes of all the documents' text.
+    """
+
+    def __init__(self, parts: Sequence[TokenSplit]) -> None:
+        self.parts = list(parts)
+        self._starts = cumulative([part.num_tokens for part in parts])
+        ends = [part.offsets[1:] + start for part, start in zip(parts, self._starts, strict=False)]
+        self.offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), *ends])
+        self.num_bytes = sum(part.num_bytes for part in parts)
+
+    def gather(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ids at positions, in the shape of `positions`."""
+        if len(self.parts) == 1:
+            return self.parts[0].gather(positions)
+        part_of = np.searchsorted(self._starts, positions, side="right") - 1
+        gathered = np.empty(positions.shape, np.int64)
+        for index in np.unique(part_of):
+            chosen = part_of == index
+            gathered[chosen] = self.parts[index].gather(positions[chosen] - self._starts[index])
+        return gathered
+
+
+def _read_batches(directory: Path, split: Split) -> list[Any]:
+    try:
+        splits = json.loads((directory / DICT_FILE).read_text(encoding="utf-8"))["splits"]
+    except FileNotFoundError:
+        raise DataError(
+            f"{directory} holds no tokens", f"make them: llmkit tokenize -i CORPUS -o {directory}"
+        ) from None
+    if split not in splits:
+        raise DataError(
+            f"{directory}: no split '{split}'; splits there: {', '.join(splits) or 'none'}",
+            f"make it: llmkit tokenize -i CORPUS -o {directory} --set {split}_fraction=0.01 --force"
+            if split != "train"
+            else "lower validation_fraction and test_fraction, or add documents",
+        )
+    path = directory / split / STATE_FILE
+    batches: list[Any] = []
+    try:
+        for file in json.loads(path.read_text(encoding="utf-8"))["_data_files"]:
+            path = directory / split / file["filename"]
+            with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+                if missing := {"num_bytes", "input_ids", "segments"} - set(stream.schema.names):
+                    raise ValueError(f"no column {', '.join(sorted(missing))}")
+                batches.extend(stream)
+    except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are among these
+        raise DataError(
+            f"{path} cannot be read: {error}", f"remove {directory} and run llmkit tokenize again"
+        ) from error
+    return batches
+
+
+def cumulative(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return where each of several parts starts, and the end of the last."""
+    return np.cumsum([0, *sizes], dtype=np.int64)

@@ -1,0 +1,30 @@
+"""Supervised fine-tuning on chat messages: predict what the assistant says, given all before it (Ouyang et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from llmkit.objectives import NextToken
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
+
+
+class SFT(NextToken):
+    """Loss on the assistant's tokens only, the end of its turn included."""
+
+    layout: ClassVar[Literal["block", "row"]] = "row"
+
+    def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return ids and labels of a row with `messages`, both `[length]`; -100 where nothing is learned."""
+        from llmkit.data.chat import encode_chat
+        from llmkit.data.packing import IGNORED
+
+        ids, spoken = encode_chat(tokenizer, row["messages"])
+        labels = np.full(ids.shape, IGNORED, dtype=np.int64)
+        labels[:-1] = np.where(spoken[1:], ids[1:], IGNORED)
+        return ids, labels

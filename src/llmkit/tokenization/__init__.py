@@ -1,0 +1,1 @@
+"""Train tokenizers and encode corpora into the token artifact."""
