@@ -57,6 +57,8 @@ def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> 
         return str(first["msg"])
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
+    if not first["msg"].startswith("Input should be "):
+        return str(first["msg"])  # a validator's own words
     wanted = list(dict.fromkeys(p["msg"].replace("Input should be ", "") for p in problems if p["type"] != "none"))
     value = first["input"]
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"

@@ -6,11 +6,12 @@ import copy
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError, UserError, nearest
 from llmkit.core.registry import Part
 from llmkit.modeling.tokenizer import existing_directory
@@ -24,13 +25,9 @@ SIZES = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings",
 )  # fmt: skip
+ROPE_FIELDS = ("rope_parameters", "rope_scaling")  # today's name and the one older configs have
 ACTIVATIONS = ("hidden_act", "activation_function", "hidden_activation")
-# Fields every transformers config has that do not describe an architecture: another setting decides them.
-DECIDED_ELSEWHERE = {
-    "dtype": "weights are created in float32; set `precision`",
-    "architectures": "it follows from `model.arch`",
-    "transformers_version": "it is written when the model is saved",
-}
+DECIDED_ELSEWHERE = {"dtype", "architectures", "transformers_version"}  # fields of every config
 
 
 class ModelConfig(Part):
@@ -38,20 +35,17 @@ class ModelConfig(Part):
 
     arch: str | None = None
     """Architecture of a new model, by its transformers `model_type`: `llama`, `gpt2`, `qwen3`, ..."""
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
     """Settings of the new model, by the field names of its transformers config class (`hidden_size`, ...)."""
-    path: str | None = None
+    path: Annotated[str | None, NotIdentity] = None
     """Directory of a model to start from."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelConfig:
         if (self.arch is None) == (self.path is None):
             problem = "neither is given" if self.arch is None else "both are given"
-            raise PydanticCustomError(
-                "model_origin",
-                "give either 'arch' (a new model) or 'path' (a model directory): {problem}",
-                {"problem": problem},
-            )
+            message = "give either 'arch' (a new model) or 'path' (a model directory): {problem}"
+            raise PydanticCustomError("model_origin", message, {"problem": problem})
         if self.path is not None and self.config:
             raise PydanticCustomError("model_config", "'config' belongs to 'arch'; a model from 'path' has its own")
         return self
@@ -80,16 +74,16 @@ def build_model(
     max_positions: int | None,
     seed: int,
 ) -> PreTrainedModel:
-    """Build a causal language model with new weights: float32, in eval mode, on the CPU, repeatable by seed.
+    """Build a causal language model with new weights: float32, in eval mode, on the CPU.
 
-    The global random state is left as it was.
+    The weights depend on the seed only; the global random state is left as it was.
 
     Args:
         spec: A spec with `arch`.
         vocab_size: Ids of the tokenizer; the embedding rows unless the spec asks for more.
         bos_token_id: Written to the model's config, as are the next two.
         eos_token_id: Ends a document.
-        pad_token_id: None if the tokenizer has none.
+        pad_token_id: None if the tokenizer has none; one that is also BOS or EOS is not written.
         max_positions: Positions the model must have; None for the architecture's default.
         seed: Seed of the weights.
 
@@ -99,12 +93,9 @@ def build_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    given = {
-        "vocab_size": vocab_size,
-        "bos_token_id": bos_token_id,
-        "eos_token_id": eos_token_id,
-        "pad_token_id": pad_token_id,
-    }
+    given = {"vocab_size": vocab_size, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
+    # The embedding of the padding id starts at zero and gets no gradient: EOS must never be it.
+    given["pad_token_id"] = None if pad_token_id in (bos_token_id, eos_token_id) else pad_token_id
     if max_positions is not None:
         given["max_position_embeddings"] = max_positions
     config = _new_config(spec, given)
@@ -116,10 +107,7 @@ def build_model(
             with torch.no_grad():
                 model(input_ids=torch.zeros((1, 2), dtype=torch.long), use_cache=False)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, ArithmeticError) as error:
-        raise ConfigError(
-            f"model.config: these settings make no working {spec.arch} model: {_one_line(error)}",
-            "lower or align the sizes; `llmkit schema pretrain` shows where they go",
-        ) from error
+        raise ConfigError(f"model.config: no working {spec.arch} model: {_one_line(error)}") from error
     return model
 
 
@@ -178,19 +166,14 @@ def check_vocabulary(model: PreTrainedModel | PreTrainedConfig, tokenizer_size: 
         DataError: The embedding is too small; the message has both numbers and both paths.
     """
     config = getattr(model, "config", model)
-    if hasattr(model, "get_input_embeddings"):
-        rows = model.get_input_embeddings().weight.shape[0]
-    else:
-        rows = config.get_text_config().vocab_size
+    has_rows = hasattr(model, "get_input_embeddings")
+    rows = model.get_input_embeddings().weight.shape[0] if has_rows else config.get_text_config().vocab_size
     if tokenizer_size > rows:
+        named = f"model in '{config.name_or_path}'" if config.name_or_path else "model"
         raise DataError(
-            f"the tokenizer in '{where}' has {tokenizer_size} ids, the model {_named(config)}only {rows} embedding rows",
+            f"the tokenizer in '{where}' has {tokenizer_size} ids, but the {named} has only {rows} embedding rows",
             "use the tokenizer the model was trained with",
         )
-
-
-def _named(config: PreTrainedConfig) -> str:
-    return f"in '{config.name_or_path}' " if config.name_or_path else ""
 
 
 def _read_config(path: str | Path) -> PreTrainedConfig:
@@ -222,128 +205,105 @@ def _architecture(name: str, where: str, kind: type[UserError]) -> type[PreTrain
 
 
 def _new_config(spec: ModelConfig, given: dict[str, Any]) -> PreTrainedConfig:
-    """Return the config of a new model.
-
-    Args:
-        spec: A spec with `arch`.
-        given: What the tokenizer and the run fix, by standard names.
-    """
+    """Return the config of a new model; `given` is what the tokenizer and the run fix, by standard names."""
     assert spec.arch is not None, "a model from a directory has its config already"
     cls = _architecture(spec.arch, "model.arch", ConfigError)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if "vocab_size" not in fields and "vocab_size" not in cls.attribute_map:
         text = getattr(cls.sub_configs.get("text_config"), "model_type", None)
-        hint = f"use its text model: arch '{text}'" if text else "choose a text model, such as llama"
-        raise ConfigError(f"model.arch: '{spec.arch}' is not a text-only architecture", hint)
+        hints = f"use its text model: arch '{text}'" if text else "choose a text model, such as llama"
+        raise ConfigError(f"model.arch: '{spec.arch}' is not a text-only architecture", hints)
     settings = _settings(spec, cls, fields)
-    _agree(settings, given, cls, fields)
+    _agree(settings, given, cls)
     try:
         # A copy: transformers writes the defaults of rotary embeddings into the dictionary it is given.
         config = cls(**copy.deepcopy(settings))
     except Exception as error:
         # Any exception: the classes' own checks raise whatever comes up, wrapped by a checker of another library.
-        name = re.search(r"error for field '(\w+)'", str(error))
-        where = f"model.config.{_written(spec, cls, name[1])}" if name else "model.config"
+        found = re.search(r"error for field '(\w+)'", str(error))
+        keys = [key for key in spec.config if found and cls.attribute_map.get(key, key) == found[1]]
+        where = f"model.config.{(keys or [found[1]])[0]}" if found else "model.config"
         cause = re.sub(r"^Field '\w+' ", "", _one_line(error.__cause__ or error))
-        raise ConfigError(f"{where}: {cause}") from error
+        hint = "use a tokenizer with a padding token of its own" if where.endswith(".pad_token_id") else None
+        raise ConfigError(f"{where}: {cause}", hint) from error
     _check_sizes(config)
     return config
 
 
 def _settings(spec: ModelConfig, cls: type[PreTrainedConfig], fields: dict[str, Any]) -> dict[str, Any]:
     """Return the spec's settings under the config class's own names, each name and plain type checked."""
-    rope = {"rope_theta": None, "rope_scaling": None} if "rope_parameters" in fields else {}
-    known = (fields.keys() | cls.attribute_map.keys() | rope.keys()) - DECIDED_ELSEWHERE.keys()
+    from transformers.activations import ACT2FN
+
+    rope = {"rope_theta", *ROPE_FIELDS} if "rope_parameters" in fields else set()
+    known = (fields.keys() | cls.attribute_map.keys() | rope) - DECIDED_ELSEWHERE
     standard = {own: name for name, own in cls.attribute_map.items()}
     settings: dict[str, Any] = {}
     for key, value in spec.config.items():
         where = f"model.config.{key}"
-        if key in DECIDED_ELSEWHERE:
-            raise ConfigError(f"{where}: not a setting of the architecture: {DECIDED_ELSEWHERE[key]}")
         if key not in known:
-            raise ConfigError(f"{where}: {spec.arch} has no such field{nearest(key, known)}")
+            raise ConfigError(f"{where}: not a setting of {spec.arch}{nearest(key, known)}")
         name = cls.attribute_map.get(key, key)
         if name in settings:
-            raise ConfigError(f"{where}: the same field is also given as '{_written(spec, cls, name, key)}'")
+            raise ConfigError(f"{where}: the same field is given under two names, '{name}' and '{standard[name]}'")
         if standard.get(name, name) in SIZES and isinstance(value, int) and value <= 0:
             raise ConfigError(f"{where}: expected at least 1, got {value}")
-        if key in ACTIVATIONS and isinstance(value, str):
-            from transformers.activations import ACT2FN
-
-            if value not in ACT2FN:
-                raise ConfigError(f"{where}: unknown activation '{value}'{nearest(value, ACT2FN)}")
+        if key in ACTIVATIONS and isinstance(value, str) and value not in ACT2FN:
+            raise ConfigError(f"{where}: unknown activation '{value}'{nearest(value, ACT2FN)}")
         # The classes are strict about `1` where `1.0` is meant; a recipe need not be.
         is_float = name in fields and fields[name].type in (float, "float")
         settings[name] = float(value) if is_float and type(value) is int else value
-    if rope:
-        _check_rope(settings)
+    _check_rope({key: settings[key] for key in ("rope_theta", *ROPE_FIELDS) if key in settings})
+    if len(settings.keys() & set(ROPE_FIELDS)) == 2:
+        raise ConfigError("model.config.rope_scaling: the same field is also given as 'rope_parameters'")
     return settings
 
 
-def _check_rope(settings: dict[str, Any]) -> None:
-    """Check the rotary embedding's settings, which transformers takes unchecked or drops when given twice."""
+def _check_rope(settings: dict[str, Any], where: str = "model.config") -> None:
+    """Check rotary settings, flat or per kind of layer: transformers takes them unchecked, or drops what is double."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
-    theta, key = settings.get("rope_theta"), "rope_scaling" if settings.get("rope_scaling") else "rope_parameters"
-    if "rope_theta" in settings and (isinstance(theta, bool) or not isinstance(theta, int | float) or theta <= 0):
-        raise ConfigError(f"model.config.rope_theta: expected a positive number, got {theta!r}")
-    if settings.get("rope_scaling") and settings.get("rope_parameters"):
-        raise ConfigError("model.config.rope_scaling: the same field is also given as 'rope_parameters'")
-    rope = settings.get(key) or {}
-    if not isinstance(rope, dict):
-        raise ConfigError(f"model.config.{key}: expected a mapping, got {rope!r}")
-    nested = {f"{key}.{layer}": value for layer, value in rope.items() if isinstance(value, dict)}
-    for where, values in (nested or {key: rope}).items():
-        for name, value in values.items():
-            if name not in (known := [*RopeParameters.__annotations__, "type"]):
-                raise ConfigError(f"model.config.{where}.{name}: no such setting{nearest(name, known)}")
-            if name in ("rope_type", "type"):
-                if value not in (types := [*ROPE_INIT_FUNCTIONS, "default"]):
-                    raise ConfigError(
-                        f"model.config.{where}.{name}: unknown type {value!r}{nearest(str(value), types)}"
-                    )
-            elif isinstance(value, str):
-                raise ConfigError(f"model.config.{where}.{name}: expected a number, got {value!r}")
-        if theta is not None and "rope_theta" in values:
-            raise ConfigError(f"model.config.rope_theta: the same field is also given as '{where}.rope_theta'")
+    known, types = [*RopeParameters.__annotations__, "type"], [*ROPE_INIT_FUNCTIONS, "default"]
+    for name, value in settings.items():
+        here = f"{where}.{name}"
+        if isinstance(value, dict):
+            _check_rope(value, here)
+            if "rope_theta" in settings and "rope_theta" in value:
+                raise ConfigError(f"{here}.rope_theta: the same field is also given as '{where}.rope_theta'")
+        elif name in ("rope_type", "type"):
+            if value not in types:
+                raise ConfigError(f"{here}: unknown type {value!r}{nearest(str(value), types)}")
+        elif name not in known and "." in where.removeprefix("model."):
+            raise ConfigError(f"{here}: no such setting{nearest(name, known)}")
+        elif name == "rope_theta" and (isinstance(value, bool | str) or value <= 0):
+            raise ConfigError(f"{here}: expected a positive number, got {value!r}")
+        elif isinstance(value, str):
+            raise ConfigError(f"{here}: expected a number, got {value!r}")
 
 
-def _agree(
-    settings: dict[str, Any], given: dict[str, Any], cls: type[PreTrainedConfig], fields: dict[str, Any]
-) -> None:
+def _agree(settings: dict[str, Any], given: dict[str, Any], cls: type[PreTrainedConfig]) -> None:
     """Fill in what the tokenizer and the run fix; more rows or positions than needed are allowed, fewer are not."""
+    names = {field.name for field in dataclasses.fields(cls)}
     needs = {"vocab_size": "the tokenizer has {} ids", "max_position_embeddings": "the context is {} tokens"}
     for key, value in given.items():
         name = cls.attribute_map.get(key, key)
         own = settings.get(name)
         if own is None:
-            if name in fields:  # a model without a limit of positions has no such field
+            if name in names:  # a model without a limit of positions has no such field
                 settings[name] = value
         elif key in needs and isinstance(own, int) and own < value:
-            raise ConfigError(
-                f"model.config.{name}: {own} is too small: {needs[key].format(value)}", f"leave it out or set {value}"
-            )
+            raise ConfigError(f"model.config.{name}: {own} is too small: {needs[key].format(value)}", "leave it out")
         elif key not in needs and own != value:
             raise ConfigError(f"model.config.{name}: {own} is not the tokenizer's {value}", "leave it out")
 
 
 def _check_sizes(config: PreTrainedConfig) -> None:
     """Check what the classes leave to a shape error in the first forward pass."""
-    hidden, heads, groups, head_dim = (
-        getattr(config, name, None)
-        for name in ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
-    )
-    if not isinstance(heads, int) or not isinstance(hidden, int):
-        return
-    if head_dim is None and hidden % heads:
+    sizes = [getattr(config, name, None) for name in ("hidden_size", "num_attention_heads", "num_key_value_heads")]
+    hidden, heads, groups = (size if isinstance(size, int) else None for size in sizes)
+    if hidden and heads and hidden % heads and getattr(config, "head_dim", None) is None:
         raise ConfigError(f"model.config: hidden size {hidden} is not a multiple of the {heads} attention heads")
-    if isinstance(groups, int) and heads % groups:
+    if heads and groups and heads % groups:
         raise ConfigError(f"model.config: {heads} attention heads are not a multiple of {groups} key-value heads")
-
-
-def _written(spec: ModelConfig, cls: type[PreTrainedConfig], name: str, other: str = "") -> str:
-    """Return the name under which the spec gives a field that may have two."""
-    return next((key for key in spec.config if cls.attribute_map.get(key, key) == name and key != other), name)
 
 
 def _one_line(error: BaseException) -> str:

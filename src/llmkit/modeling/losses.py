@@ -71,7 +71,8 @@ def linear_cross_entropy(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     # Inside the function grad mode is always off: only here can it be seen that no gradient will be asked for.
     needs = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden, weight, bias)]
-    loss: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, dtype, chunk, ignore_index, needs)
+    function: Any = _LinearCrossEntropy  # torch does not annotate `apply`
+    loss: torch.Tensor = function.apply(hidden, weight, bias, labels, dtype, chunk, ignore_index, needs)
     return loss
 
 
@@ -98,7 +99,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows = (labels != ignore_index).nonzero().squeeze(1)  # a sync point on GPUs, cheaper than the ignored rows
         with torch.autocast(hidden.device.type, enabled=False):
             head = weight.to(dtype)
-            for part in rows.split(chunk_size):
+            for part in torch.split(rows, chunk_size):
                 x, target = hidden[part].to(dtype), labels[part, None]
                 logits = (x @ head.T).to(wide)
                 if bias is not None:
@@ -166,7 +167,8 @@ def uses_plain_head(model: PreTrainedModel) -> bool:
 
     Found out by one small batch per model: the output layer's result is replaced by known values, which must come out
     of the model untouched, and its input must be what the decoder alone returns. Comparing real logits would miss a
-    soft cap, which hardly bends the small logits of a new model. The answer is kept for the life of the model.
+    soft cap, which hardly bends the small logits of a new model. The answer is kept for the life of the model; ask
+    before compiling it, lest it be compiled for the shape of this batch too.
     """
     if model not in _plain_heads:
         head = model.get_output_embeddings()

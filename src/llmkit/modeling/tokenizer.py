@@ -119,6 +119,22 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
     Returns:
         One array of ids per text, uint16 where every id fits, else uint32.
     """
+    return [ids for ids, _ in _encode(tokenizer, texts, ends=False)]
+
+
+def encode_with_ends(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Encode documents as `encode_documents` does, and say where each token ends.
+
+    Returns:
+        Per text its ids and, per token, the character position behind it, int64. Keeping track of positions costs
+        about a fifth more than the ids alone.
+    """
+    return _encode(tokenizer, texts, ends=True)
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, ends: bool
+) -> list[tuple[np.ndarray, np.ndarray]]:
     literal = _literals.get(tokenizer)
     if literal is None or literal.num_tokens != len(tokenizer):
         literal = _literals[tokenizer] = _Literal(tokenizer)
@@ -128,17 +144,21 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
     backend.no_truncation()
     previous, backend.encode_special_tokens = backend.encode_special_tokens, True
     try:
-        encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        encode = backend.encode_batch if ends else backend.encode_batch_fast
+        encodings = encode(list(texts), add_special_tokens=False)
     finally:
         backend.encode_special_tokens = previous
-    arrays = [np.array(encoding.ids, dtype=literal.dtype) for encoding in encodings]
-    for i, ids in enumerate(arrays):
+    encoded = []
+    for text, encoding in zip(texts, encodings, strict=True):
+        ids = np.array(encoding.ids, dtype=literal.dtype)
         # The option above only skips the search for special tokens: Unigram and WordLevel then still find `</s>` as
         # an ordinary entry of their vocabulary.
         if np.isin(ids, literal.forbidden).any():
-            ids = literal.backend.encode(texts[i], add_special_tokens=False).ids
-            arrays[i] = np.array(ids, dtype=literal.dtype)
-    return arrays
+            encoding = literal.backend.encode(text, add_special_tokens=False)  # noqa: PLW2901
+            ids = np.array(encoding.ids, dtype=literal.dtype)
+        offsets = np.array(encoding.offsets if ends else (), dtype=np.int64).reshape(-1, 2)
+        encoded.append((ids, offsets[:, 1]))
+    return encoded
 
 
 def tokenizer_digest(path: str | Path) -> str:
@@ -185,7 +205,8 @@ class _Literal:
         model = self._tokenizer.model
         if hasattr(model, "unk_token"):
             return None if model.unk_token is None else model.token_to_id(model.unk_token)
-        return json.loads(self._tokenizer.to_str())["model"]["unk_id"]  # Unigram: no getter in Python
+        unknown: int | None = json.loads(self._tokenizer.to_str())["model"]["unk_id"]  # Unigram: no getter in Python
+        return unknown
 
     @cached_property
     def backend(self) -> Tokenizer:

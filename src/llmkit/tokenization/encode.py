@@ -12,7 +12,7 @@ from llmkit.data.corpus import read_corpus
 from llmkit.data.sentences import sentence_starts
 from llmkit.data.split import SPLITS, Split, split_of
 from llmkit.data.tokens import SplitCounts, TokenShardWriter
-from llmkit.modeling.tokenizer import encode_with_offsets, vocabulary_size
+from llmkit.modeling.tokenizer import encode_with_ends, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -51,7 +51,7 @@ def encode_corpora(
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     for rows in _batches(documents(corpora)):
         texts = [row["text"] for row in rows]
-        for row, (ids, ends) in zip(rows, encode_with_offsets(tokenizer, texts), strict=True):
+        for row, (ids, ends) in zip(rows, encode_with_ends(tokenizer, texts), strict=True):
             num_bytes = len(row["text"].encode("utf-8"))
             writer.append(
                 split_of(row["text"], **fractions),

@@ -67,6 +67,32 @@ class LossModule(torch.nn.Module):
             return self.objective.loss(self.model, batch)
 
 
+class Meter:
+    """Loss and speed since the last line of metrics.jsonl.
+
+    Args:
+        tokens: Tokens trained on so far.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.first = self.tokens = tokens
+        self.losses: list[float] = []
+        self.start = time.monotonic()
+
+    def count(self, loss: float, tokens: int) -> None:
+        """Count a step; `tokens` is the total after it."""
+        self.losses.append(loss)
+        self.tokens = tokens
+
+    def mean_loss(self) -> float:
+        """Return the mean over the steps counted."""
+        return sum(self.losses) / len(self.losses)
+
+    def rate(self) -> float:
+        """Return tokens per second."""
+        return (self.tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
+
+
 class Trainer:
     """One training run.
 
@@ -137,49 +163,43 @@ class Trainer:
         """
         self._dry_run()
         metrics = MetricsFile(self.directory, self.state.step)
-        self.before = None if self.state.step else self._validate(metrics, None)
         start = time.monotonic() - self.state.elapsed_s
         progress = self.console.progress("training", total=self.max_steps, unit="steps")
         with StopSignal() as stop, progress:
             progress.begin_at(self.state.step)
-            due = self.state.step > 0 and self._due(self.config.validate.every)
-            if due:  # a checkpoint is saved before the validation of its step
-                self._validate(metrics, stop)
+            if self._due(self.config.validate.every) or self.state.step == self.max_steps:
+                self._validate(metrics, stop)  # before the first step, or the one that a resumed run still owes
             self._steps(metrics, stop, progress, start)
-        self.state.elapsed_s = time.monotonic() - start
-        self._save()
         return {"steps": self.state.step, "tokens": self.state.tokens}
 
     def _steps(self, metrics: MetricsFile, stop: StopSignal, progress: Progress, start: float) -> None:
-        window, tokens_before, logged_at = [], self.state.tokens, time.monotonic()
+        meter = Meter(self.state.tokens)
         while self.state.step < self.max_steps:
             row = self._step(stop)
-            window.append(row["loss"])
-            now = time.monotonic()
-            self.state.elapsed_s = now - start
+            self.state.elapsed_s = time.monotonic() - start
+            meter.count(row["loss"], self.state.tokens)
+            progress.advance(1, f"loss {row['loss']:.3f}, {meter.rate():,.0f} tokens/s")
             last = self.state.step == self.max_steps
-            progress.advance(1, f"loss {row['loss']:.3f}, {self._rate(tokens_before, now - logged_at):,.0f} tokens/s")
-            if self.state.step % self.config.log_every == 0 or last or stop.name:
-                rate = self._rate(tokens_before, now - logged_at)
-                facts = {
-                    **row,
-                    "loss": sum(window) / len(window),
-                    "tokens_per_second": round(rate, 1),
-                    "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
+            if self._due(self.config.log_every) or last or stop.name:
+                speed = {
+                    "tokens_per_second": round(meter.rate(), 1),
+                    "utilization": round(meter.rate() * self.flops_per_token / self.peak_flops, 4),
                     "elapsed_s": round(self.state.elapsed_s, 3),
                 }
-                metrics.write(facts)
-                window, tokens_before, logged_at = [], self.state.tokens, now
+                metrics.write({**row, "loss": meter.mean_loss(), **speed})
+                meter = Meter(self.state.tokens)
             if stop.name:
-                self._save()
-                raise Interrupted(
-                    f"interrupted by {stop.name} after step {self.state.step:,}; the state is saved",
-                    hint="run the same command again to go on",
-                )
-            if self._due(self.config.checkpoint.every) and not last:
-                self._save()
-            if self._due(self.config.validate.every) or last:
+                break
+            if last or self._due(self.config.checkpoint.every):
+                self._save()  # before validating, which may run out of memory
+            if last or self._due(self.config.validate.every):
                 self._validate(metrics, stop)
+        if stop.name:
+            self._save()
+            raise Interrupted(
+                f"interrupted by {stop.name} after step {self.state.step:,}; the state is saved",
+                hint="run the same command again to go on",
+            )
 
     def _step(self, stop: StopSignal) -> dict[str, Any]:
         """One optimizer step; returns its row for metrics.jsonl."""
@@ -297,9 +317,6 @@ class Trainer:
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0
-
-    def _rate(self, tokens_before: int, seconds: float) -> float:
-        return (self.state.tokens - tokens_before) / max(seconds, 1e-9)
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
