@@ -1,0 +1,1 @@
+"""Run models for evaluation: batched log-likelihoods and greedy generation."""

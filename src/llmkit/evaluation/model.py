@@ -1,0 +1,131 @@
+"""A model under evaluation: log-likelihoods of given tokens and greedy continuations, in batches.
+
+Everything is computed in float32, so that a difference between two models is theirs and not the rounding's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
+
+from llmkit.modeling.build import check_vocabulary, load_model
+from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+BATCH_TOKENS = 8192
+
+
+@dataclass
+class EvalModel:
+    """A loaded model and its tokenizer.
+
+    Attributes:
+        path: Where it came from.
+        model: The model, in eval mode.
+        tokenizer: Its tokenizer.
+        start: The id that a text is scored from: BOS, else EOS.
+        max_length: Positions the model has.
+    """
+
+    path: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    start: int
+    max_length: int
+
+    @classmethod
+    def load(cls, path: Path) -> EvalModel:
+        """Load a model directory; on a GPU if there is one."""
+        tokenizer = load_tokenizer(path)
+        model = load_model(path)
+        check_vocabulary(model, vocabulary_size(tokenizer), path)
+        limit = getattr(model.config, "max_position_embeddings", None) or 2048
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
+
+    @torch.inference_mode()
+    def log_likelihoods(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+        """Return, per (context ids, target ids), the summed log-probability of the targets in nats.
+
+        Context and targets together must fit into `max_length + 1` ids: the last one is only a target.
+        """
+        results = [0.0] * len(requests)
+        for batch in _batches(requests):
+            for index, value in zip(batch, self._score([requests[i] for i in batch]), strict=True):
+                results[index] = value
+        return results
+
+    def _score(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+        rows = [[*context, *targets] for context, targets in requests]
+        width = max(len(row) for row in rows) - 1
+        ids = torch.zeros((len(rows), width), dtype=torch.long)
+        labels = torch.full((len(rows), width), -100)
+        for i, (row, (context, _)) in enumerate(zip(rows, requests, strict=True)):
+            # Padding stands on the right, where causal attention never looks: no mask is needed.
+            ids[i, : len(row) - 1] = torch.tensor(row[:-1])
+            labels[i, len(context) - 1 : len(row) - 1] = torch.tensor(row[len(context) :])
+        device = self.model.device
+        logits = self.model(input_ids=ids.to(device), use_cache=False).logits.float()
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten().to(device), reduction="none", ignore_index=-100)
+        return [-value for value in losses.view(len(rows), width).double().sum(1).tolist()]
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[str]:
+        """Return the greedy continuation of each prompt as text, without special tokens."""
+        results = [""] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for start in range(0, len(order), 32):
+            batch = order[start : start + 32]
+            for index, text in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
+                results[index] = text
+        return results
+
+    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+        width = max(len(prompt) for prompt in prompts)
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        device = self.model.device
+        # The neutral settings are given in full: a model's generation_config may say otherwise.
+        output = self.model.generate(
+            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=max_new_tokens,
+            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None, pad_token_id=pad,
+        )  # fmt: skip
+        texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+
+def rolling_requests(ids: Sequence[int], *, start: int, max_length: int) -> list[tuple[list[int], list[int]]]:
+    """Cut a text into (context, targets) so that every id is a target exactly once.
+
+    As lm-eval does: the first id is predicted from `start`; windows have `max_length` targets and one id of context;
+    the last window is shifted left to full length, so that only the tail not yet scored is scored, with more context.
+    """
+    whole = [start, *ids]
+    requests = []
+    for begin in range(0, len(ids), max_length):
+        end = min(begin + max_length, len(ids))
+        left = max(0, end - max_length)
+        requests.append((whole[left : begin + 1], whole[begin + 1 : end + 1]))
+    return requests
+
+
+def _batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[int]]:
+    """Group request numbers of like length into batches of at most `BATCH_TOKENS` padded tokens."""
+    order = sorted(range(len(requests)), key=lambda i: -(len(requests[i][0]) + len(requests[i][1])))
+    batches: list[list[int]] = []
+    for index in order:
+        length = len(requests[index][0]) + len(requests[index][1])
+        first = batches[-1][0] if batches else None
+        widest = len(requests[first][0]) + len(requests[first][1]) if first is not None else 0
+        if first is None or widest * (len(batches[-1]) + 1) > max(BATCH_TOKENS, length):
+            batches.append([])
+        batches[-1].append(index)
+    return batches

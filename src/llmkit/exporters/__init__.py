@@ -1,0 +1,34 @@
+"""Family "exporter": what a model is written as, one module each, with the command that proves it answers the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmkit.core.registry import Part
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+class Exporter(Part):
+    """A format that some runtime loads."""
+
+    def write(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
+        """Write the model."""
+        raise NotImplementedError
+
+    def reload_command(self, directory: Path, probe: Path, answers: Path) -> list[str]:
+        """Return the command that loads the export in a fresh process and answers the probe.
+
+        Args:
+            directory: The export.
+            probe: `.npz` with `input_ids` `[prompts, time]` and `num_new_tokens` `[]`.
+            answers: `.npz` to be written, with `logits` `[prompts, time, vocab]` float32 and `tokens`
+                `[prompts, num_new_tokens]`, the greedy continuations.
+        """
+        raise NotImplementedError
+
+    def tolerance(self) -> float:
+        """Return the largest difference between two logits that counts as the same."""
+        raise NotImplementedError

@@ -1,0 +1,134 @@
+"""eval: measure a model, and a baseline beside it, on any number of tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llmkit.core.artifact import Build
+from llmkit.core.config import Config as BaseConfig
+from llmkit.core.config import NotIdentity
+from llmkit.core.context import Context, Result
+from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import write_json
+from llmkit.core.page import Page
+from llmkit.core.registry import Family
+from llmkit.tasks import Task, TaskResult
+
+VERSION = 1
+SAMPLES_SHOWN = 5
+MODEL_KINDS = ("model", "export")
+Results = dict[str, dict[str, TaskResult]]
+
+
+class Config(BaseConfig):
+    """Config of `llmkit eval`."""
+
+    model: Annotated[str, NotIdentity]
+    """Directory of the model to measure."""
+    baseline: Annotated[str | None, NotIdentity] = None
+    """Directory of a model to compare with."""
+    tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
+    """What to measure."""
+
+
+def run(config: Config, context: Context) -> Result:
+    """Evaluate a model."""
+    inputs = Inputs()
+    models = {"model": inputs.add_directory(config.model, MODEL_KINDS, role="model")}
+    if config.baseline is not None:
+        models["baseline"] = inputs.add_directory(config.baseline, MODEL_KINDS, role="baseline")
+    for task in config.tasks:
+        task.add_input(inputs)
+    with context.build("eval", VERSION, config, inputs) as build:
+        if build.finished:
+            return Result(build.finished, up_to_date=True)
+        context.announce(build)
+        return _evaluate(config, context, build, models)
+
+
+def _evaluate(config: Config, context: Context, build: Build, models: dict[str, Path]) -> Result:
+    from llmkit.evaluation.model import EvalModel
+
+    results: Results = {name: {} for name in task_names(config.tasks)}
+    for role, path in models.items():
+        model = EvalModel.load(path)
+        for name, task in zip(results, config.tasks, strict=True):
+            with context.console.progress(f"{name} of the {role}", unit="samples") as progress:
+                results[name][role] = task.run(model, progress)
+    for name, by_role in results.items():
+        _write_samples(build.dir / f"samples-{name}.jsonl", by_role)
+    scores = {name: {role: result.scores for role, result in by_role.items()} for name, by_role in results.items()}
+    write_json(
+        build.dir / "results.json",
+        {
+            "models": {role: str(path) for role, path in models.items()},
+            "tasks": {
+                name: {
+                    "task": task.spec(mode="json"),
+                    "results": {
+                        role: {"scores": r.scores, "num_samples": r.num_samples, **r.facts} for role, r in by.items()
+                    },
+                }
+                for (name, by), task in zip(results.items(), config.tasks, strict=True)
+            },
+        },
+    )
+    _write_page(build.dir / "report.html", results, models)
+    artifact = build.finish("eval", payload=["results.json", "samples-*.jsonl"], metrics=scores)
+    return Result(artifact, rows=[*score_rows(results), ("report", str(build.out / "report.html"))])
+
+
+def task_names(tasks: list[Task]) -> list[str]:
+    """Name the tasks by their types; a type that is used again gets a number."""
+    names: list[str] = []
+    for task in tasks:
+        same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
+        names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
+    return names
+
+
+def score_rows(results: Results) -> list[tuple[str, str]]:
+    """Return a row per score: the model's, the baseline's and the difference."""
+    rows = []
+    for name, by_role in results.items():
+        for score, value in by_role["model"].scores.items():
+            text = f"{value:,.4f}"
+            if "baseline" in by_role:
+                before = by_role["baseline"].scores[score]
+                text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
+            rows.append((f"{name} {score}", text))
+    return rows
+
+
+def _write_samples(path: Path, by_role: dict[str, TaskResult]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for role, result in by_role.items():
+            for sample in result.samples:
+                file.write(json.dumps({"model": role, **sample}, ensure_ascii=False) + "\n")
+
+
+def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
+    page = Page("Evaluation report", ", ".join(f"{role}: {where}" for role, where in models.items()))
+    for name, by_role in results.items():
+        page.heading(name)
+        scores = by_role["model"].scores
+        rows: list[list[Any]] = [[score, *(result.scores[score] for result in by_role.values())] for score in scores]
+        page.table(("score", *by_role), rows)
+        page.table(
+            ("", *by_role),
+            [
+                ["samples", *(result.num_samples for result in by_role.values())],
+                *([fact, *(str(r.facts[fact]) for r in by_role.values())] for fact in by_role["model"].facts),
+            ],
+        )
+        for position, sample in enumerate(by_role["model"].samples[:SAMPLES_SHOWN]):
+            if "prediction" not in sample:
+                continue
+            lines = [f"reference: {sample['reference']}"]
+            lines += [f"{role}: {result.samples[position]['prediction']}" for role, result in by_role.items()]
+            page.quote(sample["messages"][-1]["content"], "\n\n".join(lines))
+    page.write(path)

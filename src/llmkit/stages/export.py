@@ -1,0 +1,164 @@
+"""export: write a model for a runtime and prove, in a fresh process, that it answers the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from llmkit.core.artifact import Build
+from llmkit.core.config import Config as BaseConfig
+from llmkit.core.config import NotIdentity
+from llmkit.core.context import Context, Result
+from llmkit.core.errors import CheckFailedError, SetupError
+from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import write_json
+from llmkit.core.registry import Family
+from llmkit.exporters import Exporter
+from llmkit.exporters.safetensors import Safetensors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+VERSION = 1
+PARITY_FILE = "parity.json"
+PROBE_TOKENS = 32
+
+
+class Config(BaseConfig):
+    """Config of `llmkit export`."""
+
+    model: Annotated[str, NotIdentity]
+    """Directory of the model to export."""
+    exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
+    """What to write."""
+    parity_prompts: int = Field(4, ge=1)
+    """Random prompts of 32 tokens on which the export is compared with the model, by logits and by greedy tokens."""
+    parity_new_tokens: int = Field(16, ge=1)
+    """Greedy tokens compared per prompt."""
+    seed: int = Field(0, ge=0)
+    """Seed of the prompts."""
+
+
+def run(config: Config, context: Context) -> Result:
+    """Export a model."""
+    inputs = Inputs()
+    path = inputs.add_directory(config.model, "model", role="model")
+    with context.build("export", VERSION, config, inputs) as build:
+        if build.finished:
+            return Result(build.finished, up_to_date=True)
+        context.announce(build)
+        return _export(config, context, build, path)
+
+
+def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
+    from llmkit.modeling.build import count_parameters, load_model
+    from llmkit.modeling.tokenizer import load_tokenizer
+
+    model, tokenizer = load_model(path), load_tokenizer(path)
+    config.exporter.write(model, tokenizer, build.dir)
+    context.console.info("reloading the export in a fresh process")
+    parity = _compare(config, model, build)
+    write_json(build.dir / PARITY_FILE, parity)
+    if not parity["passed"]:
+        raise CheckFailedError(
+            f"the export does not answer like {path}: logits differ by {parity['max_logit_difference']:.3g} (at most"
+            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} greedy tokens equal",
+            hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
+        )
+    size = sum(file.stat().st_size for file in build.dir.iterdir() if file.suffix == ".safetensors")
+    _write_card(build.dir, config.exporter, model, tokenizer, parity)
+    metrics = {"parameters": count_parameters(model), "weight_bytes": size, "parity": parity}
+    payload = ["*.safetensors", "*.json", "chat_template.jinja"]
+    artifact = build.finish("export", payload=payload, metrics=metrics)
+    rows = [
+        ("format", f"{config.exporter.type_name}, {size / 1e6:.1f} MB of weights"),
+        ("parity", parity_line(parity)),
+    ]
+    return Result(artifact, rows=rows)
+
+
+def parity_line(parity: dict[str, Any]) -> str:
+    """Return the outcome of the comparison in a line."""
+    return (
+        f"logits within {parity['max_logit_difference']:.2g} (limit {parity['tolerance']:.2g}),"
+        f" {parity['equal_tokens']} of {parity['tokens']} greedy tokens equal, in a fresh process"
+    )
+
+
+def _compare(config: Config, model: PreTrainedModel, build: Build) -> dict[str, Any]:
+    """Ask model and export the same and compare."""
+    import numpy as np
+
+    generator = np.random.Generator(np.random.PCG64(config.seed))
+    ids = generator.integers(0, model.config.vocab_size, (config.parity_prompts, PROBE_TOKENS))
+    limit = getattr(model.config, "max_position_embeddings", None) or 2048
+    new = max(1, min(config.parity_new_tokens, limit - PROBE_TOKENS))
+    probe, answers = build.scratch / "probe.npz", build.scratch / "answers.npz"
+    np.savez(probe, input_ids=ids, num_new_tokens=np.int64(new))
+    logits, tokens = _answer(model, ids, new)
+    _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
+    theirs = np.load(answers)
+    difference = float(np.abs(theirs["logits"] - logits).max())
+    equal = int((theirs["tokens"] == tokens).sum())
+    tolerance = config.exporter.tolerance()
+    # Rounded weights may turn a near tie, and everything after it: only an exact format must match in every token.
+    exact = getattr(config.exporter, "dtype", "float32") == "float32"
+    return {
+        "passed": bool(difference <= tolerance and (equal == tokens.size or not exact)),
+        "max_logit_difference": difference,
+        "tolerance": tolerance,
+        "equal_tokens": equal,
+        "tokens": int(tokens.size),
+        "prompts": config.parity_prompts,
+        "exporter": config.exporter.spec(mode="json"),
+    }
+
+
+def _answer(model: PreTrainedModel, ids: NDArray[np.int64], new: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    import torch
+
+    inputs = torch.from_numpy(ids)
+    with torch.inference_mode():
+        logits = model(input_ids=inputs, use_cache=False).logits.float()
+        output = model.generate(
+            input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=new, min_new_tokens=new,
+            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None, pad_token_id=0,
+        )  # fmt: skip
+    return logits.numpy(), output[:, ids.shape[1] :].numpy()
+
+
+def _run_fresh(command: list[str]) -> None:
+    """Run the reload command; the network is switched off for it."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    if done.returncode == 0:
+        return
+    if done.returncode < 0:
+        raise SetupError(
+            f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)"
+        )
+    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    raise CheckFailedError(f"the export does not load: {last}")
+
+
+def _write_card(
+    directory: Path,
+    exporter: Exporter,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    parity: dict[str, Any],
+) -> None:
+    from llmkit.modeling.build import count_parameters
+    from llmkit.training.finish import write_card
+
+    size = count_parameters(model)
+    facts = {"parameters": f"{size:,}", "format": exporter.type_name, "parity": parity_line(parity)}
+    title = f"{model.config.model_type} {size / 1e6:.1f}M"
+    write_card(directory, title=title, facts=facts, chat=bool(tokenizer.chat_template))

@@ -1,0 +1,184 @@
+"""finetune: train a model further on labelled rows; on chat messages with the loss on the assistant's tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from llmkit.core.artifact import Build
+from llmkit.core.config import NotIdentity
+from llmkit.core.context import Context, Result
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.inputs import Inputs
+from llmkit.core.registry import Family
+from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
+from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
+from llmkit.objectives import Objective
+from llmkit.objectives.sft import SFT
+from llmkit.stages.pretrain import training_facts
+from llmkit.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
+
+VERSION = 1
+Rows = list[tuple["NDArray[Any]", "NDArray[Any]"]]
+
+
+class Config(TrainingConfig):
+    """Config of `llmkit finetune`."""
+
+    data: Annotated[list[str], NotIdentity] = Field(min_length=1)
+    """Examples artifacts."""
+    model: Annotated[str, NotIdentity]
+    """Directory of the model to start from."""
+    objective: Annotated[Objective, Family("objective")] = SFT()
+    """What the model is trained to do."""
+    validation_fraction: float = Field(0.02, ge=0, lt=1)
+    """Share of the rows, by a hash of their text, that training never sees and validates on."""
+
+
+@dataclass
+class Encoded:
+    """Rows of one side, encoded.
+
+    Attributes:
+        rows: ids and labels of each row.
+        num_bytes: UTF-8 bytes of what the assistant says.
+        truncated: Rows cut at the context length.
+        unsupervised: Rows left out, because nothing of the assistant is left within the context.
+        literal: Rows left out, because a special token stands literally in a message.
+        tokens: Targets in all.
+    """
+
+    rows: Rows
+    num_bytes: int = 0
+    truncated: int = 0
+    unsupervised: int = 0
+    literal: int = 0
+    tokens: int = 0
+
+
+def run(config: Config, context: Context) -> Result:
+    """Fine-tune a model."""
+    if config.objective.layout != "row":
+        raise ConfigError(
+            f"objective: {config.objective.type_name} reads packed documents, not rows",
+            hint="llmkit pretrain --model DIR goes on with a model on documents",
+        )
+    inputs = Inputs()
+    data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
+    model = inputs.add_directory(config.model, ("model", "export"), role="model")
+    with context.build("finetune", VERSION, config, inputs, resumable=True) as build:
+        if build.finished:
+            return Result(build.finished, up_to_date=True)
+        context.announce(build)
+        return _finetune(config, context, build, data, model)
+
+
+def _finetune(config: Config, context: Context, build: Build, data: list[Path], path: Path) -> Result:
+    from llmkit.data.chat import ensure_template
+    from llmkit.data.order import Order
+    from llmkit.data.packing import RowPacker
+    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card, write_report
+    from llmkit.training.loop import Trainer, Validation
+
+    tokenizer = load_tokenizer(path)
+    if ensure_template(tokenizer):
+        context.console.info("the tokenizer has no chat template: it gets the ChatML one")
+    model = load_model(path)
+    check_vocabulary(model, vocabulary_size(tokenizer), path)
+    _check_positions(config, model.config, path)
+    train, validation = _encode(config, data, tokenizer)
+    _report_rows(context, train)
+    pad = special_ids(tokenizer).pad or 0
+    packer = RowPacker(train.rows, config.context_length, seed=config.seed, pad_id=pad)
+    scored = None
+    if validation.rows:
+        held_out = RowPacker(validation.rows, config.context_length, seed=None, pad_id=pad)
+        scored = Validation(held_out, validation.num_bytes)
+    model.train()
+    trainer = Trainer(model, config.objective, Order(packer), scored, config, build.dir, context.console)
+    trainer.train()
+    end_ids = _end_ids(tokenizer, train.rows)
+    save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
+    size = count_parameters(model)
+    rows = {"rows": len(train.rows), "targets": train.tokens, "truncated": train.truncated}
+    left_out = {"left_out_unsupervised": train.unsupervised, "left_out_literal_special": train.literal}
+    metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir)}
+    facts = {"rows": f"{len(train.rows):,}, {train.tokens:,} assistant tokens an epoch", **training_facts(metrics)}
+    write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
+    write_report(build.dir, title="Fine-tuning report", facts=facts)
+    artifact = build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=trainer.state.resolved)
+    return Result(artifact, rows=[*facts.items(), ("report", str(build.out / "report.html"))])
+
+
+def _encode(config: Config, data: list[Path], tokenizer: PreTrainedTokenizerFast) -> tuple[Encoded, Encoded]:
+    """Encode all rows into a training and a validation side."""
+    from llmkit.data.corpus import read_corpus
+    from llmkit.data.split import split_of
+
+    sides = {"train": Encoded([]), "validation": Encoded([])}
+    for path in data:
+        for row in read_corpus(path):
+            side = split_of(row["text"], validation_fraction=config.validation_fraction, test_fraction=0)
+            _encode_row(row, config, tokenizer, sides[side])
+    train = sides["train"]
+    if not train.rows:
+        raise DataError(
+            f"data: no row is left to train on ({train.unsupervised:,} have no assistant tokens within the context,"
+            f" {train.literal:,} hold special tokens)",
+            hint="raise context_length, or check the data",
+        )
+    return train, sides["validation"]
+
+
+def _encode_row(row: dict[str, Any], config: Config, tokenizer: PreTrainedTokenizerFast, side: Encoded) -> None:
+    from llmkit.data.chat import literal_special
+    from llmkit.data.packing import IGNORED
+
+    if literal_special(tokenizer, row["messages"]) is not None:
+        side.literal += 1
+        return
+    ids, labels = config.objective.encode(row, tokenizer)
+    if len(ids) > config.context_length:
+        side.truncated += 1
+        ids, labels = ids[: config.context_length], labels[: config.context_length]
+    targets = int((labels != IGNORED).sum())
+    if targets == 0:
+        side.unsupervised += 1
+        return
+    side.rows.append((ids, labels))
+    side.tokens += targets
+    side.num_bytes += sum(len(m["content"].encode("utf-8")) for m in row["messages"] if m["role"] == "assistant")
+
+
+def _report_rows(context: Context, train: Encoded) -> None:
+    """Say what happened to rows that could not be used as they are; nothing is cut in silence."""
+    if train.truncated:
+        context.console.warn(f"{train.truncated:,} rows are longer than context_length and were cut")
+    if train.unsupervised:
+        context.console.warn(f"{train.unsupervised:,} rows were left out: no assistant tokens within context_length")
+    if train.literal:
+        context.console.warn(f"{train.literal:,} rows were left out: a message holds a special token literally")
+
+
+def _check_positions(config: Config, model_config: Any, path: Path) -> None:
+    limit = getattr(model_config, "max_position_embeddings", None)
+    if limit is not None and config.context_length > limit:
+        raise ConfigError(
+            f"context_length: {config.context_length} is over the {limit} positions of the model in {path}",
+            hint=f"--set context_length={limit}",
+        )
+
+
+def _end_ids(tokenizer: PreTrainedTokenizerFast, rows: Rows) -> list[int]:
+    """Return the tokens at which generation stops: EOS, and what the template ends the assistant's turn with."""
+    ids = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    last = {int(labels[labels >= 0][-1]) for _, labels in rows[:100]}
+    return ids + sorted((last & special) - set(ids))

@@ -1,0 +1,70 @@
+"""Bits per byte of reference answers: how well a model predicts what the assistant should say, given the question."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from llmkit.core.errors import DataError
+from llmkit.tasks import Task, TaskResult
+
+if TYPE_CHECKING:
+    from llmkit.core.inputs import Inputs
+    from llmkit.core.progress import Progress
+    from llmkit.evaluation.model import EvalModel
+
+
+class Answers(Task):
+    """Score the last assistant message of each row: its content's tokens only, not the tokens of the template.
+
+    A model without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
+    """
+
+    prompt: Literal["auto", "chat", "plain"] = "auto"
+    """How the question is put: by the chat template, in plain text, or by the template where the model has one."""
+
+    def add_input(self, inputs: Inputs) -> Path:
+        """Take examples."""
+        return inputs.add_artifact(self.data, "examples", role="tasks.data")
+
+    def run(self, model: EvalModel, progress: Progress) -> TaskResult:
+        """Return bits_per_byte over all answers, and the perplexity per token."""
+        from llmkit.data.chat import ensure_template, render
+        from llmkit.data.corpus import read_corpus
+
+        chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
+        if chat:
+            ensure_template(model.tokenizer)
+        requests, samples = [], []
+        skipped = 0
+        for row in list(read_corpus(Path(self.data), columns=["id", "messages"]))[: self.limit]:
+            *context, answer = row["messages"]
+            if chat:
+                before = render(model.tokenizer, context, prompt=True)
+            else:
+                before = (
+                    (model.tokenizer.bos_token or model.tokenizer.eos_token)
+                    + "\n".join(message["content"] for message in context)
+                    + "\n\n"
+                )
+            prefix = model.tokenizer(before, add_special_tokens=False)["input_ids"]
+            # The answer is encoded on its own: then its tokens and bytes are the same whatever stands before it.
+            targets = model.tokenizer(answer["content"], add_special_tokens=False)["input_ids"]
+            if answer["role"] != "assistant" or not targets or len(prefix) + len(targets) > model.max_length + 1:
+                skipped += 1
+                continue
+            requests.append((prefix, targets))
+            samples.append({"id": row["id"], "bytes": len(answer["content"].encode("utf-8")), "tokens": len(targets)})
+        if not requests:
+            raise DataError(f"tasks.data: {self.data} has no answer to score ({skipped:,} do not fit into the model)")
+        likelihoods = model.log_likelihoods(requests)
+        for sample, value in zip(samples, likelihoods, strict=True):
+            sample["log_likelihood"] = value
+            progress.advance()
+        total, num_bytes = sum(likelihoods), sum(sample["bytes"] for sample in samples)
+        scores = {
+            "bits_per_byte": -total / num_bytes / math.log(2),
+            "token_perplexity": math.exp(min(700.0, -total / sum(sample["tokens"] for sample in samples))),
+        }
+        return TaskResult(scores, len(samples), samples, {"prompt": "chat" if chat else "plain", "skipped": skipped})

@@ -1,0 +1,73 @@
+"""Generated answers against references: greedy, scored by any metrics of the family (ROUGE and chrF by default)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from llmkit.core.errors import DataError
+from llmkit.core.registry import Family
+from llmkit.metrics import Metric
+from llmkit.metrics.chrf import ChrF
+from llmkit.metrics.rouge import Rouge
+from llmkit.tasks import Task, TaskResult
+
+if TYPE_CHECKING:
+    from llmkit.core.inputs import Inputs
+    from llmkit.core.progress import Progress
+    from llmkit.evaluation.model import EvalModel
+
+PROMPTS_PER_CALL = 64
+
+
+class Generation(Task):
+    """Let the model answer each row's question and compare with the row's own answer."""
+
+    metrics: list[Annotated[Metric, Family("metric")]] = Field([Rouge(), ChrF()], min_length=1)
+    """How predictions are scored; each is an `evaluate.Metric`."""
+    max_new_tokens: int = Field(64, ge=1)
+    """Longest answer."""
+
+    def add_input(self, inputs: Inputs) -> Path:
+        """Take examples."""
+        return inputs.add_artifact(self.data, "examples", role="tasks.data")
+
+    def run(self, model: EvalModel, progress: Progress) -> TaskResult:
+        """Return the metrics' scores, and every question, prediction and reference as samples."""
+        from llmkit.data.corpus import read_corpus
+
+        rows = [
+            row
+            for row in read_corpus(Path(self.data), columns=["id", "messages"])
+            if row["messages"][-1]["role"] == "assistant"
+        ][: self.limit]
+        if not rows:
+            raise DataError(f"tasks.data: {self.data} has no row that ends with an answer")
+        prompts = [self._prompt(model, row["messages"][:-1]) for row in rows]
+        predictions: list[str] = []
+        for start in range(0, len(prompts), PROMPTS_PER_CALL):
+            part = prompts[start : start + PROMPTS_PER_CALL]
+            predictions += model.generate(part, max_new_tokens=self.max_new_tokens)
+            progress.advance(len(part))
+        references = [row["messages"][-1]["content"] for row in rows]
+        scores: dict[str, float] = {}
+        for metric in self.metrics:
+            scores |= metric.load().compute(predictions=predictions, references=references)
+        samples = [
+            {"id": row["id"], "messages": row["messages"][:-1], "prediction": prediction, "reference": reference}
+            for row, prediction, reference in zip(rows, predictions, references, strict=True)
+        ]
+        return TaskResult(scores, len(samples), samples, {"empty": sum(not text for text in predictions)})
+
+    def _prompt(self, model: EvalModel, messages: list[dict[str, str]]) -> list[int]:
+        from llmkit.data.chat import encode_prompt
+
+        if model.tokenizer.chat_template:
+            ids = encode_prompt(model.tokenizer, messages)
+        else:
+            text = "\n".join(message["content"] for message in messages) + "\n\n"
+            ids = [model.start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        # The end of a long prompt is what the answer depends on most; room is left for the answer.
+        return ids[-max(1, model.max_length - self.max_new_tokens) :]
