@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from llmkit.core.config import Config, KeyPath, Resolved, dump, leaves, resolve
+from llmkit.core.config import Config, Resolved, dump, leaves, resolve
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError
 from llmkit.core.progress import clock
 from llmkit.core.recipes import find_recipe
+from llmkit.core.yaml import Path as KeyPath
 
 STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
 
@@ -51,7 +52,7 @@ def run_stage(stage: str, options: StageOptions, named: dict[str, tuple[str, Any
     console = Console(quiet=options.quiet, verbose=options.verbose, json_mode=options.json)
     if options.resume not in ("auto", "never"):
         raise ConfigError(f"--resume {options.resume}: should be auto or never")
-    config_class = cast(type[Config], stage_module(stage).Config)
+    config_class = cast("type[Config]", stage_module(stage).Config)
     recipe = find_recipe(options.recipe, stage) if options.recipe else None
     resolved = resolve(config_class, recipe=recipe, sets=options.sets or (), options=named)
     if options.dry_run:
@@ -66,10 +67,10 @@ def run_stage(stage: str, options: StageOptions, named: dict[str, tuple[str, Any
         console=console,
         force=options.force,
         strict=options.strict,
-        resume=cast(Literal["auto", "never"], options.resume),
+        resume=cast("Literal['auto', 'never']", options.resume),
     )
     start = time.monotonic()
-    result = cast(Result, stage_module(stage).run(resolved.config, context))
+    result = cast("Result", stage_module(stage).run(resolved.config, context))
     print_result(stage, result, console, time.monotonic() - start)
 
 

@@ -6,7 +6,8 @@ the old artifact or an unfinished `.partial/` that the same command takes up aga
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import fcntl
 import json
 import os
@@ -15,11 +16,12 @@ import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from llmkit.core.config import Config, dump, leaves
-from llmkit.core.digest import canonical_json, digest_text
+from llmkit.core.config import Config, dump
+from llmkit.core.digest import canonical_json
 from llmkit.core.errors import ConfigError
+from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
 from llmkit.core.manifest import (
@@ -44,41 +46,6 @@ REPLACED = "replaced.json"
 """Copy of the manifest that a finished build is about to replace: which files to remove, even after a crash."""
 UNLISTED = "checkpoints"
 """Folder that travels with an artifact without being listed or digested: resume state, not result."""
-
-
-class Fingerprint:
-    """What decides a stage's result: the stage, its behaviour version, the config as written and the inputs.
-
-    Args:
-        stage: Stage name.
-        version: The stage's behaviour version; raised when the same config would give another result.
-        config: The config before any `auto` is resolved.
-        inputs: The inputs, by digest.
-    """
-
-    def __init__(self, stage: str, version: int, config: Config, inputs: Inputs) -> None:
-        digests = [f"{item.role}:{item.digest}" for item in inputs.entries]
-        self.fields = self._fields(stage, version, dump(config, mode="json", identity=True), digests)
-        self.identity = digest_text(canonical_json(self.fields))[:32]
-        run = self._fields(stage, version, dump(config, mode="json", identity=True, budget=False), digests)
-        self.run = digest_text(canonical_json(run))[:32]
-        """Identity without the budget: equal for a run and its extension."""
-
-    @staticmethod
-    def _fields(stage: str, version: int, config: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
-        return {"stage": stage, "stage_version": version, "config": config, "inputs": inputs}
-
-    def differences(self, other: dict[str, Any]) -> str:
-        """Name what differs from another fingerprint's fields, at most four values."""
-        mine = {".".join(map(str, path)): value for path, value in leaves(self.fields)}
-        theirs = {".".join(map(str, path)): value for path, value in leaves(other)}
-        lines = []
-        for key in sorted({*mine, *theirs}):
-            if mine.get(key) != theirs.get(key):
-                name = key.removeprefix("config.")
-                old, new = theirs.get(key, "not set"), mine.get(key, "not set")
-                lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
-        return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
 
 
 class Build:
@@ -121,7 +88,7 @@ class Build:
         self._lock: int | None = None
         self._started = time.time()
 
-    def __enter__(self) -> Build:
+    def __enter__(self) -> Self:
         _check_owner(self.out)
         if self._take_if_current():
             return self
@@ -188,7 +155,7 @@ class Build:
             versions=versions(),
             git=git_state(),
             host=host_facts(),
-            started=datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
+            started=dt.datetime.fromtimestamp(self._started, dt.UTC).isoformat(timespec="seconds"),
             duration_s=round(time.time() - self._started, 3),
             details=details or {},
         )
@@ -211,10 +178,8 @@ class Build:
         self.damaged = artifact.missing_outputs()
         if self.damaged:
             return False
-        try:
+        with contextlib.suppress(PermissionError):  # someone else's finished work is up to date all the same
             os.utime(self.out / MANIFEST)
-        except PermissionError:
-            pass  # someone else's finished work is still up to date; only make will ask again
         self.finished = artifact
         return True
 

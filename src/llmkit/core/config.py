@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmkit.core.errors import ConfigError
 from llmkit.core.problems import describe, normalize
-from llmkit.core.registry import PACKAGES, Family, Part
+from llmkit.core.registry import PACKAGES, Part
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
 
@@ -196,6 +196,7 @@ def _assign(
 
 def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
     place: Any = values
+    key: Any
     for depth, key in enumerate(path):
         last = depth == len(path) - 1
         here = ".".join(str(part) for part in path[: depth + 1])
@@ -213,7 +214,7 @@ def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
         if last:
             place[key] = value
             return
-        inner = place[key] if isinstance(place, list) else place.get(key)
+        inner = place.get(key) if isinstance(place, dict) else place[key]
         if isinstance(inner, str):  # a bare part name: open it up
             inner = {"type": inner}
         elif inner is None:
@@ -235,6 +236,3 @@ def leaves(value: Any, path: KeyPath = ()) -> list[tuple[KeyPath, Any]]:
     if isinstance(value, list) and value:
         return [leaf for i, item in enumerate(value) for leaf in leaves(item, (*path, i))]
     return [(path, value)]
-
-
-__all__ = ["Budget", "Config", "Family", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "resolve"]

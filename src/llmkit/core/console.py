@@ -1,4 +1,4 @@
-"""What people and programs see: results on stdout, everything else on stderr, plain lines where there is no terminal."""
+"""What people and programs see: results on stdout, all else on stderr, plain lines where there is no terminal."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from llmkit.core.artifact import Build, Fingerprint
+from llmkit.core.artifact import Build
 from llmkit.core.config import Config
 from llmkit.core.console import Console
+from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 

@@ -67,7 +67,7 @@ class CheckFailedError(UserError):
     kind = "check"
 
 
-class Interrupted(BaseException):  # noqa: N818 - a request to stop, like KeyboardInterrupt, not an error
+class Interrupted(BaseException):
     """SIGINT or SIGTERM. A BaseException, so that no `except Exception` on the way swallows it."""
 
     exit_code = 75

@@ -88,10 +88,12 @@ class Artifact:
 
     @property
     def id(self) -> str:
+        """The artifact's id."""
         return self.manifest.id
 
     @property
     def kind(self) -> str:
+        """The artifact's kind."""
         return self.manifest.kind
 
     def as_input(self, role: str) -> Input:

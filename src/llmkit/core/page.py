@@ -125,8 +125,8 @@ def _svg(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:
     width, height, left, bottom, top = 900, 300, 60, 40, 12
     xs = [p[0] for points in series.values() for p in points]
     ys = [p[1] for points in series.values() for p in points]
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
-    y_low, y_high = min(ys), max(max(ys), min(ys) + 1e-9)
+    x_low, x_high = min(xs), max(*xs, min(xs) + 1e-9)
+    y_low, y_high = min(ys), max(*ys, min(ys) + 1e-9)
 
     def place(point: Point) -> str:
         px = left + (point[0] - x_low) / (x_high - x_low) * (width - left - 10)
@@ -148,8 +148,8 @@ def _svg(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:
         path = " ".join(map(place, points))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{_COLOURS[i % 4]}" stroke-width="1.8"/>')
         if len(points) == 1:
-            px, py_text = place(points[0]).split(",")
-            parts.append(f'<circle cx="{px}" cy="{py_text}" r="3" fill="{_COLOURS[i % 4]}"/>')
+            cx, cy = place(points[0]).split(",")
+            parts.append(f'<circle cx="{cx}" cy="{cy}" r="3" fill="{_COLOURS[i % 4]}"/>')
     parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{escape(x)}</text>')
     parts.append(
         f'<text x="12" y="{height / 2}" transform="rotate(-90 12 {height / 2})" text-anchor="middle">{escape(y)}</text></svg>'

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import rich.console
 import rich.progress
@@ -37,7 +36,7 @@ class Progress:
         self.first = 0.0
         """Count at the start, after a resume; the rate is taken from here."""
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -108,7 +107,7 @@ class RichProgress(Progress):
         )
         self.task = self.bar.add_task(what, total=self.total)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 

@@ -68,6 +68,7 @@ class Family:
 
     @property
     def package(self) -> str:
+        """The package whose modules are the members."""
         return PACKAGES[self.name]
 
     def members(self) -> list[str]:

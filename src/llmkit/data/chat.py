@@ -81,7 +81,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple
         before, after = render(tokenizer, messages[:i], prompt=True), render(tokenizer, messages[: i + 1])
         if not (full.startswith(before) and full.startswith(after) and len(before) < len(after)):
             raise DataError(
-                "the chat template renders a turn differently when more turns follow; the assistant's part cannot be found",
+                "the chat template renders a turn differently when more follow: what the assistant says cannot be told",
                 hint="use a template that writes each turn the same way",
             )
         spans.append((len(before), len(after.rstrip())))

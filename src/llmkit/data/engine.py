@@ -19,7 +19,7 @@ R = TypeVar("R")
 EngineName = Literal["local", "ray"]
 MAX_ATTEMPTS = 3
 """A task whose worker dies (out of memory, kill) is tried this often."""
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
 def map_tasks(

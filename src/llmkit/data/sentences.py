@@ -1,11 +1,11 @@
-"""Sentence starts by punctuation, for English and Chinese alike: cheap, and good enough for sentence-pair objectives."""
+"""Sentence starts by punctuation, for English and Chinese alike: cheap, good enough for sentence pairs."""
 
 from __future__ import annotations
 
 import re
 
-# A sentence ends with .!? and closing quotes before whitespace, with 。！？ and closing quotes anywhere (Chinese puts no
-# space there), or with a line end.
+# A sentence ends with .!? and closing quotes before whitespace, with 。！？ and closing quotes anywhere (Chinese puts
+# no space there), or with a line end.
 _END = re.compile(r"(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？…]+[”’」』）]*|\n)\s*")
 
 

@@ -16,6 +16,6 @@ class Metric(Part):
     def load(self) -> evaluate.Metric:
         """Return the metric; it downloads nothing and keeps its state in memory.
 
-        Its `compute(predictions=list[str], references=list[str])` returns `{score name: float}`, on a scale of 0 to 100.
+        Its `compute(predictions=list[str], references=list[str])` returns `{score name: float}`, from 0 to 100.
         """
         raise NotImplementedError

@@ -114,11 +114,7 @@ def build_model(
 def load_model(path: str | Path, *, dtype: torch.dtype | str = "float32") -> PreTrainedModel:
     """Load a causal language model from a directory, in eval mode; the network is never asked.
 
-    Attention is sdpa where the architecture has it, else eager.
-
-    Args:
-        path: Directory written by `save_pretrained`.
-        dtype: Of the weights in memory, whatever it is on disk.
+    Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
 
     Raises:
         DataError: Not a model directory, damaged or missing weights, or no causal language model.
@@ -155,12 +151,7 @@ def count_parameters(model: torch.nn.Module) -> int:
 
 
 def check_vocabulary(model: PreTrainedModel | PreTrainedConfig, tokenizer_size: int, where: str | Path) -> None:
-    """Make sure that every id of a tokenizer has a row in the embedding.
-
-    Args:
-        model: The model, or only its config.
-        tokenizer_size: Largest id plus one, from `vocabulary_size`.
-        where: Path of the tokenizer or the tokens, for the message.
+    """Make sure that every id of the tokenizer in `where` has a row in the embedding.
 
     Raises:
         DataError: The embedding is too small; the message has both numbers and both paths.
@@ -198,8 +189,7 @@ def _architecture(name: str, where: str, kind: type[UserError]) -> type[PreTrain
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
     if name in CAUSAL:
-        cls: type[PreTrainedConfig] = CONFIG_MAPPING[name]
-        return cls
+        return CONFIG_MAPPING[name]  # type: ignore[no-any-return]
     problem = "is not a causal language model" if name in CONFIG_MAPPING else "is unknown to transformers"
     raise kind(f"{where}: architecture '{name}' {problem}{nearest(name, CAUSAL)}", "for example llama, qwen3, gpt2")
 
@@ -303,7 +293,8 @@ def _check_sizes(config: PreTrainedConfig) -> None:
     if hidden and heads and hidden % heads and getattr(config, "head_dim", None) is None:
         raise ConfigError(f"model.config: hidden size {hidden} is not a multiple of the {heads} attention heads")
     if heads and groups and heads % groups:
-        raise ConfigError(f"model.config: {heads} attention heads are not a multiple of {groups} key-value heads")
+        where = "model.config.num_key_value_heads"
+        raise ConfigError(f"{where}: {heads} attention heads are not a multiple of {groups} key-value heads")
 
 
 def _one_line(error: BaseException) -> str:

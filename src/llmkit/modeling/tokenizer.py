@@ -136,7 +136,7 @@ def _encode(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, ends: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     literal = _literals.get(tokenizer)
-    if literal is None or literal.num_tokens != len(tokenizer):
+    if literal is None or literal.state != _Literal.state_of(tokenizer):
         literal = _literals[tokenizer] = _Literal(tokenizer)
     backend = tokenizer.backend_tokenizer
     # A tokenizer.json keeps the padding and truncation of the call before it was saved.
@@ -185,13 +185,13 @@ class _Literal:
     """What encoding text literally needs of a tokenizer, found out once.
 
     Attributes:
-        num_tokens: Size of the tokenizer at that time; tokens added later make this stale.
+        state: Size and special ids of the tokenizer at that time; tokens added later make this stale.
         dtype: Smallest integer type that holds every id.
         forbidden: Ids text must not get: every special token but the one the model writes for what it does not know.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.num_tokens = len(tokenizer)
+        self.state = self.state_of(tokenizer)
         self.dtype = np.uint16 if vocabulary_size(tokenizer) <= 2**16 else np.uint32
         self._tokenizer = tokenizer.backend_tokenizer
         special = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -200,6 +200,10 @@ class _Literal:
         special.pop(self._unknown_id(), None)
         self._special = sorted(special.values())
         self.forbidden = np.array(sorted(special), dtype=self.dtype)
+
+    @staticmethod
+    def state_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+        return (len(tokenizer), *tokenizer.all_special_ids)
 
     def _unknown_id(self) -> int | None:
         model = self._tokenizer.model

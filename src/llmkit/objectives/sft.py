@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on chat messages: predict what the assistant says, given all before it (Ouyang et al. 2022)."""
+"""Supervised fine-tuning on chat messages: predict what the assistant says (Ouyang et al. 2022)."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _data(config: Config, tokens: list[Path], tokenizer: PreTrainedTokenizerFast
 
     ids = special_ids(tokenizer)
     prefix, suffix = config.objective.specials(ids)
-    around = {"prefix": prefix, "suffix": suffix, "pad_id": ids.pad or 0}
+    around: dict[str, Any] = {"prefix": prefix, "suffix": suffix, "pad_id": ids.pad or 0}
     train = JoinedSplits([TokenSplit(path, "train") for path in tokens])
     packer = StreamPacker(train, config.context_length, seed=config.seed, **around)
     held_out = [TokenSplit(path, "validation") for path in tokens if (path / "validation").is_dir()]

@@ -15,7 +15,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import open_artifact, write_json
 from llmkit.data.tokens import TOKENS_FILE
-from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer, tokenizer_digest, vocabulary_size
+from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
 from llmkit.tokenization.encode import encode_corpora, training_texts
 from llmkit.tokenization.train import CHAT_TOKENS, NUM_BYTES, train_bpe
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 class Perplexity(Task):
-    """Score every token of a corpus, or of one split of a token artifact, decoded and encoded anew by the model's
-    own tokenizer, so that models with different tokenizers can be compared in bits per byte."""
+    """Score every token of a corpus, or of one split of a token artifact.
+
+    The text is encoded anew by each model's own tokenizer, so that models with different ones can be compared.
+    """
 
     split: Literal["train", "validation", "test"] = "test"
     """Which split of a token artifact; a corpus is taken whole."""

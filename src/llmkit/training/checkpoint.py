@@ -47,7 +47,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 def save(
     folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, keep: int
 ) -> None:
-    """Write a checkpoint, then remove the oldest beyond `keep`; the old ones are touched only once the new one is whole.
+    """Write a checkpoint, then remove the oldest beyond `keep`, once the new one is whole.
 
     Args:
         folder: The run's `checkpoints/`.
@@ -80,7 +80,7 @@ def save(
 
 def latest(folder: Path) -> tuple[Path | None, list[Path]]:
     """Return the newest complete checkpoint, and the torn ones that were passed over."""
-    torn = []
+    torn: list[Path] = []
     for path in reversed(_found(folder)):
         if _is_complete(path):
             return path, torn

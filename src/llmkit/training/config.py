@@ -78,7 +78,7 @@ class TrainingConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     """The learning rate over the run."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
-    """Compute precision; weights and optimizer stay in float32. auto: bf16 where the device multiplies it in hardware."""
+    """Compute precision; weights and optimizer stay in float32. auto: bf16 where the hardware multiplies it."""
     validate: Annotated[ValidateConfig, NotIdentity] = ValidateConfig()  # type: ignore[assignment]
     """When to validate."""
     checkpoint: Annotated[CheckpointConfig, NotIdentity] = CheckpointConfig()

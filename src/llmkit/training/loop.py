@@ -26,9 +26,9 @@ from llmkit.objectives import Objective
 from llmkit.training import checkpoint
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
-from llmkit.training.metrics import MetricsFile
+from llmkit.training.metrics import Meter, MetricsFile
 from llmkit.training.optim import build_optimizer
-from llmkit.training.schedule import learning_rate
+from llmkit.training.schedule import learning_rate, total_steps
 from llmkit.training.stop import StopSignal
 from llmkit.training.utilization import flops_per_token, measure_peak
 
@@ -65,32 +65,6 @@ class LossModule(torch.nn.Module):
         device = batch["input_ids"].device.type
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
             return self.objective.loss(self.model, batch)
-
-
-class Meter:
-    """Loss and speed since the last line of metrics.jsonl.
-
-    Args:
-        tokens: Tokens trained on so far.
-    """
-
-    def __init__(self, tokens: int) -> None:
-        self.first = self.tokens = tokens
-        self.losses: list[float] = []
-        self.start = time.monotonic()
-
-    def count(self, loss: float, tokens: int) -> None:
-        """Count a step; `tokens` is the total after it."""
-        self.losses.append(loss)
-        self.tokens = tokens
-
-    def mean_loss(self) -> float:
-        """Return the mean over the steps counted."""
-        return sum(self.losses) / len(self.losses)
-
-    def rate(self) -> float:
-        """Return tokens per second."""
-        return (self.tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
 
 
 class Trainer:
@@ -132,7 +106,8 @@ class Trainer:
         self.peak_flops = measure_peak(model, dtype)
         if config.batch_blocks % self.accelerator.num_processes:
             raise ConfigError(
-                f"batch_tokens: {config.batch_blocks} blocks cannot be shared by {self.accelerator.num_processes} processes"
+                f"batch_tokens: {config.batch_blocks} blocks cannot be shared by"
+                f" {self.accelerator.num_processes} processes"
             )
 
     def _restore(self) -> TrainState:
@@ -322,15 +297,3 @@ class Trainer:
         if self.accelerator.is_main_process:
             checkpoint.save(self.checkpoints, self.model, self.optimizer, self.state, keep=self.config.checkpoint.keep)
         self.accelerator.wait_for_everyone()
-
-
-def total_steps(config: TrainingConfig, data: Order) -> int:
-    """Return the number of steps after which the first of the limits is reached."""
-    limits = []
-    if config.max_steps is not None:
-        limits.append(config.max_steps)
-    if config.max_tokens is not None:
-        limits.append(math.ceil(config.max_tokens / config.batch_tokens))
-    if config.max_epochs is not None:
-        limits.append(math.ceil(data.blocks_in(config.max_epochs) / config.batch_blocks))
-    return max(1, min(limits))

@@ -1,12 +1,39 @@
-"""metrics.jsonl: one object per logged step, cut back to the checkpoint when a run resumes."""
+"""What is measured while training: metrics.jsonl, one object per logged step, cut back when a run resumes."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 FILE = "metrics.jsonl"
+
+
+class Meter:
+    """Loss and speed since the last line of metrics.jsonl.
+
+    Args:
+        tokens: Tokens trained on so far.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.first = self.tokens = tokens
+        self.losses: list[float] = []
+        self.start = time.monotonic()
+
+    def count(self, loss: float, tokens: int) -> None:
+        """Count a step; `tokens` is the total after it."""
+        self.losses.append(loss)
+        self.tokens = tokens
+
+    def mean_loss(self) -> float:
+        """Return the mean over the steps counted."""
+        return sum(self.losses) / len(self.losses)
+
+    def rate(self) -> float:
+        """Return tokens per second."""
+        return (self.tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
 
 
 class MetricsFile:

@@ -56,6 +56,6 @@ class Deduplicate(Step):
         """Return 16 bytes that are equal for duplicates."""
         raise NotImplementedError
 
-    def apply(self, document: Document) -> Drop | None:
+    def apply(self, document: Document) -> Drop | None:  # noqa: ARG002 - the interface
         """Keep every document: duplicates are found in the merge, which sees all of them in order."""
         return None

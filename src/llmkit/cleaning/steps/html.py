@@ -8,12 +8,14 @@ from html.parser import HTMLParser
 from llmkit.cleaning.steps import Rewrite
 from llmkit.data.corpus import Document
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body br dd details div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5"
-    " h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead title tr ul".split()
-)
-_PARAGRAPHS = frozenset("blockquote dl figure h1 h2 h3 h4 h5 h6 ol p pre section table ul".split())
-_HIDDEN = frozenset("script style template noscript svg head nav".split())
+_PARAGRAPHS = {
+    "blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "section", "table", "ul",
+}  # fmt: skip
+_BLOCKS = _PARAGRAPHS | {
+    "address", "article", "aside", "body", "br", "dd", "details", "div", "dt", "fieldset", "figcaption", "footer",
+    "form", "header", "hr", "li", "main", "nav", "summary", "tbody", "td", "tfoot", "th", "thead", "title", "tr",
+}  # fmt: skip
+_HIDDEN = {"script", "style", "template", "noscript", "svg", "head", "nav"}
 
 
 class Html(Rewrite):

@@ -1,4 +1,4 @@
-"""Bring text into one form: Unicode NFC, `\\n` line ends, no control or zero-width characters, no trailing blanks."""
+"""Bring text into one form: Unicode NFC, newline line ends, no control or zero-width characters, no trailing blanks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,44 @@
+"""The identity of a run: equal identities make equal artifacts, so that finished work is never done again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmkit.core.config import Config, dump, leaves
+from llmkit.core.digest import canonical_json, digest_text
+from llmkit.core.inputs import Inputs
+
+
+class Fingerprint:
+    """What decides a stage's result: the stage, its behaviour version, the config as written and the inputs.
+
+    Args:
+        stage: Stage name.
+        version: The stage's behaviour version; raised when the same config would give another result.
+        config: The config before any `auto` is resolved.
+        inputs: The inputs, by digest.
+    """
+
+    def __init__(self, stage: str, version: int, config: Config, inputs: Inputs) -> None:
+        digests = [f"{item.role}:{item.digest}" for item in inputs.entries]
+        self.fields = self._fields(stage, version, dump(config, mode="json", identity=True), digests)
+        self.identity = digest_text(canonical_json(self.fields))[:32]
+        run = self._fields(stage, version, dump(config, mode="json", identity=True, budget=False), digests)
+        self.run = digest_text(canonical_json(run))[:32]
+        """Identity without the budget: equal for a run and its extension."""
+
+    @staticmethod
+    def _fields(stage: str, version: int, config: dict[str, Any], inputs: list[str]) -> dict[str, Any]:
+        return {"stage": stage, "stage_version": version, "config": config, "inputs": inputs}
+
+    def differences(self, other: dict[str, Any]) -> str:
+        """Name what differs from another fingerprint's fields, at most four values."""
+        mine = {".".join(map(str, path)): value for path, value in leaves(self.fields)}
+        theirs = {".".join(map(str, path)): value for path, value in leaves(other)}
+        lines = []
+        for key in sorted({*mine, *theirs}):
+            if mine.get(key) != theirs.get(key):
+                name = key.removeprefix("config.")
+                old, new = theirs.get(key, "not set"), mine.get(key, "not set")
+                lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
+        return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
