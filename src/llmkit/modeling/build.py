@@ -52,10 +52,7 @@ class ModelConfig(Part):
 
 
 def check_model(spec: ModelConfig) -> PreTrainedConfig:
-    """Check everything about a model that can be known without its weights and without a tokenizer.
-
-    Returns:
-        The resolved transformers config.
+    """Check what can be known without weights and tokenizer, and return the resolved transformers config.
 
     Raises:
         ConfigError: An unknown architecture or field, a wrong type, or sizes that do not fit together.

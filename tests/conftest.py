@@ -1,0 +1,116 @@
+"""Shared fixtures: the command line in this process, and one tiny chain of artifacts per session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit.cli.main import run
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+SUBJECTS = ("the fox", "a river", "my neighbour", "the old clock", "rain", "the editor", "a small dog", "the train")
+VERBS = ("crosses", "remembers", "follows", "paints", "repairs", "misses", "watches", "answers")
+OBJECTS = ("the bridge", "a letter", "two apples", "the evening", "her garden", "a song", "the question", "the door")
+CHINESE = ("春天来了，花开了。", "他在看书，不说话。", "我们明天去北京吗？", "火车开得很快！")
+
+
+@dataclass
+class Outcome:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run `llmkit ARGUMENTS` in this process, in an empty current directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+def sentences(count: int, seed: int = 0) -> list[str]:
+    """Distinct little texts in English and Chinese, the same every time."""
+    texts = []
+    for i in range(seed, seed + count):
+        parts = [
+            f"{SUBJECTS[(i * k + k) % 8]} {VERBS[(i + 3 * k) % 8]} {OBJECTS[(i * 5 + k) % 8]}." for k in range(1, 2 + i % 5)
+        ]
+        texts.append(f"Story {i}. " + " ".join(parts) + (CHINESE[i % 4] if i % 3 == 0 else ""))
+    return texts
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write JSON lines."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+TINY_MODEL = [
+    "-s", "model.arch=llama",
+    "-s", "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2,"
+          " num_key_value_heads: 2, tie_word_embeddings: true}",
+]  # fmt: skip
+TINY_TRAINING = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "log_every=1"]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Paths of one tiny artifact of each kind; read them, never write."""
+
+    root: Path
+
+    def __getattr__(self, name: str) -> Path:
+        return self.root / name
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """Make `corpus`, `pairs` (examples), `tokens`, `base` and `model` (fine-tuned) once, in a few seconds."""
+    root = tmp_path_factory.mktemp("chain")
+    texts = write_jsonl(root / "texts.jsonl", [{"text": text, "n": i} for i, text in enumerate(sentences(300))])
+    questions = [
+        {"messages": [{"role": "user", "content": f"What is {i}?"}, {"role": "assistant", "content": text}]}
+        for i, text in enumerate(sentences(60, seed=1000))
+    ]
+    pairs = write_jsonl(root / "pairs.jsonl", questions)
+    steps = [
+        ["clean", "-i", texts, "-o", root / "corpus"],
+        ["clean", "-s", f"inputs=[{{type: files, path: {pairs}, messages_field: messages}}]", "-o", root / "pairs"],
+        ["tokenize", "-i", root / "corpus", "--vocab-size", 400, "-s", "validation_fraction=0.1",
+         "-s", "test_fraction=0.1", "-o", root / "tokens"],
+        ["pretrain", "--data", root / "tokens", *TINY_MODEL, *TINY_TRAINING, "--max-steps", 8, "-o", root / "base"],
+        ["finetune", "--data", root / "pairs", "--model", root / "base", *TINY_TRAINING,
+         "--max-steps", 4, "-s", "validation_fraction=0.1", "-o", root / "model"],
+    ]  # fmt: skip
+    for step in steps:
+        assert run([*map(str, step), "-q"]) == 0, step
+    yield Chain(root)
+    shutil.rmtree(root, ignore_errors=True)
