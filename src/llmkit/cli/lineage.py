@@ -32,7 +32,7 @@ def lineage(
     console = Console(json_mode=json)
     if json and not (verify and problems):
         console.print_json({"status": "done", "exit_code": 0, "verified": verify, "lineage": root.as_json()})
-    console.print(_tree(root))
+    console.print(lineage_tree(root))
     if problems and verify:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
         raise CheckFailedError("lineage has drifted:\n  " + "\n  ".join(problems[:5]) + more)
@@ -40,9 +40,14 @@ def lineage(
         console.print(f"verified: {sum(1 for _ in root.walk())} nodes, nothing has changed")
 
 
-def _tree(node: Node, tree: Tree | None = None) -> Tree:
-    name = Path(node.path)
-    path = str(name.relative_to(Path.cwd())) if name.is_relative_to(Path.cwd()) else node.path
+def shown_path(path: Path) -> str:
+    """Return a path relative to the current directory where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def lineage_tree(node: Node, tree: Tree | None = None) -> Tree:
+    """Return the tree as rich draws it."""
+    path = shown_path(Path(node.path))
     if node.kind == "files":
         facts = f"{node.num_files:,} raw files, {node.num_bytes / 1e6:.1f} MB"
     else:
@@ -53,5 +58,5 @@ def _tree(node: Node, tree: Tree | None = None) -> Tree:
         label += f" [red]{escape(problem)}[/red]"
     branch = Tree(label) if tree is None else tree.add(label)
     for item in node.inputs:
-        _tree(item, branch)
+        lineage_tree(item, branch)
     return branch

@@ -13,7 +13,20 @@ from types import FrameType
 import typer
 
 import llmkit
-from llmkit.cli import clean, doctor, evaluate, export, finetune, init, lineage, pretrain, recipes, schema, tokenize
+from llmkit.cli import (
+    clean,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    init,
+    lineage,
+    pretrain,
+    recipes,
+    schema,
+    summary,
+    tokenize,
+)
 from llmkit.core.console import Console
 from llmkit.core.errors import Interrupted, MemoryLimitError, SetupError, UserError
 
@@ -35,6 +48,7 @@ app.command("export", rich_help_panel=STAGES)(export.export)
 app.command("init", rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", rich_help_panel=TOOLS)(schema.schema)
+app.command("summary", rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", rich_help_panel=TOOLS)(lineage.lineage)
 app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
 

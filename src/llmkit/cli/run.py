@@ -84,7 +84,7 @@ def print_result(stage: str, result: Result, console: Console, seconds: float) -
         console.print(f"{stage}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
         return
     console.print(f"{stage}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
-    console.table([(f"  {label}", value) for label, value in result.rows])
+    console.table([(f"  {label}", value) for label, value in stage_module(stage).summarize(artifact)])
     for note in result.notes:
         console.print(f"  {note}")
 

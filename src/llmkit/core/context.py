@@ -62,13 +62,11 @@ class Result:
     Attributes:
         artifact: The finished artifact.
         up_to_date: It was already there.
-        rows: Label and value pairs for people.
-        notes: Sentences for people, below the rows: what stands out, what to do next.
+        notes: Sentences for people: what stands out, what to do next.
     """
 
     artifact: Artifact
     up_to_date: bool = False
-    rows: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

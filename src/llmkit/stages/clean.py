@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact
+from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.registry import Family
 from llmkit.data.corpus import CorpusWriter, write_card
 from llmkit.data.engine import EngineName, map_tasks
@@ -51,7 +52,10 @@ def run(config: Config, context: Context) -> Result:
     inputs = [(source, source.files()) for source in config.inputs]
     described = Inputs()
     for source, files in inputs:
-        described.add_files(source.root(), files, role=source.type_name)
+        if read_manifest(Path(source.root())) is None:
+            described.add_files(source.root(), files, role=source.type_name)
+        else:  # a corpus of ours: lineage goes on through it
+            described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
     with context.build("clean", VERSION, config, described) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
@@ -95,10 +99,11 @@ def _clean(
         "rules": dict(tally.rules.most_common()),
     }
     artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics)
-    return Result(artifact, rows=_rows(artifact), notes=_notes(config.steps, tally, total.rows))
+    return Result(artifact, notes=_notes(config.steps, tally, total.rows))
 
 
-def _rows(artifact: Artifact) -> list[tuple[str, str]]:
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return label and value pairs that say what the artifact holds and why documents fell."""
     metrics = artifact.manifest.metrics
     fell = ", ".join(f"{rule} {count:,}" for rule, count in metrics["rules"].items()) or "none"
     rows = [

@@ -13,7 +13,7 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import write_json
+from llmkit.core.manifest import Artifact, write_json
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.tasks import Task, TaskResult
@@ -79,7 +79,7 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     )
     _write_page(build.dir / "report.html", results, models)
     artifact = build.finish("eval", payload=["results.json", "samples-*.jsonl"], metrics=scores)
-    return Result(artifact, rows=[*score_rows(results), ("report", str(build.out / "report.html"))])
+    return Result(artifact)
 
 
 def task_names(tasks: list[Task]) -> list[str]:
@@ -91,17 +91,34 @@ def task_names(tasks: list[Task]) -> list[str]:
     return names
 
 
-def score_rows(results: Results) -> list[tuple[str, str]]:
-    """Return a row per score: the model's, the baseline's and the difference."""
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
     rows = []
-    for name, by_role in results.items():
-        for score, value in by_role["model"].scores.items():
+    for name, by_role in artifact.manifest.metrics.items():
+        for score, value in by_role["model"].items():
             text = f"{value:,.4f}"
             if "baseline" in by_role:
-                before = by_role["baseline"].scores[score]
+                before = by_role["baseline"][score]
                 text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
             rows.append((f"{name} {score}", text))
-    return rows
+    sample = _first_generated(artifact.path)
+    if sample is not None:
+        rows += [
+            ("question", sample["messages"][-1]["content"]),
+            ("reference", sample["reference"]),
+            ("generated", sample["prediction"]),
+        ]
+    return [*rows, ("report", str(artifact.path / "report.html"))]
+
+
+def _first_generated(directory: Path) -> dict[str, Any] | None:
+    """Return the first generated answer, if a task generated any."""
+    for path in sorted(directory.glob("samples-generation*.jsonl")):
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                sample: dict[str, Any] = json.loads(line)
+                return sample
+    return None
 
 
 def _write_samples(path: Path, by_role: dict[str, TaskResult]) -> None:

@@ -15,7 +15,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import CheckFailedError, SetupError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import write_json
+from llmkit.core.manifest import Artifact, write_json
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
@@ -59,6 +59,7 @@ def run(config: Config, context: Context) -> Result:
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.modeling.build import count_parameters, load_model
     from llmkit.modeling.tokenizer import load_tokenizer
+    from llmkit.training.finish import MODEL_PAYLOAD
 
     model, tokenizer = load_model(path), load_tokenizer(path)
     config.exporter.write(model, tokenizer, build.dir)
@@ -74,13 +75,19 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     size = sum(file.stat().st_size for file in build.dir.iterdir() if file.suffix == ".safetensors")
     _write_card(build.dir, config.exporter, model, tokenizer, parity)
     metrics = {"parameters": count_parameters(model), "weight_bytes": size, "parity": parity}
-    payload = ["*.safetensors", "*.json", "chat_template.jinja"]
-    artifact = build.finish("export", payload=payload, metrics=metrics)
-    rows = [
-        ("format", f"{config.exporter.type_name}, {size / 1e6:.1f} MB of weights"),
-        ("parity", parity_line(parity)),
+    artifact = build.finish("export", payload=MODEL_PAYLOAD, metrics=metrics)
+    return Result(artifact)
+
+
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return label and value pairs: the format, the files and their parity with the model."""
+    metrics = artifact.manifest.metrics
+    files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
+    return [
+        ("format", f"{metrics['parity']['exporter']['type']}, {metrics['weight_bytes'] / 1e6:.1f} MB of weights"),
+        ("files", files),
+        ("parity", parity_line(metrics["parity"])),
     ]
-    return Result(artifact, rows=rows)
 
 
 def parity_line(parity: dict[str, Any]) -> str:

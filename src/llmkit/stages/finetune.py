@@ -15,10 +15,11 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
+from llmkit.modeling.isolation import check_isolation
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
 from llmkit.objectives import Objective
 from llmkit.objectives.sft import SFT
-from llmkit.stages.pretrain import training_facts
+from llmkit.stages.pretrain import summarize, training_facts
 from llmkit.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 VERSION = 1
+__all__ = ["Config", "run", "summarize"]
 Rows = list[tuple["NDArray[Any]", "NDArray[Any]"]]
 
 
@@ -91,6 +93,7 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     if ensure_template(tokenizer):
         context.console.info("the tokenizer has no chat template: it gets the ChatML one")
     model = load_model(path)
+    check_isolation(model)
     check_vocabulary(model, vocabulary_size(tokenizer), path)
     _check_positions(config, model.config, path)
     train, validation = _encode(config, data, tokenizer)
@@ -101,7 +104,6 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     if validation.rows:
         held_out = RowPacker(validation.rows, config.context_length, seed=None, pad_id=pad)
         scored = Validation(held_out, validation.num_bytes)
-    model.train()
     trainer = Trainer(model, config.objective, Order(packer), scored, config, build.dir, context.console)
     trainer.train()
     end_ids = _end_ids(tokenizer, train.rows)
@@ -110,11 +112,11 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     rows = {"rows": len(train.rows), "targets": train.tokens, "truncated": train.truncated}
     left_out = {"left_out_unsupervised": train.unsupervised, "left_out_literal_special": train.literal}
     metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir)}
-    facts = {"rows": f"{len(train.rows):,}, {train.tokens:,} assistant tokens an epoch", **training_facts(metrics)}
+    facts = training_facts(metrics)
     write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
     write_report(build.dir, title="Fine-tuning report", facts=facts)
     artifact = build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=trainer.state.resolved)
-    return Result(artifact, rows=[*facts.items(), ("report", str(build.out / "report.html"))])
+    return Result(artifact)
 
 
 def _encode(config: Config, data: list[Path], tokenizer: PreTrainedTokenizerFast) -> tuple[Encoded, Encoded]:

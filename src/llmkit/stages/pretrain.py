@@ -13,9 +13,11 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model, check_vocabulary, count_parameters, load_model
+from llmkit.modeling.isolation import check_isolation
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, tokenizer_digest, vocabulary_size
 from llmkit.objectives import Objective
 from llmkit.objectives.causal_lm import CausalLM
@@ -46,7 +48,6 @@ def run(config: Config, context: Context) -> Result:
     inputs = Inputs()
     tokens = [inputs.add_artifact(path, "tokens", role="data") for path in config.data]
     _check_tokenizers(tokens)
-    check_model(config.model)
     if config.model.path is not None:
         inputs.add_directory(config.model.path, ("model", "export"), role="model")
     with context.build("pretrain", VERSION, config, inputs, resumable=True) as build:
@@ -60,8 +61,10 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card, write_report
     from llmkit.training.loop import Trainer
 
+    check_model(config.model)
     tokenizer = load_tokenizer(tokens[0])
     model = _model(config, tokenizer, tokens[0])
+    check_isolation(model)
     size = count_parameters(model)
     data, validation = _data(config, tokens, tokenizer)
     context.console.info(f"{model.config.model_type}, {size:,} parameters, {data.blocks_in(1):,} blocks an epoch")
@@ -75,12 +78,19 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M", facts=facts, chat=False)
     write_report(build.dir, title="Pretraining report", facts=facts)
     artifact = build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=trainer.state.resolved)
-    return Result(artifact, rows=[*facts.items(), ("report", str(build.out / "report.html"))])
+    return Result(artifact)
+
+
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return label and value pairs: size, training, validation, speed."""
+    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
 
 
 def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     """Return a training's metrics as people read them."""
     facts = {"parameters": f"{metrics['parameters']:,}"}
+    if "rows" in metrics:
+        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} assistant tokens an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
     facts["loss"] = f"{metrics['loss']:.4f}"
     if "bits_per_byte" in metrics:

@@ -13,7 +13,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import open_artifact, write_json
+from llmkit.core.manifest import Artifact, open_artifact, write_json
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
 from llmkit.tokenization.encode import encode_corpora, training_texts
@@ -112,17 +112,22 @@ def _tokenize(config: Config, context: Context, build: Build, corpora: list[Path
         },
     )
     artifact = build.finish("tokens", payload=[*TOKENIZER_FILES, "*/data-*.arrow", TOKENS_FILE], metrics=metrics)
-    rows = [
-        ("tokenizer", f"{vocab_size:,} tokens, {metrics['bytes_per_token']:.2f} bytes per token"),
-        *(
-            (split, f"{count.num_tokens:,} tokens, {count.num_documents:,} documents")
-            for split, count in counts.items()
-        ),
-    ]
     notes = []
     if config.tokenizer.path is None and vocab_size < config.tokenizer.vocab_size:
         notes.append(f"note: the text gave only {vocab_size:,} of {config.tokenizer.vocab_size:,} tokens")
-    return Result(artifact, rows=rows, notes=notes)
+    return Result(artifact, notes=notes)
+
+
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return label and value pairs: the tokenizer, and what each split holds."""
+    metrics = artifact.manifest.metrics
+    return [
+        ("tokenizer", f"{metrics['vocab_size']:,} tokens, {metrics['bytes_per_token']:.2f} bytes per token"),
+        *(
+            (split, f"{counts['tokens']:,} tokens, {counts['documents']:,} documents")
+            for split, counts in metrics["splits"].items()
+        ),
+    ]
 
 
 def vars_of(count: Any) -> dict[str, int]:

@@ -101,6 +101,7 @@ class Trainer:
         # Without this, two runs on CPU may differ in the last bit; it costs nothing there. On GPUs some operators have
         # no deterministic form, and nothing is promised.
         torch.use_deterministic_algorithms(self.accelerator.device.type == "cpu")
+        model.train()  # both ways of getting a model give it in eval mode, without dropout
         self.module = self.accelerator.prepare(LossModule(model, objective, dtype))
         self.flops_per_token = flops_per_token(model, config.context_length)
         self.peak_flops = measure_peak(model, dtype)

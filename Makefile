@@ -1,0 +1,68 @@
+# Two commands do all the set-up: `make quickstart` and `make test`.
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Tests run in parallel, one process per core.
+JOBS ?= auto
+
+.PHONY: help quickstart smoke test test-all check docs docs-generate format venv dev clean
+
+help:
+	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
+	@echo "make smoke        the same in under a minute, for CI"
+	@echo "make test         install, then run the tests (test-all adds the long matrices)"
+	@echo "make check        lint, types, docs and generated files, as CI runs them"
+	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make clean        remove what the quickstart made"
+
+# The marker is newer than what it was installed from, or it is installed again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "llmkit needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 4; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 4; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# torch comes first and by its exact version: left to the resolver, it would bring gigabytes of CUDA packages.
+	$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	  $$($(BIN)/python -c 'import tomllib; print(*(repr(d) for d in tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))' | tr -d "'" | sed 's/>=[^ ]*//g')
+	touch $@
+
+venv: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+quickstart: venv
+	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart
+
+smoke: venv
+	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart smoke
+
+test: dev
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: dev
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m pytest -q tests/stages/test_layers.py
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+docs: dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+format: dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf build

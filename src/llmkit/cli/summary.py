@@ -1,0 +1,55 @@
+"""`llmkit summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmkit.cli import options as o
+from llmkit.cli.lineage import lineage_tree, shown_path
+from llmkit.cli.run import stage_module
+from llmkit.core.console import Console
+from llmkit.core.errors import DataError
+from llmkit.core.lineage import Node, trace
+from llmkit.core.manifest import MANIFEST, Artifact, read_manifest
+
+
+def summary(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Artifacts.")],
+    json: o.Json = False,
+) -> None:
+    """Show the results of every stage that led to some artifacts, and the lineage of the first."""
+    roots = []
+    for directory in directories:
+        manifest = read_manifest(directory)
+        if manifest is None:
+            raise DataError(f"{directory} is not an llmkit artifact (it has no {MANIFEST})")
+        roots.append(trace(directory, manifest))
+    stages: dict[str, Artifact] = {}
+    for root in roots:
+        _collect(root, stages)
+    console = Console(json_mode=json)
+    if json:
+        console.print_json({"status": "done", "exit_code": 0, "stages": [_facts(item) for item in stages.values()]})
+        return
+    for artifact in stages.values():
+        manifest = artifact.manifest
+        console.print(f"{manifest.stage}: {artifact.path} ({manifest.kind} {manifest.id[:12]})")
+        console.table([(f"  {label}", value) for label, value in stage_module(manifest.stage).summarize(artifact)])
+    console.print("lineage")
+    console.print(lineage_tree(roots[0]))
+
+
+def _collect(node: Node, stages: dict[str, Artifact]) -> None:
+    """Add the artifacts below a node, inputs first, each once."""
+    for item in node.inputs:
+        _collect(item, stages)
+    if node.manifest is not None:
+        stages.setdefault(node.path, Artifact(Path(shown_path(Path(node.path))), node.manifest))
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    return {"path": str(artifact.path), "stage": manifest.stage, "id": manifest.id, "metrics": manifest.metrics}
