@@ -11,7 +11,6 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llmkit.cleaning.report import Tally
 from llmkit.cleaning.steps import Deduplicate, Step
@@ -145,14 +144,13 @@ def _survivors(path: Path) -> Iterator[tuple[Document, str]]:
 
 
 def _document(record: Record, file: RawFile) -> Document:
-    meta: dict[str, Any] = dict(record.meta)
     return Document(
         id=document_id(record.source, file.name, record.row, record.text),
         text=record.text,
         source=record.source,
-        language=meta.pop("language", UNKNOWN_LANGUAGE),
+        language=record.language or UNKNOWN_LANGUAGE,
         messages=record.fields.get("messages"),
-        meta=meta,
+        meta=record.meta,
     )
 
 

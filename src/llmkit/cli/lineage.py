@@ -12,8 +12,9 @@ from rich.tree import Tree
 from llmkit.cli import options as o
 from llmkit.core.console import Console
 from llmkit.core.errors import CheckFailedError, DataError
+from llmkit.core.inputs import missing_path
 from llmkit.core.lineage import Node, trace
-from llmkit.core.manifest import MANIFEST, read_manifest
+from llmkit.core.manifest import MANIFEST, Manifest, read_manifest
 
 
 def lineage(
@@ -24,10 +25,7 @@ def lineage(
     json: o.Json = False,
 ) -> None:
     """Show what an artifact was made from, back to the raw files."""
-    manifest = read_manifest(directory)
-    if manifest is None:
-        raise DataError(f"{directory} is not an llmkit artifact (it has no {MANIFEST})")
-    root = trace(directory, manifest, verify=verify)
+    root = trace(directory, manifest_of(directory), verify=verify)
     problems = list(dict.fromkeys(f"{node.path}: {text}" for node in root.walk() for text in node.problems))
     console = Console(json_mode=json)
     if json and not (verify and problems):
@@ -38,6 +36,16 @@ def lineage(
         raise CheckFailedError("lineage has drifted:\n  " + "\n  ".join(problems[:5]) + more)
     if verify:
         console.print(f"verified: {sum(1 for _ in root.walk())} nodes, nothing has changed")
+
+
+def manifest_of(directory: Path) -> Manifest:
+    """Return the manifest of what must be an artifact."""
+    if not directory.exists():
+        raise missing_path(directory, role="DIR")
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise DataError(f"{directory} is not an llmkit artifact (it has no {MANIFEST})")
+    return manifest
 
 
 def shown_path(path: Path) -> str:

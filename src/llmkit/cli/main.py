@@ -28,7 +28,7 @@ from llmkit.cli import (
     tokenize,
 )
 from llmkit.core.console import Console
-from llmkit.core.errors import Interrupted, MemoryLimitError, SetupError, UserError
+from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, SetupError, UserError
 
 app = typer.Typer(
     name="llmkit",
@@ -136,14 +136,29 @@ def _help_hint(error: typer.TyperException) -> str:
     return f"{context.command_path if context else 'llmkit'} --help"
 
 
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Look at the error and at those it was raised from: `torch.save` hides the failed write behind one of its own."""
+    while error is not None:
+        text = str(error)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in text:
+            return True
+        # The second is all that C++ streams, which torch writes through, say of a failed write.
+        if "No space left on device" in text or "iostream error" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _machine_limit(error: Exception) -> UserError | None:
     """Recognize what the machine, not the program, ran out of or refused; libraries wrap it in types of their own."""
     text = str(error)
     number = getattr(error, "errno", None)
     name = getattr(error, "filename", None)
     at = f": {name}" if name else ""
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text or "os error 28" in text:
+    if _disk_is_full(error):
         return SetupError(f"the disk is full{at}", hint="free some space and run the same command again: it goes on")
+    if number == errno.ENOTDIR:
+        return ConfigError(f"{name or text}: a part of this path is a file, not a directory")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
         return SetupError(f"no permission{at or ': ' + text}", hint="choose a path you may read and write")
     if isinstance(error, MemoryError) or "not enough memory" in text or type(error).__name__ == "OutOfMemoryError":

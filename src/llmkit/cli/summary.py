@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from llmkit.cli import options as o
-from llmkit.cli.lineage import lineage_tree, shown_path
+from llmkit.cli.lineage import lineage_tree, manifest_of, shown_path
 from llmkit.cli.run import stage_module
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError
 from llmkit.core.lineage import Node, trace
-from llmkit.core.manifest import MANIFEST, Artifact, read_manifest
+from llmkit.core.manifest import Artifact
 
 
 def summary(
@@ -21,12 +20,7 @@ def summary(
     json: o.Json = False,
 ) -> None:
     """Show the results of every stage that led to some artifacts, and the lineage of the first."""
-    roots = []
-    for directory in directories:
-        manifest = read_manifest(directory)
-        if manifest is None:
-            raise DataError(f"{directory} is not an llmkit artifact (it has no {MANIFEST})")
-        roots.append(trace(directory, manifest))
+    roots = [trace(directory, manifest_of(directory)) for directory in directories]
     stages: dict[str, Artifact] = {}
     for root in roots:
         _collect(root, stages)

@@ -26,6 +26,7 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
 from llmkit.core.manifest import (
     MANIFEST,
+    NEW,
     PARTIAL,
     Artifact,
     Manifest,
@@ -46,6 +47,10 @@ REPLACED = "replaced.json"
 """Copy of the manifest that a finished build is about to replace: which files to remove, even after a crash."""
 UNLISTED = "checkpoints"
 """Folder that travels with an artifact without being listed or digested: resume state, not result."""
+CURVE = "metrics.jsonl"
+"""What a training has logged; a run that extends it goes on with the same file."""
+OWN = (RUN, LOCK, REPLACED, MANIFEST + NEW)
+"""Files of the build itself; the last one is what a process killed while writing the manifest leaves behind."""
 
 
 class Build:
@@ -93,10 +98,12 @@ class Build:
         if self._take_if_current():
             return self
         self.out.mkdir(parents=True, exist_ok=True)
-        self._acquire()
         try:
+            self._acquire()
             self._prepare()
         except BaseException:
+            if self._lock is not None and [entry.name for entry in self.dir.iterdir()] == [LOCK]:
+                shutil.rmtree(self.dir)  # a refused run leaves no trace in a finished artifact
             self._release()
             raise
         return self
@@ -136,8 +143,8 @@ class Build:
             describe_output(self.dir, path, payload=any(fnmatch(_relative(self.dir, path), p) for p in payload))
             for path in sorted(self.dir.rglob("*"))
             if path.is_file()
-            and path.name not in (RUN, LOCK, REPLACED)
-            and not _relative(self.dir, path).startswith(UNLISTED)
+            and _relative(self.dir, path) not in OWN
+            and not _relative(self.dir, path).startswith(f"{UNLISTED}/")
         ]
         assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
         fields = self.fingerprint.fields
@@ -195,11 +202,13 @@ class Build:
         if self.fresh or (self.resumed and not self.resumable):
             self._empty_partial()
             self.resumed = False
+        if self.extends and not self.resumed:  # before RUN, which says that everything to go on from is there
+            _link_tree(self.out / UNLISTED, self.dir / UNLISTED)
+            if (self.out / CURVE).exists():
+                shutil.copyfile(self.out / CURVE, self.dir / CURVE)
+            self.resumed = True
         fields = {"pid": os.getpid(), "run": self.fingerprint.run, **self.fingerprint.fields}
         write_json(self.dir / RUN, fields)
-        if self.extends and not self.resumed:
-            _link_tree(self.out / UNLISTED, self.dir / UNLISTED)
-            self.resumed = True
 
     def _check_finished(self) -> None:
         manifest = read_manifest(self.out)
@@ -269,6 +278,7 @@ class Build:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self._release()
                 raise ConfigError(
                     f"{self.out} is in use by another llmkit process", hint="wait for it, or choose another --output"
                 ) from None
@@ -307,8 +317,7 @@ def _move_up(partial: Path, out: Path) -> None:
     if (partial / REPLACED).exists():
         (out / MANIFEST).unlink(missing_ok=True)
         _fsync(out)
-        for output in json.loads((partial / REPLACED).read_text(encoding="utf-8"))["outputs"]:
-            (out / output["path"]).unlink(missing_ok=True)
+        _remove_outputs(out, json.loads((partial / REPLACED).read_text(encoding="utf-8"))["outputs"])
         (partial / REPLACED).unlink()
     for entry in sorted(partial.iterdir()):
         if entry.name in (MANIFEST, RUN, LOCK):
@@ -318,9 +327,21 @@ def _move_up(partial: Path, out: Path) -> None:
             shutil.rmtree(target)
         entry.replace(target)
     _fsync(out)
+    (partial / RUN).unlink(missing_ok=True)  # killed before the last line, nothing here looks like work to go on with
     (partial / MANIFEST).replace(out / MANIFEST)
     _fsync(out)
     shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_outputs(out: Path, outputs: Sequence[dict[str, Any]]) -> None:
+    """Remove an artifact's files and the folders that are empty then; what else lies there stays."""
+    paths = [out / output["path"] for output in outputs]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for folder in sorted({parent for path in paths for parent in path.parents if out in parent.parents}, reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    shutil.rmtree(out / UNLISTED, ignore_errors=True)
 
 
 def _link_tree(source: Path, target: Path) -> None:

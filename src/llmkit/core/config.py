@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmkit.core.errors import ConfigError
-from llmkit.core.problems import describe, normalize
-from llmkit.core.registry import PACKAGES, Part
+from llmkit.core.problems import describe, places, walk
+from llmkit.core.registry import PACKAGES, Family, Part
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
 
@@ -52,13 +53,20 @@ class Resolved(Generic[C]):
         config: The validated config.
         origins: Origin of every written value by key path: `FILE:LINE`, `--set`, or an option's name. A path that is
             missing has its default.
+        written: The values before validation.
     """
 
     config: C
     origins: dict[KeyPath, str]
+    written: Mapping[str, Any]
 
     def origin(self, path: KeyPath) -> str:
-        """Where the value at `path` came from; a value inside a written one has the origin of that one."""
+        """Where the value at `path` came from; what a written value stands for (a part's bare name) has its origin."""
+        place: Any = self.written
+        for key in path:
+            if isinstance(place, dict) and key not in place:
+                return "default"
+            place = place[key] if isinstance(place, dict | list) else None
         for end in range(len(path), 0, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -119,7 +127,7 @@ def resolve(
         if not separator or not key.strip():
             raise ConfigError(f"--set {expression}: expected KEY=VALUE, such as --set seed=1")
         path = parse_key(key)
-        _assign(config_class, values, path, parse_scalar(text), origins, "--set")
+        _assign(config_class, values, path, parse_scalar(text, f"--set {key}"), origins, "--set")
         raw_texts[path] = text
     for dotted, (flag, value) in (options or {}).items():
         if value is not None:
@@ -129,7 +137,7 @@ def resolve(
     except ValidationError as error:
         problems = describe(error, config_class, origins)
         raise ConfigError("\n".join(problems), hint=schema_hint(config_class)) from None
-    return Resolved(config, origins)
+    return Resolved(config, origins, values)
 
 
 def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[KeyPath, str]) -> C:
@@ -137,12 +145,12 @@ def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[Key
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
-        wrong = {normalize(config_class, problem["loc"]) for problem in error.errors()}
+        wrong = set(places(error.errors(), config_class))
         retry = [path for path in raw_texts if any(place[: len(path)] == path for place in wrong)]
         if not retry:
             raise
         for path in retry:
-            _put(values, path, raw_texts[path])
+            _put(config_class, values, path, raw_texts[path])
         try:
             return config_class.model_validate(values)
         except ValidationError:
@@ -172,7 +180,7 @@ def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str
 
 def parse_key(dotted: str) -> KeyPath:
     """Split `data.0.weight` into its parts; digits become list positions."""
-    return tuple(int(part) if part.isdigit() else part for part in dotted.strip().split("."))
+    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in dotted.strip().split("."))
 
 
 def _assign(
@@ -183,18 +191,27 @@ def _assign(
     origins: dict[KeyPath, str],
     origin: str,
 ) -> None:
-    top = str(path[0])
-    field = config_class.model_fields.get(top)
-    if len(path) > 1 and top not in values and field is not None and not field.is_required():
-        # `steps.1.min_chars=5` on a recipe that leaves `steps` at its default: edit the default, do not replace it.
-        values[top] = _dump_value(field.get_default(call_default_factory=True))
-    _put(values, path, value)
+    _write_defaults(config_class, values, path)
+    _put(config_class, values, path, value)
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
     origins[path] = origin
 
 
-def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+def _write_defaults(model: Any, values: dict[str, Any], path: KeyPath) -> None:
+    """Write out the defaults on the way: `steps.1.min_chars=5` edits the default `steps`, it does not replace them."""
+    for key, inner in pairwise(path):
+        field = getattr(model, "model_fields", {}).get(key)
+        if field is None or not isinstance(values, dict):
+            return
+        if values.get(key) is None and not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            # Another type of part has fields of its own: nothing of the default part stays.
+            values[str(key)] = {} if isinstance(default, Part) and inner == "type" else _dump_value(default)
+        model, values = field.annotation, values.get(key, {})
+
+
+def _put(config_class: type[Config], values: dict[str, Any], path: KeyPath, value: Any) -> None:
     place: Any = values
     key: Any
     for depth, key in enumerate(path):
@@ -216,11 +233,17 @@ def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
             return
         inner = place.get(key) if isinstance(place, dict) else place[key]
         if isinstance(inner, str):  # a bare part name: open it up
-            inner = {"type": inner}
+            inner = _open(config_class, path[: depth + 1], inner)
         elif inner is None:
             inner = [] if isinstance(path[depth + 1], int) else {}
         place[key] = inner
         place = inner
+
+
+def _open(config_class: type[Config], path: KeyPath, text: str) -> dict[str, Any]:
+    _, annotation = walk(config_class, path)
+    family = next((mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, Family)), None)
+    return family.open(text) if family else {"type": text}
 
 
 def json_schema(config_class: type[Config]) -> dict[str, Any]:

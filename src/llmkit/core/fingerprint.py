@@ -32,7 +32,9 @@ class Fingerprint:
         return {"stage": stage, "stage_version": version, "config": config, "inputs": inputs}
 
     def differences(self, other: dict[str, Any]) -> str:
-        """Name what differs from another fingerprint's fields, at most four values."""
+        """Name what differs from another fingerprint's fields, at most four values; of another stage, only that."""
+        if other["stage"] != self.fields["stage"]:
+            return f"stage: {other['stage']} there, {self.fields['stage']} now"
         mine = {".".join(map(str, path)): value for path, value in leaves(self.fields)}
         theirs = {".".join(map(str, path)): value for path, value in leaves(other)}
         lines = []

@@ -114,11 +114,11 @@ def _changed_outputs(directory: Path, manifest: Manifest) -> list[str]:
 
 
 def _changed_files(above: Path, item: Input) -> list[str]:
-    return [
-        problem
-        for entry in raw_files(above)
-        if entry["source"] == item.path and (problem := _check(Path(entry["path"]), entry["digest"], entry["path"]))
-    ]
+    try:
+        files = [(entry["path"], entry["digest"]) for entry in raw_files(above) if entry["source"] == item.path]
+    except (ValueError, TypeError, KeyError):
+        return [f"{above / INPUT_FILES}, which lists the files, cannot be read"]
+    return [problem for path, digest in files if (problem := _check(Path(path), digest, path))]
 
 
 def raw_files(directory: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from llmkit.core.errors import DataError, nearest
 
 MANIFEST = "llmkit.json"
 PARTIAL = ".partial"
+NEW = ".new"
+"""Suffix of a file that is being written."""
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
 
@@ -209,9 +211,11 @@ def host_facts() -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON and fsync it, so that a rename after it never shows an empty file."""
-    with path.open("w", encoding="utf-8") as file:
+    """Write JSON under another name, fsync it and rename it: whoever finds the file finds all of it."""
+    new = path.with_name(path.name + NEW)
+    with new.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
+    new.replace(path)

@@ -24,7 +24,7 @@ h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6r
 .facts div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .8rem }
 .facts b { display: block; font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere }
 .facts span, figcaption { color: var(--dim); font-size: .85rem }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+.scroll { overflow-x: auto; margin-bottom: 1rem } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th { color: var(--dim); font-weight: 500 } td.n, th.n { text-align: right }
 .bar { display: grid; grid-template-columns: minmax(120px, 30%) 1fr 5.5rem; gap: .8rem; align-items: center; margin: .3rem 0 }
@@ -115,31 +115,33 @@ class Page:
 
 
 def number(value: Any) -> str:
-    """Return a number with thousands separators and at most four significant decimals; other values as text."""
+    """Return a number with thousands separators and at most four significant digits; other values as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) or value.is_integer() else f"{value:,.4g}"
+    if isinstance(value, int) or value.is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
 
 
 def _svg(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:
-    width, height, left, bottom, top = 900, 300, 60, 40, 12
+    width, height, left, bottom, top = 900, 300, 80, 40, 12
     xs = [p[0] for points in series.values() for p in points]
     ys = [p[1] for points in series.values() for p in points]
-    x_low, x_high = min(xs), max(*xs, min(xs) + 1e-9)
-    y_low, y_high = min(ys), max(*ys, min(ys) + 1e-9)
+    x_low, x_span = min(xs), max(xs) - min(xs)
+    y_low, y_span = min(ys), max(ys) - min(ys)
 
     def place(point: Point) -> str:
-        px = left + (point[0] - x_low) / (x_high - x_low) * (width - left - 10)
-        py = height - bottom - (point[1] - y_low) / (y_high - y_low) * (height - bottom - top)
+        px = left + (point[0] - x_low) / (x_span or 1) * (width - left - 10)
+        py = height - bottom - (point[1] - y_low) / (y_span or 1) * (height - bottom - top)
         return f"{px:.1f},{py:.1f}"
 
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y)} by {escape(x)}">']
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         py = height - bottom - share * (height - bottom - top)
-        value = y_low + share * (y_high - y_low)
+        value = y_low + share * y_span
         parts.append(f'<line x1="{left}" x2="{width - 10}" y1="{py:.1f}" y2="{py:.1f}" stroke="var(--line)"/>')
         parts.append(f'<text x="{left - 6}" y="{py + 4:.1f}" text-anchor="end">{number(float(f"{value:.3g}"))}</text>')
-        px, value = left + share * (width - left - 10), x_low + share * (x_high - x_low)
+        px, value = left + share * (width - left - 10), x_low + share * x_span
         anchor = "end" if share == 1 else "middle"
         parts.append(
             f'<text x="{px:.1f}" y="{height - bottom + 16}" text-anchor="{anchor}">{number(round(value))}</text>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -19,10 +19,14 @@ def describe(error: ValidationError, model: type[BaseModel], origins: Mapping[Ke
     return _describe(error.errors(), model, (), origins)[:MAX_PROBLEMS]
 
 
-def normalize(model: Any, loc: Sequence[str | int]) -> KeyPath:
-    """Drop the union branch tags that pydantic puts into a location, keeping field names and list positions."""
-    path, _ = _walk(model, loc)
-    return path
+def places(errors: Sequence[Any], model: type[BaseModel], base: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the key path of every problem, those inside of parts included."""
+    for problem in errors:
+        path, _ = walk(model, problem["loc"])
+        if problem["type"] == "family_fields":
+            yield from places(problem["ctx"]["errors"], problem["ctx"]["part"], base + path)
+        else:
+            yield base + path
 
 
 def _describe(
@@ -31,10 +35,12 @@ def _describe(
     grouped: dict[KeyPath, list[Any]] = {}
     lines: list[str] = []
     for problem in errors:
-        path, _ = _walk(model, problem["loc"])
+        path, _ = walk(model, problem["loc"])
         if problem["type"] == "family_fields":
             lines += _describe(problem["ctx"]["errors"], problem["ctx"]["part"], base + path, origins)
         else:
+            if problem["type"] == "family_member" and isinstance(problem["input"], Mapping):
+                path = (*path, "type")
             grouped.setdefault(path, []).append(problem)
     for path, problems in grouped.items():
         text = _message(problems, model, path)
@@ -48,9 +54,8 @@ def _describe(
 def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> str:
     first = problems[0]
     if first["type"] == "extra_forbidden":
-        _, owner = _walk(model, path[:-1])
-        valid = owner.model_fields if isinstance(owner, type) and issubclass(owner, BaseModel) else {}
-        return f"unknown field{nearest(str(path[-1]), valid)}"
+        _, owner = walk(model, path[:-1])
+        return f"unknown field{nearest(str(path[-1]), _group(owner).model_fields)}"
     if first["type"] == "missing":
         return "required, but not given"
     if first["type"] in ("family_type", "family_member"):
@@ -59,27 +64,38 @@ def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> 
         return str(first["msg"]).removeprefix("Value error, ")
     if not first["msg"].startswith("Input should be "):
         return str(first["msg"])  # a validator's own words
-    wanted = list(dict.fromkeys(p["msg"].replace("Input should be ", "") for p in problems if p["type"] != "none"))
+    wanted = list(dict.fromkeys(_wanted(problem) for problem in problems))
     value = first["input"]
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
     return f"should be {' or '.join(wanted)}, not {shown}"
 
 
+def _wanted(problem: Any) -> str:
+    if problem["type"] == "model_type":
+        return "a mapping of fields"
+    return str(problem["msg"]).replace("Input should be ", "")
+
+
 def _where(path: KeyPath, origins: Mapping[KeyPath, str]) -> str:
+    if not path:
+        return ""  # about the config as a whole
     for end in range(len(path), 0, -1):
         if path[:end] in origins:
             return origins[path[:end]]
     return next((origin for place, origin in origins.items() if place[: len(path)] == path), "")
 
 
-def _walk(annotation: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
-    """Follow a location through the annotations; return the real key path and the annotation it ends at."""
+def walk(annotation: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
+    """Follow a location through the annotations; return the real key path and the annotation it ends at.
+
+    The path leaves out the tags of union branches that pydantic puts into a location.
+    """
     path: list[str | int] = []
     place = annotation
-    for key in loc:
+    for position, key in enumerate(loc):
         found = _step(place, key)
         if found is _NOTHING:
-            if key is loc[-1] and isinstance(place, type) and issubclass(place, BaseModel):
+            if position == len(loc) - 1 and _group(place) is not BaseModel:
                 path.append(key)  # an unknown field: the last key names it
             continue
         path.append(key)
@@ -88,6 +104,14 @@ def _walk(annotation: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
 
 
 _NOTHING = object()
+
+
+def _group(annotation: Any) -> type[BaseModel]:
+    """Return the model of a group of fields, also of one that may be null; else the empty base model."""
+    for branch in (annotation, *get_args(annotation)):
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            return branch
+    return BaseModel
 
 
 def _step(annotation: Any, key: str | int) -> Any:

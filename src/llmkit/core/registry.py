@@ -96,16 +96,19 @@ class Family:
         assert len(parts) == 1, f"{module.__name__} must define exactly one public Part, found {parts}"
         return parts[0]
 
+    def open(self, text: str) -> dict[str, Any]:
+        """Return the mapping that a bare string stands for."""
+        if self.shorthand and text not in self.members():
+            member, field = self.shorthand
+            return {"type": member, field: text}
+        return {"type": text}
+
     def parse(self, value: Any) -> Part:
         """Turn a name, a mapping or a part into a part."""
         if isinstance(value, Part):
             return value
         if isinstance(value, str):
-            if value not in self.members() and self.shorthand:
-                member, field = self.shorthand
-                value = {"type": member, field: value}
-            else:
-                value = {"type": value}
+            value = self.open(value)
         if not isinstance(value, Mapping):
             raise PydanticCustomError("family_type", "expected a name or a mapping with 'type'")
         if not isinstance(value.get("type"), str):
@@ -137,10 +140,8 @@ class Family:
             names = {"type": "string", "description": f"one of {', '.join(self.members())}, or a {self.shorthand[1]}"}
         options = [names]
         for member in self.members():
-            part = self.load(member)
-            item = part.model_json_schema()
-            item.setdefault("properties", {})
-            item["properties"] = {"type": {"const": member}, **item["properties"]}
-            item["required"] = ["type", *item.get("required", [])]
-            options.append(item)
+            # Through the handler, so that the definitions of a member's groups end up at the root, where `$ref` looks.
+            item = handler.resolve_ref_schema(handler(self.load(member).__pydantic_core_schema__))
+            properties = {"type": {"const": member}, **item.get("properties", {})}
+            options.append({**item, "properties": properties, "required": ["type", *item.get("required", [])]})
         return {"anyOf": options}

@@ -25,7 +25,10 @@ class _CoreLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
-for _tag, _pattern, _first in (
+_TAG = "tag:yaml.org,2002:"
+_COLLECTIONS = (f"{_TAG}map", f"{_TAG}seq")
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
@@ -35,7 +38,8 @@ for _tag, _pattern, _first in (
         list("-+0123456789."),
     ),
 ):
-    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+    _PATTERNS[_kind] = re.compile(rf"^(?:{_pattern})\Z")
+    _CoreLoader.add_implicit_resolver(_TAG + _kind, _PATTERNS[_kind], _first)
 
 
 @dataclass
@@ -63,6 +67,8 @@ def read_yaml(text: str, name: str) -> YamlFile:
     """
     try:
         root = yaml.compose(text, Loader=_CoreLoader)
+    except RecursionError:
+        raise ConfigError(f"{name}: too deep or too many values for a recipe") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -73,9 +79,20 @@ def read_yaml(text: str, name: str) -> YamlFile:
     return parsed
 
 
-def parse_scalar(text: str) -> Any:
-    """Read the right-hand side of `--set key=value`: a core-schema scalar, or flow style like `[1, 2]` or `{a: 1}`."""
-    return read_yaml(text, "--set").value if text.strip() else ""
+def parse_scalar(text: str, name: str) -> Any:
+    """Read the right-hand side of `--set key=value`: a core-schema scalar, or flow style like `[1, 2]` or `{a: 1}`.
+
+    Only what begins with a bracket or a quote is YAML syntax here: `*.txt`, `#5` and `a: b` are text.
+
+    Args:
+        text: The right-hand side.
+        name: What to call it in messages.
+    """
+    text = text.strip()
+    if text[:1] in ("[", "{", '"', "'"):
+        return read_yaml(text, name).value
+    tag = _CoreLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    return _scalar(yaml.ScalarNode(tag, text), name) if text else ""
 
 
 def _construct(node: yaml.Node, path: Path, name: str, lines: dict[Path, int]) -> Any:
@@ -83,6 +100,8 @@ def _construct(node: yaml.Node, path: Path, name: str, lines: dict[Path, int]) -
     lines[path] = line
     if len(lines) > MAX_NODES or len(path) > 64:
         raise ConfigError(f"{name}:{line}: too deep or too many values for a recipe")
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+        raise _unknown_tag(node, f"{name}:{line}")
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*path, i), name, lines) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -108,16 +127,29 @@ def _construct_mapping(node: yaml.MappingNode, path: Path, name: str, lines: dic
 
 def _scalar(node: yaml.ScalarNode, where: str) -> Any:
     text: str = node.value
-    kind = node.tag.rpartition(":")[2]
+    kind = node.tag.removeprefix(_TAG)
+    if kind == "str":
+        return text
+    if kind not in _PATTERNS:
+        raise _unknown_tag(node, where)
+    try:
+        if not _PATTERNS[kind].match(text):  # an explicit tag, such as `!!int foo`
+            raise ValueError
+        return _convert(kind, text)
+    except ValueError:
+        raise ConfigError(f"{where}: not a valid {kind}: {text if len(text) <= 60 else text[:60] + '...'}") from None
+
+
+def _convert(kind: str, text: str) -> Any:
     if kind == "null":
         return None
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
         prefix = {"0o": 8, "0x": 16}.get(text[:2], 10)
-        return int(text[2:], prefix) if prefix != 10 else int(text)
-    if kind == "float":
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    if kind == "str":
-        return text
-    raise ConfigError(f"{where}: tag '{node.tag}' is not part of the YAML core schema")
+        return int(text[2:], prefix) if prefix != 10 else int(text)  # ValueError beyond 4,300 digits
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _unknown_tag(node: yaml.Node, where: str) -> ConfigError:
+    return ConfigError(f"{where}: tag '{node.tag}' is not part of the YAML core schema")

@@ -47,10 +47,23 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
 
 
 def render(tokenizer: PreTrainedTokenizerFast, messages: Messages, *, prompt: bool = False) -> str:
-    """Return the text of a conversation; with `prompt`, ending where the assistant is to speak."""
-    text: str = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], tokenize=False, add_generation_prompt=prompt
-    )
+    """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
+
+    Raises:
+        DataError: The template refuses the conversation, such as one whose roles do not alternate.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [dict(message) for message in messages], tokenize=False, add_generation_prompt=prompt
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise DataError(
+            f"the chat template refuses a conversation of {roles}: {error}",
+            hint="leave such conversations out of the data, or give the tokenizer another chat_template",
+        ) from error
     return text
 
 
@@ -65,7 +78,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple
 
     The assistant's part is found by rendering the conversation up to each of its messages: that works with any
     template, whether or not it has `{% generation %}` tags. The end-of-turn token is part of what is said; blanks
-    after it are not.
+    after it are not. A message with which the assistant opens a conversation answers nothing and is only context.
 
     Returns:
         ids `[length]` and a mask `[length]`, true on the assistant's tokens.
@@ -76,7 +89,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple
     full = render(tokenizer, messages)
     spans = []
     for i, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if message["role"] != "assistant" or i == 0:
             continue
         before, after = render(tokenizer, messages[:i], prompt=True), render(tokenizer, messages[: i + 1])
         if not (full.startswith(before) and full.startswith(after) and len(before) < len(after)):
@@ -89,7 +102,8 @@ def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple
     offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     mask = np.zeros(len(offsets), dtype=bool)
     for start, end in spans:
-        mask |= (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > offsets[:, 0])
+        # Some tokenizers trim blanks from offsets, which leaves a token of blanks empty, at its own end.
+        mask |= (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > start)
     return np.array(encoding["input_ids"], dtype=np.int64), mask
 
 

@@ -41,7 +41,8 @@ class Order:
         """Return how many blocks the first `epochs` epochs are, rounded up."""
         whole = int(epochs)
         done = sum(self._packer.num_blocks(epoch) for epoch in range(whole))
-        return done + math.ceil((epochs - whole) * self._packer.num_blocks(whole))
+        # Rounded first: 1.1 - 1 is a little more than 0.1, which must not cost a block.
+        return done + math.ceil(round((epochs - whole) * self._packer.num_blocks(whole), 6))
 
     def batch(self, step: int, num_blocks: int) -> Batch:
         """Return the whole batch of a step, block numbers `step * num_blocks` and on; it may cross an epoch's end."""

@@ -81,10 +81,9 @@ def _clean(
         context.console.warn(message)
     total = tally.total()
     if total.kept == 0:
-        fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4)) or "the input has no rows"
-        raise DataError(
-            f"no documents left: {total.rows:,} read, dropped by: {fell}", hint="llmkit clean ... --dry-run"
-        )
+        fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
+        why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
+        raise DataError(f"no documents left: {why}", hint="llmkit clean ... --dry-run shows the steps")
     held_out = sum(source.left_out() for source in config.inputs)
     write_reports(build.dir, tally, config.steps, bytes_kept=writer.num_bytes, held_out=held_out)
     write_card(build.dir, kind=kind, num_documents=total.kept, num_bytes=writer.num_bytes, sources=dict(tally.sources))

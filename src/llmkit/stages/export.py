@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -57,11 +58,12 @@ def run(config: Config, context: Context) -> Result:
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
-    from llmkit.modeling.build import count_parameters, load_model
-    from llmkit.modeling.tokenizer import load_tokenizer
+    from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
+    from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
     from llmkit.training.finish import MODEL_PAYLOAD
 
     model, tokenizer = load_model(path), load_tokenizer(path)
+    check_vocabulary(model, vocabulary_size(tokenizer), path)
     config.exporter.write(model, tokenizer, build.dir)
     context.console.info("reloading the export in a fresh process")
     parity = _compare(config, model, build)
@@ -152,6 +154,8 @@ def _run_fresh(command: list[str]) -> None:
             f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)"
         )
     last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    if os.strerror(errno.ENOSPC) in last:  # its answers did not fit: that says nothing about the export
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise CheckFailedError(f"the export does not load: {last}")
 
 

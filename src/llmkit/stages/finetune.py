@@ -21,6 +21,7 @@ from llmkit.objectives import Objective
 from llmkit.objectives.sft import SFT
 from llmkit.stages.pretrain import summarize, training_facts
 from llmkit.training.config import TrainingConfig
+from llmkit.training.launch import check_launch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class Encoded:
 
 def run(config: Config, context: Context) -> Result:
     """Fine-tune a model."""
+    check_launch()
     if config.objective.layout != "row":
         raise ConfigError(
             f"objective: {config.objective.type_name} reads packed documents, not rows",

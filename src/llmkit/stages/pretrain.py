@@ -22,6 +22,7 @@ from llmkit.modeling.tokenizer import load_tokenizer, special_ids, tokenizer_dig
 from llmkit.objectives import Objective
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
+from llmkit.training.launch import check_launch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -45,6 +46,7 @@ class Config(TrainingConfig):
 
 def run(config: Config, context: Context) -> Result:
     """Pretrain a model."""
+    check_launch()
     inputs = Inputs()
     tokens = [inputs.add_artifact(path, "tokens", role="data") for path in config.data]
     _check_tokenizers(tokens)

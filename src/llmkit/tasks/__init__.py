@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 from llmkit.core.config import NotIdentity
 from llmkit.core.registry import Part
 
@@ -37,7 +39,7 @@ class Task(Part):
 
     data: Annotated[str, NotIdentity]
     """Directory of the artifact to measure on."""
-    limit: int | None = None
+    limit: int | None = Field(None, ge=1)
     """Take only the first so many samples; null for all."""
 
     def add_input(self, inputs: Inputs) -> Path:

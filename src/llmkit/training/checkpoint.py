@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ class TrainState:
         tokens: Tokens trained on.
         elapsed_s: Seconds of training, over all interruptions.
         resolved: Every `auto`, as this run resolved it; a resumed run takes these over.
+        losses: Of the steps since the last regular line of metrics.jsonl, so that the next line's mean covers them.
     """
 
     step: int
     tokens: int
     elapsed_s: float
     resolved: dict[str, Any]
+    losses: list[float] = field(default_factory=list)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -47,7 +49,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 def save(
     folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, keep: int
 ) -> None:
-    """Write a checkpoint, then remove the oldest beyond `keep`, once the new one is whole.
+    """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`.
 
     Args:
         folder: The run's `checkpoints/`.
@@ -59,7 +61,7 @@ def save(
     target = checkpoint_path(folder, state.step)
     if _is_complete(target):
         return
-    temporary = folder / f".{target.name}"
+    temporary = folder / ".unfinished"  # one name for all steps: what a kill leaves is removed by the next save
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -74,7 +76,8 @@ def save(
     _fsync(temporary)
     temporary.rename(target)
     _fsync(folder)
-    for old in _found(folder)[:-keep]:
+    whole = [path for path in _found(folder) if _is_complete(path)]
+    for old in set(_found(folder)) - set(whole[-keep:]):
         shutil.rmtree(old)
 
 

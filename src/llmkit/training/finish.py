@@ -86,7 +86,8 @@ def write_report(directory: Path, *, title: str, facts: dict[str, str]) -> None:
     rows = read_metrics(directory)
     steps = [row for row in rows if "loss" in row]
     validations = [row for row in rows if "validation_loss" in row]
-    page = Page(title, facts.get("bits per byte", ""))
+    bits = facts.get("bits per byte")
+    page = Page(title, f"bits per byte {bits}" if bits else f"loss {facts['loss']}")
     page.facts(facts)
     page.heading("Loss")
     page.lines(

@@ -153,17 +153,20 @@ class Trainer:
         while self.state.step < self.max_steps:
             row = self._step(stop)
             self.state.elapsed_s = time.monotonic() - start
-            meter.count(row["loss"], self.state.tokens)
-            progress.advance(1, f"loss {row['loss']:.3f}, {meter.rate():,.0f} tokens/s")
-            last = self.state.step == self.max_steps
-            if self._due(self.config.log_every) or last or stop.name:
+            self.state.losses.append(row["loss"])
+            rate = meter.rate(self.state.tokens)
+            progress.advance(1, f"loss {row['loss']:.3f}, {rate:,.0f} tokens/s")
+            last, regular = self.state.step == self.max_steps, self._due(self.config.log_every)
+            if regular or last:
                 speed = {
-                    "tokens_per_second": round(meter.rate(), 1),
-                    "utilization": round(meter.rate() * self.flops_per_token / self.peak_flops, 4),
+                    "tokens_per_second": round(rate, 1),
+                    "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
                     "elapsed_s": round(self.state.elapsed_s, 3),
                 }
-                metrics.write({**row, "loss": meter.mean_loss(), **speed})
+                metrics.write({**row, "loss": sum(self.state.losses) / len(self.state.losses), **speed})
                 meter = Meter(self.state.tokens)
+            if regular:  # not at the last step: a run that extends this one logs as if it had never ended here
+                self.state.losses.clear()
             if stop.name:
                 break
             if last or self._due(self.config.checkpoint.every):
@@ -196,10 +199,7 @@ class Trainer:
         value = float(self.accelerator.reduce(loss, "sum"))
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.max_grad_norm))
         if not (math.isfinite(value) and math.isfinite(norm)):
-            raise DivergedError(
-                f"step {step + 1}: the loss is {value} and the gradient norm {norm}",
-                hint=f"lower the learning rate, such as --set optimizer.lr={config.optimizer.lr / 3:.2g}",
-            )
+            raise self._diverged(f"step {step + 1}: the loss is {value} and the gradient norm {norm}")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
@@ -278,6 +278,8 @@ class Trainer:
         else:
             self.model.train()
             nats, targets = self.accelerator.reduce(sums, "sum").tolist()
+            if not math.isfinite(nats):
+                raise self._diverged(f"step {self.state.step}: the validation loss is {nats}")
             row = {
                 "step": self.state.step,
                 "tokens": self.state.tokens,
@@ -290,6 +292,10 @@ class Trainer:
             return row
         self.model.train()
         return None
+
+    def _diverged(self, what: str) -> DivergedError:
+        lower = f"{self.config.optimizer.lr / 3:.2g}"
+        return DivergedError(what, hint=f"lower the learning rate, such as --set optimizer.lr={lower}")
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0

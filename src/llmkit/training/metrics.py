@@ -11,29 +11,19 @@ FILE = "metrics.jsonl"
 
 
 class Meter:
-    """Loss and speed since the last line of metrics.jsonl.
+    """Speed since the last line of metrics.jsonl.
 
     Args:
         tokens: Tokens trained on so far.
     """
 
     def __init__(self, tokens: int) -> None:
-        self.first = self.tokens = tokens
-        self.losses: list[float] = []
+        self.first = tokens
         self.start = time.monotonic()
 
-    def count(self, loss: float, tokens: int) -> None:
-        """Count a step; `tokens` is the total after it."""
-        self.losses.append(loss)
-        self.tokens = tokens
-
-    def mean_loss(self) -> float:
-        """Return the mean over the steps counted."""
-        return sum(self.losses) / len(self.losses)
-
-    def rate(self) -> float:
-        """Return tokens per second."""
-        return (self.tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
+    def rate(self, tokens: int) -> float:
+        """Return tokens per second; `tokens` is the total by now."""
+        return (tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
 
 
 class MetricsFile:
@@ -47,7 +37,10 @@ class MetricsFile:
     def __init__(self, directory: Path, step: int) -> None:
         self.path = directory / FILE
         kept = [row for row in read_metrics(directory) if row["step"] < step or (row["step"] == step and "loss" in row)]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
+        beside = self.path.with_suffix(".cut")
+        beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        beside.replace(self.path)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""

@@ -21,14 +21,15 @@ def matrix_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
 
 
 def flops_per_token(model: torch.nn.Module, context_length: int) -> float:
-    """Return training FLOPs per token: 6 per matrix weight, and 12 x layers x width x context for attention.
+    """Return training FLOPs per token: 6 per matrix weight, and for attention 12 x layers x heads x head size x context.
 
     The count of Chowdhery et al. 2022 (PaLM), appendix B: forward and backward, nothing recomputed.
     """
     config = model.config
     weights = sum(rows * columns for rows, columns in matrix_shapes(model))
-    width, layers = getattr(config, "hidden_size", 0), getattr(config, "num_hidden_layers", 0)
-    return 6.0 * weights + 12.0 * layers * width * context_length
+    layers, heads = getattr(config, "num_hidden_layers", 0), getattr(config, "num_attention_heads", 0)
+    head_size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(heads, 1)
+    return 6.0 * weights + 12.0 * layers * heads * head_size * context_length
 
 
 def measure_peak(model: torch.nn.Module, dtype: torch.dtype) -> float:

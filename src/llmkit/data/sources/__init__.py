@@ -22,6 +22,7 @@ class Record:
         source: Name of the source the row belongs to, shown in reports and used by mixtures.
         fields: Labelled rows only: the columns that training or evaluation reads, such as `messages`.
         meta: Everything else that travels with the row; JSON-serializable.
+        language: BCP 47 tag, where the source knows it.
     """
 
     row: int
@@ -29,6 +30,7 @@ class Record:
     source: str
     fields: dict[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

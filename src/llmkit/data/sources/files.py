@@ -147,11 +147,12 @@ class Files(Source):
             guess = f"; did you mean '{close[0]}'?" if close else ""
             raise RowError(f"no field '{field}'; the row has: {', '.join(list(value)[:12]) or 'nothing'}{guess}")
         meta = {key: item for key, item in value.items() if key != field}
+        language = meta.pop("language", None) if isinstance(meta.get("language"), str) else None
         if self.messages_field is None:
-            return Record(row, expect(value[field], str, f"field '{field}'"), source, meta=meta)
+            return Record(row, expect(value[field], str, f"field '{field}'"), source, meta=meta, language=language)
         messages = parse_messages(field, value[field])
         text = "\n".join(message["content"] for message in messages)
-        return Record(row, text, source, fields={"messages": messages}, meta=meta)
+        return Record(row, text, source, fields={"messages": messages}, meta=meta, language=language)
 
 
 def _suffix(name: str) -> str:

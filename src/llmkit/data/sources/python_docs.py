@@ -116,7 +116,7 @@ class PythonDocs(Source):
             if self.form == "text":
                 if (file.name, row) not in heldout.containing:
                     meta = {"name": document.name} | ({"format": "html"} if document.kind == "html" else {})
-                    yield Record(row, document.text, "python_docs", meta=meta)
+                    yield Record(row, document.text, "python_docs", meta=meta, language="en")
             elif self._accepts(document) and (
                 normalize(document.answer) in heldout.answers
                 if self.split == "heldout"
@@ -253,7 +253,8 @@ def _pair(row: int, document: _Document) -> Record:
     name, answer = document.name, document.answer
     question = f"What is {name}?" if document.kind == "class" else f"What does {name} do?"
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return Record(row, f"{question}\n{answer}", "python_docs", fields={"messages": messages}, meta={"name": name})
+    text = f"{question}\n{answer}"
+    return Record(row, text, "python_docs", fields={"messages": messages}, meta={"name": name}, language="en")
 
 
 @cache

@@ -1,0 +1,63 @@
+"""Fixtures of the stage tests: rows on disk, options of a tiny training, and stage commands over the shared chain."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all
+# where tests run in parallel. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows, or texts, as JSON lines below the test's folder."""
+
+    def write(name: str, rows: list[Any]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        objects = [{"text": row} if isinstance(row, str) else row for row in rows]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in objects), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def model_options() -> list[str]:
+    """The chain's own model and training, so that a run with them may be compared with the chain's, bit for bit."""
+    model = (
+        "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2,"
+        " num_key_value_heads: 2, tie_word_embeddings: true}"
+    )
+    return ["-s", "model.arch=llama", "-s", model]
+
+
+@pytest.fixture
+def training_options() -> list[str]:
+    """Float32, blocks of 64 tokens, four in a batch."""
+    return ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "log_every=1"]
+
+
+@pytest.fixture
+def stage_commands(chain: Any, model_options: list[str], training_options: list[str]) -> dict[str, list[str]]:
+    """One small command per stage, without `-o`, over the chain's artifacts; it takes a second or two."""
+    training = [*training_options, "--max-steps", "8"]
+    tuning = [*training_options, "--max-steps", "4", "-s", "validation_fraction=0.1"]
+    tokenizer = ["--vocab-size", "400", "-s", "validation_fraction=0.1", "-s", "test_fraction=0.1"]
+    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
+    commands = {
+        "clean": ["-i", chain.root / "texts.jsonl"],
+        "tokenize": ["-i", chain.corpus, *tokenizer],
+        "pretrain": ["--data", chain.tokens, *model_options, *training],
+        "finetune": ["--data", chain.pairs, "--model", chain.base, *tuning],
+        "eval": ["--model", chain.model, "-s", tasks],
+        "export": ["--model", chain.model, "-s", "parity_prompts=1", "-s", "parity_new_tokens=4"],
+    }
+    return {stage: [stage, *map(str, arguments)] for stage, arguments in commands.items()}

@@ -1,0 +1,206 @@
+"""clean, through the command line: every row is accounted for, and ids depend on the content alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from llmkit.core.manifest import read_manifest
+from llmkit.data.corpus import read_corpus
+
+# Eight rows: two kept, four unreadable (lines 2 to 5), one blank, one duplicate up to its spaces.
+MIXED = """\
+{"text": "hello there", "url": "a"}
+{"text": "broken
+{"text": 3}
+[1, 2]
+{"title": "no text"}
+{"text": "   "}
+{"text": "hello  there"}
+{"text": "你好，世界。", "tags": ["x"]}
+"""
+REASONS = {
+    2: "invalid JSON at column 10",
+    3: "field 'text' is a number, not a string",
+    4: "the row is an array, not an object",
+    5: "no field 'text'; the row has: title",
+}
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text(MIXED, encoding="utf-8")
+    return path
+
+
+def report(out):
+    return json.loads((Path(out) / "report.json").read_text(encoding="utf-8"))
+
+
+def test_every_row_is_kept_rejected_or_failed(cli, mixed):
+    outcome = cli("clean", "-i", mixed, "-o", "out")
+    assert outcome.code == 0
+    found = report("out")
+    assert found["documents"] == {"read": 8, "kept": 2, "rejected": 2, "failed": 4}
+    assert found["files"] == {str(mixed): {"rows": 8, "kept": 2, "rejected": 2, "failed": 4}}
+    rules = {rule["rule"]: rule["documents"] for rule in found["rules"]}
+    assert rules == {"unreadable": 4, "length.min_chars": 1, "exact_duplicates": 1}
+    assert "documents  2 kept of 8" in outcome.out
+    assert "unreadable 4, length.min_chars 1, exact_duplicates 1" in outcome.out
+
+
+def test_a_broken_row_is_named_with_file_and_line(cli, mixed):
+    outcome = cli("clean", "-i", mixed, "-o", "out")
+    for line, reason in REASONS.items():
+        assert f"warning: {mixed}:{line}: {reason}" in outcome.err
+    rejected = {row["file"]: row for row in pq.read_table("out/rejected").to_pylist() if row["rule"] == "unreadable"}
+    assert set(rejected) == {f"{mixed}:{line}" for line in REASONS}
+    assert rejected[f"{mixed}:2"]["text"] == '{"text": "broken'
+
+
+def test_samples_say_why_a_document_fell(cli, mixed):
+    cli("clean", "-i", mixed, "-o", "out")
+    kept = {row["text"]: row["id"] for row in read_corpus(Path("out"))}
+    fell = {row["rule"]: row for row in pq.read_table("out/rejected").to_pylist()}
+    assert (fell["length.min_chars"]["value"], fell["length.min_chars"]["threshold"]) == ("0", "1")
+    assert fell["exact_duplicates"]["value"] == f"same as {kept['hello there']}"
+    assert fell["exact_duplicates"]["text"] == "hello  there"
+
+
+def test_strict_stops_at_the_first_broken_row(cli, mixed):
+    outcome = cli("clean", "-i", mixed, "-o", "out", "--strict")
+    assert outcome.code == 3
+    assert f"error: {mixed}:2: invalid JSON at column 10" in outcome.err
+    assert "leave out --strict" in outcome.err
+    assert not Path("out/llmkit.json").exists()
+
+
+def test_the_corpus_is_what_load_dataset_reads(cli, mixed, tmp_path):
+    import datasets
+
+    cli("clean", "-i", mixed, "-o", "out")
+    ours = list(read_corpus(Path("out")))
+    theirs = datasets.load_dataset("out", split="train", cache_dir=str(tmp_path / "cache")).to_list()
+    assert ours == theirs
+    assert [row["text"] for row in ours] == ["hello there", "你好，世界。"]
+    assert [json.loads(row["meta"]) for row in ours] == [{"url": "a"}, {"tags": ["x"]}]
+    assert {row["source"] for row in ours} == {"mixed"}
+
+
+def test_ids_do_not_depend_on_the_number_of_workers(cli, jsonl, monkeypatch):
+    # Four tasks instead of one: otherwise two workers would never meet.
+    monkeypatch.setattr("llmkit.cleaning.plan.TASK_BYTES", 1)
+    for part in range(4):
+        jsonl(f"in/part-{part}.jsonl", [f"text {part * 10 + i} or the same" if i else "everywhere" for i in range(20)])
+    for workers in (1, 2):
+        assert cli("clean", "-i", "in", "-o", f"out{workers}", "--workers", workers).code == 0
+    one, two = (Path(f"out{workers}/data-00000.parquet").read_bytes() for workers in (1, 2))
+    assert one == two
+    assert read_manifest(Path("out1")).id == read_manifest(Path("out2")).id
+    texts = [row["text"] for row in read_corpus(Path("out2"))]
+    # Texts 11 to 19 of part 0 stand in part 1 again, and so on: the first in the order of the names stays.
+    assert texts == ["everywhere", *(f"text {n} or the same" for n in range(1, 50))]
+
+
+def test_ids_do_not_depend_on_where_the_input_lies(cli, jsonl, tmp_path):
+    jsonl("here/a/x.jsonl", ["one", "two"])
+    jsonl("here/b/x.jsonl", ["one more"])
+    shutil.copytree("here", "deep/down/there")
+    for source, out in (("here", "out1"), (tmp_path / "deep/down/there", "out2")):
+        assert cli("clean", "-i", source, "-o", out).code == 0
+    rows1, rows2 = list(read_corpus(Path("out1"))), list(read_corpus(Path("out2")))
+    assert rows1 == rows2
+    assert len({row["id"] for row in rows1}) == 3
+
+
+def test_row_and_file_are_part_of_the_id(cli, jsonl):
+    jsonl("in/a.jsonl", ["same", "same"])
+    jsonl("in/b.jsonl", ["same"])
+    cli("clean", "-i", "in", "-o", "out", "-s", "steps=[]")
+    assert len({row["id"] for row in read_corpus(Path("out"))}) == 3
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".txt", ".parquet"])
+def test_other_formats_give_the_same_text(cli, tmp_path, suffix):
+    import pyarrow as pa
+
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".jsonl.gz":
+        path.write_bytes(gzip.compress(b'{"text": "caf\\u00e9"}\n'))
+    elif suffix == ".txt":
+        path.write_text("café", encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"text": ["café"]}), path)
+    assert cli("clean", "-i", path, "-o", "out").code == 0
+    assert [(row["text"], row["source"]) for row in read_corpus(Path("out"))] == [("café", "x")]
+
+
+def test_labelled_rows_become_examples(cli, jsonl):
+    messages = [{"role": "user", "content": "What is 2+2? "}, {"role": "assistant", "content": "4 "}]
+    path = jsonl("chat.jsonl", [{"chat": messages}, {"chat": [messages[0]]}])
+    outcome = cli("clean", "-s", f"inputs=[{{type: files, path: {path}, messages_field: chat}}]", "-o", "out", "--json")
+    assert outcome.code == 0
+    assert outcome.json["kind"] == "examples"
+    (row,) = read_corpus(Path("out"))
+    assert [message["content"] for message in row["messages"]] == ["What is 2+2?", "4"]
+    assert row["text"] == "What is 2+2?\n4"
+    assert f"{path}:2: field 'chat' has no message of the assistant" in outcome.err
+
+
+def test_text_and_labelled_rows_do_not_mix(cli, mixed):
+    outcome = cli("clean", "-s", f"inputs=[{mixed}, {{type: files, path: {mixed}, messages_field: m}}]", "-o", "out")
+    assert outcome.code == 2
+    assert "error: inputs: some give a corpus and some give examples; clean them into two outputs" in outcome.err
+
+
+def test_an_own_corpus_is_an_input_and_lineage_goes_on_through_it(cli, mixed):
+    cli("clean", "-i", mixed, "-o", "first")
+    assert cli("clean", "-i", "first", "-o", "second", "-s", "steps=[{type: length, min_chars: 8}]").code == 0
+    assert [row["text"] for row in read_corpus(Path("second"))] == ["hello there"]
+    tree = cli("lineage", "second", "--json").json["lineage"]
+    assert [tree["kind"], tree["inputs"][0]["kind"], tree["inputs"][0]["inputs"][0]["path"]] == [
+        "corpus",
+        "corpus",
+        str(mixed),
+    ]
+
+
+def test_steps_that_did_nothing_or_too_much_are_pointed_out(cli, jsonl):
+    path = jsonl("a.jsonl", ["a", "b", "c", "long enough"])
+    outcome = cli("clean", "-i", path, "-o", "out", "-s", "steps=[normalize, {type: length, min_chars: 5}]")
+    assert "note: step 0 (normalize) neither changed nor dropped a document" in outcome.out
+    assert "note: step 1 (length) dropped 75% of all documents" in outcome.out
+
+
+def test_the_same_command_again_is_up_to_date(cli, mixed):
+    first = cli("clean", "-i", mixed, "-o", "out", "--json").json
+    again = cli("clean", "-i", mixed, "-o", "out", "--json", "--workers", 2).json
+    assert (first["status"], again["status"]) == ("done", "up to date")
+    assert again["id"] == first["id"]
+    with mixed.open("a", encoding="utf-8") as file:
+        file.write('{"text": "one more"}\n')
+    changed = cli("clean", "-i", mixed, "-o", "out")
+    assert changed.code == 2
+    assert "error: out is finished, from another run: inputs.0 changed" in changed.err
+    assert cli("clean", "-i", mixed, "-o", "out", "--force").code == 0
+    assert report("out")["documents"]["kept"] == 3
+
+
+def test_dry_run_shows_where_each_value_comes_from(cli, tmp_path):
+    (tmp_path / "r.yaml").write_text("inputs: [x.jsonl]\nsteps:\n  - normalize\n  - {type: length}\n", encoding="utf-8")
+    outcome = cli("clean", "-r", "r.yaml", "-s", "steps.1.min_chars=7", "--workers", 2, "--dry-run", "--json")
+    assert outcome.code == 0
+    assert outcome.json["config"]["steps"][1] == {"type": "length", "min_chars": 7, "max_chars": None}
+    origins = outcome.json["origins"]
+    assert origins["inputs.0.path"] == "r.yaml:1"
+    assert origins["steps.0.type"] == "r.yaml:3"
+    assert origins["steps.1.min_chars"] == "--set"
+    assert origins["workers"] == "--workers"
+    assert origins["engine"] == "default"
+    assert not list(tmp_path.glob("*/.partial"))

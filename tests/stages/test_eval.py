@@ -1,0 +1,225 @@
+"""eval, through the command line: numbers worked out by hand, and by the plain formula, one sequence at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmkit.data.corpus import read_corpus
+from llmkit.evaluation.model import EvalModel, rolling_requests
+
+VOCABULARY = 400
+
+
+@pytest.fixture
+def evaluate(cli):
+    """Evaluate a model on tasks, given as mappings, and return results.json's tasks."""
+
+    def run(model, *tasks, baseline=None, code=0):
+        arguments = [*(["--baseline", baseline] if baseline else []), "-o", "out", "--force"]
+        written = json.dumps([{**task, "data": str(task["data"])} for task in tasks])
+        outcome = cli("eval", "--model", model, "-s", f"tasks={written}", *arguments)
+        assert outcome.code == code, outcome.err
+        return json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]
+
+    return run
+
+
+@pytest.fixture
+def uniform(chain, tmp_path):
+    """The base model with every weight zero: all logits are zero, so each of the 400 tokens is equally likely."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "uniform"
+    shutil.copytree(chain.base, folder, ignore=shutil.ignore_patterns("llmkit.json", "checkpoints"))
+    weights = {name: torch.zeros_like(tensor) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(chain):
+    return EvalModel.load(chain.base)
+
+
+def log_likelihood(model, context, targets):
+    """By the definition: one forward pass for every target."""
+    total, ids = 0.0, list(context)
+    for target in targets:
+        with torch.inference_mode():
+            logits = model.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].double()
+        total += float(logits.log_softmax(-1)[target])
+        ids.append(target)
+    return total
+
+
+def samples(name):
+    return [json.loads(line) for line in Path(f"out/samples-{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_perplexity_of_the_uniform_model(evaluate, uniform, chain):
+    scores = evaluate(uniform, {"type": "perplexity", "data": chain.corpus})["perplexity"]["results"]["model"]
+    from tokenizers import Tokenizer
+
+    texts = [row["text"] for row in read_corpus(chain.corpus)]
+    tokenizer = Tokenizer.from_file(str(chain.base / "tokenizer.json"))
+    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+    num_bytes = sum(len(text.encode("utf-8")) for text in texts)
+    words = sum(len(re.split(r"\s+", text)) for text in texts)
+    assert (scores["num_samples"], scores["tokens"], scores["bytes"]) == (300, tokens, num_bytes)
+    assert scores["scores"]["token_perplexity"] == pytest.approx(VOCABULARY, rel=1e-5)
+    assert scores["scores"]["bits_per_byte"] == pytest.approx(tokens * math.log2(VOCABULARY) / num_bytes, rel=1e-6)
+    assert scores["scores"]["word_perplexity"] == pytest.approx(VOCABULARY ** (tokens / words), rel=1e-4)
+
+
+def test_a_split_of_tokens_is_the_text_it_was_made_of(evaluate, uniform, chain):
+    task = {"type": "perplexity", "data": chain.tokens, "split": "validation"}
+    result = evaluate(uniform, task)["perplexity"]["results"]["model"]
+    counts = json.loads((chain.tokens / "tokens.json").read_text(encoding="utf-8"))["splits"]["validation"]
+    assert result["num_samples"] == counts["documents"]
+    assert (result["tokens"], result["bytes"]) == (counts["tokens"], counts["bytes"])
+
+
+@given(num_ids=st.integers(0, 200), max_length=st.integers(1, 40))
+def test_rolling_windows_score_each_token_once_with_the_most_context(num_ids, max_length):
+    ids = list(range(1, num_ids + 1))
+    requests = rolling_requests(ids, start=0, max_length=max_length)
+    assert [target for _, targets in requests for target in targets] == ids
+    for context, targets in requests:
+        window = [*context, *targets]
+        assert window == list(range(window[0], window[0] + len(window)))
+        # All positions are used, unless the text is shorter than that.
+        assert len(window) == min(max_length, num_ids) + 1
+
+
+def test_log_likelihoods_are_those_of_the_definition(base):
+    generator = torch.Generator().manual_seed(0)
+    requests = []
+    for length, split in ((2, 1), (9, 3), (9, 8), (30, 29), (5, 2)):
+        ids = torch.randint(0, VOCABULARY, (length,), generator=generator).tolist()
+        requests.append((ids[:split], ids[split:]))
+    expected = [log_likelihood(base, *request) for request in requests]
+    assert base.log_likelihoods(requests) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_text_longer_than_the_model_is_scored_in_windows(evaluate, cli, jsonl, chain, base):
+    text = " ".join(f"Story {i} of the river and the fox." for i in range(15))
+    cli("clean", "-i", jsonl("long.jsonl", [text]), "-o", "long")
+    result = evaluate(chain.base, {"type": "perplexity", "data": "long"})["perplexity"]["results"]["model"]
+    ids = base.tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert len(ids) > 2 * 64
+    whole, nats = [base.start, *ids], 0.0
+    for begin in range(0, len(ids), 64):
+        end = min(begin + 64, len(ids))
+        nats -= log_likelihood(base, whole[max(0, end - 64) : begin + 1], whole[begin + 1 : end + 1])
+    size = len(text.encode("utf-8"))
+    assert result["scores"]["bits_per_byte"] == pytest.approx(nats / size / math.log(2), rel=1e-5)
+    assert result["scores"]["token_perplexity"] == pytest.approx(math.exp(nats / len(ids)), rel=1e-4)
+
+
+def test_answers_of_the_uniform_model(evaluate, uniform, chain):
+    result = evaluate(uniform, {"type": "answers", "data": chain.pairs, "limit": 10})["answers"]["results"]["model"]
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(chain.base / "tokenizer.json"))
+    expected = []
+    for row in list(read_corpus(chain.pairs))[:10]:
+        question, answer = (message["content"] for message in row["messages"])
+        prefix, targets = (
+            tokenizer.encode(text, add_special_tokens=False).ids for text in (f"<|endoftext|>{question}\n\n", answer)
+        )
+        if len(prefix) + len(targets) <= 64 + 1:  # the last token is only a target
+            expected.append((row["id"], len(answer.encode("utf-8")), len(targets)))
+    found = samples("answers")
+    assert [(sample["id"], sample["bytes"], sample["tokens"]) for sample in found] == expected
+    assert (result["num_samples"], result["skipped"]) == (len(expected), 10 - len(expected))
+    total, size = sum(sample["tokens"] for sample in found), sum(sample["bytes"] for sample in found)
+    assert result["scores"]["bits_per_byte"] == pytest.approx(total * math.log2(VOCABULARY) / size, rel=1e-6)
+    assert result["scores"]["token_perplexity"] == pytest.approx(VOCABULARY, rel=1e-5)
+
+
+@pytest.mark.parametrize(("prompt", "before"), [
+    ("chat", "<|endoftext|><|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"),
+    ("plain", "<|endoftext|>Who?\n\n"),
+])  # fmt: skip
+def test_only_the_answers_tokens_are_scored(evaluate, cli, jsonl, chain, prompt, before):
+    messages = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "the old clock 春天"}]
+    source = f"inputs=[{{type: files, path: {jsonl('q.jsonl', [{'messages': messages}])}, messages_field: messages}}]"
+    cli("clean", "-s", source, "-o", "pairs")
+    evaluate(chain.model, {"type": "answers", "data": "pairs", "prompt": prompt})
+    model = EvalModel.load(chain.model)
+    context = model.tokenizer(before, add_special_tokens=False)["input_ids"]
+    answer = model.tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
+    (sample,) = samples("answers")
+    assert sample["tokens"] == len(answer)
+    assert sample["bytes"] == len("the old clock 春天".encode())
+    assert sample["log_likelihood"] == pytest.approx(log_likelihood(model, context, answer), abs=1e-4)
+
+
+def test_answers_that_do_not_fit_are_skipped_and_counted(evaluate, cli, jsonl, chain):
+    rows = [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "word " * count}] for count in (2, 200)]
+    path = jsonl("q.jsonl", [{"messages": messages} for messages in rows])
+    cli("clean", "-s", f"inputs=[{{type: files, path: {path}, messages_field: messages}}]", "-o", "pairs")
+    result = evaluate(chain.model, {"type": "answers", "data": "pairs"})["answers"]["results"]["model"]
+    assert (result["num_samples"], result["skipped"]) == (1, 1)
+
+
+def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
+    from llmkit.metrics.chrf import ChrF
+
+    task = {"type": "generation", "data": chain.pairs, "limit": 5, "max_new_tokens": 6, "metrics": ["chrf"]}
+    result = evaluate(chain.model, task)["generation"]["results"]["model"]
+    model, found = EvalModel.load(chain.model), samples("generation")
+    assert [sample["messages"][0]["content"] for sample in found] == [f"What is {i}?" for i in range(5)]
+    for sample in found:
+        prompt = model.tokenizer.apply_chat_template(
+            sample["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )["input_ids"]
+        output = model.model.generate(prompt, max_new_tokens=6, do_sample=False, pad_token_id=1)
+        expected = model.tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True).strip()
+        assert sample["prediction"] == expected
+    pairs = {f"{name}s": [sample[name] for sample in found] for name in ("prediction", "reference")}
+    assert result["scores"] == ChrF().load().compute(**pairs)
+
+
+def test_a_batch_generates_what_each_prompt_alone_does(base):
+    prompts = [[0, 40, 50], [0], [0, 7, 8, 9, 10, 11, 12]]
+    together = base.generate(prompts, max_new_tokens=5)
+    assert together == [base.generate([prompt], max_new_tokens=5)[0] for prompt in prompts]
+
+
+def test_a_baseline_stands_beside_the_model(cli, chain):
+    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 6}}, {{type: answers, data: {chain.pairs}, limit: 3}}]"
+    outcome = cli("eval", "--model", chain.model, "--baseline", chain.base, "-s", tasks, "-o", "out")
+    assert outcome.code == 0
+    results = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]
+    assert list(results) == ["answers", "answers-2"]
+    found = results["answers"]["results"]
+    assert found["model"]["prompt"] == "chat"
+    assert found["baseline"]["prompt"] == "plain"
+    assert found["model"]["num_samples"] + found["model"]["skipped"] == 6
+    value, before = (found[role]["scores"]["bits_per_byte"] for role in ("model", "baseline"))
+    line = next(line for line in outcome.out.splitlines() if "answers bits_per_byte" in line)
+    assert f"{value:.4f}   baseline {before:.4f}   difference {value - before:+.4f}" in line
+    assert {sample["model"] for sample in samples("answers")} == {"model", "baseline"}
+    again = cli("eval", "--model", chain.model, "--baseline", chain.base, "-s", tasks, "-o", "out", "--json")
+    assert again.json["status"] == "up to date"
+
+
+def test_a_split_that_is_not_there_is_an_error(cli, chain, jsonl):
+    cli("clean", "-i", jsonl("a.jsonl", ["one", "two"]), "-o", "corpus")
+    none = ["-s", "validation_fraction=0", "-s", "test_fraction=0"]
+    cli("tokenize", "-i", "corpus", "--tokenizer", chain.base, "-o", "tokens", *none)
+    outcome = cli("eval", "--model", chain.base, "-s", "tasks=[{type: perplexity, data: tokens}]", "-o", "out")
+    assert outcome.code == 3
+    assert "test" in outcome.err
+    assert "tokens" in outcome.err
+    assert not Path("out/llmkit.json").exists()

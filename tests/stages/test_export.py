@@ -1,0 +1,134 @@
+"""export, through the command line: what is written loads elsewhere and answers the same, or nothing is exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from llmkit.core.manifest import read_manifest
+from llmkit.stages import export as stage
+
+
+PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
+
+
+@pytest.fixture
+def export(cli, chain, monkeypatch):
+    """Export the fine-tuned model with a short probe; the reload command runs in this process, which saves seconds."""
+
+    def reload(command):
+        exec(command[-1], {})
+
+    monkeypatch.setattr(stage, "_run_fresh", reload)
+
+    def run(*more):
+        return cli("export", "--model", chain.model, *PROBE, "-o", "out", *more)
+
+    return run
+
+
+def test_the_export_is_the_model(cli, chain):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
+    assert outcome.code == 0
+    assert "8 of 8 greedy tokens equal, in a fresh process" in outcome.out
+    parity = json.loads(Path("out/parity.json").read_text())
+    assert parity["passed"] is True
+    assert parity["max_logit_difference"] <= parity["tolerance"] == 1e-3
+    assert (parity["equal_tokens"], parity["tokens"], parity["prompts"]) == (8, 8, 2)
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(path) for path in (chain.model, "out"))
+    weights = theirs.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in ours.state_dict().items())
+    chat = [{"role": "user", "content": "Q"}]
+    one, two = (AutoTokenizer.from_pretrained(path) for path in (chain.model, "out"))
+    assert one.apply_chat_template(chat, tokenize=False) == two.apply_chat_template(chat, tokenize=False)
+    assert theirs.generation_config.eos_token_id == [0, 3]
+
+
+def test_lineage_reaches_the_raw_files(export, cli, chain):
+    export()
+    outcome = cli("lineage", "out", "--json")
+    assert outcome.code == 0
+    kinds, files = [], []
+
+    def walk(node):
+        kinds.append(node["kind"])
+        files.extend([node["path"]] if node["kind"] == "files" else [])
+        assert node["problems"] == []
+        for item in node["inputs"]:
+            walk(item)
+
+    walk(outcome.json["lineage"])
+    assert kinds == ["export", "model", "examples", "files", "model", "tokens", "corpus", "files"]
+    assert files == [str(chain.root / name) for name in ("pairs.jsonl", "texts.jsonl")]
+    assert cli("lineage", "out", "--verify").code == 0
+
+
+def test_a_narrower_dtype_is_written_and_measured(export):
+    from safetensors.torch import load_file
+
+    assert export("-s", "exporter.dtype=bfloat16").code == 0
+    weights = load_file("out/model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+    parity = json.loads(Path("out/parity.json").read_text())
+    assert 0 < parity["max_logit_difference"] <= parity["tolerance"] == 1.0
+    assert json.loads(Path("out/config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_an_export_that_answers_differently_is_no_export(export, cli, chain):
+    outcome = export("-s", "exporter.dtype=bfloat16", "-s", "exporter.max_logit_difference=0", "--json")
+    assert outcome.code == 7
+    assert outcome.json["kind"] == "check"
+    assert f"the export does not answer like {chain.model}: logits differ by" in outcome.json["message"]
+    assert "(at most 0 allowed)" in outcome.json["message"]
+    assert not Path("out/llmkit.json").exists()
+    assert not Path("out/model.safetensors").exists()
+    tasks = f"tasks=[{{type: perplexity, data: {chain.tokens}}}]"
+    refused = cli("eval", "--model", "out", "-s", tasks, "-o", "scores")
+    assert refused.code == 3
+
+
+def test_other_greedy_tokens_fail_an_exact_format(export, monkeypatch):
+    reload = stage._run_fresh
+
+    def change_a_token(command):
+        import numpy as np
+
+        reload(command)
+        answers = next(Path("out").rglob("answers.npz"))
+        stored = dict(np.load(answers))
+        stored["tokens"][0, 0] += 1
+        np.savez(answers, **stored)
+
+    monkeypatch.setattr(stage, "_run_fresh", change_a_token)
+    outcome = export()
+    assert outcome.code == 7
+    assert "7 of 8 greedy tokens equal" in outcome.err
+
+
+def test_an_export_that_does_not_load_is_no_export(cli, chain, monkeypatch):
+    from llmkit.exporters.safetensors import Safetensors
+
+    write = Safetensors.write
+
+    def spoil(self, model, tokenizer, directory):
+        write(self, model, tokenizer, directory)
+        (directory / "model.safetensors").write_bytes(b"nothing")
+
+    monkeypatch.setattr(Safetensors, "write", spoil)
+    outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
+    assert outcome.code == 7
+    assert "error: the export does not load: " in outcome.err
+    assert not Path("out/llmkit.json").exists()
+
+
+def test_the_same_export_has_the_same_id(export, cli, chain):
+    export()
+    outcome = cli("export", "--model", chain.model, "-s", "parity_prompts=1", "-s", "parity_new_tokens=1", "-o", "more")
+    assert outcome.code == 0
+    assert read_manifest(Path("more")).id == read_manifest(Path("out")).id
+    assert export("--json").json["status"] == "up to date"

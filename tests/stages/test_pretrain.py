@@ -1,0 +1,128 @@
+"""pretrain, through the command line: a model that transformers loads, with metrics, a card and its lineage."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from llmkit.core.manifest import read_manifest
+
+
+def rows_of(directory):
+    return [json.loads(line) for line in (Path(directory) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def pretrain(cli, stage_commands):
+    """Run the chain's own pretraining with more options."""
+
+    def run(*more):
+        return cli(*stage_commands["pretrain"], *more)
+
+    return run
+
+
+def test_transformers_loads_the_model(chain):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(chain.base)
+    tokenizer = AutoTokenizer.from_pretrained(chain.base)
+    # 400 x 32 embedding (tied); per layer 4 x 32 x 32 attention, 3 x 32 x 64 MLP, 2 x 32 norms; 32 in the last norm.
+    assert sum(p.numel() for p in model.parameters()) == 400 * 32 + 2 * (4 * 32**2 + 3 * 32 * 64 + 2 * 32) + 32
+    assert model.config.max_position_embeddings == 64
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id == 0
+    assert model.generation_config.pad_token_id == tokenizer.pad_token_id == 1
+    assert tokenizer.model_max_length == 64
+    output = model.generate(**tokenizer("Story", return_tensors="pt"), max_new_tokens=3, do_sample=False)
+    assert output.shape[1] <= len(tokenizer("Story")["input_ids"]) + 3
+
+
+def test_training_starts_at_chance_and_gets_better(chain):
+    rows = rows_of(chain.base)
+    validations = [row for row in rows if "validation_loss" in row]
+    assert [row["step"] for row in rows if "loss" in row] == list(range(1, 9))
+    assert [row["step"] for row in validations] == [0, 8]
+    # Small random weights make every one of the 400 tokens about equally likely.
+    assert validations[0]["validation_loss"] == pytest.approx(math.log(400), abs=0.1)
+    assert validations[1]["bits_per_byte"] < validations[0]["bits_per_byte"]
+    metrics = read_manifest(chain.base).metrics
+    assert metrics["bits_per_byte_before"] == validations[0]["bits_per_byte"]
+    assert metrics["bits_per_byte"] == validations[1]["bits_per_byte"]
+    assert metrics["parameters"] == 33_440
+
+
+def test_the_saved_weights_are_the_last_checkpoints(chain):
+    from safetensors.torch import load_file
+
+    saved = load_file(chain.base / "model.safetensors")
+    (checkpoint,) = (chain.base / "checkpoints").glob("step-*")
+    assert checkpoint.name == "step-00000008"
+    kept = load_file(checkpoint / "model.safetensors")
+    assert saved
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in saved.items())
+
+
+def test_two_runs_give_the_same_model_and_another_seed_another(pretrain, chain):
+    assert pretrain("-o", "same").code == 0
+    assert read_manifest(Path("same")).id == read_manifest(chain.base).id
+    assert pretrain("-o", "other", "--seed", 1).code == 0
+    assert read_manifest(Path("other")).id != read_manifest(chain.base).id
+
+
+def test_what_does_not_change_the_result_is_up_to_date(pretrain):
+    assert pretrain("-o", "out").code == 0
+    outcome = pretrain("-o", "out", "-s", "validate.every=3", "-s", "checkpoint.every=2", "-s", "log_every=5", "--json")
+    assert (outcome.code, outcome.json["status"]) == (0, "up to date")
+    other = pretrain("-o", "out", "-s", "optimizer.lr=0.1")
+    assert other.code == 2
+    assert "error: out is finished, from another run: optimizer.lr: 0.001 there, 0.1 now" in other.err
+    assert "add --force to replace it" in other.err
+
+
+def test_more_steps_go_on_from_the_finished_run(pretrain):
+    assert pretrain("-o", "out", "--max-steps", 4).code == 0
+    outcome = pretrain("-o", "out")
+    assert outcome.code == 0
+    assert "out is finished: going on from its last checkpoint" in outcome.err
+    assert "resumed at step 4 of 8" in outcome.err
+    assert [row["step"] for row in rows_of("out") if "loss" in row] == list(range(1, 9))
+
+
+def test_another_model_of_ours_can_be_trained_onward(cli, chain, training_options):
+    arguments = ["--data", chain.tokens, "--model", chain.base, *training_options, "--max-steps", 2]
+    outcome = cli("pretrain", *arguments, "-s", "schedule.warmup_steps=0", "-o", "onward")
+    assert outcome.code == 0
+    before = [row for row in rows_of(chain.base) if "validation_loss" in row][-1]
+    first = rows_of("onward")[0]
+    assert first["validation_loss"] == before["validation_loss"]
+    roles = {item["role"]: item["id"] for item in cli("lineage", "onward", "--json").json["lineage"]["inputs"]}
+    assert roles == {"data": read_manifest(chain.tokens).id, "model": read_manifest(chain.base).id}
+
+
+def test_other_architectures_train(cli, chain, training_options):
+    model = ["-s", "model.arch=gpt2", "-s", "model.config={n_embd: 32, n_layer: 1, n_head: 2}"]
+    outcome = cli("pretrain", "--data", chain.tokens, *model, *training_options, "--max-steps", 1, "-o", "out")
+    assert outcome.code == 0
+    assert json.loads(Path("out/config.json").read_text())["model_type"] == "gpt2"
+
+
+def test_two_token_artifacts_are_joined(cli, chain, jsonl, model_options, training_options):
+    cli("clean", "-i", jsonl("more.jsonl", [f"another text {i}" for i in range(50)]), "-o", "more")
+    assert cli("tokenize", "-i", "more", "--tokenizer", chain.tokens, "-o", "tokens").code == 0
+    arguments = [*model_options, *training_options, "--max-steps", 1]
+    outcome = cli("pretrain", "--data", chain.tokens, "--data", "tokens", *arguments, "-o", "out")
+    assert outcome.code == 0
+    tree = cli("lineage", "out", "--json").json["lineage"]
+    assert [item["path"] for item in tree["inputs"]] == [str(chain.tokens), str(Path("tokens").resolve())]
+
+
+def test_the_card_and_the_report_are_there(chain):
+    card = (chain.base / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert "| parameters | 33,440 |" in card
+    assert "8 steps, 2,048 tokens" in card
+    assert "Validation bits per byte" in (chain.base / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,168 @@
+"""tokenize, through the command line: the tokens are `tokenizers`' own, literal, split by content, and repeatable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmkit.core.manifest import read_manifest
+from llmkit.data.corpus import read_corpus
+from llmkit.data.split import split_of
+
+FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.1}
+SPLIT = ["-s", "validation_fraction=0.1", "-s", "test_fraction=0.1"]
+
+
+@pytest.fixture
+def corpus(cli, jsonl):
+    """Make a corpus of the given texts in `corpus/`."""
+
+    def make(texts):
+        assert cli("clean", "-i", jsonl("texts.jsonl", texts), "-o", "corpus", "-s", "steps=[]").code == 0
+        return "corpus"
+
+    return make
+
+
+def test_tokens_load_from_disk_and_are_the_tokenizers_own(chain):
+    import datasets
+    from tokenizers import Tokenizer
+
+    found = datasets.load_from_disk(str(chain.tokens))
+    assert isinstance(found, datasets.DatasetDict)
+    tokenizer = Tokenizer.from_file(str(chain.tokens / "tokenizer.json"))
+    expected = {"train": [], "validation": [], "test": []}
+    for row in read_corpus(chain.corpus):
+        ids = tokenizer.encode(row["text"], add_special_tokens=False).ids
+        size = len(row["text"].encode("utf-8"))
+        expected[split_of(row["text"], **FRACTIONS)].append((row["id"], row["source"], size, ids))
+    for split, rows in expected.items():
+        assert len(rows) > 10
+        got = [(row["id"], row["source"], row["num_bytes"], row["input_ids"]) for row in found[split].to_list()]
+        assert got == rows
+    assert str(found["train"].features["input_ids"].feature.dtype) == "uint16"
+
+
+def test_counts_are_those_of_the_rows(chain):
+    import datasets
+
+    found = datasets.load_from_disk(str(chain.tokens))
+    counts = json.loads((chain.tokens / "tokens.json").read_text(encoding="utf-8"))
+    assert counts["vocab_size"] == 400
+    assert counts["splits"] == {
+        split: {
+            "documents": len(rows),
+            "tokens": sum(map(len, rows["input_ids"])),
+            "bytes": sum(rows["num_bytes"]),
+        }
+        for split, rows in found.items()
+    }
+    assert read_manifest(chain.tokens).metrics["splits"] == counts["splits"]
+
+
+def test_segments_start_at_sentences(cli, corpus):
+    import datasets
+    from tokenizers import Tokenizer
+
+    corpus(["One two. Three four! 春天来了。花开了？End", "plain"])
+    assert cli("tokenize", "-i", "corpus", "-o", "tokens", "--vocab-size", 262, "-s", "validation_fraction=0").code == 0
+    tokenizer = Tokenizer.from_file("tokens/tokenizer.json")
+    row = next(row for row in datasets.load_from_disk("tokens")["train"] if len(row["segments"]) > 1)
+    bounds = [*row["segments"], len(row["input_ids"])]
+    parts = [tokenizer.decode(row["input_ids"][a:b]).strip() for a, b in zip(bounds, bounds[1:], strict=False)]
+    assert parts == ["One two.", "Three four!", "春天来了。", "花开了？", "End"]
+
+
+def test_only_the_train_split_is_trained_on(chain):
+    from llmkit.tokenization.train import CHAT_TOKENS, train_bpe
+
+    texts = [row["text"] for row in read_corpus(chain.corpus)]
+    train = [text for text in texts if split_of(text, **FRACTIONS) == "train"]
+    assert 0 < len(train) < len(texts)
+    again = train_bpe(iter(train), vocab_size=400, special_tokens=CHAT_TOKENS, show_progress=False)
+    stored = json.loads((chain.tokens / "tokenizer.json").read_text(encoding="utf-8"))
+    assert json.loads(again.backend_tokenizer.to_str())["model"] == stored["model"]
+
+
+def test_two_runs_give_the_same_artifact(cli, chain):
+    assert cli("tokenize", "-i", chain.corpus, "--vocab-size", 400, *SPLIT, "-o", "again").code == 0
+    assert read_manifest(Path("again")).id == read_manifest(chain.tokens).id
+
+
+def test_special_tokens_in_text_are_text(cli, corpus):
+    import datasets
+    from transformers import AutoTokenizer
+
+    literal = "a page about <|endoftext|> and <|im_end|> tokens"
+    corpus([literal, *(f"number {i} of several" for i in range(30))])
+    outcome = cli("tokenize", "-i", "corpus", "-o", "tokens", "--vocab-size", 300, "-s", "validation_fraction=0")
+    assert outcome.code == 0
+    tokenizer = AutoTokenizer.from_pretrained("tokens")
+    special = {tokenizer.convert_tokens_to_ids(t) for t in ("<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>")}
+    assert special == {0, 1, 2, 3}
+    rows = [row for part in datasets.load_from_disk("tokens").values() for row in part]
+    texts = [tokenizer.decode(row["input_ids"]) for row in rows]
+    assert literal in texts
+    assert not special & {i for row in rows for i in row["input_ids"]}
+
+
+def test_text_the_training_never_saw_survives(cli, chain, corpus):
+    import datasets
+    from transformers import AutoTokenizer
+
+    texts = ["emoji 🦊 and Ελληνικά", "tabs\tand\r\n odd \x00 bytes", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢"]
+    corpus(texts)
+    arguments = ["--tokenizer", chain.base, "-s", "validation_fraction=0", "-s", "test_fraction=0", "-o", "tokens"]
+    assert cli("tokenize", "-i", "corpus", *arguments).code == 0
+    tokenizer = AutoTokenizer.from_pretrained("tokens")
+    rows = datasets.load_from_disk("tokens")["train"]
+    assert [tokenizer.decode(row["input_ids"], clean_up_tokenization_spaces=False) for row in rows] == [
+        row["text"] for row in read_corpus(Path("corpus"))
+    ]
+
+
+def test_the_tokenizer_of_a_model_gives_the_tokens_it_was_trained_on(cli, chain):
+    assert cli("tokenize", "-i", chain.corpus, "--tokenizer", chain.base, *SPLIT, "-o", "tokens").code == 0
+    for split in ("train", "validation", "test"):
+        ours, theirs = (Path(path) / split / "data-00000-of-00001.arrow" for path in ("tokens", chain.tokens))
+        assert ours.read_bytes() == theirs.read_bytes()
+    roles = {item["role"] for item in cli("lineage", "tokens", "--json").json["lineage"]["inputs"]}
+    assert roles == {"inputs", "tokenizer"}
+
+
+def test_two_corpora_follow_each_other(cli, chain, corpus):
+    import datasets
+
+    corpus(["one more document", "and another one"])
+    arguments = ["-i", "corpus", "-i", chain.corpus, "--tokenizer", chain.base, "-o", "tokens"]
+    assert cli("tokenize", *arguments, "-s", "validation_fraction=0", "-s", "test_fraction=0").code == 0
+    rows = datasets.load_from_disk("tokens")["train"]
+    ids = [row["id"] for path in (Path("corpus"), chain.corpus) for row in read_corpus(path)]
+    assert rows["id"][:] == ids
+
+
+def test_a_small_text_gives_fewer_tokens_and_says_so(cli, corpus):
+    corpus(["tiny"])
+    arguments = ["--vocab-size", 5000, "-s", "validation_fraction=0", "-s", "test_fraction=0"]
+    outcome = cli("tokenize", "-i", "corpus", "-o", "tokens", *arguments)
+    assert outcome.code == 0
+    # 256 bytes, 4 specials, and the merges of one word of four letters.
+    assert "note: the text gave only 263 of 5,000 tokens" in outcome.out
+
+
+def test_a_split_without_documents_is_not_written(cli, corpus):
+    corpus(["one", "two", "three"])
+    arguments = ["--vocab-size", 300, "-s", "validation_fraction=0", "-s", "test_fraction=0"]
+    assert cli("tokenize", "-i", "corpus", "-o", "tokens", *arguments).code == 0
+    assert json.loads(Path("tokens/dataset_dict.json").read_text()) == {"splits": ["train"]}
+
+
+def test_no_training_document_is_an_error(cli, corpus):
+    texts = [text for text in (f"text {i}" for i in range(40)) if split_of(text, **FRACTIONS) == "test"]
+    corpus(texts)
+    outcome = cli("tokenize", "-i", "corpus", "-o", "tokens", "--vocab-size", 300, *SPLIT)
+    assert outcome.code == 3
+    assert "error: the train split is empty" in outcome.err
+    assert not Path("tokens/llmkit.json").exists()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from llmkit.cli.run import STAGES, stage_module
+from llmkit.core.config import dump, resolve
+from llmkit.core.errors import ConfigError
+from llmkit.core.recipes import find_recipe, recipe_names, shipped_recipes
+
+SHIPPED = sorted(shipped_recipes().rglob("*.yaml"))
+
+
+def stage_of(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    prefix = "# yaml-language-server: $schema=../../docs/reference/schema/"
+    assert first.startswith(prefix), path
+    assert first.endswith(".json"), path
+    return first.removeprefix(prefix).removesuffix(".json")
+
+
+def test_all_are_found():
+    assert len(SHIPPED) == len(recipe_names()) >= 9
+    assert {stage_of(path) for path in SHIPPED} == set(STAGES)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_shipped(path):
+    stage = stage_of(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[1].startswith("# "), "the second line says what the recipe is for"
+    assert lines[1].endswith((".", ":")) or lines[2].startswith("# ")
+    config_class = stage_module(stage).Config
+    resolved = resolve(config_class, recipe=path)
+    assert config_class.model_validate(dump(resolved.config)) == resolved.config
+    name = path.relative_to(shipped_recipes()).with_suffix("").as_posix()
+    assert find_recipe(name, stage) == path
+
+
+def test_names_for_a_stage():
+    names = recipe_names("clean")
+    assert names["basic"] == names["clean/basic"]
+    assert "basic" not in recipe_names()
+    assert "basic" not in recipe_names("tokenize")
+    assert "quickstart/clean" in recipe_names("tokenize")
+
+
+def test_a_path_wins_over_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("basic", "clean").parent.name == "clean"
+    (tmp_path / "basic").write_text("inputs: [a]\n")
+    assert find_recipe("basic", "clean").read_text() == "inputs: [a]\n"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("basci", "no recipe 'basci' for clean; did you mean 'basic'?"),
+        ("quickstart/claen", "no recipe 'quickstart/claen' for clean; did you mean 'quickstart/clean'?"),
+        ("none.yaml", "no such recipe file: none.yaml"),
+        (".", "no such recipe file: ."),
+    ],
+)
+def test_unknown(reference, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        find_recipe(reference, "clean")
+    assert (caught.value.message, caught.value.hint) == (message, "llmkit recipes list")
+
+
+def test_cli(cli):
+    outcome = cli("recipes", "list", "--json")
+    assert outcome.code == 0
+    assert set(outcome.json["recipes"]) == set(recipe_names())
+    assert all(outcome.json["recipes"].values())
+    outcome = cli("recipes", "show", "clean/basic")
+    assert (outcome.code, outcome.out) == (0, recipe_names()["clean/basic"].read_text(encoding="utf-8"))
+    outcome = cli("recipes", "show", "clean/basci")
+    assert outcome.code == 2
+    assert "no recipe 'clean/basci'; did you mean 'clean/basic'?" in outcome.err
+    outcome = cli("clean", "-r", "basci", "-o", "out")
+    assert outcome.code == 2
+    assert "did you mean 'basic'?" in outcome.err

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmkit.core.errors import SetupError
+from llmkit.data.engine import MAX_ATTEMPTS, map_tasks
+
+
+def square(n):
+    return n * n
+
+
+def process(_):
+    threads = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS")]
+    return os.getpid(), threads, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def die_once(task):
+    """Leave a mark per attempt; die by SIGKILL on the third task's first one."""
+    folder, n = task
+    attempt = len(list(Path(folder).glob(f"{n}-*")))
+    (Path(folder) / f"{n}-{attempt}").touch()
+    if n == 2 and attempt == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def always_die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_on_three(n):
+    if n == 3:
+        raise ValueError("three")
+    return n
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_the_order_of_the_tasks(workers):
+    assert list(map_tasks(square, range(12), workers=workers)) == [n * n for n in range(12)]
+
+
+def test_no_tasks():
+    assert list(map_tasks(square, [], workers=2)) == []
+
+
+def test_one_worker_is_this_process():
+    assert [pid for pid, _, _ in map_tasks(process, [1, 2], workers=1)] == [os.getpid()] * 2
+    assert [pid for pid, _, _ in map_tasks(process, [1], workers=4)] == [os.getpid()]
+
+
+def test_workers_use_one_thread_each_and_leave_ctrl_c_to_the_parent():
+    for pid, threads, ignores in map_tasks(process, [1, 2], workers=2):
+        assert pid != os.getpid()
+        assert threads == ["1", "1", "1"]
+        assert ignores
+
+
+def test_a_task_whose_worker_died_is_tried_again(tmp_path):
+    tasks = [(str(tmp_path), n) for n in range(6)]
+    assert list(map_tasks(die_once, tasks, workers=2)) == list(range(6))
+    assert len(list(tmp_path.glob("2-*"))) == 2
+
+
+def test_a_task_that_kills_its_worker_every_time_is_an_error():
+    with pytest.raises(SetupError, match=rf"worker processes died {MAX_ATTEMPTS} times at task 0 of 2") as error:
+        list(map_tasks(always_die, [1, 2], workers=2))
+    assert error.value.exit_code == 4
+    assert error.value.hint == "lower --workers"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_reaches_the_caller_after_the_results_before_it(workers):
+    results = map_tasks(fail_on_three, range(6), workers=workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+def test_ray_without_ray_names_the_pip_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SetupError, match="'ray' extra") as error:
+        list(map_tasks(square, [1], engine="ray"))
+    assert error.value.exit_code == 4
+    assert error.value.hint == 'pip install "llmkit[ray]"'
