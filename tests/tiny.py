@@ -64,7 +64,7 @@ def model(arch: str = "llama", **settings: Any) -> PreTrainedModel:
     config = AutoConfig.for_model(arch, **{**sizes, "tie_word_embeddings": True, "pad_token_id": None, **settings})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(config).eval()  # as the stages get theirs
 
 
 def trainer(

@@ -17,12 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny import byte_tokenizer, model, one_thread, stream, trainer
-
 from llmkit.data.packing import RowPacker
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.objectives.sft import SFT
 from llmkit.training.metrics import read_metrics
+from tiny import byte_tokenizer, model, one_thread, stream, trainer
 
 FOLDER = Path(__file__).parent
 STEPS, CONTEXT = 20, 128

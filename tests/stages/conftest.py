@@ -46,6 +46,16 @@ def training_options() -> list[str]:
 
 
 @pytest.fixture
+def reload_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let export's reload command run in this process instead of a fresh one, which saves seconds."""
+
+    def reload(command: list[str]) -> None:
+        exec(command[-1], {})
+
+    monkeypatch.setattr("llmkit.stages.export._run_fresh", reload)
+
+
+@pytest.fixture
 def stage_commands(chain: Any, model_options: list[str], training_options: list[str]) -> dict[str, list[str]]:
     """One small command per stage, without `-o`, over the chain's artifacts; it takes a second or two."""
     training = [*training_options, "--max-steps", "8"]

@@ -70,7 +70,6 @@ def test_wrong_type_or_value(fails, stage_commands, stage, setting, words):
 
 @pytest.mark.parametrize(("stage", "setting", "words"), [
     ("clean", "steps.1=lenght", "steps.1: unknown step 'lenght'; did you mean 'length'? (--set)"),
-    ("clean", "inputs.0.type=file", "inputs.0.type: unknown source 'file'; did you mean 'files'? (--set)"),
     ("clean", "steps=[{type: length, min_chrs: 2}]", "steps.0.min_chrs: unknown field; did you mean 'min_chars'?"),
     ("tokenize", "tokenizer.type=bpee", "tokenizer.type: should be 'bpe', not 'bpee' (--set)"),
     ("pretrain", "objective=causal", "objective: unknown objective 'causal'; did you mean 'causal_lm'? (--set)"),
@@ -84,6 +83,11 @@ def test_wrong_type_or_value(fails, stage_commands, stage, setting, words):
 ])  # fmt: skip
 def test_unknown_part(fails, stage_commands, stage, setting, words):
     assert words in fails(2, *stage_commands[stage], "-s", setting)
+
+
+def test_unknown_source(fails):
+    said = fails(2, "clean", "-s", "inputs=[{type: file, path: x}]")
+    assert "inputs.0.type: unknown source 'file'; did you mean 'files'? (--set)" in said
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -364,7 +368,7 @@ OTHER_CONFIG = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_output_of_another_config(cli, stage_commands, stage):
+def test_output_of_another_config(cli, stage_commands, reload_here, stage):
     setting, difference = OTHER_CONFIG[stage]
     assert cli(*stage_commands[stage], "-o", "out").code == 0
     before = Path("out/llmkit.json").read_bytes()
@@ -382,6 +386,33 @@ def test_output_of_another_stage(cli, stage_commands):
     outcome = cli(*stage_commands["tokenize"], "-o", "out")
     assert outcome.code == 2
     assert "error: out is finished, from another run: stage: clean there, tokenize now\n" in outcome.err
+
+
+def test_a_mistake_does_not_stand_in_the_way_of_the_corrected_command(fails, cli, jsonl, stage_commands, tmp_path):
+    wrong_and_right = [
+        ([*stage_commands["pretrain"], "-s", "model.arch=lama"], stage_commands["pretrain"], 2),
+        (["clean", "-i", jsonl("empty.jsonl", [])], ["clean", "-i", jsonl("full.jsonl", ["a"])], 3),
+        (["tokenize", "-i", "in", "--tokenizer", "in"], stage_commands["tokenize"], 3),
+    ]
+    cli("clean", "-i", jsonl("full.jsonl", ["a"]), "-o", "in")
+    for number, (wrong, right, code) in enumerate(wrong_and_right):
+        fails(code, *wrong, out=f"out{number}")
+        assert not list((tmp_path / f"out{number}").glob("*"))
+        assert cli(*right, "-o", f"out{number}").code == 0
+
+
+def test_a_mistake_costs_no_checkpoint(cli, stage_commands, monkeypatch):
+    from llmkit.core.errors import DataError
+
+    def fail(*_, **__):
+        raise DataError("found late")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llmkit.training.finish.save_model", fail)
+        assert cli(*stage_commands["pretrain"], "-o", "out").code == 3
+    outcome = cli(*stage_commands["pretrain"], "-o", "out")
+    assert outcome.code == 0
+    assert "resumed at step 8 of 8" in outcome.err
 
 
 # --- a missing extra

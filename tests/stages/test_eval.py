@@ -197,7 +197,9 @@ def test_a_batch_generates_what_each_prompt_alone_does(base):
 
 
 def test_a_baseline_stands_beside_the_model(cli, chain):
-    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 6}}, {{type: answers, data: {chain.pairs}, limit: 3}}]"
+    tasks = (
+        f"tasks=[{{type: answers, data: {chain.pairs}, limit: 6}}, {{type: answers, data: {chain.pairs}, limit: 3}}]"
+    )
     outcome = cli("eval", "--model", chain.model, "--baseline", chain.base, "-s", tasks, "-o", "out")
     assert outcome.code == 0
     results = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from llmkit.core.errors import CheckFailedError, SetupError
 from llmkit.core.manifest import read_manifest
 from llmkit.stages import export as stage
-
 
 PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
 
 
 @pytest.fixture
-def export(cli, chain, monkeypatch):
-    """Export the fine-tuned model with a short probe; the reload command runs in this process, which saves seconds."""
-
-    def reload(command):
-        exec(command[-1], {})
-
-    monkeypatch.setattr(stage, "_run_fresh", reload)
+def export(cli, chain, reload_here):
+    """Export the fine-tuned model with a short probe."""
 
     def run(*more):
         return cli("export", "--model", chain.model, *PROBE, "-o", "out", *more)
@@ -85,8 +82,7 @@ def test_an_export_that_answers_differently_is_no_export(export, cli, chain):
     assert outcome.json["kind"] == "check"
     assert f"the export does not answer like {chain.model}: logits differ by" in outcome.json["message"]
     assert "(at most 0 allowed)" in outcome.json["message"]
-    assert not Path("out/llmkit.json").exists()
-    assert not Path("out/model.safetensors").exists()
+    assert not list(Path("out").iterdir())
     tasks = f"tasks=[{{type: perplexity, data: {chain.tokens}}}]"
     refused = cli("eval", "--model", "out", "-s", tasks, "-o", "scores")
     assert refused.code == 3
@@ -124,6 +120,16 @@ def test_an_export_that_does_not_load_is_no_export(cli, chain, monkeypatch):
     assert outcome.code == 7
     assert "error: the export does not load: " in outcome.err
     assert not Path("out/llmkit.json").exists()
+
+
+def test_what_the_machine_does_to_the_fresh_process_says_nothing_about_the_export():
+    with pytest.raises(OSError, match="No space left on device") as full:
+        stage._run_fresh([sys.executable, "-c", "import errno, os; raise OSError(errno.ENOSPC, os.strerror(28))"])
+    assert full.value.errno == errno.ENOSPC
+    with pytest.raises(SetupError, match=r"was killed by signal 9 \(out of memory\?\)"):
+        stage._run_fresh([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    with pytest.raises(CheckFailedError, match="the export does not load: ValueError: odd"):
+        stage._run_fresh([sys.executable, "-c", "raise ValueError('odd')"])
 
 
 def test_the_same_export_has_the_same_id(export, cli, chain):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_segments_start_at_sentences(cli, corpus):
     tokenizer = Tokenizer.from_file("tokens/tokenizer.json")
     row = next(row for row in datasets.load_from_disk("tokens")["train"] if len(row["segments"]) > 1)
     bounds = [*row["segments"], len(row["input_ids"])]
-    parts = [tokenizer.decode(row["input_ids"][a:b]).strip() for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [tokenizer.decode(row["input_ids"][a:b]).strip() for a, b in pairwise(bounds)]
     assert parts == ["One two.", "Three four!", "春天来了。", "花开了？", "End"]
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import one_thread, untimed
 
 from llmkit.training.checkpoint import COMPLETE, MODEL, OPTIMIZER, latest
+from tiny import one_thread, untimed
 
 DEADLINE_S = 120
 GPT2 = ["-s", "model.arch=gpt2", "-s", "model.config={hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2}"]
@@ -128,7 +128,8 @@ def straight(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> Training:
     errors = training.finish()
     assert "\r" not in errors and "\x1b" not in errors, "control characters where there is no terminal"
     epochs = [row["epoch"] for row in training.logged() if "loss" in row]
-    assert epochs[9] < 1 < 10 < epochs[-1]
+    assert epochs[9] < 1
+    assert epochs[-1] > 10
     return training
 
 
@@ -219,14 +220,12 @@ def test_many_kills_at_random_instants_with_a_checkpoint_at_every_step(chain, tm
     draw = random.Random(seed)
     torn = 0
     for _ in range(12):
-        begin = training.checkpointed()
-        started, wait = training.reached(begin + 1), draw.uniform(0, 0.4)
-        moment: list[float] = []
+        begin, wait, moments = training.checkpointed(), draw.uniform(0, 0.2), []
 
-        def ready(started=started, wait=wait, moment=moment) -> bool:
-            if not moment and started():
-                moment.append(time.monotonic() + wait)
-            return bool(moment) and time.monotonic() >= moment[0]
+        def ready(begin=begin, wait=wait, moments=moments) -> bool:
+            if not moments and training.checkpointed() > begin:
+                moments.append(time.monotonic() + wait)
+            return bool(moments) and time.monotonic() >= moments[0]
 
         code, errors = training.interrupt(signal.SIGKILL, ready)
         assert code == -signal.SIGKILL, errors
@@ -238,20 +237,29 @@ def test_many_kills_at_random_instants_with_a_checkpoint_at_every_step(chain, tm
     assert_same_result(training, straight)
 
 
+def whole_run(chain: Any, out: Path) -> Training:
+    """A short run on all cores, whose kills may leave the mean of a line of the metrics unfinished."""
+    training = pretraining(chain, out, 60, "-s", "log_every=4")
+    training.threads = os.cpu_count() or 1
+    return training
+
+
+@pytest.fixture(scope="module")
+def timed(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, float]:
+    training, begin = whole_run(chain, tmp_path_factory.mktemp("timed") / "out"), time.monotonic()
+    training.finish()
+    return training, time.monotonic() - begin
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
-def test_a_kill_at_any_instant_of_a_whole_run(chain, tmp_path, seed):
-    """From the start of Python to the move of the finished artifact; log_every leaves means unfinished."""
-    reference = pretraining(chain, tmp_path / "straight", 60, "-s", "log_every=4")
-    reference.threads = os.cpu_count() or 1
-    begin = time.monotonic()
-    reference.finish()
-    length = time.monotonic() - begin
-    training = pretraining(chain, tmp_path / "out", 60, "-s", "log_every=4")
-    training.threads = reference.threads
+@pytest.mark.parametrize("seed", range(4))
+def test_kills_at_any_instant_of_a_whole_run(chain, tmp_path, timed, seed):
+    """From the start of Python to the move of the finished artifact."""
+    reference, length = timed
+    training = whole_run(chain, tmp_path / "out")
     draw = random.Random(seed)
-    for share in (draw.random(), draw.random()):
+    for _ in range(4):
         with training.started() as process, suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=share * length)
+            process.communicate(timeout=draw.random() * length)
     training.finish()
     assert_same_result(training, reference)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from llmkit.core.config import Config, dump
 from llmkit.core.digest import canonical_json
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
@@ -108,7 +108,10 @@ class Build:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
+        if mistake and self._lock is not None and not (self.dir / UNLISTED).exists():
+            self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._release()
 
     @property

@@ -63,6 +63,7 @@ class Resolved(Generic[C]):
     def origin(self, path: KeyPath) -> str:
         """Where the value at `path` came from; what a written value stands for (a part's bare name) has its origin."""
         place: Any = self.written
+        key: Any
         for key in path:
             if isinstance(place, dict) and key not in place:
                 return "default"
@@ -200,14 +201,14 @@ def _assign(
 
 def _write_defaults(model: Any, values: dict[str, Any], path: KeyPath) -> None:
     """Write out the defaults on the way: `steps.1.min_chars=5` edits the default `steps`, it does not replace them."""
-    for key, inner in pairwise(path):
+    for key, inner in pairwise(map(str, path)):
         field = getattr(model, "model_fields", {}).get(key)
         if field is None or not isinstance(values, dict):
             return
         if values.get(key) is None and not field.is_required():
             default = field.get_default(call_default_factory=True)
             # Another type of part has fields of its own: nothing of the default part stays.
-            values[str(key)] = {} if isinstance(default, Part) and inner == "type" else _dump_value(default)
+            values[key] = {} if isinstance(default, Part) and inner == "type" else _dump_value(default)
         model, values = field.annotation, values.get(key, {})
 
 

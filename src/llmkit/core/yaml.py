@@ -91,7 +91,7 @@ def parse_scalar(text: str, name: str) -> Any:
     text = text.strip()
     if text[:1] in ("[", "{", '"', "'"):
         return read_yaml(text, name).value
-    tag = _CoreLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    tag = _CoreLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _scalar(yaml.ScalarNode(tag, text), name) if text else ""
 
 

@@ -21,7 +21,7 @@ def matrix_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
 
 
 def flops_per_token(model: torch.nn.Module, context_length: int) -> float:
-    """Return training FLOPs per token: 6 per matrix weight, and for attention 12 x layers x heads x head size x context.
+    """Return training FLOPs per token: 6 per matrix weight, for attention 12 x layers x heads x head size x context.
 
     The count of Chowdhery et al. 2022 (PaLM), appendix B: forward and backward, nothing recomputed.
     """

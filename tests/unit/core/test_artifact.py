@@ -12,6 +12,7 @@ from toy_build import Toy, make, read, toy, train, write
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import open_artifact, read_manifest
 
@@ -129,6 +130,13 @@ def test_many_differences_are_counted(out):
     message = refused(make, out, {}, Toy(text="two"), inputs=inputs("b", "c", "d", "e", "f")).message
     changed = "; ".join(f"inputs.{i} changed" for i in range(3))
     assert message == f"{out} is finished, from another run: text: one there, two now; {changed}; and 2 more"
+
+
+def test_another_stage_is_all_that_is_named(out):
+    make(out, FILES)
+    config = Toy(text="two")
+    with pytest.raises(ConfigError, match=r"is finished, from another run: stage: toy there, other now$"):
+        Build(out, Fingerprint("other", 1, config, Inputs()), config=config, inputs=Inputs()).__enter__()
 
 
 def test_force_replaces_and_removes_what_the_new_one_lacks(out):

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import byte_tokenizer, runs
 
 from llmkit.core.errors import DataError
 from llmkit.data.chat import CHAT_TEMPLATE, encode_chat, encode_prompt, ensure_template, literal_special, render
+from tiny import byte_tokenizer, runs
 
 USER, ANSWER = {"role": "user", "content": "Add 1 and 2"}, {"role": "assistant", "content": "It is 3."}
 SYSTEM, THANKS = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Thanks"}
@@ -96,7 +96,7 @@ def test_a_conversation_that_the_template_refuses_is_named():
         "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
         + CHAT_TEMPLATE
     )
-    with pytest.raises(DataError, match="refuses a conversation of system, user.*: System role not") as error:
+    with pytest.raises(DataError, match=r"refuses a conversation of system, user.*: System role not") as error:
         encode_chat(byte_tokenizer(template=template), [SYSTEM, USER, ANSWER])
     assert error.value.exit_code == 3
     with pytest.raises(DataError, match="refuses a conversation of user"):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import rows, stream
 
 from llmkit.data.order import Order
+from tiny import rows, stream
 
 
 class Epochs:

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from tiny import VOCABULARY, InMemory, byte_tokenizer, documents, model, stream
 
 from llmkit.data.packing import IGNORED, StreamPacker
 from llmkit.modeling.tokenizer import SpecialIds, special_ids
 from llmkit.objectives.causal_lm import CausalLM
+from tiny import VOCABULARY, InMemory, byte_tokenizer, documents, model, stream
 
 
 def test_documents_stand_between_bos_and_eos():

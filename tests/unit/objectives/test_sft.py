@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tiny import byte_tokenizer
 
 from llmkit.data.packing import IGNORED
 from llmkit.objectives.sft import SFT
+from tiny import byte_tokenizer
 
 TALK = [
     {"role": "system", "content": "Be kind."},
@@ -76,7 +76,8 @@ def exchange(question, answer):
 def finetune(cli, chain, data, *more):
     return cli(
         "finetune", "--data", data, "--model", chain.base, "--max-steps", 1, "-s", "context_length=64",
-        "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "validation_fraction=0", "-o", "tuned", "--json", *more,
+        "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "validation_fraction=0",
+        "-o", "tuned", "--json", *more,
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import model
 
 from llmkit.training import checkpoint
 from llmkit.training.checkpoint import COMPLETE, MODEL, OPTIMIZER, STATE, TrainState, latest, load, save
 from llmkit.training.config import OptimizerConfig
 from llmkit.training.optim import build_optimizer
+from tiny import model
 
 
 def state(step):
@@ -83,7 +83,7 @@ def test_random_state_is_restored(tmp_path):
 
 def test_a_checkpoint_of_another_model_is_not_loaded(tmp_path):
     save(tmp_path, *trained(1, tie_word_embeddings=True), state(1), keep=1)
-    with pytest.raises(AssertionError, match="is of another model.*lm_head"):
+    with pytest.raises(AssertionError, match=r"is of another model.*lm_head"):
         load(latest(tmp_path)[0], *trained(0, tie_word_embeddings=False))
 
 

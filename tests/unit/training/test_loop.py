@@ -8,7 +8,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, rows, stream, trainer, untimed
 from torch.nn import functional as F  # noqa: N812
 
 from llmkit.core.doctor import has_bf16
@@ -19,6 +18,7 @@ from llmkit.objectives import NextToken
 from llmkit.objectives.sft import SFT
 from llmkit.training.loop import Validation
 from llmkit.training.metrics import MetricsFile, read_metrics
+from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, rows, stream, trainer, untimed
 
 
 def run(directory, **options):

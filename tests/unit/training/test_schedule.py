@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import model, stream
 from torch import nn
 
 from llmkit.data.order import Order
 from llmkit.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from llmkit.training.optim import build_optimizer
 from llmkit.training.schedule import learning_rate, total_steps
+from tiny import model, stream
 
 
 def rates(total, **schedule):

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from tiny import VOCABULARY, model
 
 from llmkit.training.utilization import flops_per_token, matrix_shapes, measure_peak
+from tiny import VOCABULARY, model
 
 # One layer of width 16 with 2 heads of 8, one of them for keys and values, and an inner width of 32.
 LAYER = {"q": 16 * 16, "k": 16 * 8, "v": 16 * 8, "o": 16 * 16, "gate": 16 * 32, "up": 16 * 32, "down": 32 * 16}

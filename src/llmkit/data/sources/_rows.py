@@ -101,6 +101,11 @@ def read_lines(stream: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
             yield number, content
 
 
+def read_whole(stream: io.BufferedIOBase) -> bytes:
+    """Return a file's bytes, one more than the limit at most; `decode` refuses that many."""
+    return stream.read(MAX_ROW_BYTES + 1)
+
+
 def decode(data: bytes) -> str:
     if len(data) > MAX_ROW_BYTES:
         raise RowError(f"longer than {MAX_ROW_BYTES:,} bytes")

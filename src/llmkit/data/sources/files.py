@@ -19,7 +19,6 @@ from llmkit.core.manifest import MANIFEST
 from llmkit.data.sources import Broken, RawFile, Record, Source
 from llmkit.data.sources._rows import (
     DAMAGE,
-    MAX_ROW_BYTES,
     RowError,
     decode,
     describe_damage,
@@ -29,6 +28,7 @@ from llmkit.data.sources._rows import (
     parse_row,
     read_lines,
     read_parquet,
+    read_whole,
 )
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Files(Source):
     def _read_text(self, stream: io.BufferedIOBase, source: str) -> Iterator[Record | Broken]:
         data = b""
         try:
-            data = stream.read(MAX_ROW_BYTES + 1)
+            data = read_whole(stream)
             text = decode(data).removeprefix("\ufeff").replace("\r\n", "\n")
             yield self._record(0, {self.text_field: text}, source)
         except RowError as error:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llmkit.core.errors import DataError
-from llmkit.data.sources import Broken, Record, files
+from llmkit.data.sources import Broken, Record, _rows, files
 from llmkit.data.sources.files import Files
 
 CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
@@ -147,7 +147,7 @@ def test_numbers_that_json_does_not_have_become_null(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
 def test_a_line_over_the_limit_is_broken_and_skipped(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 100)
+    monkeypatch.setattr(_rows, "MAX_ROW_BYTES", 100)
     fits = json.dumps({"text": "x" * 88}).encode()
     assert len(fits) == 100
     long = json.dumps({"text": "y" * 3_000_000}).encode()
@@ -161,7 +161,7 @@ def test_a_line_over_the_limit_is_broken_and_skipped(tmp_path, monkeypatch, suff
 
 
 def test_a_text_file_over_the_limit_is_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 5)
+    monkeypatch.setattr(_rows, "MAX_ROW_BYTES", 5)
     assert texts(read(write(tmp_path / "a.txt", b"12345"))) == ["12345"]
     (row,) = read(write(tmp_path / "b.txt", b"123456"))
     assert (row.row, row.reason) == (0, "longer than 5 bytes")
