@@ -16,6 +16,9 @@ from llmkit.cli.main import run
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
+# Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all
+# where tests run in parallel. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SUBJECTS = ("the fox", "a river", "my neighbour", "the old clock", "rain", "the editor", "a small dog", "the train")
 VERBS = ("crosses", "remembers", "follows", "paints", "repairs", "misses", "watches", "answers")
@@ -61,7 +64,8 @@ def sentences(count: int, seed: int = 0) -> list[str]:
     texts = []
     for i in range(seed, seed + count):
         parts = [
-            f"{SUBJECTS[(i * k + k) % 8]} {VERBS[(i + 3 * k) % 8]} {OBJECTS[(i * 5 + k) % 8]}." for k in range(1, 2 + i % 5)
+            f"{SUBJECTS[(i * k + k) % 8]} {VERBS[(i + 3 * k) % 8]} {OBJECTS[(i * 5 + k) % 8]}."
+            for k in range(1, 2 + i % 5)
         ]
         texts.append(f"Story {i}. " + " ".join(parts) + (CHINESE[i % 4] if i % 3 == 0 else ""))
     return texts

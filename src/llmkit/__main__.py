@@ -1,4 +1,4 @@
-"""`python -m llmkit`, so that `accelerate launch -m llmkit pretrain ...` works."""
+"""`python -m llmkit`: the command line without the installed script."""
 
 from llmkit.cli.main import main
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-# Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all
-# where tests run in parallel. Processes that tests start inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

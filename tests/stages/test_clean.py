@@ -204,3 +204,20 @@ def test_dry_run_shows_where_each_value_comes_from(cli, tmp_path):
     assert origins["workers"] == "--workers"
     assert origins["engine"] == "default"
     assert not list(tmp_path.glob("*/.partial"))
+
+
+def test_a_set_below_a_named_option_refines_what_the_option_gave(cli, jsonl):
+    path = jsonl("in.jsonl", [{"body": "a first text"}, {"body": "a second text"}])
+    outcome = cli("clean", "-i", path, "-s", "inputs.0.text_field=body", "-o", "out", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["metrics"]["documents_kept"] == 2
+
+
+def test_cleaning_a_corpus_again_reads_its_rows_only_and_keeps_the_lineage(cli, chain):
+    again = cli("clean", "-i", chain.corpus, "-o", "again", "--json")
+    assert again.code == 0, again.err
+    rows = json.loads((chain.corpus / "llmkit.json").read_text())["metrics"]["documents_kept"]
+    assert again.json["metrics"]["documents_read"] == rows
+    tree = cli("lineage", "again", "--json").json["lineage"]
+    assert [node["kind"] for node in tree["inputs"]] == ["corpus"]
+    assert [node["kind"] for node in tree["inputs"][0]["inputs"]] == ["files"]

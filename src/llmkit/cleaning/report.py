@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmkit.cleaning.steps import Drop, Step
-from llmkit.core.manifest import write_json
+from llmkit.core.durable import write_json
 from llmkit.core.page import Page
 from llmkit.data.corpus import Document
 from llmkit.data.sources import Broken, RawFile

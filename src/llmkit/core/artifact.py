@@ -20,13 +20,13 @@ from typing import Any, Self
 
 from llmkit.core.config import Config, dump
 from llmkit.core.digest import canonical_json
+from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
 from llmkit.core.manifest import (
     MANIFEST,
-    NEW,
     PARTIAL,
     Artifact,
     Manifest,
@@ -36,21 +36,8 @@ from llmkit.core.manifest import (
     host_facts,
     read_manifest,
     versions,
-    write_json,
 )
-
-RUN = "run.json"
-LOCK = "lock"
-SCRATCH = "scratch"
-"""Folder inside `.partial/` for files that are not part of the result."""
-REPLACED = "replaced.json"
-"""Copy of the manifest that a finished build is about to replace: which files to remove, even after a crash."""
-UNLISTED = "checkpoints"
-"""Folder that travels with an artifact without being listed or digested: resume state, not result."""
-CURVE = "metrics.jsonl"
-"""What a training has logged; a run that extends it goes on with the same file."""
-OWN = (RUN, LOCK, REPLACED, MANIFEST + NEW)
-"""Files of the build itself; the last one is what a process killed while writing the manifest leaves behind."""
+from llmkit.core.move import CURVE, LOCK, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
 
 
 class Build:
@@ -170,11 +157,11 @@ class Build:
             details=details or {},
         )
         for output in outputs:
-            _fsync(self.dir / output.path)
+            fsync(self.dir / output.path)
         if (self.out / MANIFEST).exists():
             shutil.copyfile(self.out / MANIFEST, self.dir / REPLACED)
         manifest.write(self.dir / MANIFEST)  # from here on the work is whole: an interrupted move is completed
-        _move_up(self.dir, self.out)
+        move_up(self.dir, self.out)
         return Artifact(self.out, manifest)
 
     def _take_if_current(self) -> bool:
@@ -195,7 +182,7 @@ class Build:
 
     def _prepare(self) -> None:
         if (self.dir / MANIFEST).exists():
-            _move_up(self.dir, self.out)
+            move_up(self.dir, self.out)
             self._acquire()
         if self._take_if_current():
             self._remove_partial()
@@ -315,38 +302,6 @@ def _check_owner(out: Path) -> None:
         )
 
 
-def _move_up(partial: Path, out: Path) -> None:
-    """Replace what the old manifest lists by what is in `partial`, manifest last. Safe to repeat after a crash."""
-    if (partial / REPLACED).exists():
-        (out / MANIFEST).unlink(missing_ok=True)
-        _fsync(out)
-        _remove_outputs(out, json.loads((partial / REPLACED).read_text(encoding="utf-8"))["outputs"])
-        (partial / REPLACED).unlink()
-    for entry in sorted(partial.iterdir()):
-        if entry.name in (MANIFEST, RUN, LOCK):
-            continue
-        target = out / entry.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        entry.replace(target)
-    _fsync(out)
-    (partial / RUN).unlink(missing_ok=True)  # killed before the last line, nothing here looks like work to go on with
-    (partial / MANIFEST).replace(out / MANIFEST)
-    _fsync(out)
-    shutil.rmtree(partial, ignore_errors=True)
-
-
-def _remove_outputs(out: Path, outputs: Sequence[dict[str, Any]]) -> None:
-    """Remove an artifact's files and the folders that are empty then; what else lies there stays."""
-    paths = [out / output["path"] for output in outputs]
-    for path in paths:
-        path.unlink(missing_ok=True)
-    for folder in sorted({parent for path in paths for parent in path.parents if out in parent.parents}, reverse=True):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-    shutil.rmtree(out / UNLISTED, ignore_errors=True)
-
-
 def _link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
 
@@ -357,11 +312,3 @@ def _relative(root: Path, path: Path) -> str:
 
 def _mark(value: Any) -> str:
     return getattr(value, "name", "")
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

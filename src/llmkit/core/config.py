@@ -122,23 +122,39 @@ def resolve(
         ConfigError: Every problem found, one line each, with its dotted path and origin.
     """
     values, origins = _read_recipe(recipe)
-    raw_texts: dict[KeyPath, str] = {}
-    for expression in sets:
-        key, separator, text = expression.partition("=")
-        if not separator or not key.strip():
-            raise ConfigError(f"--set {expression}: expected KEY=VALUE, such as --set seed=1")
-        path = parse_key(key)
-        _assign(config_class, values, path, parse_scalar(text, f"--set {key}"), origins, "--set")
-        raw_texts[path] = text
-    for dotted, (flag, value) in (options or {}).items():
-        if value is not None:
-            _assign(config_class, values, parse_key(dotted), value, origins, flag)
+    given = [_split(expression) for expression in sets]
+    named = {parse_key(key): (flag, value) for key, (flag, value) in (options or {}).items() if value is not None}
+    # `-i FILE -s inputs.0.text_field=body` refines what the option gave; elsewhere the option wins.
+    refining = [any(path[: len(key)] == key != path for key in named) for path, _ in given]
+
+    def assign_sets(*, after_options: bool) -> None:
+        for (path, text), refines in zip(given, refining, strict=True):
+            if refines == after_options:
+                value = parse_scalar(text, f"--set {_dotted(path)}")
+                _assign(config_class, values, path, value, origins, "--set")
+
+    assign_sets(after_options=False)
+    for path, (flag, value) in named.items():
+        _assign(config_class, values, path, value, origins, flag)
+    assign_sets(after_options=True)
     try:
-        config = _validate(config_class, values, raw_texts)
+        config = _validate(config_class, values, dict(given))
     except ValidationError as error:
         problems = describe(error, config_class, origins)
         raise ConfigError("\n".join(problems), hint=schema_hint(config_class)) from None
     return Resolved(config, origins, values)
+
+
+def _split(expression: str) -> tuple[KeyPath, str]:
+    """Split `dotted.key=value`."""
+    key, separator, text = expression.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {expression}: expected KEY=VALUE, such as --set seed=1")
+    return parse_key(key), text
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
 
 
 def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[KeyPath, str]) -> C:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.digest import canonical_json, digest_file, digest_text
+from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
 
 MANIFEST = "llmkit.json"
 PARTIAL = ".partial"
-NEW = ".new"
-"""Suffix of a file that is being written."""
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
 
@@ -208,14 +207,3 @@ def _git(*arguments: str) -> str:
 def host_facts() -> dict[str, Any]:
     """The machine, as far as it explains a number."""
     return {"platform": platform.platform(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON under another name, fsync it and rename it: whoever finds the file finds all of it."""
-    new = path.with_name(path.name + NEW)
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

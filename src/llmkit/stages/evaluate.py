@@ -12,8 +12,9 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
+from llmkit.core.durable import write_json
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact, write_json
+from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.tasks import Task, TaskResult

@@ -14,9 +14,10 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
+from llmkit.core.durable import write_json
 from llmkit.core.errors import CheckFailedError, SetupError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact, write_json
+from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +55,7 @@ class Encoded:
         truncated: Rows cut at the context length.
         unsupervised: Rows left out, because nothing of the assistant is left within the context.
         literal: Rows left out, because a special token stands literally in a message.
+        refused: Rows left out, because the chat template cannot render them, each with the reason.
         tokens: Targets in all.
     """
 
@@ -63,6 +64,7 @@ class Encoded:
     truncated: int = 0
     unsupervised: int = 0
     literal: int = 0
+    refused: list[str] = field(default_factory=list)
     tokens: int = 0
 
 
@@ -112,7 +114,11 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
     size = count_parameters(model)
     rows = {"rows": len(train.rows), "targets": train.tokens, "truncated": train.truncated}
-    left_out = {"left_out_unsupervised": train.unsupervised, "left_out_literal_special": train.literal}
+    left_out = {
+        "left_out_unsupervised": train.unsupervised,
+        "left_out_literal_special": train.literal,
+        "left_out_refused": len(train.refused),
+    }
     metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir)}
     facts = training_facts(metrics)
     write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
@@ -135,7 +141,8 @@ def _encode(config: Config, data: list[Path], tokenizer: PreTrainedTokenizerFast
     if not train.rows:
         raise DataError(
             f"data: no row is left to train on ({train.unsupervised:,} have no assistant tokens within the context,"
-            f" {train.literal:,} hold special tokens)",
+            f" {train.literal:,} hold special tokens, {len(train.refused):,} the chat template cannot render"
+            + (f": {train.refused[0]})" if train.refused else ")"),
             hint="raise context_length, or check the data",
         )
     return train, sides["validation"]
@@ -148,17 +155,23 @@ def _encode_row(row: dict[str, Any], config: Config, tokenizer: PreTrainedTokeni
     if literal_special(tokenizer, row["messages"]) is not None:
         side.literal += 1
         return
-    ids, labels = config.objective.encode(row, tokenizer)
+    try:
+        ids, labels = config.objective.encode(row, tokenizer)
+    except DataError as error:
+        side.refused.append(error.message)
+        return
+    num_bytes = sum(len(m["content"].encode("utf-8")) for m in row["messages"] if m["role"] == "assistant")
     if len(ids) > config.context_length:
         side.truncated += 1
         ids, labels = ids[: config.context_length], labels[: config.context_length]
+        num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
     targets = int((labels != IGNORED).sum())
     if targets == 0:
         side.unsupervised += 1
         return
     side.rows.append((ids, labels))
     side.tokens += targets
-    side.num_bytes += sum(len(m["content"].encode("utf-8")) for m in row["messages"] if m["role"] == "assistant")
+    side.num_bytes += num_bytes
 
 
 def _report_rows(context: Context, train: Encoded) -> None:
@@ -169,6 +182,8 @@ def _report_rows(context: Context, train: Encoded) -> None:
         context.console.warn(f"{train.unsupervised:,} rows were left out: no assistant tokens within context_length")
     if train.literal:
         context.console.warn(f"{train.literal:,} rows were left out: a message holds a special token literally")
+    if train.refused:
+        context.console.warn(f"{len(train.refused):,} rows were left out: {train.refused[0]}")
 
 
 def _check_positions(config: Config, model_config: Any, path: Path) -> None:

@@ -11,9 +11,10 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
+from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact, open_artifact, write_json
+from llmkit.core.manifest import Artifact, open_artifact
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
 from llmkit.tokenization.encode import encode_corpora, training_texts

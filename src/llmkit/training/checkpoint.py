@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from llmkit.core.manifest import write_json
+from llmkit.core.durable import fsync, write_json
 
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
@@ -71,11 +70,11 @@ def save(
     write_json(temporary / STATE, vars(state))
     sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
     for name in sizes:
-        _fsync(temporary / name)
+        fsync(temporary / name)
     write_json(temporary / COMPLETE, sizes)
-    _fsync(temporary)
+    fsync(temporary)
     temporary.rename(target)
-    _fsync(folder)
+    fsync(folder)
     whole = [path for path in _found(folder) if _is_complete(path)]
     for old in set(_found(folder)) - set(whole[-keep:]):
         shutil.rmtree(old)
@@ -147,11 +146,3 @@ def _restore_rng(state: Mapping[str, Any]) -> None:
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

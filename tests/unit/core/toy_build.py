@@ -179,7 +179,7 @@ def _count_steps(last: int) -> None:
 
     def trace(frame: Any, event: str, _: Any) -> Any:
         name = frame.f_code.co_name
-        if frame.f_code.co_filename.endswith("core/manifest.py") and name == "write_json":
+        if frame.f_code.co_filename.endswith("core/durable.py") and name == "write_json":
             if event == "line":
                 step()
             return trace

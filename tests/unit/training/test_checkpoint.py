@@ -150,7 +150,7 @@ class Countdown:
     def __init__(self, monkeypatch, deadly, *, half_done):
         self.calls, self.deadly, self.half_done = 0, deadly, half_done
         places = [
-            (checkpoint, "save_file"), (checkpoint.torch, "save"), (checkpoint, "write_json"), (checkpoint, "_fsync"),
+            (checkpoint, "save_file"), (checkpoint.torch, "save"), (checkpoint, "write_json"), (checkpoint, "fsync"),
             (checkpoint.shutil, "rmtree"), (Path, "mkdir"), (Path, "rename"),
         ]  # fmt: skip
         for owner, name in places:
@@ -162,7 +162,7 @@ class Countdown:
                 if self.half_done:
                     function(*arguments, **options)
                     for argument in arguments:
-                        if isinstance(argument, Path) and argument.is_file() and function.__name__ != "_fsync":
+                        if isinstance(argument, Path) and argument.is_file() and function.__name__ != "fsync":
                             argument.write_bytes(argument.read_bytes()[: argument.stat().st_size // 2])
                 raise Killed
             self.calls += 1

@@ -1,0 +1,31 @@
+"""Write files so that a crash at any instant leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+NEW = ".new"
+"""Suffix of a file that is being written."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under another name, fsync it and rename it: whoever finds the file finds all of it."""
+    new = path.with_name(path.name + NEW)
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
