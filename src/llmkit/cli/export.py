@@ -7,22 +7,11 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.cli.run import StageOptions, run_stage
 
 
+@o.stage_command("export")
 def export(
-    recipe: o.Recipe = None,
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to export.")] = None,
-    output: o.Output = None,
-    sets: o.Sets = None,
-    force: o.Force = False,
-    dry_run: o.DryRun = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
-) -> None:
+) -> o.Named:
     """Write a model for a runtime and prove that it answers the same."""
-    options = StageOptions(
-        recipe=recipe, sets=sets, output=output, force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
-    )
-    run_stage("export", options, {"model": ("--model", model)})
+    return {"model": ("--model", model)}

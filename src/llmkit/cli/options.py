@@ -1,41 +1,99 @@
-"""The options that stages share, declared once."""
+"""The options that stages share, declared once, and the decorator that gives them to a stage's command."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 RUN = "Run"
-OUTPUT = "Messages"
+MESSAGES = "Messages"
 
-Recipe = Annotated[
-    str | None, typer.Option("--recipe", "-r", metavar="FILE|NAME", help="Recipe file, or the name of a shipped one.")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set any recipe field by its dotted path; repeatable."),
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the artifact goes; required.")
-]
+Named = Mapping[str, tuple[str, Any]]
+"""Dotted config key -> (option name, value) of a command's own options; None values are left out."""
+
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes.")]
 MaxSteps = Annotated[int | None, typer.Option("--max-steps", min=1, help="Optimizer steps to train for.")]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Replace a finished artifact of another config.", rich_help_panel=RUN),
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first broken record.", rich_help_panel=RUN)]
-Resume = Annotated[
-    str,
-    typer.Option("--resume", metavar="auto|never", help="Go on from an interrupted run.", rich_help_panel=RUN),
-]
-DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Print the resolved config and where each value comes from.", rich_help_panel=RUN),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and the result.", rich_help_panel=OUTPUT)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Debug messages too.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=MESSAGES)]
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """The options of every stage; `resume` and `strict` only where they mean something."""
+
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", "-r", metavar="FILE|NAME", help="Recipe file, or the name of a shipped one."),
+    ] = None
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the artifact goes; required.")
+    ] = None
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set any recipe field by its dotted path; repeatable."),
+    ] = None
+    resume: Annotated[
+        str, typer.Option("--resume", metavar="auto|never", help="Go on from an interrupted run.", rich_help_panel=RUN)
+    ] = "auto"
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a finished artifact of another config.", rich_help_panel=RUN)
+    ] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken record.", rich_help_panel=RUN)] = (
+        False
+    )
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved config and its origins.", rich_help_panel=RUN)
+    ] = False
+    json: Json = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only warnings and the result.", rich_help_panel=MESSAGES)
+    ] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Debug messages too.", rich_help_panel=MESSAGES)] = (
+        False
+    )
+
+
+def stage_command(
+    stage: str, *, strict: bool = False, resume: bool = False
+) -> Callable[[Callable[..., Named]], Callable[..., None]]:
+    """Make a stage's command of a function that turns its own options into config values.
+
+    Args:
+        stage: The command's name.
+        strict: The stage reads raw records: it has `--strict`.
+        resume: The stage goes on from checkpoints: it has `--resume`.
+    """
+    left_out = {name for name, wanted in (("strict", strict), ("resume", resume)) if not wanted}
+
+    def decorate(function: Callable[..., Named]) -> Callable[..., None]:
+        hints = get_type_hints(StageOptions, include_extras=True)
+        shared = [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+            )
+            for field in fields(StageOptions)
+            if field.name not in left_out
+        ]
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(function, eval_str=True).parameters.values()
+        ]
+
+        def command(**values: Any) -> None:
+            from llmkit.cli.run import run_stage
+
+            named = function(**{parameter.name: values.pop(parameter.name) for parameter in own})
+            run_stage(stage, StageOptions(**values), named)
+
+        parameters = [shared[0], *own, *shared[1:]]
+        command.__doc__ = function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
+from llmkit.cli.options import Named, StageOptions
 from llmkit.core.config import Config, Resolved, dump, leaves, resolve
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
@@ -25,23 +23,7 @@ def stage_module(stage: str) -> Any:
     return importlib.import_module(f"llmkit.stages.{stage.replace('eval', 'evaluate')}")
 
 
-@dataclass(frozen=True)
-class StageOptions:
-    """The options every stage command has."""
-
-    recipe: str | None
-    sets: Sequence[str] | None
-    output: Path | None
-    force: bool
-    dry_run: bool
-    json: bool
-    quiet: bool
-    verbose: bool
-    strict: bool = False
-    resume: str = "auto"
-
-
-def run_stage(stage: str, options: StageOptions, named: dict[str, tuple[str, Any]]) -> None:
+def run_stage(stage: str, options: StageOptions, named: Named) -> None:
     """Run one stage.
 
     Args:
