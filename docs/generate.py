@@ -12,15 +12,15 @@ import inspect
 import json
 import re
 import sys
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
+
+from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows, summary
+from llmkit.core.registry import Family
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 STAGES = {
@@ -33,7 +33,6 @@ STAGES = {
 }
 """Stage name -> module in `llmkit.stages`."""
 NOTE = "% Written by docs/generate.py; edit the code, not this page.\n"
-BOUNDS = {Ge: ("ge", ">="), Gt: ("gt", ">"), Le: ("le", "<="), Lt: ("lt", "<")}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -107,16 +106,13 @@ def parameter_default(param: Any, *, is_flag: bool) -> str:
 
 def fields_page(stages: Mapping[str, type[BaseModel]]) -> str:
     """Return the page of all config fields: a table per stage, then one per member of each family in use."""
-    families: dict[str, Any] = {}
     sections = []
     for stage, config in stages.items():
-        rows = list(field_rows(config, families))
         schema = f"JSON Schema: [{stage}.json](schema/{stage}.json)"
-        sections.append(f"({stage}-fields)=\n## {stage}\n\n{summary(config)}\n\n{schema}\n\n{field_table(rows)}")
-    done: set[str] = set()
-    while rest := sorted(families.keys() - done):  # a task holds metrics: members bring in further families
-        done.add(rest[0])
-        sections.append(family_section(families[rest[0]], families))
+        sections.append(
+            f"({stage}-fields)=\n## {stage}\n\n{prose(summary(config))}\n\n{schema}\n\n{field_table(config)}"
+        )
+    sections += [family_section(family) for family in families_met(stages.values())]
     intro = (
         "A recipe fills these fields; `--set KEY=VALUE` overrides one. `N` is a position in a list, from 0. A field "
         "whose type is a family takes the name of a member, or a mapping with `type` and the member's own fields, "
@@ -125,127 +121,30 @@ def fields_page(stages: Mapping[str, type[BaseModel]]) -> str:
     return f"{NOTE}\n# Config fields\n\n{intro}\n\n" + "\n".join(sections)
 
 
-def family_section(family: Any, families: dict[str, Any]) -> str:
-    """Return the section of one family with every member; families met in members are added to `families`."""
+def family_section(family: Family) -> str:
+    """Return the section of one family with every member."""
     parts = [f"(family-{family.name})=\n## Family {code(family.name)}\n"]
     if family.shorthand:
         member, field = family.shorthand
         parts.append(f"A bare string that names no member is the {code(field)} of {code(member)}.\n")
     for member in family.members():
         part = family.load(member)
-        rows = list(field_rows(part, families))
-        parts.append(f"(family-{family.name}-{member})=\n### {member}\n\n{summary(part)}\n\n{field_table(rows)}")
+        label = f"(family-{family.name}-{member})="
+        parts.append(f"{label}\n### {member}\n\n{prose(summary(part))}\n\n{field_table(part)}")
     return "\n".join(parts)
 
 
-def field_table(rows: list[list[str]]) -> str:
+def field_table(model: type[BaseModel]) -> str:
     """Return the table of a config or part."""
+    rows = [field_cells(row) for row in field_rows(model)]
     return table(["Field", "Type", "Default", "Description"], rows) if rows else "It has no fields.\n"
 
 
-def summary(model: type[BaseModel]) -> str:
-    """Return a class's own docstring."""
-    return prose(inspect.cleandoc(model.__dict__.get("__doc__") or ""))
-
-
-def field_rows(
-    model: type[BaseModel], families: dict[str, Any], prefix: str = "", instance: BaseModel | None = None
-) -> Iterator[list[str]]:
-    """Yield a row per field of a model and of the models inside it; families are collected, not entered.
-
-    Args:
-        model: The config, group or part.
-        families: Families met, by name; added to.
-        prefix: Dotted path of the model, ending with a dot.
-        instance: The default value of the whole group, whose values win over the fields' own defaults.
-    """
-    for name, field in model.model_fields.items():
-        annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        default = getattr(instance, name) if instance is not None else own_default(field)
-        inner = list(parts_inside(annotation))
-        families |= {part.name: part for _, part in inner if not isinstance(part, type)}
-        is_group = any(suffix == "" and isinstance(part, type) for suffix, part in inner)
-        shown = "" if is_group and isinstance(default, BaseModel) else default_text(field, default)
-        yield [code(prefix + name), type_text(annotation), shown, prose(field.description or "")]
-        for suffix, part in inner:
-            if isinstance(part, type) and part is not model:
-                group = default if isinstance(default, part) else None
-                yield from field_rows(part, families, f"{prefix}{name}{suffix}.", group)
-
-
-def own_default(field: FieldInfo) -> Any:
-    """Return a field's default, `...` where it has none."""
-    if field.is_required() or field.default_factory_takes_validated_data:
-        return ...
-    return field.get_default(call_default_factory=True)
-
-
-def default_text(field: FieldInfo, default: Any) -> str:
-    """Return a default as a recipe would write it."""
-    if default is ...:
-        return "required" if field.is_required() else "computed"
-    return code(json.dumps(plain(default), ensure_ascii=False))
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into what a recipe writes; of a part, its name and what differs from its own defaults."""
-    if isinstance(value, BaseModel):
-        values = {name: plain(getattr(value, name)) for name in value.model_dump(exclude_defaults=True)}
-        name = getattr(value, "type_name", None)
-        return ({"type": name, **values} if values else name) if name else values
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return to_jsonable_python(value)
-
-
-def parts_inside(annotation: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (path suffix, model class or Family) for what an annotation holds: `list[Data]` gives (".N", Data)."""
-    from llmkit.core.registry import Family
-
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        family = next((item for item in arguments[1:] if isinstance(item, Family)), None)
-        yield from [("", family)] if family else parts_inside(arguments[0])
-    elif origin in (Union, types.UnionType):
-        for branch in arguments:
-            yield from parts_inside(branch)
-    elif origin in (list, tuple, Sequence):
-        yield from ((f".N{suffix}", part) for suffix, part in parts_inside(arguments[0]))
-    elif origin in (dict, Mapping):
-        yield from ((f".KEY{suffix}", part) for suffix, part in parts_inside(arguments[1]))
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield "", annotation
-
-
-def type_text(annotation: Any) -> str:
-    """Return a type as Markdown: code, with a link to the family where there is one."""
-    text, links = (
-        type_name(annotation),
-        [part.name for _, part in parts_inside(annotation) if not isinstance(part, type)],
-    )
-    return f"[{code(text)}](#family-{links[0]})" if links else code(text)
-
-
-def type_name(annotation: Any) -> str:
-    """Return a type in the words of a recipe: `int >= 1`, `"a" | "b"`, `list of source`, `group`."""
-    from llmkit.core.registry import Family
-
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        family = next((item for item in arguments[1:] if isinstance(item, Family)), None)
-        bounds = [f" {BOUNDS[type(m)][1]} {getattr(m, BOUNDS[type(m)][0])}" for m in arguments[1:] if type(m) in BOUNDS]
-        return family.name if family else type_name(arguments[0]) + ",".join(bounds)
-    inner = [json.dumps(item) if origin is Literal else type_name(item) for item in arguments]
-    if origin in (Literal, Union, types.UnionType):
-        return " | ".join(inner)
-    if origin in (list, tuple, Sequence, dict, Mapping):
-        return f"mapping of {inner[1]}" if origin in (dict, Mapping) else f"list of {inner[0]}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "group"
-    names = {type(None): "null", list: "list", dict: "mapping", Any: "any", Path: "path"}
-    return names.get(annotation) or getattr(annotation, "__name__", str(annotation))
+def field_cells(row: FieldRow) -> list[str]:
+    """Return a row's cells as Markdown; a type that is a family links to it."""
+    kind = f"[{code(row.type)}](#family-{row.family.name})" if row.family else code(row.type)
+    default = row.default if row.default == REQUIRED else code(row.default)
+    return [code(row.path), kind, default, prose(row.description)]
 
 
 def render() -> dict[str, str]:

@@ -6,12 +6,13 @@ import json as jsonlib
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
 from llmkit.cli.run import STAGES, stage_module
 from llmkit.core.config import json_schema
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, nearest
-from llmkit.core.fields import field_table
+from llmkit.core.fields import families_met, field_rows, summary
 
 
 def schema(
@@ -22,9 +23,23 @@ def schema(
     if stage not in STAGES:
         raise ConfigError(f"unknown stage '{stage}'{nearest(stage, STAGES)}")
     config = stage_module(stage).Config
-    console = Console()
     if fields:
-        rows = [(row.path, row.type, row.default, row.description) for row in field_table(config)]
-        console.table(rows, headers=("field", "type", "default", "meaning"))
+        print_fields(config, Console())
     else:
         typer.echo(jsonlib.dumps(json_schema(config), indent=2, ensure_ascii=False))
+
+
+def print_fields(config: type[BaseModel], console: Console) -> None:
+    """Print a config's fields and, below, the members of every family that a field names."""
+    _print_table(config, console)
+    for family in families_met([config]):
+        for member in family.members():
+            part = family.load(member)
+            console.print(f"\n{family.name} {member}: {summary(part).splitlines()[0]}")
+            _print_table(part, console)
+
+
+def _print_table(model: type[BaseModel], console: Console) -> None:
+    rows = [(row.path, row.type, row.default, row.description) for row in field_rows(model)]
+    if rows:
+        console.table(rows, headers=("field", "type", "default", "meaning"))

@@ -1,106 +1,157 @@
-"""The fields of a config as rows: path, type, default, meaning; the members of every family included."""
+"""The fields of a config as rows of plain text, and the families of parts that its fields take."""
 
 from __future__ import annotations
 
+import inspect
+import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from llmkit.core.registry import Family
+
+REQUIRED = "required"
+BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+NAMES: dict[Any, str] = {type(None): "null", list: "list", dict: "mapping", Any: "any", Path: "path"}
 
 
 @dataclass(frozen=True)
 class FieldRow:
-    """One line of a field table; `member` is set where the field belongs to one member of a family."""
+    """One field.
+
+    Attributes:
+        path: Dotted path; `N` is a position in a list, `KEY` a key of a mapping.
+        type: In the words of a recipe: `int >= 1`, `"a" | "b"`, `list of source`, `group`.
+        default: As a recipe would write it, or `required`; empty for a group, whose fields have rows of their own.
+        description: One line.
+        family: The family whose members the field takes; they are no rows here, see `families_met`.
+    """
 
     path: str
     type: str
     default: str
     description: str
+    family: Family | None = None
 
 
-def field_table(model: type[BaseModel], prefix: str = "") -> list[FieldRow]:
-    """List a config's fields depth first."""
-    return list(_rows(model, prefix))
+def field_rows(model: type[BaseModel]) -> list[FieldRow]:
+    """Return a row per field of a config or part, and of the groups inside it, depth first."""
+    return list(_rows(model, "", None))
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[FieldRow]:
+def families_met(models: Iterable[type[BaseModel]]) -> list[Family]:
+    """Return the families of the models' fields and, since a task holds metrics, of their members' fields, by name."""
+    found: dict[str, Family] = {}
+    todo = list(models)
+    while todo:
+        for row in field_rows(todo.pop()):
+            if row.family is not None and row.family.name not in found:
+                found[row.family.name] = row.family
+                todo += [row.family.load(member) for member in row.family.members()]
+    return [found[name] for name in sorted(found)]
+
+
+def summary(model: type[BaseModel]) -> str:
+    """Return a class's own docstring."""
+    return inspect.cleandoc(model.__dict__.get("__doc__") or "")
+
+
+def _rows(model: type[BaseModel], prefix: str, instance: BaseModel | None) -> Iterator[FieldRow]:
+    """Yield the rows; `instance` is the default of a whole group, whose values win over the fields' own defaults."""
     for name, field in model.model_fields.items():
-        path = f"{prefix}{name}"
+        annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        default = getattr(instance, name) if instance is not None else _own_default(field)
+        inside = list(_parts_inside(annotation))
+        family = next((part for _, part in inside if isinstance(part, Family)), None)
+        groups = [(suffix, part) for suffix, part in inside if not isinstance(part, Family)]
+        is_group = isinstance(default, BaseModel) and any(not suffix for suffix, _ in groups)
+        text = "" if is_group else _default_text(field, default)
         description = " ".join((field.description or "").split())
-        yield FieldRow(path, type_name(field.annotation, field.metadata), default_text(field), description)
-        family, item = find_family(field.annotation, field.metadata)
-        if family is not None:
-            yield from _family_rows(family, f"{path}.N" if item else path)
-        for inner, is_item in _models(field.annotation):
-            yield from _rows(inner, f"{path}.N." if is_item else f"{path}.")
+        yield FieldRow(f"{prefix}{name}", type_name(annotation), text, description, family)
+        for suffix, group in groups:
+            if group is not model:
+                yield from _rows(group, f"{prefix}{name}{suffix}.", default if isinstance(default, group) else None)
 
 
-def _family_rows(family: Family, path: str) -> Iterator[FieldRow]:
-    for member in family.members():
-        part = family.load(member)
-        summary = (part.__doc__ or "").strip().splitlines()[0]
-        yield FieldRow(f"{path}.type={member}", family.name, "", summary)
-        yield from _rows(part, f"{path}[{member}].")
+def _own_default(field: FieldInfo) -> Any:
+    """Return a field's default, `...` where it has none."""
+    if field.is_required() or field.default_factory_takes_validated_data:
+        return ...
+    return field.get_default(call_default_factory=True)
 
 
-def find_family(annotation: Any, metadata: Any) -> tuple[Family | None, bool]:
-    """Return the family a field's parts belong to, and whether the field is a list of parts."""
-    for mark in metadata:
-        if isinstance(mark, Family):
-            return mark, False
-    for argument in get_args(annotation):
-        if get_origin(argument) is Annotated:
-            family, _ = find_family(get_args(argument)[0], get_args(argument)[1:])
-            if family is not None:
-                return family, get_origin(annotation) is list
-    return None, False
+def _default_text(field: FieldInfo, default: Any) -> str:
+    if default is ...:
+        return REQUIRED if field.is_required() else "computed"
+    return json.dumps(_plain(default), ensure_ascii=False)
 
 
-def _models(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation.model_fields:
-        yield annotation, False
-    elif get_origin(annotation) in (list, Union, types.UnionType):
-        for argument in get_args(annotation):
-            if isinstance(argument, type) and issubclass(argument, BaseModel):
-                yield argument, get_origin(annotation) is list
+def _plain(value: Any) -> Any:
+    """Turn a value into what a recipe writes; of a part, its name and what differs from its own defaults."""
+    if isinstance(value, BaseModel):
+        values = {name: _plain(getattr(value, name)) for name in value.model_dump(exclude_defaults=True)}
+        name = getattr(value, "type_name", None)
+        return ({"type": name, **values} if values else name) if name else values
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return to_jsonable_python(value)
 
 
-def type_name(annotation: Any, metadata: Any = ()) -> str:
-    """Return a type as a recipe author reads it: `integer or null`, `list of source`."""
-    family, item = find_family(annotation, metadata)
-    if family is not None:
-        return f"list of {family.name}" if item else family.name
+def _parts_inside(annotation: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (path suffix, model class or Family) for what an annotation holds: `list[Data]` gives (".N", Data)."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return type_name(arguments[0], arguments[1:])
-    if origin in (Union, types.UnionType):
-        return " or ".join(type_name(argument) for argument in arguments)
+        family = _family(arguments)
+        yield from [("", family)] if family else _parts_inside(arguments[0])
+    elif origin in (Union, types.UnionType):
+        for branch in arguments:
+            yield from _parts_inside(branch)
+    elif origin in (list, tuple, Sequence):
+        yield from ((f".N{suffix}", part) for suffix, part in _parts_inside(arguments[0]))
+    elif origin in (dict, Mapping):
+        yield from ((f".KEY{suffix}", part) for suffix, part in _parts_inside(arguments[1]))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "", annotation
+
+
+def type_name(annotation: Any, bounds: str = "") -> str:
+    """Return a type in the words of a recipe; `bounds` are those of the numbers in it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        family = _family(arguments)
+        return family.name if family else type_name(arguments[0], bounds + _bounds(arguments[1:]))
     if origin is Literal:
-        return " or ".join(f"'{argument}'" for argument in arguments)
-    if origin is list:
-        return f"list of {type_name(arguments[0])}"
-    if origin is dict:
-        return "mapping"
-    names = {int: "integer", float: "number", str: "string", bool: "true or false", type(None): "null"}
-    if annotation in names:
-        return names[annotation]
-    return "group" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else str(annotation)
+        return " | ".join(json.dumps(item) for item in arguments)
+    if origin in (Union, types.UnionType):
+        return " | ".join(type_name(item, bounds) for item in arguments)
+    if origin in (list, tuple, Sequence):
+        return f"list of {_inner_name(arguments[0])}"
+    if origin in (dict, Mapping):
+        return f"mapping of {_inner_name(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "group"
+    name = NAMES.get(annotation) or str(getattr(annotation, "__name__", annotation))
+    return name + (bounds if annotation in (int, float) else "")
 
 
-def default_text(field: FieldInfo) -> str:
-    """Return a field's default as a recipe would write it, or `required`."""
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return getattr(value, "type_name", "") if find_family(field.annotation, field.metadata)[0] else ""
-    if isinstance(value, list):
-        return "[" + ", ".join(getattr(item, "type_name", str(item)) for item in value) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+def _inner_name(annotation: Any) -> str:
+    name = type_name(annotation)
+    return f"({name})" if " | " in name else name
+
+
+def _family(arguments: Sequence[Any]) -> Family | None:
+    return next((mark for mark in arguments[1:] if isinstance(mark, Family)), None)
+
+
+def _bounds(marks: Sequence[Any]) -> str:
+    # Told by their attributes: the classes belong to a package that core does not import.
+    found = [f" {sign} {getattr(mark, name)}" for mark in marks for name, sign in BOUNDS.items() if hasattr(mark, name)]
+    return ",".join(found)

@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llmkit.core.digest import digest_file, digest_text
+
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 for undetermined: no step has said what language the document is in."""
 SHARD_BYTES = 256 * 2**20
@@ -132,13 +134,16 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
     """Write the dataset card README.md.
 
     Its `configs` entry is what makes `load_dataset(directory)` read the Parquet files: without it the loader picks up
-    the JSON files beside them.
+    the JSON files beside them. The digest in it tells its cache one corpus from another: else `load_dataset` takes
+    two folders of the same name for one, and hands out the rows of the one it has seen first.
     """
+    digest = digest_text(" ".join(digest_file(path) for path in corpus_files(directory)))
     lines = [
         "---",
         "configs:",
         "- config_name: default",
         "  data_files: data-*.parquet",
+        f"  description: digest {digest[:32]}",
         "---",
         "",
         f"# {kind.capitalize()}",

@@ -93,8 +93,9 @@ class Trainer:
         self.model, self.objective, self.data, self.validation = model, objective, data, validation
         self.config, self.directory, self.console = config, directory, console
         self.max_steps = total_steps(config, data)
-        self.optimizer = build_optimizer(model, config.optimizer)
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
+        model.to(self.accelerator.device)  # first: a restored optimizer state goes to where its parameters are
+        self.optimizer = build_optimizer(model, config.optimizer)
         self.checkpoints = directory / "checkpoints"
         self.state = self._restore()
         dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32

@@ -31,12 +31,6 @@ class Save(Config):
     """Steps between two `save|keep` points, in data-*.parquet <units>."""
 
 
-class Node(Config):
-    """A model that holds itself."""
-
-    children: list[Node] = Field(default_factory=list)
-
-
 class Example(Config):
     """An example stage."""
 
@@ -151,11 +145,6 @@ def test_a_family_shared_by_two_stages_is_described_once(generate):
     page = generate.fields_page({"clean": Example, "eval": Example})
     assert page.count("## Family `metric`") == 1
     assert page.count("(eval-fields)=") == 1
-
-
-def test_a_model_that_holds_itself_ends(generate):
-    rows = list(generate.field_rows(Node, {}))
-    assert [row[0] for row in rows] == ["`children`"]
 
 
 def test_update_then_check(generate, tmp_path):
