@@ -114,11 +114,11 @@ def test_lineage_draws_the_tree(cli, chain, monkeypatch):
     assert outcome.out.splitlines() == [
         f"model (model {ids['model']}, by finetune)",
         f"├── data: pairs (examples {ids['pairs']}, by clean)",
-        f"│   └── files: pairs.jsonl (1 raw files, {sizes['pairs.jsonl']:.1f} MB)",
+        f"│   └── files: pairs.jsonl (1 raw file, {sizes['pairs.jsonl']:.1f} MB)",
         f"└── model: base (model {ids['base']}, by pretrain)",
         f"    └── data: tokens (tokens {ids['tokens']}, by tokenize)",
         f"        └── inputs: corpus (corpus {ids['corpus']}, by clean)",
-        f"            └── files: texts.jsonl (1 raw files, {sizes['texts.jsonl']:.1f} MB)",
+        f"            └── files: texts.jsonl (1 raw file, {sizes['texts.jsonl']:.1f} MB)",
     ]
 
 

@@ -16,6 +16,9 @@ def clean(
         typer.Option("--input", "-i", metavar="PATH|SOURCE", help="File, directory, glob or source name; repeatable."),
     ] = None,
     workers: o.Workers = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="local|ray", help="Local processes, or a Ray cluster.")
+    ] = None,
 ) -> o.Named:
     """Turn raw text into a corpus, with every dropped document explained."""
-    return {"inputs": ("--input", input or None), "workers": ("--workers", workers)}
+    return {"inputs": ("--input", input or None), "workers": ("--workers", workers), "engine": ("--engine", engine)}

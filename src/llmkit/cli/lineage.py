@@ -57,7 +57,7 @@ def lineage_tree(node: Node, tree: Tree | None = None) -> Tree:
     """Return the tree as rich draws it."""
     path = shown_path(Path(node.path))
     if node.kind == "files":
-        facts = f"{node.num_files:,} raw files, {node.num_bytes / 1e6:.1f} MB"
+        facts = f"{node.num_files:,} raw file{'s' if node.num_files != 1 else ''}, {node.num_bytes / 1e6:.1f} MB"
     else:
         facts = f"{node.kind} {node.id[:12]}" + (f", by {node.manifest.stage}" if node.manifest else "")
     label = f"{escape(path)} [dim]{escape(f'({facts})')}[/dim]"

@@ -78,7 +78,13 @@ class Console:
         return kind(what, total=total, unit=unit, console=self.err)
 
 
+class _Console(rich.console.Console):
+    def on_broken_pipe(self) -> None:
+        """Leave the exception to the command line: rich itself would exit with 1 where `| head` had enough."""
+        raise  # noqa: PLE0704 - rich calls this inside its `except BrokenPipeError`
+
+
 def _rich(stream: Any) -> rich.console.Console:
     # A pipe has no width: 80 columns would cut paths and break tables that a script reads.
     width = None if stream.isatty() else 240
-    return rich.console.Console(file=stream, highlight=False, soft_wrap=True, width=width, emoji=False)
+    return _Console(file=stream, highlight=False, soft_wrap=True, width=width, emoji=False)

@@ -164,6 +164,20 @@ def check_vocabulary(model: PreTrainedModel | PreTrainedConfig, tokenizer_size: 
         )
 
 
+def check_positions(config: PreTrainedConfig, context_length: int, where: str | Path) -> None:
+    """Make sure that a model has a position for every token of a block.
+
+    Raises:
+        ConfigError: The context is longer than the model's positions.
+    """
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and context_length > limit:
+        raise ConfigError(
+            f"context_length: {context_length} is over the {limit} positions of the model in {where}",
+            hint=f"--set context_length={limit}",
+        )
+
+
 def _read_config(path: str | Path) -> PreTrainedConfig:
     folder = existing_directory(path, "model")
     if not (folder / "config.json").is_file():

@@ -66,10 +66,10 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     write_json(
         build.dir / "results.json",
         {
-            "models": {role: str(path) for role, path in models.items()},
+            "models": {item.role: item.digest for item in build.inputs.entries if item.role in models},
             "tasks": {
                 name: {
-                    "task": task.spec(mode="json"),
+                    "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
                     "results": {
                         role: {"scores": r.scores, "num_samples": r.num_samples, **r.facts} for role, r in by.items()
                     },

@@ -18,6 +18,7 @@ from llmkit.core.durable import write_json
 from llmkit.core.errors import CheckFailedError, SetupError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
+from llmkit.core.move import LOCK, RUN
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
@@ -61,11 +62,11 @@ def run(config: Config, context: Context) -> Result:
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
-    from llmkit.training.finish import MODEL_PAYLOAD
 
     model, tokenizer = load_model(path), load_tokenizer(path)
     check_vocabulary(model, vocabulary_size(tokenizer), path)
     config.exporter.write(model, tokenizer, build.dir)
+    written = [file for file in sorted(build.dir.rglob("*")) if file.is_file() and file.name not in (RUN, LOCK)]
     context.console.info("reloading the export in a fresh process")
     parity = _compare(config, model, build)
     write_json(build.dir / PARITY_FILE, parity)
@@ -75,10 +76,12 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
             f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} greedy tokens equal",
             hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
         )
-    size = sum(file.stat().st_size for file in build.dir.iterdir() if file.suffix == ".safetensors")
+    size = sum(file.stat().st_size for file in written)
     _write_card(build.dir, config.exporter, model, tokenizer, parity)
-    metrics = {"parameters": count_parameters(model), "weight_bytes": size, "parity": parity}
-    artifact = build.finish("export", payload=MODEL_PAYLOAD, metrics=metrics)
+    metrics = {"parameters": count_parameters(model), "bytes": size, "parity": parity}
+    artifact = build.finish(
+        "export", payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
+    )
     return Result(artifact)
 
 
@@ -87,7 +90,7 @@ def summarize(artifact: Artifact) -> list[tuple[str, str]]:
     metrics = artifact.manifest.metrics
     files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
     return [
-        ("format", f"{metrics['parity']['exporter']['type']}, {metrics['weight_bytes'] / 1e6:.1f} MB of weights"),
+        ("format", f"{metrics['parity']['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
         ("files", files),
         ("parity", parity_line(metrics["parity"])),
     ]

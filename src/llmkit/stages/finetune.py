@@ -14,7 +14,7 @@ from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
-from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
+from llmkit.modeling.build import check_positions, check_vocabulary, count_parameters, load_model
 from llmkit.modeling.isolation import check_isolation
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
 from llmkit.objectives import Objective
@@ -99,7 +99,7 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     model = load_model(path)
     check_isolation(model)
     check_vocabulary(model, vocabulary_size(tokenizer), path)
-    _check_positions(config, model.config, path)
+    check_positions(model.config, config.context_length, path)
     train, validation = _encode(config, data, tokenizer)
     _report_rows(context, train)
     pad = special_ids(tokenizer).pad or 0
@@ -184,15 +184,6 @@ def _report_rows(context: Context, train: Encoded) -> None:
         context.console.warn(f"{train.literal:,} rows were left out: a message holds a special token literally")
     if train.refused:
         context.console.warn(f"{len(train.refused):,} rows were left out: {train.refused[0]}")
-
-
-def _check_positions(config: Config, model_config: Any, path: Path) -> None:
-    limit = getattr(model_config, "max_position_embeddings", None)
-    if limit is not None and config.context_length > limit:
-        raise ConfigError(
-            f"context_length: {config.context_length} is over the {limit} positions of the model in {path}",
-            hint=f"--set context_length={limit}",
-        )
 
 
 def _end_ids(tokenizer: PreTrainedTokenizerFast, rows: Rows) -> list[int]:

@@ -16,7 +16,15 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.data.tokens import TOKENS_FILE
-from llmkit.modeling.build import ModelConfig, build_model, check_model, check_vocabulary, count_parameters, load_model
+from llmkit.modeling.build import (
+    ModelConfig,
+    build_model,
+    check_model,
+    check_positions,
+    check_vocabulary,
+    count_parameters,
+    load_model,
+)
 from llmkit.modeling.isolation import check_isolation
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, tokenizer_digest, vocabulary_size
 from llmkit.objectives import Objective
@@ -107,6 +115,7 @@ def _model(config: Config, tokenizer: PreTrainedTokenizerFast, tokens: Path) -> 
     if config.model.path is not None:
         model = load_model(config.model.path)
         check_vocabulary(model, size, tokens)
+        check_positions(model.config, config.context_length, config.model.path)
         if tokenizer_digest(config.model.path) != tokenizer_digest(tokens):
             raise DataError(
                 f"model.path: {config.model.path} was trained with another tokenizer than the one in {tokens}",

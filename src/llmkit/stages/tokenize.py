@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
@@ -36,6 +36,14 @@ class TokenizerConfig(BaseConfig):
     needs no new embedding rows."""
     path: Annotated[str | None, NotIdentity] = None
     """Directory of an existing tokenizer to use instead of training one; then the other fields do not count."""
+
+    @field_validator("special_tokens")
+    @classmethod
+    def _check_special(cls, tokens: list[str]) -> list[str]:
+        for token in tokens:
+            if len(token) < 2:
+                raise ValueError(f"special token {token!r} needs two characters or more: single ones stand for bytes")
+        return tokens
 
     @model_validator(mode="after")
     def _check_size(self) -> TokenizerConfig:

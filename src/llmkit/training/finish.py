@@ -51,7 +51,8 @@ def write_card(directory: Path, *, title: str, facts: dict[str, str], chat: bool
         'prompt = tokenizer.apply_chat_template([{"role": "user", "content": "..."}], add_generation_prompt=True,'
         ' return_tensors="pt", return_dict=True)'
         if chat
-        else 'prompt = tokenizer("...", return_tensors="pt")'
+        else "start = tokenizer.bos_token or tokenizer.eos_token  # every training document began with it\n"
+        'prompt = tokenizer(start + "...", add_special_tokens=False, return_tensors="pt")'
     )
     lines = [
         "---",
