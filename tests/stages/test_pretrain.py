@@ -126,3 +126,13 @@ def test_the_card_and_the_report_are_there(chain):
     assert "| parameters | 33,440 |" in card
     assert "8 steps, 2,048 tokens" in card
     assert "Validation bits per byte" in (chain.base / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_context_over_the_positions_of_the_model_is_refused(cli, chain):
+    outcome = cli(
+        "pretrain", "--data", chain.tokens, "--model", chain.base, "-s", "context_length=128", "-s",
+        "batch_tokens=128", "--max-steps", 1, "-o", "out",
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "context_length: 128 is over the 64 positions of the model" in outcome.err
+    assert not (Path("out") / "llmkit.json").exists()

@@ -167,3 +167,9 @@ def test_no_training_document_is_an_error(cli, corpus):
     assert outcome.code == 3
     assert "error: the train split is empty" in outcome.err
     assert not Path("tokens/llmkit.json").exists()
+
+
+def test_a_special_token_of_one_character_is_refused(cli, chain):
+    outcome = cli("tokenize", "-i", chain.corpus, "-s", "tokenizer.special_tokens=[a]", "-o", "out")
+    assert outcome.code == 2
+    assert "tokenizer.special_tokens: special token 'a' needs two characters or more" in outcome.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,11 @@ def test_doctor_knows_versions_machine_and_extras(cli):
         "accelerators",
         "extras",
     ]
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -m llmkit schema clean --fields | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("field")
+    assert done.stderr == ""

@@ -90,8 +90,10 @@ def run(arguments: Sequence[str]) -> int:
         code = app(list(arguments), prog_name="llmkit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
-        # `llmkit ... | head`: the reader has what it wanted. Python would complain once more at shutdown.
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # `llmkit ... | head`: the reader has what it wanted. Typer would exit with 1, and Python complain at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UserError, Interrupted) as error:
