@@ -61,11 +61,13 @@ def make_tasks(
     before = tuple(steps[: first_comparison(steps)])
     for source, files in inputs:
         group: list[RawFile] = []
+        size = 0
         for position, file in enumerate(files):
             group.append(file)
-            if sum(member.num_bytes for member in group) >= TASK_BYTES or position == len(files) - 1:
+            size += file.num_bytes
+            if size >= TASK_BYTES or position == len(files) - 1:
                 tasks.append(Task(len(tasks), source, tuple(group), before, scratch, strict))
-                group = []
+                group, size = [], 0
     return tasks
 
 
@@ -125,8 +127,11 @@ def _merge_one(
 ) -> bool:
     for position, step in enumerate(rest, start=first):
         if isinstance(step, Deduplicate):
-            original = seen[position].setdefault(step.key(document), document.id)
-            if original != document.id:
+            key = step.key(document)
+            original = seen[position].get(key)
+            if original is None:
+                seen[position][key] = document.id
+            else:
                 tally.duplicate(position, document, file, step.type_name, original)
                 return False
         elif not apply_steps([step], document, file, tally, first=position):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmkit.cleaning.steps import Drop, Step
+from llmkit.core.digest import digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.page import Page
 from llmkit.data.corpus import Document
@@ -101,7 +102,7 @@ class Tally:
         if len(self.broken) < 5:
             self.broken.append(f"{where}: {record.reason}")
         row = {"value": record.reason, "threshold": "", "source": "", "file": where}
-        self._sample(UNREADABLE, f"{self.rules[UNREADABLE]:032x}", {**row, "text": record.excerpt})
+        self._sample(UNREADABLE, digest_text(where)[:32], {**row, "text": record.excerpt})
 
     def _sample(self, rule: str, identifier: str, row: dict[str, str]) -> None:
         heap = self.samples.setdefault(rule, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -84,6 +85,11 @@ def run(arguments: Sequence[str]) -> int:
     # anything else runs. Tokens/s of the quickstart's pretraining on 2 cores, alone and beside a busy process: 11,000
     # and 650 with libgomp's 300,000 spins, 10,200 and 2,500 with 5,000.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that cannot show a character must not end a finished stage
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:

@@ -38,6 +38,7 @@ def run_stage(stage: str, options: StageOptions, named: Named) -> None:
     recipe = find_recipe(options.recipe, stage) if options.recipe else None
     resolved = resolve(config_class, recipe=recipe, sets=options.sets or (), options=named)
     if options.dry_run:
+        getattr(stage_module(stage), "check", lambda _: None)(resolved.config)
         print_config(resolved, console)
         return
     if options.output is None:

@@ -18,8 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Self
 
-from llmkit.core.config import Config, dump
-from llmkit.core.digest import canonical_json
+from llmkit.core.config import Budget, Config, dump
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError
 from llmkit.core.fingerprint import Fingerprint
@@ -84,6 +83,7 @@ class Build:
         _check_owner(self.out)
         if self._take_if_current():
             return self
+        self._check_inputs()
         self.out.mkdir(parents=True, exist_ok=True)
         try:
             self._acquire()
@@ -144,7 +144,12 @@ class Build:
             kind=kind,
             id=artifact_id(kind, outputs),
             identity=self.fingerprint.identity,
-            config={"written": dump(self.config, mode="json"), "resolved": resolved or {}, "fingerprint": fields},
+            config={
+                "written": dump(self.config, mode="json"),
+                "resolved": resolved or {},
+                "fingerprint": fields,
+                "run": self.fingerprint.run,
+            },
             inputs=self.inputs.entries,
             outputs=outputs,
             metrics=metrics,
@@ -179,6 +184,14 @@ class Build:
             os.utime(self.out / MANIFEST)
         self.finished = artifact
         return True
+
+    def _check_inputs(self) -> None:
+        """Refuse to write over what is read: replacing the output would remove it."""
+        out = self.out.resolve()
+        for item in self.inputs.entries:
+            place = Path(item.path).resolve()
+            if place == out or out in place.parents:
+                raise ConfigError(f"--output {self.out} holds the input {item.path}", hint="choose another --output")
 
     def _prepare(self) -> None:
         if (self.dir / MANIFEST).exists():
@@ -215,14 +228,15 @@ class Build:
 
     def _is_extension(self, manifest: Manifest) -> bool:
         """Whether only the budget differs from the finished run's, and a checkpoint is there to go on from."""
-        budget = [
-            name for name, field in type(self.config).model_fields.items() if "budget" in map(_mark, field.metadata)
-        ]
-        old = json.loads(canonical_json(manifest.config["fingerprint"]))
-        new = json.loads(canonical_json(self.fingerprint.fields))
-        pairs = [(old["config"].pop(name, None), new["config"].pop(name, None)) for name in budget]
-        raised = all(after is None or (before is not None and after >= before) for before, after in pairs)
-        return old == new and raised and any((self.out / UNLISTED).glob("*"))
+        same = manifest.config.get("run", "") == self.fingerprint.run
+        return same and self._raises_budget(manifest.config["fingerprint"]) and any((self.out / UNLISTED).glob("*"))
+
+    def _raises_budget(self, before: dict[str, Any]) -> bool:
+        """Whether no budget is lower than in another fingerprint: what is trained cannot be untrained."""
+        old, new = before["config"], self.fingerprint.fields["config"]
+        budget = [name for name, field in type(self.config).model_fields.items() if Budget in field.metadata]
+        pairs = [(old.get(name), new.get(name)) for name in budget]
+        return all(after is None or (past is not None and after >= past) for past, after in pairs)
 
     def _check_unfinished(self) -> None:
         run_file = self.dir / RUN
@@ -231,8 +245,7 @@ class Build:
         except (FileNotFoundError, ValueError):
             self._empty_partial()  # killed before the fingerprint was written: nothing to keep
             return
-        same = run.get("run") == self.fingerprint.run
-        if same:
+        if run.get("run") == self.fingerprint.run and self._raises_budget(run):
             self.resumed = True
             return
         if not self.force:
@@ -286,15 +299,19 @@ class Build:
 
 def _check_owner(out: Path) -> None:
     """Refuse a directory that is not ours, whatever `--force` says."""
+    if out.is_symlink() and not out.exists():
+        raise ConfigError(f"--output {out} is a link to nothing", hint="choose a directory")
     if not out.exists():
         return
     if not out.is_dir():
         raise ConfigError(f"--output {out} is a file", hint="choose a directory")
-    if (out / MANIFEST).exists() or (out / PARTIAL).exists():
+    partial = out / PARTIAL
+    if (out / MANIFEST).exists() or (partial / RUN).exists() or (partial / LOCK).exists():
         return
-    others = [
-        entry.name for entry in out.iterdir() if entry.name != "lost+found" and not entry.name.startswith(PARTIAL)
-    ]
+    others = [entry.name for entry in out.iterdir() if entry.name not in ("lost+found", PARTIAL)]
+    if partial.is_dir():
+        others += [f"{PARTIAL}/{entry.name}" for entry in partial.iterdir()]
+    others = [name for name in others if not name.startswith(f"{PARTIAL}-")]
     if others:
         raise ConfigError(
             f"--output {out} is not an llmkit artifact and not empty (it holds {others[0]!r})",
@@ -308,7 +325,3 @@ def _link_tree(source: Path, target: Path) -> None:
 
 def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _mark(value: Any) -> str:
-    return getattr(value, "name", "")

@@ -33,27 +33,27 @@ class Console:
     def info(self, message: str) -> None:
         """Say what is going on."""
         if not self.quiet:
-            self.err.print(escape(message))
+            self.err.print(escape(_plain(message)))
 
     def debug(self, message: str) -> None:
         """Say it only with `-v`."""
         if self.verbose:
-            self.err.print(f"[dim]{escape(message)}[/dim]")
+            self.err.print(f"[dim]{escape(_plain(message))}[/dim]")
 
     def warn(self, message: str) -> None:
         """Say what may not be as the user thinks."""
-        self.err.print(f"[yellow]warning:[/yellow] {escape(message)}")
+        self.err.print(f"[yellow]warning:[/yellow] {escape(_plain(message))}")
 
     def error(self, message: str, hint: str | None = None) -> None:
         """Say what went wrong and what to do next."""
-        self.err.print(f"[red]error:[/red] {escape(message)}")
+        self.err.print(f"[red]error:[/red] {escape(_plain(message))}")
         if hint:
-            self.err.print(f"[dim]  ->[/dim] {escape(hint)}")
+            self.err.print(f"[dim]  ->[/dim] {escape(_plain(hint))}")
 
     def print(self, message: Any = "") -> None:
         """Print a part of the result on stdout; nothing in JSON mode."""
         if not self.json_mode:
-            self.out.print(escape(message) if isinstance(message, str) else message)
+            self.out.print(escape(_plain(message)) if isinstance(message, str) else message)
 
     def print_json(self, value: dict[str, Any]) -> None:
         """Print the one JSON object of `--json`."""
@@ -67,7 +67,7 @@ class Console:
             header = headers[position] if position < len(headers) else ""
             table.add_column(header, justify="right" if position >= numbers_from else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            table.add_row(*(escape(_plain(str(cell))) for cell in row))
         self.print(table)
 
     def progress(self, what: str, *, total: float | None = None, unit: str = "") -> Progress:
@@ -84,7 +84,12 @@ class _Console(rich.console.Console):
         raise  # noqa: PLE0704 - rich calls this inside its `except BrokenPipeError`
 
 
+def _plain(text: str) -> str:
+    """Show control characters instead of obeying them: names and texts come from the data."""
+    return "".join(c if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160) else f"\\x{ord(c):02x}" for c in text)
+
+
 def _rich(stream: Any) -> rich.console.Console:
     # A pipe has no width: 80 columns would cut paths and break tables that a script reads.
-    width = None if stream.isatty() else 240
+    width = None if stream is not None and stream.isatty() else 240
     return _Console(file=stream, highlight=False, soft_wrap=True, width=width, emoji=False)

@@ -33,7 +33,12 @@ class Part(BaseModel):
     """Base of every family member: strict, frozen, no unknown fields; its docstrings document its fields."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
 
     @property

@@ -37,10 +37,13 @@ class Order:
         epoch, index = self.locate(k)
         return epoch + index / (self._ends[epoch] - (k - index))
 
-    def blocks_in(self, epochs: float) -> int:
-        """Return how many blocks the first `epochs` epochs are, rounded up."""
-        whole = int(epochs)
-        done = sum(self._packer.num_blocks(epoch) for epoch in range(whole))
+    def blocks_in(self, epochs: float, most: int | None = None) -> int:
+        """Return how many blocks the first `epochs` epochs are, rounded up; counting stops beyond `most`."""
+        whole, done = int(epochs), 0
+        for epoch in range(whole):
+            done += self._packer.num_blocks(epoch)
+            if most is not None and done >= most:
+                return done
         # Rounded first: 1.1 - 1 is a little more than 0.1, which must not cost a block.
         return done + math.ceil(round((epochs - whole) * self._packer.num_blocks(whole), 6))
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 BATCH_TOKENS = 8192
+BATCH_LOGITS = 2**27
+"""Logits held at a time at most, 512 MB in float32: a large vocabulary makes the batches smaller."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class EvalModel:
         Context and targets together must fit into `max_length + 1` ids: the last one is only a target.
         """
         results = [0.0] * len(requests)
-        for batch in _batches(requests):
+        for batch in _batches(requests, min(BATCH_TOKENS, BATCH_LOGITS // self.model.config.vocab_size)):
             for index, value in zip(batch, self._score([requests[i] for i in batch]), strict=True):
                 results[index] = value
         return results
@@ -88,16 +90,23 @@ class EvalModel:
         return results
 
     def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+        from transformers import GenerationConfig
+
         width = max(len(prompt) for prompt in prompts)
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         device = self.model.device
-        # The neutral settings are given in full: a model's generation_config may say otherwise.
-        output = self.model.generate(
-            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=max_new_tokens,
-            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None, pad_token_id=pad,
+        # A fresh config: the model's own may hold penalties and samplers, and then it would not be greedy.
+        greedy = GenerationConfig(
+            max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad,
+            eos_token_id=self.model.generation_config.eos_token_id,
         )  # fmt: skip
+        own, self.model.generation_config = self.model.generation_config, greedy
+        try:
+            output = self.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
+        finally:
+            self.model.generation_config = own
         texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
         return [text.strip() for text in texts]
 
@@ -117,15 +126,15 @@ def rolling_requests(ids: Sequence[int], *, start: int, max_length: int) -> list
     return requests
 
 
-def _batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[int]]:
-    """Group request numbers of like length into batches of at most `BATCH_TOKENS` padded tokens."""
+def _batches(requests: Sequence[tuple[Sequence[int], Sequence[int]]], most: int) -> list[list[int]]:
+    """Group request numbers of like length into batches of at most `most` padded tokens."""
     order = sorted(range(len(requests)), key=lambda i: -(len(requests[i][0]) + len(requests[i][1])))
     batches: list[list[int]] = []
     for index in order:
         length = len(requests[index][0]) + len(requests[index][1])
         first = batches[-1][0] if batches else None
         widest = len(requests[first][0]) + len(requests[first][1]) if first is not None else 0
-        if first is None or widest * (len(batches[-1]) + 1) > max(BATCH_TOKENS, length):
+        if first is None or widest * (len(batches[-1]) + 1) > max(most, length):
             batches.append([])
         batches[-1].append(index)
     return batches

@@ -29,6 +29,6 @@ class Exporter(Part):
         """
         raise NotImplementedError
 
-    def tolerance(self) -> float:
-        """Return the largest difference between two logits that counts as the same."""
+    def tolerance(self, spread: float) -> float:
+        """Return the largest difference of a logit that passes; `spread` is the standard deviation of the logits."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmkit.cleaning.plan import make_tasks, merge, run_task
-from llmkit.cleaning.report import Tally, write_reports
+from llmkit.cleaning.report import UNREADABLE, Tally, write_reports
 from llmkit.cleaning.steps import Step
 from llmkit.cleaning.steps.exact_duplicates import ExactDuplicates
 from llmkit.cleaning.steps.length import Length
@@ -58,6 +58,11 @@ def run(config: Config, context: Context) -> Result:
             described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
     with context.build("clean", VERSION, config, described) as build:
         if build.finished:
+            failed = build.finished.manifest.metrics["documents_failed"]
+            if context.strict and failed:
+                raise DataError(
+                    f"{build.out} was made with {failed:,} unreadable rows left out", hint="see its report.html"
+                )
             return Result(build.finished, up_to_date=True)
         context.announce(build)
         return _clean(config, context, build, inputs, kinds.pop())
@@ -79,6 +84,8 @@ def _clean(
     writer.close()
     for message in tally.broken:
         context.console.warn(message)
+    if tally.rules[UNREADABLE] > len(tally.broken):
+        context.console.warn(f"and {tally.rules[UNREADABLE] - len(tally.broken):,} more unreadable rows")
     total = tally.total()
     if total.kept == 0:
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))

@@ -160,7 +160,7 @@ def _encode_row(row: dict[str, Any], config: Config, tokenizer: PreTrainedTokeni
     except DataError as error:
         side.refused.append(error.message)
         return
-    num_bytes = sum(len(m["content"].encode("utf-8")) for m in row["messages"] if m["role"] == "assistant")
+    num_bytes = sum(len(m["content"].encode("utf-8")) for m in row["messages"][1:] if m["role"] == "assistant")
     if len(ids) > config.context_length:
         side.truncated += 1
         ids, labels = ids[: config.context_length], labels[: config.context_length]

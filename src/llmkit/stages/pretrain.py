@@ -52,6 +52,11 @@ class Config(TrainingConfig):
     """What the model is trained to do."""
 
 
+def check(config: Config) -> None:
+    """Check what the schema cannot know: the fields of the architecture. `--dry-run` does, too."""
+    check_model(config.model)
+
+
 def run(config: Config, context: Context) -> Result:
     """Pretrain a model."""
     check_launch()
@@ -71,7 +76,7 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card, write_report
     from llmkit.training.loop import Trainer
 
-    check_model(config.model)
+    check(config)
     tokenizer = load_tokenizer(tokens[0])
     model = _model(config, tokenizer, tokens[0])
     check_isolation(model)

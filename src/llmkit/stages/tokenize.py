@@ -29,7 +29,7 @@ class TokenizerConfig(BaseConfig):
 
     type: Literal["bpe"] = "bpe"
     """What to train: byte-level BPE."""
-    vocab_size: int = Field(16384, gt=NUM_BYTES)
+    vocab_size: int = Field(16384, gt=NUM_BYTES, le=2**24)
     """Tokens in all, special tokens and the 256 bytes included."""
     special_tokens: list[str] = list(CHAT_TOKENS)
     """Special tokens beside `<|endoftext|>` and `<|pad|>`; by default those of the chat template, so that fine-tuning

@@ -30,18 +30,24 @@ class Answers(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return bits_per_byte over all answers, and the perplexity per token."""
-        from llmkit.data.chat import ensure_template, render
+        from copy import deepcopy
+
+        from llmkit.data.chat import ensure_template, literal_special, render
         from llmkit.data.corpus import read_corpus
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
+        tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
         if chat:
-            ensure_template(model.tokenizer)
+            ensure_template(tokenizer)
         requests, samples = [], []
         skipped = 0
         for row in list(read_corpus(Path(self.data), columns=["id", "messages"]))[: self.limit]:
             *context, answer = row["messages"]
+            if not context or literal_special(tokenizer, row["messages"]) is not None:
+                skipped += 1
+                continue
             if chat:
-                before = render(model.tokenizer, context, prompt=True)
+                before = render(tokenizer, context, prompt=True)
             else:
                 before = (
                     (model.tokenizer.bos_token or model.tokenizer.eos_token)

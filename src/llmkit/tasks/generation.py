@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
 from llmkit.metrics import Metric
 from llmkit.metrics.chrf import ChrF
@@ -45,6 +45,11 @@ class Generation(Task):
         ][: self.limit]
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no row that ends with an answer")
+        if self.max_new_tokens >= model.max_length:
+            raise ConfigError(
+                f"tasks.max_new_tokens: {self.max_new_tokens} leaves no room for a prompt in the {model.max_length}"
+                " positions of the model"
+            )
         prompts = [self._prompt(model, row["messages"][:-1]) for row in rows]
         predictions: list[str] = []
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
@@ -54,7 +59,10 @@ class Generation(Task):
         references = [row["messages"][-1]["content"] for row in rows]
         scores: dict[str, float] = {}
         for metric in self.metrics:
-            scores |= metric.load().compute(predictions=predictions, references=references)
+            found = metric.load().compute(predictions=predictions, references=references)
+            if twice := scores.keys() & found.keys():
+                raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
+            scores |= found
         samples = [
             {"id": row["id"], "messages": row["messages"][:-1], "prediction": prediction, "reference": reference}
             for row, prediction, reference in zip(rows, predictions, references, strict=True)

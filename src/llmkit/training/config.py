@@ -17,7 +17,7 @@ class OptimizerConfig(Config):
     """AdamW (Loshchilov & Hutter 2019), fused where the device has it."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate."""
-    betas: list[float] = Field([0.9, 0.95], min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.9, 0.95], min_length=2, max_length=2)
     """Decay of the first and second moment."""
     eps: float = Field(1e-8, gt=0)
     """Added to the denominator."""
@@ -65,7 +65,7 @@ class TrainingConfig(Config):
     """Tokens per block: how far back a position can look."""
     batch_tokens: int = Field(16384, ge=8)
     """Tokens per optimizer step, a multiple of `context_length`."""
-    micro_batch_tokens: int | Literal["auto"] = "auto"
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384."""
     max_steps: Annotated[int | None, Budget] = Field(None, ge=1)
     """Optimizer steps. Of the limits given, the one that is reached first holds; raising it extends a finished run."""
@@ -85,7 +85,7 @@ class TrainingConfig(Config):
     """When to save."""
     log_every: Annotated[int, NotIdentity] = Field(10, ge=1)
     """Steps between two lines of metrics.jsonl."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the weights, the order of the data and dropout."""
 
     @model_validator(mode="after")

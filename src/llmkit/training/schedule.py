@@ -32,5 +32,6 @@ def total_steps(config: TrainingConfig, data: Order) -> int:
     if config.max_tokens is not None:
         limits.append(math.ceil(config.max_tokens / config.batch_tokens))
     if config.max_epochs is not None:
-        limits.append(math.ceil(data.blocks_in(config.max_epochs) / config.batch_blocks))
+        most = min(limits) * config.batch_blocks if limits else None
+        limits.append(math.ceil(data.blocks_in(config.max_epochs, most) / config.batch_blocks))
     return max(1, min(limits))

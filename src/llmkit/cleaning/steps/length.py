@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.data.corpus import Document
 
@@ -9,9 +11,9 @@ from llmkit.data.corpus import Document
 class Length(Step):
     """Keep documents whose length in characters lies within bounds, surrounding whitespace not counted."""
 
-    min_chars: int = 1
+    min_chars: int = Field(1, ge=0)
     """Shortest document kept, in characters (a Chinese character counts as one)."""
-    max_chars: int | None = None
+    max_chars: int | None = Field(None, ge=1)
     """Longest document kept, in characters; null for no limit."""
 
     def apply(self, document: Document) -> Drop | None:

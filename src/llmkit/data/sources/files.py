@@ -165,7 +165,7 @@ def _find(path: Path) -> tuple[Path, list[Path]]:
     if (path / MANIFEST).is_file():  # a corpus of ours: not its reports and rejects
         return path, _glob(path, "data-*.parquet")
     if path.is_dir():
-        return path, _glob(path, "**/*")
+        return path, _walk(path)
     if path.exists():
         if not _suffix(path.name):
             kind = f"unknown file type '{path.suffix}'" if path.suffix else "it has no suffix that tells its type"
@@ -182,7 +182,29 @@ def _find(path: Path) -> tuple[Path, list[Path]]:
     matches = _glob(root, str(Path(*path.parts[fixed:])))
     if not matches:
         raise DataError(f"no files match {path}", hint=f"ls {parent}")
-    return root, [file for match in matches for file in ([match] if match.is_file() else _glob(match, "**/*"))]
+    return root, [file for match in matches for file in ([match] if match.is_file() else _walk(match))]
+
+
+def _walk(root: Path) -> list[Path]:
+    """Return the files below a directory, by depth, each folder once however many links lead to it.
+
+    Artifacts of ours inside it are passed over: a project's `build/` is no raw text.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    level = [root]
+    while level:
+        folders: list[Path] = []
+        for folder in level:
+            stat = folder.stat()
+            if (stat.st_dev, stat.st_ino) in seen or (folder != root and (folder / MANIFEST).is_file()):
+                continue
+            seen.add((stat.st_dev, stat.st_ino))
+            for entry in sorted(folder.iterdir()):
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir() else found).append(entry)
+        level = folders
+    return found
 
 
 def _glob(root: Path, pattern: str) -> list[Path]:
