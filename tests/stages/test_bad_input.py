@@ -432,3 +432,23 @@ def test_a_reader_that_leaves_early_is_no_error():
     command = f"{sys.executable} -m llmkit schema pretrain | head -c 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+def test_an_output_that_holds_an_input_is_refused_even_with_force(cli, chain, tmp_path):
+    shutil.copytree(chain.corpus, tmp_path / "corpus")
+    before = sorted(path.name for path in (tmp_path / "corpus").iterdir())
+    outcome = cli("tokenize", "-i", "corpus", "-o", "corpus", "--vocab-size", 300, "--force")
+    assert outcome.code == 2
+    assert "--output corpus holds the input" in outcome.err
+    assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == before
+
+
+def test_a_partial_folder_of_someone_else_is_not_ours(cli, jsonl, tmp_path):
+    path = jsonl("a.jsonl", ["a text"])
+    (tmp_path / "mine" / ".partial").mkdir(parents=True)
+    precious = tmp_path / "mine" / ".partial" / "p.txt"
+    precious.write_text("precious", encoding="utf-8")
+    outcome = cli("clean", "-i", path, "-o", "mine", "--force")
+    assert outcome.code == 2
+    assert "is not an llmkit artifact and not empty (it holds '.partial/p.txt')" in outcome.err
+    assert precious.read_text(encoding="utf-8") == "precious"

@@ -221,3 +221,34 @@ def test_cleaning_a_corpus_again_reads_its_rows_only_and_keeps_the_lineage(cli, 
     tree = cli("lineage", "again", "--json").json["lineage"]
     assert [node["kind"] for node in tree["inputs"]] == ["corpus"]
     assert [node["kind"] for node in tree["inputs"][0]["inputs"]] == ["files"]
+
+
+def test_duplicates_in_two_inputs_of_one_name_are_found(cli, jsonl):
+    first, second = jsonl("a/x.jsonl", ["the very same text"]), jsonl("b/x.jsonl", ["the very same text"])
+    outcome = cli("clean", "-i", first, "-i", second, "-o", "out", "--json")
+    assert outcome.json["metrics"]["rules"] == {"exact_duplicates": 1}
+
+
+def test_strict_does_not_accept_what_a_tolerant_run_has_made(cli, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"text": "good"}\n{broken\n', encoding="utf-8")
+    assert cli("clean", "-i", path, "-o", "out").code == 0
+    outcome = cli("clean", "-i", path, "-o", "out", "--strict")
+    assert outcome.code == 3
+    assert "1 unreadable rows left out" in outcome.err
+
+
+def test_an_artifact_inside_the_input_is_passed_over(cli, jsonl):
+    folder = jsonl("in/x.jsonl", ["one text", "another text"]).parent
+    assert cli("clean", "-i", folder, "-o", folder / "build").code == 0
+    again = cli("clean", "-i", folder, "-o", folder / "build")
+    assert again.code == 0
+    assert "is up to date" in again.out
+
+
+def test_control_characters_of_the_data_do_not_reach_the_terminal(cli, tmp_path):
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"te\\u001b[31mxt": "a"}\n{"text": "b"}\n', encoding="utf-8")
+    outcome = cli("clean", "-i", path, "-o", "out")
+    assert "\x1b" not in outcome.err
+    assert "\\x1b[31m" in outcome.err

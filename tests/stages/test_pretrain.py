@@ -136,3 +136,22 @@ def test_a_context_over_the_positions_of_the_model_is_refused(cli, chain):
     assert outcome.code == 2
     assert "context_length: 128 is over the 64 positions of the model" in outcome.err
     assert not (Path("out") / "llmkit.json").exists()
+
+
+def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, monkeypatch):
+    from llmkit.training.loop import Trainer
+
+    step = Trainer._step
+
+    def step_then_stop(self, stop):
+        row = step(self, stop)
+        stop.name = "SIGTERM"
+        return row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", step_then_stop)
+        assert pretrain("-o", "out", "--max-steps", 9).code == 75
+    lower = pretrain("-o", "out", "--max-steps", 2)
+    assert lower.code == 2
+    assert "max_steps: 9 there, 2 now" in lower.err
+    assert pretrain("-o", "out", "--max-steps", 9).code == 0

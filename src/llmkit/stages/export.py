@@ -120,13 +120,15 @@ def _compare(config: Config, model: PreTrainedModel, build: Build) -> dict[str, 
     theirs = np.load(answers)
     difference = float(np.abs(theirs["logits"] - logits).max())
     equal = int((theirs["tokens"] == tokens).sum())
-    tolerance = config.exporter.tolerance(float(logits.std()))
+    spread = float(logits.std())
+    tolerance = config.exporter.tolerance(spread)
     # Rounded weights may turn a near tie, and everything after it: only an exact format must match in every token.
     exact = getattr(config.exporter, "dtype", "float32") == "float32"
     return {
         "passed": bool(difference <= tolerance and (equal == tokens.size or not exact)),
         "max_logit_difference": difference,
         "tolerance": tolerance,
+        "logit_spread": spread,
         "equal_tokens": equal,
         "tokens": int(tokens.size),
         "prompts": config.parity_prompts,
