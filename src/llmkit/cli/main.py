@@ -71,7 +71,12 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _silence_stdout()  # said already; Python would fail to flush once more at shutdown and exit with 120
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -100,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         # `llmkit ... | head`: the reader has what it wanted. Typer would exit with 1, and Python complain at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return 0
     except (UserError, Interrupted) as error:
         return _report(error, arguments)
@@ -119,6 +124,11 @@ def run(arguments: Sequence[str]) -> int:
                 {"status": "error", "kind": "bug", "exit_code": 1, "message": f"{type(error).__name__}: {error}"}
             )
         return 1
+
+
+def _silence_stdout() -> None:
+    """Send what is still in stdout's buffer to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
