@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
 from llmkit.core.problems import describe, places, walk
-from llmkit.core.registry import PACKAGES, Family, Part
+from llmkit.core.registry import PACKAGES, STRICT, Family, Part
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
 
@@ -24,14 +24,7 @@ from llmkit.core.yaml import parse_scalar, read_yaml
 class Config(BaseModel):
     """Base of every stage's config, and of the groups inside one."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-        allow_inf_nan=False,
-    )
+    model_config = STRICT
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,21 @@ PACKAGES = {
 }
 
 
+STRICT = ConfigDict(
+    frozen=True,
+    extra="forbid",
+    strict=True,
+    use_attribute_docstrings=True,
+    protected_namespaces=(),
+    allow_inf_nan=False,
+)
+"""What every config and part holds its fields to: no unknown names, no types converted in silence."""
+
+
 class Part(BaseModel):
     """Base of every family member: strict, frozen, no unknown fields; its docstrings document its fields."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-        allow_inf_nan=False,
-    )
+    model_config = STRICT
 
     @property
     def type_name(self) -> str:

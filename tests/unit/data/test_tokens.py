@@ -32,7 +32,8 @@ def files(directory):
 
 
 def test_datasets_loads_it(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     writer = TokenShardWriter(tmp_path, vocab_size=100, max_shard_bytes=120)
     for i in range(6):
         writer.append("train", id=f"文{i}", source="s", language="en", num_bytes=i, input_ids=[i, i + 1], segments=[0])
@@ -200,7 +201,8 @@ def test_damaged_files_are_named(tmp_path):
 
 
 def test_another_dataset_is_refused_by_its_columns(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": ["a"]})}).save_to_disk(str(tmp_path))
     with pytest.raises(DataError, match="no column input_ids, num_bytes, segments"):
         TokenSplit(tmp_path, "train")
