@@ -21,11 +21,14 @@ class RawFile:
         name: Path relative to its root, with forward slashes; ids and digests are made of it, so that they do not
             depend on where the input lies.
         num_bytes: Size on disk.
+        digest: What the place it lies in says about its contents (an ETag, a dataset's revision), hashed; empty for a
+            file on disk, whose contents are read.
     """
 
     path: str
     name: str
     num_bytes: int
+    digest: str = ""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class Inputs:
 
     def add_files(self, root: str, files: Sequence[RawFile], *, role: str) -> None:
         """Add raw files."""
-        digests = digest_files([file.path for file in files])
+        read = iter(digest_files([file.path for file in files if not file.digest]))
+        digests = [file.digest or next(read) for file in files]
         names = [(file.name, digest) for file, digest in zip(files, digests, strict=True)]
         self.entries.append(
             Input(
@@ -66,6 +70,8 @@ class Inputs:
         )
         for file, digest in zip(files, digests, strict=True):
             entry = {"source": root, "name": file.name, "path": file.path, "bytes": file.num_bytes, "digest": digest}
+            if file.digest:  # not of bytes that anybody could read again
+                entry["stated"] = True
             self.listing.append(json.dumps(entry, ensure_ascii=False))
 
     def add_directory(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:

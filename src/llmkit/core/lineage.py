@@ -115,7 +115,9 @@ def _changed_outputs(directory: Path, manifest: Manifest) -> list[str]:
 
 def _changed_files(above: Path, item: Input) -> list[str]:
     try:
-        files = [(entry["path"], entry["digest"]) for entry in raw_files(above) if entry["source"] == item.path]
+        # A digest that a server stated (an ETag, a revision) is not one of bytes: nothing to compare it with.
+        entries = [entry for entry in raw_files(above) if entry["source"] == item.path and not entry.get("stated")]
+        files = [(entry["path"], entry["digest"]) for entry in entries]
     except (ValueError, TypeError, KeyError):
         return [f"{above / INPUT_FILES}, which lists the files, cannot be read"]
     return [problem for path, digest in files if (problem := _check(Path(path), digest, path))]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from llmkit.core.inputs import RawFile
 from llmkit.core.registry import Part
 
-__all__ = ["Broken", "RawFile", "Record", "Source"]
+__all__ = ["Broken", "RawFile", "Record", "Source", "Span"]
 
 
 @dataclass(slots=True)
@@ -50,6 +50,25 @@ class Broken:
     excerpt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of one file that is read by itself.
+
+    Attributes:
+        start: Where it begins, in the units of the format: bytes of line-based files, row groups of Parquet, rows.
+        stop: Where it ends, exclusive; None for the end of the file.
+        row: Number of its first row within the file, so that rows are numbered, and documents named, as without spans.
+        line: Number of its first line within the file, from 1.
+        num_bytes: Bytes to read, for progress.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    row: int = 0
+    line: int = 1
+    num_bytes: int = 0
+
+
 class Source(Part):
     """A place raw documents come from. Both methods are deterministic, whatever the machine or the worker."""
 
@@ -76,3 +95,14 @@ class Source(Part):
     def read(self, file: RawFile) -> Iterator[Record | Broken]:
         """Yield the rows of one file in file order, each as a `Record` or as a `Broken`."""
         raise NotImplementedError
+
+    def spans(self, file: RawFile, num_bytes: int) -> list[Span]:  # noqa: ARG002 - for the sources that can
+        """Cut a file into spans of about so many bytes; the whole file is one span, where a source cannot do better.
+
+        The spans are a function of the file and of `num_bytes`, never of the machine.
+        """
+        return [Span(num_bytes=file.num_bytes)]
+
+    def read_span(self, file: RawFile, span: Span) -> Iterator[Record | Broken]:  # noqa: ARG002 - the only one there is
+        """Yield the rows of one span; all spans of a file, in order, give what `read` gives."""
+        return self.read(file)

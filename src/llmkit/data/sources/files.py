@@ -1,57 +1,42 @@
-"""Source "files": JSON Lines, plain text and Parquet files, compressed or not, read row by row.
+"""Source "files": documents in files of any common format, compressed or not, on disk or at a URL.
 
-A row of JSON Lines is one object per line, `{"text": "...", "url": "..."}`; a text file is one document.
+A row of JSON Lines is one object per line, `{"text": "...", "url": "..."}`; a text file is one document. The formats
+are the modules of `_formats`.
 """
 
 from __future__ import annotations
 
-import difflib
-import glob
-from collections.abc import Iterator, Mapping
+import codecs
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import DataError
-from llmkit.core.manifest import MANIFEST
-from llmkit.data.sources import Broken, RawFile, Record, Source
-from llmkit.data.sources._rows import (
-    DAMAGE,
-    RowError,
-    decode,
-    describe_damage,
-    expect,
-    open_stream,
-    parse_messages,
-    parse_row,
-    read_lines,
-    read_parquet,
-    read_whole,
-)
-
-if TYPE_CHECKING:
-    import io
-
-LINE_SUFFIXES = tuple(kind + codec for kind in (".jsonl", ".ndjson", ".jsonlines") for codec in ("", ".gz", ".zst"))
-TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
-SUFFIXES = (*LINE_SUFFIXES, *TEXT_SUFFIXES, ".parquet")
+from llmkit.data.sources import Broken, RawFile, Record, Source, Span
+from llmkit.data.sources._columns import Columns
+from llmkit.data.sources._formats import Format, Reading, formats, split_suffix
+from llmkit.data.sources._local import artifact_kind, find_files, local_path, open_local
+from llmkit.data.sources._remote import find_urls, is_url, open_url, read_manifest_kind
 
 
 class Files(Source):
-    """Read files from disk: a file, a directory searched recursively, or a glob pattern.
+    """Read files: one, a directory searched recursively, or a glob pattern; local, or any URL that fsspec opens.
 
-    In directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
+    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, Parquet and Arrow, also as .gz, .bz2, .xz or .zst. In
+    directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
     read once. Columns other than the one that is read go to `meta`; values that JSON does not have become text, and
-    NaN and infinity become null.
+    NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
     """
 
     path: Annotated[str, NotIdentity] = Field(min_length=1)
-    """File, directory or glob (`data/**/*.jsonl.gz`); `~` is the home directory."""
+    """File, directory, glob (`data/**/*.jsonl.gz`) or URL (`s3://bucket/data`); `~` is the home directory."""
 
     text_field: str = "text"
-    """Column that holds the document (JSON Lines and Parquet)."""
+    """Column that holds the document (formats with rows)."""
 
     name: str | None = None
     """Source name shown in reports and used by mixtures; default: each file's name without its suffixes."""
@@ -59,154 +44,94 @@ class Files(Source):
     messages_field: str | None = None
     """Column that holds a conversation, a list of {role, content}; if given, the rows are labelled examples."""
 
+    encoding: str = "auto"
+    """Encoding of text, such as `gb18030` or `latin-1`; `auto` is UTF-8, UTF-16 and UTF-32 with a byte order mark,
+    and GB18030 where it decodes to Chinese. Anything else is an unreadable row rather than a guess."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value == "auto":
+            return value
+        try:
+            name = codecs.lookup(value).name
+            "".encode(name)  # refuses codecs from bytes to bytes, such as hex
+        except LookupError:
+            raise ValueError(f"unknown encoding '{value}'; for example: auto, utf-8, gb18030, big5, latin-1") from None
+        return name
+
     def kind(self) -> Literal["corpus", "examples"]:
-        """Say "examples" where a column of messages is named, else "corpus"."""
-        return "corpus" if self.messages_field is None else "examples"
+        """Say "examples" where a column of messages is named or the path is an examples artifact, else "corpus"."""
+        if self.messages_field is not None:
+            return "examples"
+        kind = read_manifest_kind(self.path) if is_url(self.path) else artifact_kind(local_path(self.path))
+        return "examples" if kind == "examples" else "corpus"
 
     def root(self) -> str:
-        """Return the absolute path, or the absolute pattern."""
-        return str(Path(self.path).expanduser().absolute())
+        """Return the absolute path, the absolute pattern, or the URL."""
+        return self.path if is_url(self.path) else str(Path(local_path(self.path)).expanduser().absolute())
 
     def files(self) -> list[RawFile]:
         """List the input files, sorted by their names relative to the directory (or to the glob's fixed part).
 
         Raises:
             DataError: Nothing is there, or nothing with a suffix that is read; the message names it.
+            SetupError: The package for a kind of URL is not installed.
         """
-        try:
-            root, paths = _find(Path(self.path).expanduser())
-            paths = [path for path in paths if _suffix(path.name) and path.is_file()]
-            # Of several names for one file the shortest stays, also where a link to a folder above makes a loop.
-            once = {
-                path.resolve(): path for path in sorted(paths, key=lambda path: (len(path.parts), path), reverse=True)
-            }
-            found = [
-                RawFile(str(p.absolute()), p.relative_to(root).as_posix(), p.stat().st_size) for p in once.values()
-            ]
-        except OSError as error:
-            raise DataError(f"cannot read {self.path}: {error.strerror or error}", f"ls -ld {self.path}") from error
-        if not found:
-            raise DataError(f"no files to read in {self.path}", hint=f"suffixes that are read: {', '.join(SUFFIXES)}")
-        return sorted(found, key=lambda file: file.name)
+        return find_urls(self.path) if is_url(self.path) else find_files(local_path(self.path))
 
-    def read(self, file: RawFile) -> Iterator[Record | Broken]:
+    def read(self, file: RawFile, span: Span | None = None) -> Iterator[Record | Broken]:
         """Yield the rows; whatever cannot be read is one `Broken`, and the rows around it are kept.
 
-        Row numbers count non-empty lines. One line, text file or Parquet batch is in memory at a time.
+        Row numbers count non-empty lines. One line, document or Parquet batch is in memory at a time.
 
         Raises:
-            DataError: The operating system refuses to read the file.
+            DataError: The operating system or the server refuses to read the file.
         """
-        suffix = _suffix(file.path)
-        source = self.name or Path(file.name).name[: -len(suffix)]
+        form, reading = self._reading(file)
         try:
-            if suffix == ".parquet":
-                yield from self._read_parquet(file.path, source)
-                return
-            with open_stream(file.path, suffix) as stream:
-                yield from (self._read_text if suffix in TEXT_SUFFIXES else self._read_lines)(stream, source)
+            yield from form.read(reading, span)
         except OSError as error:
-            raise DataError(f"cannot read {file.path}: {error.strerror or error}", f"ls -l {file.path}") from error
+            raise _unreadable(file, error) from error
 
-    def _read_lines(self, stream: io.BufferedIOBase, source: str) -> Iterator[Record | Broken]:
-        row = 0
+    def spans(self, file: RawFile, num_bytes: int) -> list[Span]:
+        """Cut JSON Lines at newlines and Parquet at row groups; other files and compressed ones are one span.
+
+        Raises:
+            DataError: The operating system or the server refuses to read the file.
+        """
+        form, reading = self._reading(file)
         try:
-            for number, line in read_lines(stream):
-                try:
-                    yield self._record(row, parse_row(line), source)
-                except RowError as error:
-                    yield Broken(row, str(error), number, line[:200].decode("utf-8", "replace"))
-                row += 1
-        except DAMAGE as error:
-            yield Broken(row, describe_damage(error, row))
+            return form.spans(reading, num_bytes)
+        except OSError as error:
+            raise _unreadable(file, error) from error
 
-    def _read_text(self, stream: io.BufferedIOBase, source: str) -> Iterator[Record | Broken]:
-        data = b""
-        try:
-            data = read_whole(stream)
-            text = decode(data).removeprefix("\ufeff").replace("\r\n", "\n")
-            yield self._record(0, {self.text_field: text}, source)
-        except RowError as error:
-            yield Broken(0, str(error), excerpt=data[:200].decode("utf-8", "replace"))
-        except DAMAGE as error:
-            yield Broken(0, describe_damage(error, 0))
+    def read_span(self, file: RawFile, span: Span) -> Iterator[Record | Broken]:
+        """Yield the rows of one span."""
+        return self.read(file, span)
 
-    def _read_parquet(self, path: str, source: str) -> Iterator[Record | Broken]:
-        for row, value in read_parquet(path):
-            try:
-                if isinstance(value, RowError):
-                    raise value
-                yield self._record(row, value, source)
-            except RowError as error:
-                yield Broken(row, str(error), excerpt="" if value is error else str(value)[:200])
+    def _is_examples(self, file: RawFile) -> bool:
+        if not Path(file.name).name.startswith("data-"):
+            return False
+        return (
+            read_manifest_kind(self.path) if is_url(file.path) else artifact_kind(local_path(file.path))
+        ) == "examples"
 
-    def _record(self, row: int, value: Mapping[str, Any], source: str) -> Record:
-        field = self.text_field if self.messages_field is None else self.messages_field
-        if field not in value:
-            close = difflib.get_close_matches(field, value, n=1)
-            guess = f"; did you mean '{close[0]}'?" if close else ""
-            raise RowError(f"no field '{field}'; the row has: {', '.join(list(value)[:12]) or 'nothing'}{guess}")
-        meta = {key: item for key, item in value.items() if key != field}
-        language = meta.pop("language", None) if isinstance(meta.get("language"), str) else None
-        if self.messages_field is None:
-            return Record(row, expect(value[field], str, f"field '{field}'"), source, meta=meta, language=language)
-        messages = parse_messages(field, value[field])
-        text = "\n".join(message["content"] for message in messages)
-        return Record(row, text, source, fields={"messages": messages}, meta=meta, language=language)
+    def _reading(self, file: RawFile) -> tuple[Format, Reading]:
+        suffix, codec = split_suffix(file.name)
+        name = self.name or Path(file.name).name[: -len(suffix + codec)]
+        columns = Columns(
+            self.text_field,
+            self.messages_field,
+            source=name,
+            keeps_source=self.name is None,
+            keeps_messages=self._is_examples(file),
+        )
+        remote = is_url(file.path)
+        open_raw = partial(open_url if remote else open_local, file.path)
+        return formats()[suffix], Reading(file, codec, open_raw, self.encoding, columns, local=not remote)
 
 
-def _suffix(name: str) -> str:
-    """Return the suffix that is read, or nothing."""
-    return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
-
-
-def _find(path: Path) -> tuple[Path, list[Path]]:
-    """Return the directory that names are relative to, and the candidate files."""
-    if (path / MANIFEST).is_file():  # a corpus of ours: not its reports and rejects
-        return path, _glob(path, "data-*.parquet")
-    if path.is_dir():
-        return path, _walk(path)
-    if path.exists():
-        if not _suffix(path.name):
-            kind = f"unknown file type '{path.suffix}'" if path.suffix else "it has no suffix that tells its type"
-            raise DataError(f"cannot read {path}: {kind}", hint=f"suffixes that are read: {', '.join(SUFFIXES)}")
-        return path.parent, [path]
-    parent = next((parent for parent in path.parents if parent.is_dir()), Path())
-    if not glob.has_magic(str(path)):
-        names = [item.name for item in parent.iterdir()]
-        close = difflib.get_close_matches(path.relative_to(parent).parts[0], names, n=1)
-        guess = f"; did you mean '{parent / close[0]}'?" if close else ""
-        raise DataError(f"no such file or directory: {path}{guess}", hint=f"ls {parent}")
-    fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
-    root = Path(*path.parts[:fixed])
-    matches = _glob(root, str(Path(*path.parts[fixed:])))
-    if not matches:
-        raise DataError(f"no files match {path}", hint=f"ls {parent}")
-    return root, [file for match in matches for file in ([match] if match.is_file() else _walk(match))]
-
-
-def _walk(root: Path) -> list[Path]:
-    """Return the files below a directory, by depth, each folder once however many links lead to it.
-
-    Artifacts of ours inside it are passed over: a project's `build/` is no raw text.
-    """
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    level = [root]
-    while level:
-        folders: list[Path] = []
-        for folder in level:
-            stat = folder.stat()
-            if (stat.st_dev, stat.st_ino) in seen or (folder != root and (folder / MANIFEST).is_file()):
-                continue
-            seen.add((stat.st_dev, stat.st_ino))
-            for entry in sorted(folder.iterdir()):
-                if not entry.name.startswith("."):
-                    (folders if entry.is_dir() else found).append(entry)
-        level = folders
-    return found
-
-
-def _glob(root: Path, pattern: str) -> list[Path]:
-    # Path.glob does not follow links to directories, and matches names that begin with a dot.
-    return [root / match for match in glob.iglob(pattern, root_dir=root, recursive=True)]  # noqa: PTH207
+def _unreadable(file: RawFile, error: OSError) -> DataError:
+    where = "check the network and the credentials" if is_url(file.path) else f"ls -l {file.path}"
+    return DataError(f"cannot read {file.path}: {error.strerror or error}", where)

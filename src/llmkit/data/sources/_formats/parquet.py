@@ -1,0 +1,118 @@
+"""Parquet: one row a row; a damaged row group costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from llmkit.data.sources import Broken, Record, Span
+from llmkit.data.sources._formats import Format, Reading
+from llmkit.data.sources._rows import RowError, plain
+from llmkit.data.sources._streams import describe_damage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_BATCH_ROWS = 256
+
+
+class Parquet(Format):
+    """Values that JSON does not have become text, and NaN null; rows of our own corpora come back as they were."""
+
+    suffixes = (".parquet", ".pq")
+    compressible = False
+
+    def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:
+        """Yield the rows; a batch of them is in memory at a time."""
+        import pyarrow as pa
+
+        with reading.open_raw() as raw:
+            try:
+                table = _open(raw)
+            except (pa.ArrowException, OSError) as error:
+                yield Broken(0, describe_damage(error, 0))
+                return
+            first, row = (span.start, span.row) if span else (0, 0)
+            last = span.stop if span and span.stop is not None else table.num_row_groups
+            for group in range(first, last):
+                end = row + table.metadata.row_group(group).num_rows
+                try:
+                    for batch in table.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
+                        yield from read_batch(batch, row, reading)
+                        row += batch.num_rows
+                except (pa.ArrowException, OSError) as error:
+                    yield Broken(row, f"{describe_damage(error, row)}; {end - row} rows are lost")
+                row = end
+
+    def spans(self, reading: Reading, num_bytes: int) -> list[Span]:
+        """Cut at row groups."""
+        import pyarrow as pa
+
+        if reading.file.num_bytes <= num_bytes:
+            return reading.whole()
+        with reading.open_raw() as raw:
+            try:
+                table = _open(raw)
+            except (pa.ArrowException, OSError):
+                return reading.whole()  # where `read` says what is wrong with it
+            groups = [table.metadata.row_group(group) for group in range(table.num_row_groups)]
+            sizes = [_stored_bytes(group) for group in groups]
+        spans, start, row, size, rows = [], 0, 0, 0, 0
+        for index, group in enumerate(groups):
+            size += sizes[index]
+            rows += group.num_rows
+            if size >= num_bytes or index == len(groups) - 1:
+                spans.append(Span(start, index + 1, row, num_bytes=size))
+                start, row, size = index + 1, rows, 0
+        return spans or reading.whole()
+
+
+def read_batch(batch: pa.RecordBatch, row: int, reading: Reading) -> Iterator[Record | Broken]:
+    """Yield the rows of an Arrow batch, the first of them numbered `row`."""
+    columns = reading.columns
+    record = columns.restored if columns.restores(batch.schema.names) else columns.record
+    for value in batch_rows(batch):
+        try:
+            if isinstance(value, RowError):
+                raise value
+            yield record(row, value)
+        except RowError as error:
+            yield Broken(row, str(error), excerpt="" if value is error else str(value)[:200])
+        row += 1
+
+
+def batch_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
+    """Return the rows; one that Python cannot hold is an error and costs no other."""
+    names = batch.schema.names
+    try:
+        columns = [_values(column) for column in batch.columns]
+    except (ValueError, OverflowError) as error:  # invalid UTF-8, or a date that Python cannot hold, in some row
+        if batch.num_rows == 1:
+            return [RowError(f"a column cannot be read: {error}")]
+        return [row for index in range(batch.num_rows) for row in batch_rows(batch.slice(index, 1))]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    import pyarrow.types as pt
+
+    kind = column.type
+    values: list[Any] = column.to_pylist()
+    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_integer(kind) or pt.is_boolean(kind):
+        return values
+    return [plain(value) for value in values]
+
+
+def _open(raw: BinaryIO) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(pa.PythonFile(raw, "r"), page_checksum_verification=True)
+
+
+def _stored_bytes(group: Any) -> int:
+    return sum(group.column(index).total_compressed_size for index in range(group.num_columns))
+
+
+FORMAT = Parquet()
