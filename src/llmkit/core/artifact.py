@@ -126,7 +126,6 @@ class Build:
             resolved: Values that were `auto` in the config, as they were resolved.
             details: Facts about the making that are no result.
         """
-        shutil.rmtree(self.dir / SCRATCH, ignore_errors=True)
         if self.inputs.listing:
             (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
         outputs = [
@@ -134,7 +133,7 @@ class Build:
             for path in sorted(self.dir.rglob("*"))
             if path.is_file()
             and _relative(self.dir, path) not in OWN
-            and not _relative(self.dir, path).startswith(f"{UNLISTED}/")
+            and not _relative(self.dir, path).startswith((f"{UNLISTED}/", f"{SCRATCH}/"))
         ]
         assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
         fields = self.fingerprint.fields

@@ -28,6 +28,7 @@ OWN = (RUN, LOCK, REPLACED, MANIFEST + NEW)
 
 def move_up(partial: Path, out: Path) -> None:
     """Replace what the old manifest lists by what is in `partial`, manifest last. Safe to repeat after a crash."""
+    shutil.rmtree(partial / SCRATCH, ignore_errors=True)  # not before the manifest is there: it would be done again
     if (partial / REPLACED).exists():
         (out / MANIFEST).unlink(missing_ok=True)
         fsync(out)

@@ -20,9 +20,11 @@ from llmkit.core.digest import digest_file, digest_text
 
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 for undetermined: no step has said what language the document is in."""
-SHARD_BYTES = 256 * 2**20
+SHARD_BYTES = 512 * 2**20
 """Text bytes per Parquet file."""
 ROWS_PER_WRITE = 1024
+BYTES_PER_WRITE = 8 * 2**20
+"""Text bytes per row group: what a reader holds at a time."""
 
 _COLUMNS = [pa.field(name, pa.string()) for name in ("id", "text", "source", "language", "meta")]
 _MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
@@ -40,6 +42,8 @@ class Document:
         language: BCP 47 tag.
         messages: Labelled rows only: `{role, content}` in order.
         meta: What else travels along.
+        counts: What steps counted in this document, such as redactions per type; the report adds them up.
+        cached: What was computed about the text and is shared by the steps; see `llmkit.cleaning.features`.
     """
 
     id: str
@@ -48,6 +52,12 @@ class Document:
     language: str = UNKNOWN_LANGUAGE
     messages: list[dict[str, str]] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    cached: Any = None
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Count something that a step did to this document, for the report."""
+        self.counts[name] = self.counts.get(name, 0) + number
 
     def row(self) -> dict[str, Any]:
         """Return the Parquet row."""
@@ -80,21 +90,25 @@ class CorpusWriter:
         self.shard_bytes = shard_bytes
         self.num_documents = 0
         self.num_bytes = 0
-        self._rows: list[dict[str, Any]] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
+        self._pending = 0
         self._shard = -1
         self._shard_size = shard_bytes
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, document: Document) -> None:
         """Append one document."""
-        size = len(document.text.encode("utf-8"))
+        text = document.text
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
         if self._shard_size >= self.shard_bytes:
             self._next_shard()
-        self._rows.append(document.row())
+        for name, value in document.row().items():
+            self._columns[name].append(value)
         self._shard_size += size
+        self._pending += size
         self.num_documents += 1
         self.num_bytes += size
-        if len(self._rows) >= ROWS_PER_WRITE:
+        if len(self._columns["id"]) >= ROWS_PER_WRITE or self._pending >= BYTES_PER_WRITE:
             self._flush()
 
     def close(self) -> None:
@@ -109,12 +123,17 @@ class CorpusWriter:
         self._shard += 1
         self._shard_size = 0
         path = self.directory / f"data-{self._shard:05}.parquet"
-        self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", write_statistics=False)
+        self._writer = pq.ParquetWriter(
+            path, self.schema, compression="zstd", write_statistics=False, use_dictionary=["source", "language"]
+        )
 
     def _flush(self) -> None:
-        if self._rows and self._writer is not None:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
-            self._rows = []
+        if self._pending or self._columns["id"]:
+            assert self._writer is not None
+            arrays = [pa.array(self._columns[field.name], field.type) for field in self.schema]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+            self._columns = {name: [] for name in self.schema.names}
+            self._pending = 0
 
 
 def corpus_files(directory: Path) -> list[Path]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
 
 from llmkit.core.errors import SetupError
 from llmkit.core.extras import require
@@ -22,53 +26,87 @@ MAX_ATTEMPTS = 3
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
+class Engine:
+    """Workers that run tasks; use it as a context manager, so that they start once for all the plans of a run.
+
+    Args:
+        name: `local` or `ray`.
+        workers: Local processes; None for one per core, one meaning this process itself. Ray decides for itself.
+    """
+
+    def __init__(self, name: EngineName = "local", workers: int | None = None) -> None:
+        self.name = name
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """Yield the results in the order of the tasks.
+
+        Args:
+            function: A module-level function; running it twice on the same task must give the same files.
+            tasks: Picklable descriptions of the work.
+
+        Raises:
+            SetupError: Ray is asked for and not installed, or a task's worker died three times.
+        """
+        if self.name == "ray":
+            return _map_ray(function, tasks)
+        if min(self.workers, len(tasks)) <= 1:
+            return map(function, tasks)
+        return self._map_local(function, tasks)
+
+    def _map_local(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        done, attempt = 0, 1
+        while True:
+            futures: list[Future[R]] = []
+            try:
+                futures.extend(self._running().submit(function, task) for task in tasks[done:])
+                for future in futures:
+                    yield future.result()
+                    done, attempt = done + 1, 1
+                return
+            except BrokenProcessPool:
+                self._stop()
+                if attempt == MAX_ATTEMPTS:
+                    raise SetupError(
+                        f"worker processes died {MAX_ATTEMPTS} times at task {done} of {len(tasks)} (out of memory?)",
+                        hint="lower --workers",
+                    ) from None
+                attempt += 1
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def _running(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # spawn: a forked copy of a process with threads (Arrow, tokenizers) may hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
+        return self._pool
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            processes = multiprocessing.active_children()
+            for process in processes:
+                process.terminate()
+            for process in processes:  # one that is still there could write what its successor writes
+                process.join()
+            self._pool = None
+
+
 def map_tasks(
     function: Callable[[T], R], tasks: Sequence[T], *, workers: int | None = None, engine: EngineName = "local"
 ) -> Iterator[R]:
-    """Yield the results in the order of the tasks.
-
-    Args:
-        function: A module-level function; running it twice on the same task must give the same files.
-        tasks: Picklable descriptions of the work.
-        workers: Local processes; None for one per core, one meaning this process itself. Ray decides for itself.
-        engine: `local` or `ray`.
-
-    Raises:
-        SetupError: Ray is asked for and not installed, or a task's worker died three times.
-    """
-    if engine == "ray":
-        yield from _map_ray(function, tasks)
-        return
-    count = min(workers or len(os.sched_getaffinity(0)), len(tasks))
-    if count <= 1:
-        yield from map(function, tasks)
-    else:
-        yield from _map_local(function, tasks, count)
-
-
-def _map_local(function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R]:
-    done = 0
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        # spawn: a forked copy of a process with threads (Arrow, tokenizers) may hang.
-        context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-        try:
-            futures: list[Future[R]] = [executor.submit(function, task) for task in tasks[done:]]
-            for future in futures:
-                yield future.result()
-                done += 1
-            executor.shutdown()
-            return
-        except BrokenProcessPool:
-            if attempt == MAX_ATTEMPTS:
-                raise SetupError(
-                    f"worker processes died {MAX_ATTEMPTS} times at task {done} of {len(tasks)} (out of memory?)",
-                    hint="lower --workers",
-                ) from None
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
+    """Yield the results of one plan in the order of its tasks; see `Engine`."""
+    with Engine(engine, min(workers or len(os.sched_getaffinity(0)), max(1, len(tasks)))) as running:
+        yield from running.map(function, tasks)
 
 
 def _start_worker() -> None:
@@ -81,6 +119,25 @@ def _map_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     ray: Any = require("ray")
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level="warning")
-    remote = ray.remote(max_retries=MAX_ATTEMPTS - 1)(function)
-    for reference in [remote.remote(task) for task in tasks]:
-        yield ray.get(reference)
+    remote = ray.remote(max_retries=MAX_ATTEMPTS - 1)(_run_there)
+    shared, folder = ray.put(function), str(Path.cwd())
+    # Nothing is cancelled when a task fails: cancelling one that is about to end can abort this process. Ray ends what
+    # is left as soon as this process exits.
+    for done, reference in enumerate([remote.remote(shared, task, folder) for task in tasks]):
+        try:
+            result: R = pickle.loads(ray.get(reference))  # noqa: S301 - pickled by our own task
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
+            raise SetupError(
+                f"Ray workers died {MAX_ATTEMPTS} times at task {done} of {len(tasks)} (out of memory?)",
+                hint="give each worker more memory",
+            ) from error
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None  # the task's own exception, as a local process would raise it
+        yield result
+
+
+def _run_there(function: Callable[[T], Any], task: T, folder: str) -> bytes:
+    os.environ.update(_ONE_THREAD)
+    with contextlib.suppress(OSError):  # paths in a config may be relative to where the command was typed
+        os.chdir(folder)
+    return pickle.dumps(function(task))  # arrays as they are would arrive read-only

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.errors import SetupError
-from llmkit.data.engine import MAX_ATTEMPTS, map_tasks
+from llmkit.data.engine import MAX_ATTEMPTS, Engine, _run_there, map_tasks
 
 
 def square(n):
@@ -18,6 +19,10 @@ def square(n):
 def process(_):
     threads = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS")]
     return os.getpid(), threads, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def where(_):
+    return str(Path.cwd()), process(_)
 
 
 def die_once(task):
@@ -88,3 +93,36 @@ def test_ray_without_ray_names_the_pip_line(monkeypatch):
         list(map_tasks(square, [1], engine="ray"))
     assert error.value.exit_code == 4
     assert error.value.hint == 'pip install "llmkit[ray]"'
+
+
+def test_workers_are_started_once_for_all_plans():
+    with Engine(workers=2) as engine:
+        first = {pid for pid, _, _ in engine.map(process, range(6))}
+        again = {pid for pid, _, _ in engine.map(process, range(6))}
+    assert len(first | again) <= 2
+
+
+def test_no_worker_outlives_the_engine():
+    with Engine(workers=2) as engine:
+        pids = {pid for pid, _, _ in engine.map(process, range(4))}
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_plan_that_is_left_half_way_does_not_hang():
+    with Engine(workers=2) as engine:
+        results = engine.map(square, range(100))
+        assert next(results) == 0
+        results.close()
+        assert list(engine.map(square, [7, 8])) == [49, 64]
+
+
+def test_what_runs_on_ray_stands_where_the_command_was_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"):
+        monkeypatch.setenv(name, "8")
+    folder, (_, threads, _) = pickle.loads(_run_there(where, None, str(tmp_path)))
+    assert folder == str(tmp_path)
+    assert threads == ["1", "1", "1"]
+    assert pickle.loads(_run_there(square, 3, str(tmp_path / "absent"))) == 9
