@@ -114,7 +114,7 @@ def test_wrong_vocabulary_size(fails, chain, size, words):
 
 @pytest.mark.parametrize(("recipe", "words"), [
     ("r.yml", "no such recipe file: r.yml"),
-    ("basik", "no recipe 'basik' for clean; did you mean 'basic'?"),
+    ("englisk", "no recipe 'englisk' for clean; did you mean 'english'?"),
 ])  # fmt: skip
 def test_missing_recipe(fails, recipe, words):
     said = fails(2, "clean", "-r", recipe)
@@ -161,7 +161,7 @@ def test_json_of_a_bug_is_one_object_beside_the_traceback(cli, jsonl, monkeypatc
     def broken(*_, **__):
         raise KeyError("surprise")
 
-    monkeypatch.setattr("llmkit.stages.clean.make_tasks", broken)
+    monkeypatch.setattr("llmkit.stages.clean.clean_inputs", broken)
     outcome = cli("clean", "-i", jsonl("a.jsonl", ["a"]), "-o", "out", "--json")
     assert outcome.code == 1
     assert "Traceback" in outcome.err
@@ -239,7 +239,7 @@ def test_directory_without_readable_files(fails, tmp_path):
     (tmp_path / "in/a.pdf").write_bytes(b"%PDF")
     said = fails(3, "clean", "-i", "in")
     assert "no files to read in in" in said
-    assert ".jsonl.gz" in said
+    assert "suffixes that are read: .arrow, .csv" in said
     assert "cannot read in/a.pdf: unknown file type '.pdf'" in fails(3, "clean", "-i", "in/a.pdf")
 
 

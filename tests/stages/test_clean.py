@@ -21,7 +21,7 @@ MIXED = """\
 [1, 2]
 {"title": "no text"}
 {"text": "   "}
-{"text": "hello  there"}
+{"text": "hello  there", "url": "b"}
 {"text": "你好，世界。", "tags": ["x"]}
 """
 REASONS = {
@@ -69,8 +69,9 @@ def test_samples_say_why_a_document_fell(cli, mixed):
     kept = {row["text"]: row["id"] for row in read_corpus(Path("out"))}
     fell = {row["rule"]: row for row in pq.read_table("out/rejected").to_pylist()}
     assert (fell["length.min_chars"]["value"], fell["length.min_chars"]["threshold"]) == ("0", "1")
-    assert fell["exact_duplicates"]["value"] == f"same as {kept['hello there']}"
-    assert fell["exact_duplicates"]["text"] == "hello  there"
+    assert fell["exact_duplicates"]["value"] == f"same as {kept['hello  there']}"
+    assert fell["exact_duplicates"]["text"] == "hello there"
+    assert fell["exact_duplicates"]["id"] > kept["hello  there"]
 
 
 def test_strict_stops_at_the_first_broken_row(cli, mixed):
@@ -88,8 +89,8 @@ def test_the_corpus_is_what_load_dataset_reads(cli, mixed, tmp_path):
     ours = list(read_corpus(Path("out")))
     theirs = datasets.load_dataset("out", split="train", cache_dir=str(tmp_path / "cache")).to_list()
     assert ours == theirs
-    assert [row["text"] for row in ours] == ["hello there", "你好，世界。"]
-    assert [json.loads(row["meta"]) for row in ours] == [{"url": "a"}, {"tags": ["x"]}]
+    assert [row["text"] for row in ours] == ["hello  there", "你好，世界。"]
+    assert [json.loads(row["meta"]) for row in ours] == [{"url": "b"}, {"tags": ["x"]}]
     assert {row["source"] for row in ours} == {"mixed"}
 
 
@@ -104,8 +105,8 @@ def test_ids_do_not_depend_on_the_number_of_workers(cli, jsonl, monkeypatch):
     assert one == two
     assert read_manifest(Path("out1")).id == read_manifest(Path("out2")).id
     texts = [row["text"] for row in read_corpus(Path("out2"))]
-    # Texts 11 to 19 of part 0 stand in part 1 again, and so on: the first in the order of the names stays.
-    assert texts == ["everywhere", *(f"text {n} or the same" for n in range(1, 50))]
+    # Texts 11 to 19 of part 0 stand in part 1 again, and so on: one copy of each stays, the one with the smallest id.
+    assert sorted(texts) == sorted(["everywhere", *(f"text {n} or the same" for n in range(1, 50))])
 
 
 def test_ids_do_not_depend_on_where_the_input_lies(cli, jsonl, tmp_path):
@@ -162,7 +163,7 @@ def test_text_and_labelled_rows_do_not_mix(cli, mixed):
 def test_an_own_corpus_is_an_input_and_lineage_goes_on_through_it(cli, mixed):
     cli("clean", "-i", mixed, "-o", "first")
     assert cli("clean", "-i", "first", "-o", "second", "-s", "steps=[{type: length, min_chars: 8}]").code == 0
-    assert [row["text"] for row in read_corpus(Path("second"))] == ["hello there"]
+    assert [row["text"] for row in read_corpus(Path("second"))] == ["hello  there"]
     tree = cli("lineage", "second", "--json").json["lineage"]
     assert [tree["kind"], tree["inputs"][0]["kind"], tree["inputs"][0]["inputs"][0]["path"]] == [
         "corpus",
@@ -175,7 +176,7 @@ def test_steps_that_did_nothing_or_too_much_are_pointed_out(cli, jsonl):
     path = jsonl("a.jsonl", ["a", "b", "c", "long enough"])
     outcome = cli("clean", "-i", path, "-o", "out", "-s", "steps=[normalize, {type: length, min_chars: 5}]")
     assert "note: step 0 (normalize) neither changed nor dropped a document" in outcome.out
-    assert "note: step 1 (length) dropped 75% of all documents" in outcome.out
+    assert "note: step 1 (length) dropped 75% of the documents that reached it" in outcome.out
 
 
 def test_the_same_command_again_is_up_to_date(cli, mixed):
@@ -196,7 +197,11 @@ def test_dry_run_shows_where_each_value_comes_from(cli, tmp_path):
     (tmp_path / "r.yaml").write_text("inputs: [x.jsonl]\nsteps:\n  - normalize\n  - {type: length}\n", encoding="utf-8")
     outcome = cli("clean", "-r", "r.yaml", "-s", "steps.1.min_chars=7", "--workers", 2, "--dry-run", "--json")
     assert outcome.code == 0
-    assert outcome.json["config"]["steps"][1] == {"type": "length", "min_chars": 7, "max_chars": None}
+    assert outcome.json["config"]["steps"][1] == {
+        **outcome.json["config"]["steps"][1],
+        "type": "length",
+        "min_chars": 7,
+    }
     origins = outcome.json["origins"]
     assert origins["inputs.0.path"] == "r.yaml:1"
     assert origins["steps.0.type"] == "r.yaml:3"
@@ -252,3 +257,190 @@ def test_control_characters_of_the_data_do_not_reach_the_terminal(cli, tmp_path)
     outcome = cli("clean", "-i", path, "-o", "out")
     assert "\x1b" not in outcome.err
     assert "\\x1b[31m" in outcome.err
+
+
+# --- inputs that are out to do harm
+
+
+def accounted(out):
+    """The counts of a run, having checked every file's rows."""
+    found = report(out)
+    for count in found["files"].values():
+        assert count["rows"] == count["kept"] + count["rejected"] + count["failed"]
+    return found["documents"]
+
+
+GLOBAL = "steps=[normalize, exact_duplicates, near_duplicates, duplicate_lines, {type: cap, limit: 1000000000}]"
+
+
+def test_many_empty_documents(cli, jsonl):
+    path = jsonl("empty.jsonl", [""] * 100_000 + ["one with text"])
+    assert cli("clean", "-i", path, "-o", "all", "-s", "steps=[]", "-q").code == 0
+    assert accounted("all") == {"read": 100_001, "kept": 100_001, "rejected": 0, "failed": 0}
+    assert cli("clean", "-i", path, "-o", "one", "-s", GLOBAL, "-q").code == 0
+    assert accounted("one") == {"read": 100_001, "kept": 2, "rejected": 99_999, "failed": 0}
+
+
+def test_a_first_task_of_which_nothing_is_left(cli, jsonl, monkeypatch):
+    monkeypatch.setattr("llmkit.cleaning.plan.TASK_BYTES", 10)
+    path = jsonl("x.jsonl", ["", "", "some text"])
+    assert cli("clean", "-i", path, "-o", "kept", "-s", "steps=[]").code == 0
+    assert accounted("kept")["kept"] == 3
+    assert cli("clean", "-i", path, "-o", "fell", "-s", "steps=[length]").code == 0
+    assert accounted("fell")["kept"] == 1
+
+
+def test_many_identical_documents(cli, jsonl):
+    text = " ".join(f"word{i}" for i in range(50))
+    path = jsonl("same.jsonl", [text] * 10_000)
+    for name, steps in (("exact", "exact_duplicates"), ("near", "near_duplicates"), ("lines", "duplicate_lines")):
+        assert cli("clean", "-i", path, "-o", name, "-s", f"steps=[{steps}]", "-q").code == 0
+        assert accounted(name) == {"read": 10_000, "kept": 1, "rejected": 9_999, "failed": 0}
+
+
+def test_one_line_without_an_end(cli, tmp_path):
+    (tmp_path / "line.jsonl").write_bytes(b'{"text": "' + b"word " * 2_000_000)
+    (tmp_path / "line.txt").write_bytes(b"word " * 2_000_000)
+    assert cli("clean", "-s", "inputs=[line.jsonl, line.txt]", "-s", GLOBAL, "-o", "out", "-q").code == 0
+    assert accounted("out") == {"read": 2, "kept": 1, "rejected": 0, "failed": 1}
+
+
+def test_a_gzip_file_that_is_cut_off(cli, tmp_path):
+    import random
+
+    rng = random.Random(0)
+    lines = [json.dumps({"text": f"{rng.getrandbits(200):x}"}) for _ in range(2000)]
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode())[:-3000])
+    assert cli("clean", "-i", "cut.jsonl.gz", "-o", "out", "-s", GLOBAL).code == 0
+    found = accounted("out")
+    assert found["failed"] == 1
+    assert found["kept"] > 1000
+
+
+def test_rows_of_odd_characters(cli, tmp_path):
+    rows = [
+        b'{"text": "NUL \\u0000 and \x00 go"}',
+        b'{"text": "a lone \\ud800 surrogate"}',
+        b'{"text": "latin-1 caf\xe9"}',
+        '{"text": "\u202e\u2028\x85 \ufeff \U0001f9ff 好"}'.encode(),
+        b'{"text": NaN}',
+        b"\xff\xfe",
+    ]
+    (tmp_path / "odd.jsonl").write_bytes(b"\n".join(rows))
+    (tmp_path / "gb.txt").write_bytes(("春天来了，花开了，我们去公园看花。" * 20).encode("gb18030"))
+    (tmp_path / "utf16.txt").write_text("two bytes per character", encoding="utf-16")
+    outcome = cli("clean", "-s", "inputs=[odd.jsonl, gb.txt, utf16.txt]", "-s", GLOBAL, "-o", "out")
+    assert outcome.code == 0, outcome.err
+    found = accounted("out")
+    assert (found["read"], found["kept"], found["failed"]) == (8, 4, 4)
+    texts = [row["text"] for row in read_corpus(Path("out"))]
+    assert "NUL  and  go" in texts  # `normalize` takes them out; other steps see them
+    assert "春天来了，花开了，我们去公园看花。" * 20 in texts
+    assert "two bytes per character" in texts
+
+
+def test_deeply_nested_html(cli, jsonl):
+    path = jsonl("deep.jsonl", ["<div>" * 100_000 + "the text inside of it all" + "</div>" * 100_000, "<p>shallow</p>"])
+    outcome = cli("clean", "-i", path, "-o", "out", "-s", "steps=[html]")
+    assert outcome.code == 0, outcome.err
+    assert accounted("out")["read"] == 2
+
+
+def test_equal_rows_of_two_inputs_of_one_name_have_two_ids(cli, jsonl):
+    first, second = jsonl("a/x.jsonl", ["same", "rows"]), jsonl("b/x.jsonl", ["same", "rows"])
+    assert cli("clean", "-i", first, "-i", second, "-o", "out", "-s", "steps=[]").code == 0
+    assert len({row["id"] for row in read_corpus(Path("out"))}) == 4
+
+
+def test_a_file_that_changes_while_it_is_read(cli, jsonl, monkeypatch):
+    path = jsonl("x.jsonl", ["one", "two"])
+    from llmkit.cleaning import task
+
+    original = task.rows_of
+
+    def slow(piece):
+        with path.open("a", encoding="utf-8") as file:
+            file.write('{"text": "three"}\n')
+        return original(piece)
+
+    monkeypatch.setattr(task, "rows_of", slow)
+    outcome = cli("clean", "-i", path, "-o", "out")
+    assert outcome.code == 3
+    assert f"error: {path} changed while it was read" in outcome.err
+    monkeypatch.undo()
+    assert cli("clean", "-i", path, "-o", Path(path).parent / "out").code == 0
+
+
+@pytest.mark.parametrize("nth", range(1, 60, 6))
+def test_a_disk_that_is_full_and_then_is_not(cli, jsonl, monkeypatch, nth):
+    import os
+
+    path = jsonl("x.jsonl", [f"document {i % 7} with a few words" for i in range(12)])
+    command = ["clean", "-i", path, "-s", "steps=[normalize, exact_duplicates, near_duplicates, shuffle]", "-q"]
+    assert cli(*command, "-o", "straight").code == 0
+    original, calls = os.fsync, 0
+
+    def full(descriptor):
+        nonlocal calls
+        calls += 1
+        if calls >= nth:
+            raise OSError(28, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    outcome = cli(*command, "-o", "out")
+    monkeypatch.setattr(os, "fsync", original)
+    if outcome.code == 0:
+        assert calls < nth
+    else:
+        assert (outcome.code, "error: the disk is full" in outcome.err) == (4, True), outcome.err
+        assert cli(*command, "-o", "out").code == 0
+    assert read_manifest(Path("out")).id == read_manifest(Path("straight")).id
+    assert report("out") == report("straight")
+
+
+# Prints the exit code and the largest memory of a run, its workers' included, in bytes.
+_PEAK = """
+import resource, sys
+from llmkit.cli.main import run
+code = run(sys.argv[1:])
+peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(code, peak * 1024)
+"""
+
+
+def peak(*arguments):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    code, size = done.stdout.split()[-2:]
+    assert code == "0", done.stderr
+    return int(size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["word and then ", "春天来了，花开了。"])
+def test_a_document_of_100_mb(tmp_path, unit):
+    text = unit * (100_000_000 // len(unit.encode()))
+    path = tmp_path / "large.txt"
+    path.write_text(text, encoding="utf-8")
+    steps = "steps=[normalize, exact_duplicates, near_duplicates, duplicate_lines]"
+    size = peak("clean", "-i", path, "-o", tmp_path / "out", "-s", steps, "-q", "--workers", 1)
+    assert accounted(tmp_path / "out")["kept"] == 1
+    assert size < 1.5e9, f"{size / 1e9:.2f} GB"
+
+
+@pytest.mark.slow
+def test_a_gzip_bomb(tmp_path):
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b'{"text": "good"}\n{"text": "')
+        for _ in range(100):
+            file.write(b"a" * 10**7)
+        file.write(b'"}\n{"text": "also good"}\n')
+    size = peak("clean", "-i", path, "-o", tmp_path / "out", "-s", GLOBAL, "-q", "--workers", 1)
+    assert accounted(tmp_path / "out") == {"read": 3, "kept": 2, "rejected": 0, "failed": 1}
+    assert size < 1.5e9, f"{size / 1e9:.2f} GB"

@@ -31,7 +31,7 @@ sys.exit(run(sys.argv[4:]))
 
 # Stage -> a file under OUT/.partial that is opened in the middle of the work, and which time.
 MIDDLE = {
-    "clean": ("scratch/task-000000.tmp", 1),
+    "clean": ("scratch/lenient/pass-0/000000.tmp", 1),
     "tokenize": (".partial/tokenizer_config.json", 1),
     "pretrain": (".partial/metrics.jsonl", 5),  # after the validation at step 0 and the lines of steps 1 to 4
     "finetune": (".partial/metrics.jsonl", 3),
@@ -116,7 +116,8 @@ def test_an_interrupted_replacement_leaves_the_old_artifact(cli, stage_commands)
     assert read_manifest(Path("out")).id == before.id
     assert cli("lineage", "out", "--verify").code == 0
     assert cli(*other, "-o", "out").code == 0
-    assert read_manifest(Path("out")).config["written"]["steps"] == [{"type": "normalize", "form": "NFC"}]
+    steps = read_manifest(Path("out")).config["written"]["steps"]
+    assert [step["type"] for step in steps] == ["normalize"]
 
 
 def test_no_worker_process_outlives_an_interrupted_clean(cli, in_folder, jsonl):

@@ -1,166 +1,175 @@
-"""The plan of a cleaning run: tasks over input files, cut by bytes, then one merge in input order.
+"""The plan of a cleaning run: passes over tasks that are cut by bytes, with a survey between two passes.
 
-A task reads its files, applies the steps before the first comparison between documents, and leaves the survivors in a
-scratch file. The merge walks the tasks in order, finds duplicates, applies the remaining steps and writes the corpus.
-Neither the order nor the ids depend on how many workers ran the tasks.
+A pass takes every task's documents through the steps up to the next ones that compare documents with each other, and
+records what those want to know. They decide, bucket by bucket, and the next pass carries out what they decided. Tasks
+and jobs are repeatable and done once: a run that was killed goes on where it was. Nothing depends on who did the work:
+tasks are cut by input bytes, joined in the order of the input, and documents are told apart by their ids.
 """
 
 from __future__ import annotations
 
-import pickle
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmkit.cleaning.report import Tally
-from llmkit.cleaning.steps import Deduplicate, Step
-from llmkit.core.errors import DataError
-from llmkit.data.corpus import UNKNOWN_LANGUAGE, CorpusWriter, Document, document_id
-from llmkit.data.sources import Broken, RawFile, Record, Source
+from llmkit.cleaning.spool import spool_file
+from llmkit.cleaning.steps import GlobalStep, Order, Step
+from llmkit.cleaning.survey import Survey, run_plan
+from llmkit.core.errors import ConfigError
+from llmkit.core.inputs import RawFile
+from llmkit.data.engine import Engine
+from llmkit.data.sources import Source, Span
 
 TASK_BYTES = 16 * 2**20
-"""Raw bytes per task; a larger file is a task of its own."""
+"""Raw bytes per task."""
+SPOOL_BYTES = 4 * 2**20
+"""A file of more bytes that cannot be cut, such as a compressed one, is read once into chunks for several workers."""
+BUCKET_INPUT_BYTES = 256 * 2**20
+"""Raw bytes per bucket of a survey: their records take about half of that in memory."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """Files of one source, read by one worker.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a task reads: a file, a span of one, or a chunk that was spooled from one.
 
     Attributes:
-        index: Position in the plan.
-        source: Where the files belong.
-        files: What to read, in order.
-        steps: Steps to apply to each document.
-        scratch: Folder for the survivors.
-        strict: Stop at the first broken row.
+        source: Where the file belongs.
+        file: The file.
+        num_bytes: Bytes to read.
+        span: Which part of the file; None for all.
+        chunk: The spooled rows, instead of the file.
+        occurrence: How many earlier inputs have a file of this name: part of the ids, so that two inputs of equal
+            names and rows do not share them.
     """
 
-    index: int
     source: Source
-    files: tuple[RawFile, ...]
-    steps: tuple[Step, ...]
-    scratch: Path
-    strict: bool
+    file: RawFile
+    num_bytes: int
+    span: Span | None = None
+    chunk: Path | None = None
+    occurrence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Pieces of one source that one worker takes through a pass.
+
+    Attributes:
+        number: Position in the plan.
+        pieces: What to read, in order.
+    """
+
+    number: int
+    pieces: tuple[Piece, ...]
 
     @property
     def num_bytes(self) -> int:
         """Raw bytes to read."""
-        return sum(file.num_bytes for file in self.files)
-
-    @property
-    def path(self) -> Path:
-        """The scratch file of this task."""
-        return self.scratch / f"task-{self.index:06}.pickle"
+        return sum(piece.num_bytes for piece in self.pieces)
 
 
-def make_tasks(
-    inputs: Sequence[tuple[Source, list[RawFile]]], steps: Sequence[Step], scratch: Path, *, strict: bool
-) -> list[Task]:
-    """Cut the input files into tasks by their bytes, never by the number of workers."""
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A step and its position in the config, which the report counts by."""
+
+    position: int
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One walk over all documents.
+
+    Attributes:
+        number: Position in the plan.
+        verdicts: Global steps that have decided: their verdicts are carried out first, in this order.
+        steps: Steps on each document alone.
+        records: Global steps that record what they see after those steps.
+    """
+
+    number: int
+    verdicts: tuple[tuple[Placed, Survey], ...]
+    steps: tuple[Placed, ...]
+    records: tuple[tuple[Placed, Survey], ...]
+
+
+def make_tasks(inputs: Sequence[tuple[Source, list[RawFile]]], engine: Engine, scratch: Path) -> list[Task]:
+    """Cut the inputs into tasks by their bytes, never by the number of workers."""
     tasks: list[Task] = []
-    before = tuple(steps[: first_comparison(steps)])
-    for source, files in inputs:
-        group: list[RawFile] = []
+    for pieces in _by_source(inputs, engine, scratch):
+        group: list[Piece] = []
         size = 0
-        for position, file in enumerate(files):
-            group.append(file)
-            size += file.num_bytes
-            if size >= TASK_BYTES or position == len(files) - 1:
-                tasks.append(Task(len(tasks), source, tuple(group), before, scratch, strict))
+        for piece in pieces:
+            group.append(piece)
+            size += piece.num_bytes
+            if size >= TASK_BYTES:
+                tasks.append(Task(len(tasks), tuple(group)))
                 group, size = [], 0
+        if group:
+            tasks.append(Task(len(tasks), tuple(group)))
     return tasks
 
 
-def first_comparison(steps: Sequence[Step]) -> int:
-    """Return the position of the first step that compares documents; the number of steps if there is none."""
-    return next((i for i, step in enumerate(steps) if isinstance(step, Deduplicate)), len(steps))
-
-
-def run_task(task: Task) -> Tally:
-    """Clean one task's files; the survivors go to `task.path`, the counts are returned."""
-    tally = Tally()
-    temporary = task.path.with_suffix(".tmp")
-    with temporary.open("wb") as out:
-        for file in task.files:
-            for record in task.source.read(file):
-                tally.row(file)
-                if isinstance(record, Broken):
-                    _quarantine(record, file, task, tally)
-                    continue
-                document = _document(record, file)
-                tally.read(document)
-                if apply_steps(task.steps, document, file.path, tally):
-                    pickle.dump((document, file.path), out, protocol=pickle.HIGHEST_PROTOCOL)
-    temporary.replace(task.path)
-    return tally
-
-
-def apply_steps(steps: Sequence[Step], document: Document, file: str, tally: Tally, first: int = 0) -> bool:
-    """Run a document through steps; return whether it is still there."""
-    for position, step in enumerate(steps, start=first):
-        before = document.text
-        drop = step.apply(document)
-        if drop is not None:
-            tally.rejected(position, document, file, drop)
-            return False
-        if document.text is not before and document.text != before:
-            tally.changed(position)
-    return True
-
-
-def merge(tasks: Sequence[Task], steps: Sequence[Step], writer: CorpusWriter, tally: Tally) -> Iterator[None]:
-    """Write the corpus from the finished tasks, in their order; yields once per task, for progress."""
-    position = first_comparison(steps)
-    rest = steps[position:]
-    seen: dict[int, dict[bytes, str]] = {position + i: {} for i, s in enumerate(rest) if isinstance(s, Deduplicate)}
-    for task in tasks:
-        for document, file in _survivors(task.path):
-            if _merge_one(document, file, rest, position, seen, tally):
-                writer.write(document)
-                tally.kept(document, file)
-        task.path.unlink()
-        yield
-
-
-def _merge_one(
-    document: Document, file: str, rest: Sequence[Step], first: int, seen: dict[int, dict[bytes, str]], tally: Tally
-) -> bool:
-    for position, step in enumerate(rest, start=first):
-        if isinstance(step, Deduplicate):
-            key = step.key(document)
-            original = seen[position].get(key)
-            if original is None:
-                seen[position][key] = document.id
+def _by_source(inputs: Sequence[tuple[Source, list[RawFile]]], engine: Engine, scratch: Path) -> Iterator[list[Piece]]:
+    seen: Counter[str] = Counter()
+    wholes: list[list[Piece]] = []
+    for source, files in inputs:
+        pieces: list[Piece] = []
+        for file in files:
+            spans = source.spans(file, TASK_BYTES)
+            if len(spans) <= 1:
+                pieces.append(Piece(source, file, file.num_bytes, occurrence=seen[file.name]))
             else:
-                tally.duplicate(position, document, file, step.type_name, original)
-                return False
-        elif not apply_steps([step], document, file, tally, first=position):
-            return False
-    return True
+                pieces += [Piece(source, file, s.num_bytes, span=s, occurrence=seen[file.name]) for s in spans]
+        seen.update({file.name for file in files})
+        wholes.append(pieces)
+    large = [p for pieces in wholes for p in pieces if p.span is None and p.num_bytes > SPOOL_BYTES]
+    folders = [scratch / "spool" / f"{i:06}" for i in range(len(large))]
+    jobs = [(piece.source, piece.file, folder, TASK_BYTES) for piece, folder in zip(large, folders, strict=True)]
+    sizes = list(run_plan(engine, spool_file, jobs, scratch / "spool" / "done"))
+    chunks = {
+        id(piece): [
+            Piece(piece.source, piece.file, size, chunk=folder / f"{i:06}", occurrence=piece.occurrence)
+            for i, size in enumerate(size_list)
+        ]
+        for piece, folder, size_list in zip(large, folders, sizes, strict=True)
+    }
+    for pieces in wholes:
+        yield [part for piece in pieces for part in chunks.get(id(piece), [piece])]
 
 
-def _survivors(path: Path) -> Iterator[tuple[Document, str]]:
-    with path.open("rb") as file:
-        while True:
-            try:
-                yield pickle.load(file)  # noqa: S301 - written by run_task a moment ago, in our own scratch folder
-            except EOFError:
-                return
+def make_passes(steps: Sequence[Step], num_tasks: int, num_bytes: int, scratch: Path) -> list[Pass]:
+    """Cut the steps into passes: each ends with global steps, the last one writes."""
+    num_buckets = 1 + num_bytes // BUCKET_INPUT_BYTES
+    passes: list[Pass] = []
+    alone: list[Placed] = []
+    together: list[tuple[Placed, Survey]] = []
+    verdicts: tuple[tuple[Placed, Survey], ...] = ()
 
+    def close() -> None:
+        nonlocal verdicts
+        passes.append(Pass(len(passes), verdicts, tuple(alone), tuple(together)))
+        verdicts = tuple(together)
+        alone.clear()
+        together.clear()
 
-def _document(record: Record, file: RawFile) -> Document:
-    return Document(
-        id=document_id(record.source, file.name, record.row, record.text),
-        text=record.text,
-        source=record.source,
-        language=record.language or UNKNOWN_LANGUAGE,
-        messages=record.fields.get("messages"),
-        meta=record.meta,
-    )
-
-
-def _quarantine(record: Broken, file: RawFile, task: Task, tally: Tally) -> None:
-    where = f"{file.path}:{record.line}" if record.line else f"{file.path}: row {record.row + 1}"
-    if task.strict:
-        raise DataError(f"{where}: {record.reason}", hint="leave out --strict to set broken rows aside")
-    tally.failed(record, file, where)
+    for position, step in enumerate(steps):
+        if isinstance(step, Order):
+            if position != len(steps) - 1:
+                raise ConfigError(f"steps.{position}: {step.type_name} has to be the last step")
+        elif isinstance(step, GlobalStep):
+            before = tuple(survey for _, survey in together)
+            ids = scratch / "ids" / f"{len(passes)}"
+            survey = Survey(scratch / f"step-{position}", ids, num_tasks, num_buckets, before)
+            together.append((Placed(position, step), survey))
+            if step.edits:
+                close()
+        else:
+            if together:
+                close()
+            alone.append(Placed(position, step))
+    if together or not passes:
+        close()
+    passes.append(Pass(len(passes), verdicts, tuple(alone), ()))
+    return passes

@@ -1,211 +1,134 @@
-"""Count what happened to every row, keep samples of what fell, and say so in report.json and report.html."""
+"""Say what happened to every row: report.json, report.html and samples of what fell."""
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llmkit.cleaning.steps import Drop, Step
-from llmkit.core.digest import digest_text
+from llmkit.cleaning.measures import MEASURES, NUM_BINS, Histograms
+from llmkit.cleaning.report_page import make_page
+from llmkit.cleaning.steps import Order, Step
+from llmkit.cleaning.tally import UNREADABLE, Tally
 from llmkit.core.durable import write_json
-from llmkit.core.page import Page
-from llmkit.data.corpus import Document
-from llmkit.data.sources import Broken, RawFile
 
-SAMPLES_PER_RULE = 100
-EXCERPT_CHARS = 2000
-UNREADABLE = "unreadable"
+LABEL_CONFLICTS = "label conflicts"
+"""What a step counts that finds copies of a text with different labels."""
+ABSENT = "no documents of "
+"""What a step counts for a source that its config names and that never came."""
 _REJECTED = pa.schema([(name, pa.string()) for name in ("id", "rule", "value", "threshold", "source", "file", "text")])
 
 
-@dataclass
-class FileCount:
-    """Rows of one file; `rows` = `kept` + `rejected` + `failed`, checked at the end of every run."""
-
-    rows: int = 0
-    kept: int = 0
-    rejected: int = 0
-    failed: int = 0
-
-
-@dataclass
-class Tally:
-    """Counts of one task, or of the whole run once merged.
-
-    Attributes:
-        files: Counts per input file.
-        bytes_read: UTF-8 bytes of text read.
-        rules: Documents dropped, per rule.
-        rule_bytes: Bytes dropped, per rule.
-        steps_changed: Documents changed, per position of the step.
-        steps_dropped: Documents dropped, per position of the step.
-        sources: Documents kept, per source.
-        languages: Documents kept, per language.
-        samples: Per rule a heap of `(negated id, row)`: the smallest ids, so that the sample is the same whatever
-            the order of work.
-        broken: First broken rows, for messages.
-    """
-
-    files: dict[str, FileCount] = field(default_factory=dict)
-    bytes_read: int = 0
-    rules: Counter[str] = field(default_factory=Counter)
-    rule_bytes: Counter[str] = field(default_factory=Counter)
-    steps_changed: Counter[int] = field(default_factory=Counter)
-    steps_dropped: Counter[int] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[tuple[int, dict[str, str]]]] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-
-    def row(self, file: RawFile) -> None:
-        """Count a row read from a file."""
-        self.files.setdefault(file.path, FileCount()).rows += 1
-
-    def read(self, document: Document) -> None:
-        """Count a document's bytes before any step."""
-        self.bytes_read += _num_bytes(document.text)
-
-    def kept(self, document: Document, file: str) -> None:
-        """Count a document that reached the corpus."""
-        self.files[file].kept += 1
-        self.sources[document.source] += 1
-        self.languages[document.language] += 1
-
-    def changed(self, step: int) -> None:
-        """Count a document that a step changed."""
-        self.steps_changed[step] += 1
-
-    def rejected(self, step: int, document: Document, file: str, drop: Drop) -> None:
-        """Count a dropped document and perhaps keep it as a sample."""
-        self.files[file].rejected += 1
-        self.steps_dropped[step] += 1
-        self.rules[drop.rule] += 1
-        self.rule_bytes[drop.rule] += _num_bytes(document.text)
-        row = {"value": str(drop.value), "threshold": str(drop.threshold), "source": document.source, "file": file}
-        self._sample(drop.rule, document.id, {**row, "text": document.text[:EXCERPT_CHARS]})
-
-    def duplicate(self, step: int, document: Document, file: str, rule: str, original: str) -> None:
-        """Count a duplicate; its sample names the document that was kept instead."""
-        self.rejected(step, document, file, Drop(rule, f"same as {original}", "first in input order"))
-
-    def failed(self, record: Broken, file: RawFile, where: str) -> None:
-        """Count a row that could not be read."""
-        self.files[file.path].failed += 1
-        self.rules[UNREADABLE] += 1
-        if len(self.broken) < 5:
-            self.broken.append(f"{where}: {record.reason}")
-        row = {"value": record.reason, "threshold": "", "source": "", "file": where}
-        self._sample(UNREADABLE, digest_text(where)[:32], {**row, "text": record.excerpt})
-
-    def _sample(self, rule: str, identifier: str, row: dict[str, str]) -> None:
-        heap = self.samples.setdefault(rule, [])
-        item = (-int(identifier, 16), {"id": identifier, "rule": rule, **row})
-        if all(item[0] != other[0] for other in heap):  # equal ids would compare the rows themselves
-            (heapq.heappush if len(heap) < SAMPLES_PER_RULE else heapq.heappushpop)(heap, item)
-
-    def add(self, other: Tally) -> None:
-        """Add another task's counts."""
-        for path, count in other.files.items():
-            mine = self.files.setdefault(path, FileCount())
-            for name in ("rows", "kept", "rejected", "failed"):
-                setattr(mine, name, getattr(mine, name) + getattr(count, name))
-        self.bytes_read += other.bytes_read
-        for name in ("rules", "rule_bytes", "steps_changed", "steps_dropped", "sources", "languages"):
-            getattr(self, name).update(getattr(other, name))
-        for rule, heap in other.samples.items():
-            for _, row in heap:
-                self._sample(rule, row["id"], {k: v for k, v in row.items() if k not in ("id", "rule")})
-        self.broken = (self.broken + other.broken)[:5]
-
-    def total(self) -> FileCount:
-        """Return the sum over all files, having checked that every row is accounted for.
-
-        Raises:
-            AssertionError: Rows were lost: a bug.
-        """
-        total = FileCount()
-        for path, count in self.files.items():
-            assert count.rows == count.kept + count.rejected + count.failed, f"{path}: rows lost: {count}"
-            for name in ("rows", "kept", "rejected", "failed"):
-                setattr(total, name, getattr(total, name) + getattr(count, name))
-        return total
+def notes_on(steps: Sequence[Step], tally: Tally) -> list[str]:
+    """Point out steps that did nothing or dropped over half of what reached them, label conflicts, unreadable rows."""
+    notes = []
+    for position, reached in enumerate(_reached(len(steps), tally)):
+        name = f"step {position} ({steps[position].type_name})"
+        dropped, counted = tally.steps_dropped[position], tally.steps_counted.get(position, Counter())
+        if isinstance(steps[position], Order):
+            continue
+        if not (tally.steps_changed[position] or dropped or any(counted.values())):
+            notes.append(f"note: {name} neither changed nor dropped a document")
+        elif dropped > reached / 2:
+            notes.append(f"note: {name} dropped {dropped / reached:.0%} of the documents that reached it")
+        if conflicts := counted.get(LABEL_CONFLICTS):
+            texts = "1 text" if conflicts == 1 else f"{conflicts:,} texts"
+            notes.append(f"note: {name} found {texts} with different labels")
+        notes += [f"note: {name}: {what}; is the name right?" for what in sorted(counted) if what.startswith(ABSENT)]
+    if failed := tally.rules[UNREADABLE]:
+        rows = sum(count.rows for count in tally.files.values())
+        notes.append(f"note: {failed:,} of {rows:,} rows could not be read")
+    return notes
 
 
 def write_reports(directory: Path, tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_out: int) -> None:
     """Write report.json, report.html and the samples under rejected/."""
+    report = make_report(tally, steps, bytes_kept=bytes_kept, held_out=held_out)
+    write_json(directory / "report.json", report)
+    samples = {rule: _in_order(heap) for rule, heap in tally.samples.items()}
+    _write_rejected(directory, samples)
+    changes = [", ".join(f"{k}: {v}" for k, v in step.model_dump(exclude_defaults=True).items()) for step in steps]
+    make_page(report, samples, changes).write(directory / "report.html")
+
+
+def make_report(tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_out: int) -> dict[str, Any]:
+    """Return the content of report.json; bytes are UTF-8 bytes of text."""
     total = tally.total()
-    report = {
+    dropped = tally.drop_bytes.total()
+    rules, rule_bytes = tally.rules, tally.rule_bytes
+    return {
         "documents": {"read": total.rows, "kept": total.kept, "rejected": total.rejected, "failed": total.failed},
         "held_out_at_source": held_out,
-        "bytes": {"read": tally.bytes_read, "kept": bytes_kept},
-        "rules": [
-            {"rule": rule, "documents": count, "bytes": tally.rule_bytes[rule]}
-            for rule, count in tally.rules.most_common()
-        ],
+        "bytes": {
+            "read": tally.bytes_read,
+            "kept": bytes_kept,
+            "dropped": dropped,
+            "rewritten": tally.bytes_read - dropped - bytes_kept,
+        },
+        "notes": [note.removeprefix("note: ") for note in notes_on(steps, tally)],
+        "rules": [{"rule": rule, "documents": count, "bytes": rule_bytes[rule]} for rule, count in rules.most_common()],
         "steps": [
-            {"step": step.spec(), "changed": tally.steps_changed[i], "dropped": tally.steps_dropped[i]}
-            for i, step in enumerate(steps)
+            {
+                "step": steps[position].spec(),
+                "reached": reached,
+                "changed": tally.steps_changed[position],
+                "dropped": tally.steps_dropped[position],
+                "rules": [
+                    {"rule": rule, "documents": count, "bytes": tally.drop_bytes[place, rule]}
+                    for (place, rule), count in tally.drops.most_common()
+                    if place == position
+                ],
+                "counted": dict(sorted(tally.steps_counted.get(position, {}).items())),
+            }
+            for position, reached in enumerate(_reached(len(steps), tally))
         ],
-        "sources": dict(tally.sources.most_common()),
-        "languages": dict(tally.languages.most_common()),
-        "files": {path: vars(count) for path, count in tally.files.items()},
+        "measures": [
+            {
+                "name": measure.name,
+                "edges": [measure.edge(i) for i in range(NUM_BINS + 1)],
+                "before": _distribution(tally.before, i),
+                "after": _distribution(tally.after, i),
+            }
+            for i, measure in enumerate(MEASURES)
+        ],
+        "sources": {
+            name: {"read": count, "kept": tally.sources[name], "bytes_kept": tally.source_bytes[name]}
+            for name, count in (tally.sources_read | tally.sources).most_common()
+        },
+        "languages": {
+            name: {"kept": tally.languages[name], "dropped": tally.languages_dropped[name]}
+            for name, _ in (tally.languages + tally.languages_dropped).most_common()
+        },
+        "files": {path: dict(vars(count)) for path, count in tally.files.items()},
     }
-    write_json(directory / "report.json", report)
-    _write_rejected(directory, tally)
-    _write_page(directory / "report.html", report, tally)
 
 
-def _write_rejected(directory: Path, tally: Tally) -> None:
-    rows = [row for rule in sorted(tally.samples) for _, row in sorted(tally.samples[rule], key=lambda item: -item[0])]
+def _reached(num_steps: int, tally: Tally) -> Iterator[int]:
+    """Yield how many documents came as far as each step."""
+    left = sum(count.rows - count.failed for count in tally.files.values())
+    for position in range(num_steps):
+        yield left
+        left -= tally.steps_dropped[position]
+
+
+def _distribution(histograms: Histograms, position: int) -> dict[str, Any]:
+    return {
+        "mean": histograms.mean(position),
+        "median": histograms.quantile(position, 0.5),
+        "bins": histograms.bins[position].tolist(),
+    }
+
+
+def _in_order(heap: Sequence[tuple[int, dict[str, str]]]) -> list[dict[str, str]]:
+    """Return the sampled rows of a rule in the order of their ids."""
+    return [row for _, row in sorted(heap, key=lambda item: -item[0])]
+
+
+def _write_rejected(directory: Path, samples: Mapping[str, Sequence[dict[str, str]]]) -> None:
     (directory / "rejected").mkdir()
-    table = pa.Table.from_pylist(rows, schema=_REJECTED)
+    table = pa.Table.from_pylist([row for rule in sorted(samples) for row in samples[rule]], schema=_REJECTED)
     pq.write_table(table, directory / "rejected" / "sample.parquet", compression="zstd")
-
-
-def _write_page(path: Path, report: dict[str, Any], tally: Tally) -> None:
-    documents = report["documents"]
-    page = Page("Corpus report", f"{documents['kept']:,} of {documents['read']:,} documents kept")
-    page.facts(
-        {
-            "documents read": f"{documents['read']:,}",
-            "kept": f"{documents['kept']:,}",
-            "rejected": f"{documents['rejected']:,}",
-            "unreadable": f"{documents['failed']:,}",
-            "held out at the source": f"{report['held_out_at_source']:,}",
-            "text kept": f"{report['bytes']['kept'] / 1e6:,.2f} of {report['bytes']['read'] / 1e6:,.2f} MB",
-        }
-    )
-    page.heading("Why documents fell")
-    page.bars([(rule["rule"], rule["documents"]) for rule in report["rules"]])
-    page.heading("Steps")
-    page.table(
-        ("step", "settings", "documents changed", "documents dropped"),
-        [
-            (
-                s["step"]["type"],
-                ", ".join(f"{k}={v}" for k, v in s["step"].items() if k != "type"),
-                s["changed"],
-                s["dropped"],
-            )
-            for s in report["steps"]
-        ],
-    )
-    page.heading("Sources and languages")
-    page.table(("source", "documents kept"), list(report["sources"].items()))
-    page.table(("language", "documents kept"), list(report["languages"].items()))
-    page.heading("Samples of what fell")
-    for rule in sorted(tally.samples):
-        for _, row in sorted(tally.samples[rule], key=lambda item: -item[0])[:5]:
-            page.quote(f"{rule}: {row['value']} (threshold {row['threshold'] or 'none'})", row["text"][:500])
-    page.write(path)
-
-
-def _num_bytes(text: str) -> int:
-    return len(text.encode("utf-8"))

@@ -9,7 +9,7 @@ import typer
 from llmkit.cli import options as o
 
 
-@o.stage_command("clean", strict=True)
+@o.stage_command("clean", strict=True, resume=True, preview=True)
 def clean(
     input: Annotated[
         list[str] | None,

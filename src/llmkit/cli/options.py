@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 @dataclass(frozen=True)
 class StageOptions:
-    """The options of every stage; `resume` and `strict` only where they mean something."""
+    """The options of every stage; `resume`, `strict` and `preview` only where they mean something."""
 
     recipe: Annotated[
         str | None,
@@ -46,6 +46,16 @@ class StageOptions:
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken record.", rich_help_panel=RUN)] = (
         False
     )
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            "--preview",
+            min=1,
+            metavar="N",
+            help="Show what happens to N random documents; write nothing.",
+            rich_help_panel=RUN,
+        ),
+    ] = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved config and its origins.", rich_help_panel=RUN)
     ] = False
@@ -59,7 +69,7 @@ class StageOptions:
 
 
 def stage_command(
-    stage: str, *, strict: bool = False, resume: bool = False
+    stage: str, *, strict: bool = False, resume: bool = False, preview: bool = False
 ) -> Callable[[Callable[..., Named]], Callable[..., None]]:
     """Make a stage's command of a function that turns its own options into config values.
 
@@ -67,8 +77,9 @@ def stage_command(
         stage: The command's name.
         strict: The stage reads raw records: it has `--strict`.
         resume: The stage goes on from checkpoints: it has `--resume`.
+        preview: The stage's module has a function `preview`: it has `--preview`.
     """
-    left_out = {name for name, wanted in (("strict", strict), ("resume", resume)) if not wanted}
+    left_out = {name for name, wanted in (("strict", strict), ("resume", resume), ("preview", preview)) if not wanted}
 
     def decorate(function: Callable[..., Named]) -> Callable[..., None]:
         hints = get_type_hints(StageOptions, include_extras=True)

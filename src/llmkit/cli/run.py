@@ -41,6 +41,9 @@ def run_stage(stage: str, options: StageOptions, named: Named) -> None:
         getattr(stage_module(stage), "check", lambda _: None)(resolved.config)
         print_config(resolved, console)
         return
+    if options.preview is not None:
+        stage_module(stage).preview(resolved.config, options.preview, console)
+        return
     if options.output is None:
         raise ConfigError(
             f"--output is required: where should {stage} write?", hint=f"llmkit {stage} ... -o build/{stage}"
@@ -67,7 +70,10 @@ def print_result(stage: str, result: Result, console: Console, seconds: float) -
         console.print(f"{stage}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
         return
     console.print(f"{stage}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
-    console.table([(f"  {label}", value) for label, value in stage_module(stage).summarize(artifact)])
+    rows = stage_module(stage).summarize(artifact)
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:  # no table: it would fill the lines with blanks
+        console.print(f"  {label:{width}}  {value}")
     for note in result.notes:
         console.print(f"  {note}")
 

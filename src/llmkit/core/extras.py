@@ -8,28 +8,40 @@ from types import ModuleType
 
 from llmkit.core.errors import SetupError
 
-EXTRAS = {"ray": "ray"}
-"""Extra name -> the module whose presence means that it is installed."""
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "classic": ("Stemmer", "opencc", "rjieba", "simplemma", "stopwordsiso"),
+    "quality": ("trafilatura",),
+    "ray": ("ray",),
+}
+"""Extra name -> the modules it brings; it counts as installed when all of them are there."""
 
 
-def require(extra: str) -> ModuleType:
-    """Import an extra's module.
+def require(extra: str, module: str | None = None) -> ModuleType:
+    """Import a module that an extra brings.
+
+    Args:
+        extra: Key of `EXTRAS`.
+        module: Which of its modules; the first by default.
 
     Raises:
         SetupError: It is not installed; the hint is the pip line.
     """
+    module = module or EXTRAS[extra][0]
+    assert module in EXTRAS[extra], f"the extra '{extra}' does not bring {module}"
     try:
-        return importlib.import_module(EXTRAS[extra])
+        return importlib.import_module(module)
     except ImportError:
-        raise SetupError(
-            f"this needs the '{extra}' extra, which is not installed", hint=f'pip install "llmkit[{extra}]"'
-        ) from None
+        raise SetupError(f"this needs the '{extra}' extra, which is not installed", hint=_pip_line(extra)) from None
 
 
 def missing() -> dict[str, str]:
-    """Return the extras that are not installed, each with its pip line."""
+    """Return the extras that are not installed as a whole, each with its pip line."""
     return {
-        name: f'pip install "llmkit[{name}]"'
-        for name, module in EXTRAS.items()
-        if importlib.util.find_spec(module) is None
+        name: _pip_line(name)
+        for name, modules in EXTRAS.items()
+        if any(importlib.util.find_spec(module) is None for module in modules)
     }
+
+
+def _pip_line(extra: str) -> str:
+    return f'pip install "llmkit[{extra}]"'

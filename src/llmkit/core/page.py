@@ -3,38 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from llmkit.core.page_style import STYLE
 
 Point = tuple[float, float]
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2129; --dim: #667085; --line: #e3e6eb; --card: #f7f8fa; --page: #ffffff;
-        --a: #2f6feb; --b: #d9822b; --c: #2d9c6f; --d: #b04fc0; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --dim: #98a1b0; --line: #30353f; --card: #1d2128;
-        --page: #14171c; --a: #6ea1ff; --b: #f0a65a; --c: #5cc79a; --d: #d68be3; } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 960px; padding: 2.5rem 1.5rem 4rem; background: var(--page); color: var(--ink);
-       font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", sans-serif }
-h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
-.sub { color: var(--dim); margin: .2rem 0 1.6rem }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: .7rem }
-.facts div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .8rem }
-.facts b { display: block; font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere }
-.facts span, figcaption { color: var(--dim); font-size: .85rem }
-.scroll { overflow-x: auto; margin-bottom: 1rem } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { color: var(--dim); font-weight: 500 } td.n, th.n { text-align: right }
-.bar { display: grid; grid-template-columns: minmax(120px, 30%) 1fr 5.5rem; gap: .8rem; align-items: center; margin: .3rem 0 }
-.bar i { display: block; height: .8rem; border-radius: 3px; background: var(--a); min-width: 2px } .bar em { font-style: normal; text-align: right }
-figure { margin: 0 } svg { width: 100%; height: auto; display: block } svg text { fill: var(--dim); font-size: 11px }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; margin: .3rem 0 1rem;
-      white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, "SF Mono", Menlo, Consolas, monospace }
-.quote { color: var(--dim); margin: .9rem 0 0; font-size: .9rem }
-"""
 _COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
+_GREY = "var(--dim)"
+_BREAKS = re.compile(r"([_./-])(?=\w)")
+"""Where a long name may go on in the next line."""
+
+
+@dataclass(frozen=True)
+class PartsRow:
+    """One row of `Page.parts_table`.
+
+    Attributes:
+        label: What the row is about.
+        parts: Parts of its bar, as `(start, length, colour)`: shares of the whole width, and 0 to 3, or -1 for grey.
+        cells: The columns behind the bar; text as it is, numbers as `number` gives them.
+        note: A line in small type below the label.
+        style: `sub` for a row that details the one above, `total` for the last one.
+    """
+
+    label: str
+    parts: Sequence[tuple[float, float, int]]
+    cells: Sequence[str | float]
+    note: str = ""
+    style: Literal["", "sub", "total"] = ""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Two distributions of one quantity over the same bins.
+
+    Attributes:
+        title: The quantity.
+        captions: Lines below the title, each of two texts: left and right.
+        ticks: Labels of the axis: at its left end, in the middle, at its right end.
+        before: `[bins]` counts, drawn in grey behind the others.
+        after: `[bins]` counts.
+    """
+
+    title: str
+    captions: Sequence[tuple[str, str]]
+    ticks: tuple[str, str, str]
+    before: Sequence[int]
+    after: Sequence[int]
 
 
 class Page:
@@ -85,9 +107,56 @@ class Page:
         if not values:
             self.parts.append("<p>nothing</p>")
 
-    def quote(self, caption: str, text: str) -> None:
-        """Show a text as it is, under a caption."""
-        self.parts.append(f'<p class="quote">{escape(caption)}</p><pre>{escape(text)}</pre>')
+    def quote(self, caption: str, text: str, *, prose: bool = False) -> None:
+        """Show a text as it is, under a caption; prose in the page's own font, which suits any script."""
+        style = ' class="prose" dir="auto"' if prose else ""
+        self.parts.append(f'<p class="quote">{escape(caption)}</p><pre{style}>{escape(text)}</pre>')
+
+    def text(self, text: str, *, style: Literal["plain", "foot"] = "plain") -> None:
+        """Show a paragraph in small type: an explanation, or the foot of the page."""
+        self.parts.append(f'<p class="{style}">{escape(text)}</p>')
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """Show sentences that deserve attention; nothing where there are none."""
+        if notes:
+            self.parts.append(f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ul>')
+
+    @contextmanager
+    def folded(self, summary: str, aside: str = "", *, is_open: bool = False) -> Iterator[None]:
+        """Put what is added inside the `with` block under a line that opens it.
+
+        Args:
+            summary: The line.
+            aside: Its right end.
+            is_open: Show the block from the beginning.
+        """
+        right = f"<em>{escape(aside)}</em>" if aside else ""
+        self.parts.append(f"<details{' open' if is_open else ''}><summary>{right}{escape(summary)}</summary>")
+        yield
+        self.parts.append("</details>")
+
+    def key(self, names: Mapping[str, int]) -> None:
+        """Say which colour means what: names with 0 to 3, or -1 for grey."""
+        items = "".join(f'<b style="background:{_colour(c)}"></b>{escape(name)}' for name, c in names.items())
+        self.parts.append(f'<p class="key">{items}</p>')
+
+    def parts_table(self, headers: Sequence[str], rows: Sequence[PartsRow]) -> None:
+        """Show rows with a bar of several parts each.
+
+        Args:
+            headers: Headers of the labels and of the cells; the bars have none.
+            rows: The rows.
+        """
+        head = f'<th>{escape(headers[0])}</th><th class="track"></th>'
+        head += "".join(f"<th class=n>{escape(header)}</th>" for header in headers[1:])
+        body = "".join(_parts_row(row) for row in rows)
+        self.parts.append(
+            f'<div class="scroll"><table class="parts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
+
+    def histograms(self, charts: Sequence[Histogram]) -> None:
+        """Draw small histograms side by side."""
+        self.parts.append(f'<div class="charts">{"".join(_histogram(chart) for chart in charts)}</div>')
 
     def lines(self, series: Mapping[str, Sequence[Point]], *, x: str, y: str) -> None:
         """Draw curves as SVG; points that are not finite are left out.
@@ -110,7 +179,7 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page."""
         head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
-        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         path.write_text(f"{head}<body>{''.join(self.parts)}</body></html>\n", encoding="utf-8", errors="replace")
 
 
@@ -121,6 +190,78 @@ def number(value: Any) -> str:
     if isinstance(value, int) or value.is_integer():
         return f"{value:,.0f}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
+
+
+def compact(value: float) -> str:
+    """Return a number in few characters: 950, 1.2k, 35k, 4.1M."""
+    if abs(value) >= 999.5:
+        power = 3 if abs(value) >= 999_500_000 else 2 if abs(value) >= 999_500 else 1
+        return f"{value / 1000**power:.3g}{' kMG'[power]}"
+    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.2g}"
+
+
+def size(num_bytes: float) -> str:
+    """Return bytes in the unit that suits them: 237 B, 13.5 kB, 3.70 MB."""
+    for power, unit in enumerate(("B", "kB", "MB", "GB", "TB")):
+        if abs(num_bytes) < 999.5 * 1000**power or unit == "TB":
+            value = num_bytes / 1000**power
+            return f"{value:,.0f} {unit}" if power == 0 else f"{value:,.{1 if power == 1 else 2}f} {unit}"
+    raise AssertionError
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in percent, never rounded to all or nothing: `0.1%`, `<0.1%`, `99.9%`; empty without a whole."""
+    if not whole:
+        return ""
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "<0.1%"
+    return ">99.9%" if 99.9 < share < 100 else f"{share:.1f}%"
+
+
+def _colour(number: int) -> str:
+    return _GREY if number < 0 else _COLOURS[number]
+
+
+def _parts_row(row: PartsRow) -> str:
+    parts = "".join(
+        f'<i style="left:{100 * start:.3f}%;width:{100 * length:.3f}%;background:{_colour(c)}"></i>'
+        for start, length, c in row.parts
+        if length > 0
+    )
+    bar = f"<div>{parts}</div>" if row.parts else ""
+    note = f"<small>{escape(row.note)}</small>" if row.note else ""
+    cells = "".join(
+        f'<td class="n{" zero" if cell in (0, "") else ""}">{escape(number(cell))}</td>' for cell in row.cells
+    )
+    style = f' class="{row.style}"' if row.style else ""
+    label = _BREAKS.sub(r"\1<wbr>", escape(row.label))
+    return f'<tr{style}><th>{label}{note}</th><td class="track">{bar}</td>{cells}</tr>'
+
+
+def _histogram(chart: Histogram) -> str:
+    width, height, bottom = 220, 96, 16
+    top = max(*chart.before, *chart.after, 1)
+    step = width / len(chart.before)
+
+    def area(counts: Sequence[int]) -> str:
+        base = height - bottom
+        path = "".join(f"V{base - (base - 4) * count / top:.1f}H{(i + 1) * step:.1f}" for i, count in enumerate(counts))
+        return f"M0 {base}{path}V{base}Z"
+
+    captions = "".join(f"<span><span>{escape(a)}</span><span>{escape(b)}</span></span>" for a, b in chart.captions)
+    places = ((0, "start"), (width // 2, "middle"), (width, "end"))
+    labels = "".join(
+        f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{escape(tick)}</text>'
+        for tick, (x, anchor) in zip(chart.ticks, places, strict=True)
+    )
+    return (
+        f"<figure><figcaption><b>{escape(chart.title)}</b>{captions}</figcaption>"
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(chart.title)} before and after">'
+        f'<path d="{area(chart.before)}" fill="{_GREY}" fill-opacity=".3"/>'
+        f'<path d="{area(chart.after)}" fill="var(--a)" fill-opacity=".45" stroke="var(--a)" stroke-width="1"/>'
+        f'<line x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}" stroke="var(--line)"/>{labels}</svg></figure>'
+    )
 
 
 def _svg(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from llmkit.cleaning.plan import make_tasks, merge, run_task
-from llmkit.cleaning.report import UNREADABLE, Tally, write_reports
+from llmkit.cleaning.preview import take_preview
+from llmkit.cleaning.preview_text import show_preview
+from llmkit.cleaning.report import notes_on, write_reports
+from llmkit.cleaning.run import clean_inputs
 from llmkit.cleaning.steps import Step
 from llmkit.cleaning.steps.exact_duplicates import ExactDuplicates
 from llmkit.cleaning.steps.length import Length
 from llmkit.cleaning.steps.normalize import Normalize
+from llmkit.cleaning.tally import UNREADABLE
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
+from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
+from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
-from llmkit.data.corpus import CorpusWriter, write_card
-from llmkit.data.engine import EngineName, map_tasks
+from llmkit.data.corpus import write_card
+from llmkit.data.engine import Engine, EngineName
 from llmkit.data.sources import RawFile, Source
 
-VERSION = 1
+VERSION = 2
+_RULES_SHOWN = 8
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
 AnyStep = Annotated[Step, Family("step")]
 
@@ -46,17 +54,20 @@ class Config(BaseConfig):
 
 def run(config: Config, context: Context) -> Result:
     """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
-    kinds = {source.kind() for source in config.inputs}
-    if len(kinds) > 1:
-        raise ConfigError("inputs: some give a corpus and some give examples; clean them into two outputs")
+    kind = _kind(config)
     inputs = [(source, source.files()) for source in config.inputs]
+    stamps = _stamps(inputs)
     described = Inputs()
     for source, files in inputs:
         if read_manifest(Path(source.root())) is None:
             described.add_files(source.root(), files, role=source.type_name)
         else:  # a corpus of ours: lineage goes on through it
             described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
-    with context.build("clean", VERSION, config, described) as build:
+    for step in config.steps:
+        files = [RawFile(str(path.absolute()), path.name, path.stat().st_size) for path in step.reads()]
+        if files:
+            described.add_files(files[0].path, files, role=step.type_name)
+    with context.build("clean", VERSION, config, described, resumable=True) as build:
         if build.finished:
             failed = build.finished.manifest.metrics["documents_failed"]
             if context.strict and failed:
@@ -65,23 +76,38 @@ def run(config: Config, context: Context) -> Result:
                 )
             return Result(build.finished, up_to_date=True)
         context.announce(build)
-        return _clean(config, context, build, inputs, kinds.pop())
+        return _clean(config, context, build, inputs, stamps, kind)
+
+
+def preview(config: Config, count: int, console: Console) -> None:
+    """Show what the steps do to a few random documents; write nothing."""
+    _kind(config)
+    found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
+    if console.json_mode:
+        console.print_json(found.as_json())
+    else:
+        show_preview(found, console)
+
+
+def _kind(config: Config) -> str:
+    kinds = {source.kind() for source in config.inputs}
+    if len(kinds) > 1:
+        raise ConfigError("inputs: some give a corpus and some give examples; clean them into two outputs")
+    return kinds.pop()
 
 
 def _clean(
-    config: Config, context: Context, build: Build, inputs: list[tuple[Source, list[RawFile]]], kind: str
+    config: Config,
+    context: Context,
+    build: Build,
+    inputs: list[tuple[Source, list[RawFile]]],
+    stamps: Mapping[str, tuple[int, int]],
+    kind: str,
 ) -> Result:
-    tasks = make_tasks(inputs, config.steps, build.scratch, strict=context.strict)
-    tally = Tally()
-    with context.console.progress("cleaning", total=sum(t.num_bytes for t in tasks) / 1e6, unit="MB") as progress:
-        results = map_tasks(run_task, tasks, workers=config.workers, engine=config.engine)
-        for task, counts in zip(tasks, results, strict=True):
-            tally.add(counts)
-            progress.advance(task.num_bytes / 1e6)
-    writer = CorpusWriter(build.dir, kind)
-    for _ in merge(tasks, config.steps, writer, tally):
-        pass
-    writer.close()
+    with Engine(config.engine, config.workers) as engine:
+        tally, bytes_kept = clean_inputs(inputs, config.steps, kind, build, engine, context)
+    for path in stamps.items() - _stamps(inputs).items():
+        raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
     for message in tally.broken:
         context.console.warn(message)
     if tally.rules[UNREADABLE] > len(tally.broken):
@@ -92,8 +118,9 @@ def _clean(
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
         raise DataError(f"no documents left: {why}", hint="llmkit clean ... --dry-run shows the steps")
     held_out = sum(source.left_out() for source in config.inputs)
-    write_reports(build.dir, tally, config.steps, bytes_kept=writer.num_bytes, held_out=held_out)
-    write_card(build.dir, kind=kind, num_documents=total.kept, num_bytes=writer.num_bytes, sources=dict(tally.sources))
+    shutil.rmtree(build.dir / "rejected", ignore_errors=True)  # of a run that was killed in the middle of its reports
+    write_reports(build.dir, tally, config.steps, bytes_kept=bytes_kept, held_out=held_out)
+    write_card(build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources))
     metrics = {
         "documents_read": total.rows,
         "documents_kept": total.kept,
@@ -101,34 +128,35 @@ def _clean(
         "documents_failed": total.failed,
         "held_out_at_source": held_out,
         "bytes_read": tally.bytes_read,
-        "bytes_kept": writer.num_bytes,
+        "bytes_kept": bytes_kept,
         "rules": dict(tally.rules.most_common()),
     }
     artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics)
-    return Result(artifact, notes=_notes(config.steps, tally, total.rows))
+    return Result(artifact, notes=notes_on(config.steps, tally))
+
+
+def _stamps(inputs: list[tuple[Source, list[RawFile]]]) -> dict[str, tuple[int, int]]:
+    """Return size and time of change of the files on disk: what was hashed, cut and read has to be the same."""
+    found = {}
+    for file in (file for _, files in inputs for file in files if not file.digest):
+        with contextlib.suppress(FileNotFoundError):
+            stat = Path(file.path).stat()
+            found[file.path] = (stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def summarize(artifact: Artifact) -> list[tuple[str, str]]:
     """Return label and value pairs that say what the artifact holds and why documents fell."""
     metrics = artifact.manifest.metrics
-    fell = ", ".join(f"{rule} {count:,}" for rule, count in metrics["rules"].items()) or "none"
+    kept, read = metrics["documents_kept"], metrics["documents_read"]
+    rules = [f"{rule} {count:,}" for rule, count in metrics["rules"].items()]
+    if len(rules) > _RULES_SHOWN:
+        rules[_RULES_SHOWN - 1 :] = [f"{len(rules) - _RULES_SHOWN + 1} more rules"]
     rows = [
-        ("documents", f"{metrics['documents_kept']:,} kept of {metrics['documents_read']:,}"),
-        ("fell", fell),
-        ("text", f"{metrics['bytes_kept'] / 1e6:,.2f} MB of {metrics['bytes_read'] / 1e6:,.2f} MB"),
+        ("documents", f"{kept:,} kept of {read:,} ({percent(kept, read)})"),
+        ("fell", ", ".join(rules) or "none"),
+        ("text", f"{size(metrics['bytes_kept'])} of {size(metrics['bytes_read'])}"),
     ]
     if metrics["held_out_at_source"]:
         rows.append(("held out", f"{metrics['held_out_at_source']:,} at the source, for evaluation"))
     return [*rows, ("report", str(artifact.path / "report.html"))]
-
-
-def _notes(steps: Sequence[Step], tally: Tally, num_rows: int) -> list[str]:
-    """Point out steps that did nothing, and steps that dropped over half."""
-    notes = []
-    for position, step in enumerate(steps):
-        changed, dropped = tally.steps_changed[position], tally.steps_dropped[position]
-        if changed == dropped == 0:
-            notes.append(f"note: step {position} ({step.type_name}) neither changed nor dropped a document")
-        elif dropped > num_rows / 2:
-            notes.append(f"note: step {position} ({step.type_name}) dropped {dropped / num_rows:.0%} of all documents")
-    return notes

@@ -121,7 +121,7 @@ def test_set_edits_the_default_steps_in_place():
     options = {"inputs": ("--input", ["a.jsonl"])}
     steps = values("steps.1.min_chars=5", config=clean.Config, options=options)["steps"]
     assert [step["type"] for step in steps] == ["normalize", "length", "exact_duplicates"]
-    assert steps[1] == {"type": "length", "min_chars": 5, "max_chars": None}
+    assert steps[1] == {"type": "length", "min_chars": 5, "max_chars": None, "only_languages": None}
     steps = values("steps.1=html", "steps.3=length", config=clean.Config, options=options)["steps"]
     assert [step["type"] for step in steps] == ["normalize", "html", "exact_duplicates", "length"]
     assert len(clean.Config(inputs=["a.jsonl"]).steps) == 3  # the defaults themselves are as they were
@@ -141,7 +141,7 @@ def test_bare_part_names_are_opened_up(recipe):
     path = recipe("inputs: [a.jsonl, python_docs]\nsteps: [normalize, length]\n")
     sets = ["steps.1.min_chars=5", "inputs.0.text_field=body", "inputs.1.form=text"]
     read = values(*sets, config=clean.Config, recipe=path)
-    assert read["steps"][1] == {"type": "length", "min_chars": 5, "max_chars": None}
+    assert read["steps"][1] == {"type": "length", "min_chars": 5, "max_chars": None, "only_languages": None}
     assert (read["inputs"][0]["type"], read["inputs"][0]["path"], read["inputs"][0]["text_field"]) == (
         "files", "a.jsonl", "body",
     )  # fmt: skip

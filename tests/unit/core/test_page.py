@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from llmkit.core.page import Page, number
+from llmkit.core.page import Histogram, Page, PartsRow, compact, number, percent, size
 
-VOID = {"meta", "line", "polyline", "circle", "br"}
+VOID = {"meta", "line", "polyline", "circle", "br", "wbr"}
 
 
 class Checked(HTMLParser):
@@ -58,9 +58,16 @@ def test_everything_is_escaped_and_nothing_is_fetched(parsed, tmp_path):
     page.bars([(EVIL, 1.0)])
     page.quote(EVIL, EVIL)
     page.lines({EVIL: [(0, 1), (1, 2)]}, x=EVIL, y=EVIL)
+    page.text(EVIL)
+    page.notes([EVIL])
+    page.key({EVIL: 0})
+    with page.folded(EVIL, EVIL):
+        page.quote(EVIL, EVIL, prose=True)
+    page.parts_table([EVIL, EVIL], [PartsRow("row", [], [EVIL], EVIL)])
+    page.histograms([Histogram(EVIL, [(EVIL, EVIL)], (EVIL, EVIL, EVIL), [1], [1])])
     found = parsed(page)
     assert found.all("script") == []
-    assert found.text.count(EVIL) == 13  # the title stands in the head and in the page
+    assert found.text.count(EVIL) == 13 + 7 + 4 + 6  # the title stands in the head and in the page
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|src=|href=|url\(", html)
     assert 'charset="utf-8"' in html
@@ -144,3 +151,65 @@ def test_no_finite_points(parsed):
 )  # fmt: skip
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_parts_of_a_bar_are_placed_by_their_shares(parsed):
+    page = Page("report")
+    rows = [PartsRow("a", [(0.0, 0.25, 0), (0.25, 0.5, 1), (0.75, 0.0, 3)], [7, ""]), PartsRow("b", [], [0, "x"])]
+    page.parts_table(["name", "count", "what"], rows)
+    found = parsed(page)
+    assert [bar["style"] for bar in found.all("i")] == [
+        "left:0.000%;width:25.000%;background:var(--a)",
+        "left:25.000%;width:50.000%;background:var(--b)",
+    ]
+    assert [cell["class"] for cell in found.all("td")] == ["track", "n", "n zero", "track", "n zero", "n"]
+
+
+def test_long_names_may_break_at_their_joints(parsed):
+    page = Page("report")
+    page.parts_table(["name"], [PartsRow("gopher_quality.min_words", [], [])])
+    found = parsed(page)
+    assert len(found.all("wbr")) == 3
+    assert "".join(found.text).endswith("gopher_quality.min_words\n")
+
+
+def test_histograms_share_one_scale(parsed):
+    page = Page("report")
+    page.histograms([Histogram("words", [], ("0", "5", "10"), [4, 2], [0, 1])])
+    before, after = (path["d"] for path in parsed(page).all("path"))
+    assert before == "M0 80V4.0H110.0V42.0H220.0V80Z"  # 4 is the top, at 4; 2 is half of the way down to 80
+    assert after == "M0 80V80.0H110.0V61.0H220.0V80Z"
+
+
+def test_folded_parts_are_closed_and_may_be_open(parsed):
+    page = Page("report")
+    for is_open in (True, False):
+        with page.folded("more", is_open=is_open):
+            page.text("inside")
+    assert parsed(page).all("details") == [{"open": None}, {}]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (2.83, "2.8"), (53.8, "54"), (512, "512"), (999.6, "1k"), (16_384, "16.4k"), (1_048_576, "1.05M"),
+     (2.5e9, "2.5G"), (0.25, "0.25")],
+)  # fmt: skip
+def test_compact(value, text):
+    assert compact(value) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(0, "0 B"), (237, "237 B"), (999, "999 B"), (1000, "1.0 kB"), (13_488, "13.5 kB"), (999_600, "1.00 MB"),
+     (18_147_087, "18.15 MB"), (5e12, "5.00 TB"), (5e15, "5,000.00 TB")],
+)  # fmt: skip
+def test_size(num_bytes, text):
+    assert size(num_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0, 9, "0.0%"), (1, 9, "11.1%"), (9, 9, "100.0%"), (1, 10_000, "<0.1%"), (9_999, 10_000, ">99.9%"), (0, 0, "")],
+)
+def test_percent(part, whole, text):
+    assert percent(part, whole) == text

@@ -121,7 +121,7 @@ def test_groups(problems, text, line):
         (
             clean.Config,
             "inputs:\n- {text_field: body}",
-            "inputs.0: missing 'type'; valid: files, python_docs (@2)",
+            "inputs.0: missing 'type'; valid: files, hf, python_docs (@2)",
         ),
         (
             evaluate.Config,

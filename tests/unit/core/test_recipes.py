@@ -38,23 +38,23 @@ def test_shipped(path):
 
 def test_names_for_a_stage():
     names = recipe_names("clean")
-    assert names["basic"] == names["clean/basic"]
-    assert "basic" not in recipe_names()
-    assert "basic" not in recipe_names("tokenize")
+    assert names["english"] == names["clean/english"]
+    assert "english" not in recipe_names()
+    assert "english" not in recipe_names("tokenize")
     assert "quickstart/clean" in recipe_names("tokenize")
 
 
 def test_a_path_wins_over_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_recipe("basic", "clean").parent.name == "clean"
-    (tmp_path / "basic").write_text("inputs: [a]\n")
-    assert find_recipe("basic", "clean").read_text() == "inputs: [a]\n"
+    assert find_recipe("english", "clean").parent.name == "clean"
+    (tmp_path / "english").write_text("inputs: [a]\n")
+    assert find_recipe("english", "clean").read_text() == "inputs: [a]\n"
 
 
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("basci", "no recipe 'basci' for clean; did you mean 'basic'?"),
+        ("englsh", "no recipe 'englsh' for clean; did you mean 'english'?"),
         ("quickstart/claen", "no recipe 'quickstart/claen' for clean; did you mean 'quickstart/clean'?"),
         ("none.yaml", "no such recipe file: none.yaml"),
         (".", "no such recipe file: ."),
@@ -72,11 +72,11 @@ def test_cli(cli):
     assert outcome.code == 0
     assert set(outcome.json["recipes"]) == set(recipe_names())
     assert all(outcome.json["recipes"].values())
-    outcome = cli("recipes", "show", "clean/basic")
-    assert (outcome.code, outcome.out) == (0, recipe_names()["clean/basic"].read_text(encoding="utf-8"))
-    outcome = cli("recipes", "show", "clean/basci")
+    outcome = cli("recipes", "show", "clean/english")
+    assert (outcome.code, outcome.out) == (0, recipe_names()["clean/english"].read_text(encoding="utf-8"))
+    outcome = cli("recipes", "show", "clean/engish")
     assert outcome.code == 2
-    assert "no recipe 'clean/basci'; did you mean 'clean/basic'?" in outcome.err
-    outcome = cli("clean", "-r", "basci", "-o", "out")
+    assert "no recipe 'clean/engish'; did you mean 'clean/english'?" in outcome.err
+    outcome = cli("clean", "-r", "englsh", "-o", "out")
     assert outcome.code == 2
-    assert "did you mean 'basic'?" in outcome.err
+    assert "did you mean 'english'?" in outcome.err

@@ -15,12 +15,15 @@ from llmkit.core.registry import PACKAGES, Family, Part
 
 MEMBERS = [(family, member) for family in PACKAGES for member in Family(family).members()]
 REQUIRED = {
-    ("source", "files"): {"path"},
-    ("task", "answers"): {"data"},
-    ("task", "generation"): {"data"},
-    ("task", "perplexity"): {"data"},
+    ("source", "files"): {"path": "x"},
+    ("source", "hf"): {"path": "x"},
+    ("step", "cap"): {"limit": 1},
+    ("step", "mixture"): {"weights": {"x": 1.0}},
+    ("task", "answers"): {"data": "x"},
+    ("task", "generation"): {"data": "x"},
+    ("task", "perplexity"): {"data": "x"},
 }
-"""What a member cannot be built without; every other member stands by its bare name."""
+"""What a member cannot be built without, with a value; every other member stands by its bare name."""
 
 
 def test_every_family_has_members():
@@ -40,13 +43,13 @@ def test_member(family, member):
     for name, field in part.model_fields.items():
         assert field.description, f"{member}.{name} has no docstring"
     required = {name for name, field in part.model_fields.items() if field.is_required()}
-    assert required == REQUIRED.get((family, member), set())
+    assert required == set(REQUIRED.get((family, member), {}))
 
 
 @pytest.mark.parametrize(("family", "member"), MEMBERS)
 def test_member_is_built_from_its_name_and_writes_itself(family, member):
     place = Family(family)
-    spec = {"type": member, **dict.fromkeys(REQUIRED.get((family, member), ()), "x")}
+    spec = {"type": member, **REQUIRED.get((family, member), {})}
     part = place.parse(spec if len(spec) > 1 else member)
     assert part.type_name == member
     assert part.spec()["type"] == member

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llmkit.core.registry import Part
 from llmkit.data.corpus import Document
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from llmkit.cleaning.survey import Survey, Verdict
+    from llmkit.data.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,17 @@ class Drop:
 class Step(Part):
     """One operation on one document; it may change the document in place or drop it."""
 
+    only_languages: list[str] | None = None
+    """Apply the step only to documents of these languages (`language` finds them); null for all."""
+
+    def concerns(self, document: Document) -> bool:
+        """Say whether the step applies to a document."""
+        return self.only_languages is None or document.language in self.only_languages
+
+    def reads(self) -> list[Path]:
+        """Return the files that the step's work depends on: their digests are part of the run's identity."""
+        return []
+
     def apply(self, document: Document) -> Drop | None:
         """Return None to keep the document, or why it is dropped."""
         raise NotImplementedError
@@ -35,27 +55,68 @@ class Rewrite(Step):
     """A step that changes text: the document's own, or every message's where the rows are labelled."""
 
     def rewrite(self, text: str, document: Document) -> str:
-        """Return the new text."""
+        """Return the new text; the same object where nothing changes, so that what was computed about it stays."""
         raise NotImplementedError
 
     def apply(self, document: Document) -> Drop | None:
         """Rewrite the document."""
         if document.messages is None:
             document.text = self.rewrite(document.text, document)
-        else:
-            for message in document.messages:
-                message["content"] = self.rewrite(message["content"], document)
+            return None
+        changed = False
+        for message in document.messages:
+            content = self.rewrite(message["content"], document)
+            changed |= content is not message["content"]
+            message["content"] = content
+        if changed:
             document.text = "\n".join(message["content"] for message in document.messages)
         return None
 
 
-class Deduplicate(Step):
-    """A step that compares documents with each other: of equal keys, the first in input order is kept."""
+class Recorder(Protocol):
+    """Collects what a global step wants to know about the documents of one task."""
 
-    def key(self, document: Document) -> bytes:
-        """Return 16 bytes that are equal for duplicates."""
-        raise NotImplementedError
+    def add(self, row: int, document: Document) -> None:
+        """Take in the document that stands at `row` of the task."""
+
+    def tables(self) -> Mapping[str, NDArray[Any]]:
+        """Return what was collected, as arrays by name. One with a field `key` is cut into buckets by it."""
+
+
+class GlobalStep(Step):
+    """A step that decides about each document by what it knows of all of them.
+
+    The work is a plan in three parts, none of which holds all documents: every task records a few bytes per document,
+    `decide` compares the records bucket by bucket and leaves verdicts, and `act` carries them out in the next pass.
+    """
+
+    edits: ClassVar[bool] = False
+    """Whether `act` changes text, so that the steps behind it have to read the documents anew."""
 
     def apply(self, document: Document) -> Drop | None:  # noqa: ARG002 - the interface
-        """Keep every document: duplicates are found in the merge, which sees all of them in order."""
+        """Keep every document: one alone tells nothing."""
         return None
+
+    def recorder(self) -> Recorder:
+        """Return a new recorder for one task."""
+        raise NotImplementedError
+
+    def decide(self, survey: Survey, engine: Engine) -> Mapping[str, int]:
+        """Leave the verdicts with `survey.judge`; return counts for the report."""
+        raise NotImplementedError
+
+    def act(self, document: Document, verdicts: list[Verdict]) -> Drop | None:
+        """Carry out the verdicts on one document."""
+        raise NotImplementedError
+
+
+class Order(Step):
+    """A step that puts all documents in another order; the last of a recipe."""
+
+    def apply(self, document: Document) -> Drop | None:  # noqa: ARG002 - the interface
+        """Keep every document."""
+        return None
+
+    def order_key(self, document: Document) -> int:
+        """Return 64 bits; the corpus is sorted by them, then by id. They should be spread evenly over their range."""
+        raise NotImplementedError

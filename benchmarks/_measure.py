@@ -1,0 +1,125 @@
+"""Run a command on given cores and measure its time, its processor time and the memory of all its processes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+SAMPLES_PER_S = 20
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1"
+)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run took.
+
+    Attributes:
+        seconds: Wall time, the start of Python included.
+        cpu_seconds: User and system time of the process and of all children it waited for.
+        peak_bytes: Largest sum of the resident sets of all its processes, sampled; pages that two of them share count
+            twice, so it errs upwards.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class RunError(Exception):
+    """A measured command failed; the message ends with the last lines it printed, the log has all."""
+
+
+def run(command: Sequence[str], *, cores: Sequence[int], log: Path) -> Measurement:
+    """Run a command, its output in `log`, with one thread per process in the numeric libraries.
+
+    Args:
+        command: Program and arguments.
+        cores: Numbers of the cores it may use, its children as well (Linux only).
+        log: File for stdout and stderr.
+
+    Raises:
+        RunError: It ended with another exit code than 0.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        start = perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **_ONE_THREAD},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - no thread holds a lock here
+        )
+        peak = [0]
+        done = threading.Event()
+        sampler = threading.Thread(target=_sample, args=(process.pid, done, peak))
+        sampler.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            seconds = perf_counter() - start
+            done.set()
+            sampler.join()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-2:])
+        raise RunError(f"exit code {process.returncode}: {' '.join(command)}\n{tail}")
+    return Measurement(seconds, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def _sample(pid: int, done: threading.Event, peak: list[int]) -> None:
+    while not done.wait(1 / SAMPLES_PER_S):
+        peak[0] = max(peak[0], tree_bytes(pid))
+
+
+def tree_bytes(pid: int) -> int:
+    """Return the resident bytes of a process and all below it; 0 for one that has ended.
+
+    Read from /proc directly: a walk over all processes of the machine, 20 times a second, would cost what is measured.
+    """
+    try:
+        total = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_bytes().split()
+        ]
+    except (OSError, IndexError):
+        return 0
+    return total + sum(map(tree_bytes, children))
+
+
+def machine(packages: Sequence[str]) -> dict[str, Any]:
+    """Return the processor, the system and the versions of the packages; null for one that is not installed."""
+    names = [line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")]
+    versions: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _cpu_lines() -> list[str]:
+    info = Path("/proc/cpuinfo")
+    return info.read_text().splitlines() if info.exists() else []

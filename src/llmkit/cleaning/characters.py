@@ -1,0 +1,98 @@
+"""One table of what every Unicode code point is: the kernels look characters up instead of calling Python."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORD = 1
+"""Letters, marks, digits and connectors: runs of them are words."""
+UNSPACED = 2
+"""Characters of scripts written without spaces: each counts as a word of its own."""
+SPACE = 4
+LETTER = 8
+DIGIT = 16
+UPPER = 32
+TERMINAL = 64
+"""Ends a sentence, in any script: `.` `!` `?` `。` `！` `？` and their kin, and the ellipsis."""
+INVISIBLE = 128
+"""Controls other than tab and newline, zero-width characters, unassigned and private-use code points."""
+
+SCRIPTS = (
+    "Common", "Latin", "Han", "Kana", "Hangul", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Bengali",
+    "Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Tamil", "Telugu", "Georgian", "Armenian", "Ethiopic", "Other",
+)  # fmt: skip
+MARK = 256
+"""Combining marks and variation selectors: part of the token before them, whatever that is."""
+SCRIPT_SHIFT = 9
+"""Above this many flag bits stands the script's position in `SCRIPTS`."""
+_UNSPACED_SCRIPTS = {"Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"}
+_NAMES = {script.upper(): script for script in SCRIPTS[1:-1]} | {
+    "CJK": "Han", "IDEOGRAPHIC": "Han", "HANGZHOU": "Han", "HIRAGANA": "Kana", "KATAKANA": "Kana",
+    "KATAKANA-HIRAGANA": "Kana", "HENTAIGANA": "Kana",
+}  # fmt: skip
+# Unicode's Sentence_Terminal property as far as written languages use it, and the ellipsis, which it leaves out.
+_TERMINALS = frozenset(".!?…。！？｡．؟۔܀।॥።፧፨။၊៖៕᠃᠉‼⁇⁈⁉․﹖﹗﹒׃")
+NUM_CODE_POINTS = 0x110000
+_HAN_EXTENSIONS = slice(0x20000, 0x33480)
+_VARIATION_SELECTORS = slice(0xE0100, 0xE01F0)
+
+
+class CharacterTable(NamedTuple):
+    """What a kernel looks up per code point.
+
+    Attributes:
+        info: `[0x110000]` uint16, flags in the low bits, the script's position above `SCRIPT_SHIFT`.
+        folded: `[0x110000]` uint32, the lower-case code point, where there is exactly one.
+    """
+
+    info: NDArray[np.uint16]
+    folded: NDArray[np.uint32]
+
+
+@functools.cache
+def character_table() -> CharacterTable:
+    """Build the table, once per process (about 50 ms)."""
+    info = np.full(NUM_CODE_POINTS, INVISIBLE, np.uint16)  # tags, private use and nothing else above the Han planes
+    folded = np.arange(NUM_CODE_POINTS, dtype=np.uint32)
+    for code in range(0x20000):
+        char = chr(code)
+        info[code] = _describe(char)
+        lower = char.lower()
+        if lower != char and len(lower) == 1:
+            folded[code] = ord(lower)
+    info[_VARIATION_SELECTORS] = WORD | MARK
+    info[_HAN_EXTENSIONS] = UNSPACED | LETTER | (SCRIPTS.index("Han") << SCRIPT_SHIFT)
+    return CharacterTable(info, folded)
+
+
+def _describe(char: str) -> int:
+    category = unicodedata.category(char)
+    script = _script(char, category)
+    flags = 0
+    if char.isspace():
+        flags |= SPACE
+    elif category in ("Cc", "Cf", "Cn", "Co", "Cs"):
+        flags |= INVISIBLE
+    elif category[0] in "LMN" or category == "Pc":
+        flags |= UNSPACED if script in _UNSPACED_SCRIPTS and category != "Nd" else WORD
+    flags |= MARK if category[0] == "M" else 0
+    flags |= LETTER if category[0] == "L" or (category == "Nl" and script == "Han") else 0  # 二〇二六
+    flags |= DIGIT if category == "Nd" else 0
+    flags |= UPPER if category in ("Lu", "Lt") else 0
+    flags |= TERMINAL if char in _TERMINALS else 0
+    return flags | (SCRIPTS.index(script) << SCRIPT_SHIFT)
+
+
+def _script(char: str, category: str) -> str:
+    if category[0] not in "LM" and category != "Nl":
+        return "Common"
+    names = unicodedata.name(char, "").split(" ", 2)
+    name = names[1] if names[0] in ("HALFWIDTH", "FULLWIDTH") else names[0]
+    if category == "Nl":
+        return _NAMES.get(name, "Common")
+    return "Common" if name in ("COMBINING", "VARIATION") else _NAMES.get(name, "Other")

@@ -1,0 +1,191 @@
+"""What every step may ask about a text, computed once: characters by kind, words and lines with their hashes.
+
+A word is a run of letters, marks and digits; in scripts written without spaces (Chinese, Japanese, Thai ...) each
+character is a word, so that n-grams of words are n-grams of characters there. Symbols are tokens, too: a punctuation
+mark, or a run of one and the same.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmkit.cleaning import kernels
+from llmkit.cleaning.characters import SCRIPTS, character_table
+from llmkit.data.corpus import Document
+
+SYMBOL, WORD, CHARACTER = 0, 1, 2
+"""Kinds of tokens: punctuation and symbols, words of spaced scripts, characters of unspaced scripts."""
+
+
+class Tokens(NamedTuple):
+    """Tokens of a text, in order.
+
+    Attributes:
+        starts: `[tokens]` int32, first character.
+        ends: `[tokens]` int32, one past the last character.
+        hashes: `[tokens]` uint64 hash of the lower-cased token.
+        kinds: `[tokens]` uint8, `SYMBOL`, `WORD` or `CHARACTER`.
+    """
+
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+    kinds: NDArray[np.uint8]
+
+
+class Spans(NamedTuple):
+    """Lines or paragraphs of a text that hold more than whitespace, in order, without whitespace around them.
+
+    Attributes:
+        starts: `[spans]` int32, first character that is not whitespace.
+        ends: `[spans]` int32, one past the last such character.
+        hashes: `[spans]` uint64 hash of what lies between, case-sensitive.
+    """
+
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """Characters per span."""
+        return self.ends - self.starts
+
+
+class Totals(NamedTuple):
+    """Numbers of characters and tokens of a text.
+
+    Attributes:
+        letters: Letters of all scripts.
+        digits: Decimal digits.
+        upper: Upper-case letters.
+        spaces: Whitespace of all kinds, newlines included.
+        newlines: Line feeds.
+        invisible: Controls and other characters that no reader sees.
+        words: Tokens that are words or characters of unspaced scripts.
+        word_chars: Characters in those.
+        lettered_words: Those with at least one letter.
+        characters: Tokens that are characters of unspaced scripts.
+    """
+
+    letters: int
+    digits: int
+    upper: int
+    spaces: int
+    newlines: int
+    invisible: int
+    words: int
+    word_chars: int
+    lettered_words: int
+    characters: int
+
+
+class LineEnds(NamedTuple):
+    """How the lines of a text begin and end.
+
+    Attributes:
+        terminal: Lines that end a sentence: `.` `!` `?` and their kin, not the ellipsis, in any script.
+        bullets: Lines that begin with a bullet or a dash.
+        ellipses: Lines that end with an ellipsis, one character or three points.
+    """
+
+    terminal: int
+    bullets: int
+    ellipses: int
+
+
+class Features:
+    """Everything computed about one text, each part when it is first asked for.
+
+    Args:
+        text: The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint32]:
+        """`[characters]` code points; positions are those of the string."""
+        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+    @cached_property
+    def _scan(self) -> tuple[Tokens, Totals, NDArray[np.int64]]:
+        size = len(self.codes)
+        starts, ends = np.empty(size, np.int32), np.empty(size, np.int32)
+        hashes, kinds = np.empty(size, np.uint64), np.empty(size, np.uint8)
+        totals, scripts = np.zeros(len(Totals._fields), np.int64), np.zeros(len(SCRIPTS), np.int64)
+        count = kernels.scan_tokens(self.codes, *character_table(), starts, ends, hashes, kinds, totals, scripts)
+        return (
+            Tokens(starts[:count], ends[:count], hashes[:count], kinds[:count]),
+            Totals(*totals.tolist()),
+            scripts,
+        )
+
+    @property
+    def tokens(self) -> Tokens:
+        """Words and symbols, in order."""
+        return self._scan[0]
+
+    @property
+    def totals(self) -> Totals:
+        """Numbers of characters and tokens by kind."""
+        return self._scan[1]
+
+    @cached_property
+    def scripts(self) -> dict[str, int]:
+        """Letters and marks per script that occurs; `Common` counts all other characters."""
+        return {SCRIPTS[i]: count for i, count in enumerate(self._scan[2].tolist()) if count}
+
+    @cached_property
+    def word_hashes(self) -> NDArray[np.uint64]:
+        """`[words]` hashes of the tokens that are no symbols: what shingles and n-grams are made of."""
+        tokens = self.tokens
+        return tokens.hashes if self.totals.words == len(tokens.kinds) else tokens.hashes[tokens.kinds != SYMBOL]
+
+    @cached_property
+    def cased_hashes(self) -> NDArray[np.uint64]:
+        """`[tokens]` hashes that tell `The` from `the`."""
+        cased: NDArray[np.uint64] = kernels.cased_hashes(
+            self.codes, character_table().info, self.tokens.starts, self.tokens.hashes
+        )
+        return cased
+
+    @cached_property
+    def lines(self) -> Spans:
+        """Lines, cut at line feeds only."""
+        return self._spans(1)
+
+    @cached_property
+    def paragraphs(self) -> Spans:
+        """Paragraphs, cut where one or more lines are blank."""
+        return self._spans(2)
+
+    @cached_property
+    def line_ends(self) -> LineEnds:
+        """How the lines begin and end."""
+        return LineEnds(*kernels.line_ends(self.codes, character_table().info, self.lines.starts, self.lines.ends))
+
+    @cached_property
+    def duplicate_lines(self) -> tuple[int, int]:
+        """Lines that are copies of an earlier one, and the characters in them."""
+        copies, chars = kernels.duplicates(self.lines.hashes, self.lines.lengths)
+        return copies, chars
+
+    def _spans(self, newlines: int) -> Spans:
+        size = self.totals.newlines + 1
+        starts, ends, hashes = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint64)
+        count = kernels.scan_spans(self.codes, character_table().info, newlines, starts, ends, hashes)
+        return Spans(starts[:count], ends[:count], hashes[:count])
+
+
+def features(document: Document) -> Features:
+    """Return the features of a document's text, shared by all steps until one of them changes the text."""
+    cached: Features | None = document.cached
+    if cached is None or cached.text is not document.text:
+        cached = document.cached = Features(document.text)
+    return cached

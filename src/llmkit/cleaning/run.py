@@ -1,0 +1,159 @@
+"""Run a plan: passes and surveys in turn on the workers, from the raw files to the shards of the corpus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmkit.cleaning.plan import Pass, Task, make_passes, make_tasks
+from llmkit.cleaning.shards import (
+    SHARD_CHARS,
+    Deal,
+    DealtShard,
+    Shard,
+    Written,
+    deal_task,
+    group_by_size,
+    write_dealt,
+    write_shard,
+)
+from llmkit.cleaning.steps import GlobalStep, Order, Step
+from llmkit.cleaning.survey import Once, run_plan
+from llmkit.cleaning.tally import Tally
+from llmkit.cleaning.task import Work, run_task
+from llmkit.core.artifact import Build
+from llmkit.core.context import Context
+from llmkit.core.inputs import RawFile
+from llmkit.data.engine import Engine
+from llmkit.data.sources import Source
+
+
+def clean_inputs(
+    inputs: Sequence[tuple[Source, list[RawFile]]],
+    steps: Sequence[Step],
+    kind: str,
+    build: Build,
+    engine: Engine,
+    context: Context,
+) -> tuple[Tally, int]:
+    """Clean the inputs into `data-*.parquet` in the build's directory.
+
+    Whatever was finished by an earlier, interrupted run of the same config is taken from the scratch folder.
+
+    Returns:
+        The counts, and the bytes of text kept.
+    """
+    # Absolute: workers on other machines start in other folders.
+    scratch = build.scratch.absolute() / ("strict" if context.strict else "lenient")
+    whole = scratch.with_name(f"{scratch.name}-whole")
+    whole.mkdir(exist_ok=True)
+    result: tuple[Tally, int] = Once(
+        lambda _: _clean_inputs(inputs, steps, kind, build, scratch, engine, context), whole
+    )((0, None))
+    # Not before the result is noted: with half of these files gone there would be nothing to go on from.
+    shutil.rmtree(scratch, ignore_errors=True)
+    return result
+
+
+def _clean_inputs(
+    inputs: Sequence[tuple[Source, list[RawFile]]],
+    steps: Sequence[Step],
+    kind: str,
+    build: Build,
+    scratch: Path,
+    engine: Engine,
+    context: Context,
+) -> tuple[Tally, int]:
+    tasks = make_tasks(inputs, engine, scratch)
+    walks = make_passes(steps, len(tasks), sum(task.num_bytes for task in tasks), scratch)
+    tally, sizes = Tally(), [0] * len(tasks)
+    for walk in walks[:-1]:
+        sizes = _walk(walk, tasks, scratch, tally, engine, context)
+        for placed, survey in walk.records:
+            assert isinstance(placed.step, GlobalStep)
+            with context.console.progress(f"comparing ({placed.step.type_name})", total=1, unit="") as progress:
+                tally.counted(placed.position, placed.step.decide(survey, engine))
+                progress.advance(1)
+    order = next((step for step in steps if isinstance(step, Order)), None)
+    works = [Work(task, walks[-1], scratch, context.strict) for task in tasks]
+    if order is None:
+        written = _write_in_order(works, sizes, kind, scratch, engine, context)
+    else:
+        written = _write_dealt(works, sizes, order, kind, scratch, tally, engine, context)
+    return tally, _collect(written, build.dir, scratch, tally)
+
+
+def _walk(walk: Pass, tasks: list[Task], scratch: Path, tally: Tally, engine: Engine, context: Context) -> list[int]:
+    """Take all tasks through a pass; return the characters of text that each has left."""
+    label = "cleaning" if walk.number == 0 else f"cleaning, pass {walk.number + 1}"
+    works = [Work(task, walk, scratch, context.strict) for task in tasks]
+    sizes = []
+    with context.console.progress(label, total=sum(t.num_bytes for t in tasks) / 1e6, unit="MB") as progress:
+        results = run_plan(engine, run_task, works, scratch / f"done-{walk.number}")
+        for work, (counts, size) in zip(works, results, strict=True):
+            tally.add(counts)
+            sizes.append(size)
+            progress.advance(work.task.num_bytes / 1e6)
+            if walk.number:
+                work.path(walk.number - 1).unlink(missing_ok=True)
+    return sizes
+
+
+def _write_in_order(
+    works: list[Work], sizes: list[int], kind: str, scratch: Path, engine: Engine, context: Context
+) -> list[Written]:
+    by_number = {work.task.number: work for work in works}
+    groups = group_by_size([work.task for work in works], sizes)
+    shards = [
+        Shard(scratch / "shards" / f"{i:06}", kind, tuple(by_number[task.number] for task in group))
+        for i, group in enumerate(groups)
+    ]
+    with context.console.progress("writing", total=len(shards), unit="shards") as progress:
+        written = []
+        for result in run_plan(engine, write_shard, shards, scratch / "written"):
+            written.append(result)
+            progress.advance(1)
+    return written
+
+
+def _write_dealt(
+    works: list[Work],
+    sizes: list[int],
+    order: Order,
+    kind: str,
+    scratch: Path,
+    tally: Tally,
+    engine: Engine,
+    context: Context,
+) -> list[Written]:
+    num_shards = 1 + sum(sizes) // SHARD_CHARS
+    deals = tuple(Deal(work, order, num_shards) for work in works)
+    with context.console.progress("ordering", total=len(deals), unit="tasks") as progress:
+        for counts in run_plan(engine, deal_task, deals, scratch / "dealt-done"):
+            tally.add(counts)
+            progress.advance(1)
+    shards = [
+        DealtShard(scratch / "shards" / f"{i:06}", kind, i, scratch, len(deals), order) for i in range(num_shards)
+    ]
+    with context.console.progress("writing", total=num_shards, unit="shards") as progress:
+        written = []
+        for result in run_plan(engine, write_dealt, shards, scratch / "written"):
+            written.append(result)
+            progress.advance(1)
+    return written
+
+
+def _collect(written: list[Written], out: Path, scratch: Path, tally: Tally) -> int:
+    """Move the shards that hold documents to their places and add up what they hold."""
+    number, num_bytes = 0, 0
+    for i, shard in enumerate(written):
+        tally.add(shard.tally)
+        num_bytes += shard.num_bytes
+        for part in range(shard.num_files):
+            file, place = scratch / "shards" / f"{i:06}" / f"data-{part:05}.parquet", out / f"data-{number:05}.parquet"
+            if file.exists():  # else an earlier run was killed after it moved this one
+                file.rename(place)
+            assert place.exists(), f"{file} was written and is gone"
+            number += 1
+    return num_bytes

@@ -1,0 +1,28 @@
+"""Read the list files that steps name: one entry a line, UTF-8, blank lines left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmkit.core.errors import DataError
+from llmkit.core.inputs import missing_path
+
+
+def read_list(path: str, *, role: str) -> list[str]:
+    """Return the entries of a list file, without the spaces around them.
+
+    Args:
+        path: The file.
+        role: What the recipe calls it, for messages.
+
+    Raises:
+        DataError: There is no such file, or it is not UTF-8.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise missing_path(path, role=role)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{role}: {path} is not UTF-8 (byte {error.start})", hint=f"file {path}") from None
+    return [entry for entry in map(str.strip, lines) if entry]

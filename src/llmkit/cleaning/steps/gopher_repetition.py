@@ -1,0 +1,116 @@
+"""Drop documents that repeat themselves, by the rules of Gopher (Rae et al. 2021, arXiv:2112.11446, table A1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from llmkit.cleaning.steps import Drop, Step
+from llmkit.data.corpus import Document
+
+if TYPE_CHECKING:
+    from llmkit.cleaning.features import Features
+
+_TOP_ORDERS = range(2, 5)
+_DUPLICATE_ORDERS = range(5, 11)
+
+
+class GopherRepetition(Step):
+    """Keep documents whose repeated lines, paragraphs and n-grams cover little of the text.
+
+    Thresholds are the published ones, as datatrove applies them; null switches a rule off. All are shares of the
+    document's characters but for `dup_line_frac` and `dup_para_frac`, which are shares of lines and paragraphs. An
+    n-gram is a run of words and punctuation marks, in Chinese a run of characters.
+    """
+
+    dup_line_frac: float | None = Field(0.30, ge=0, le=1)
+    """Largest share of lines that are copies of an earlier one."""
+    dup_para_frac: float | None = Field(0.30, ge=0, le=1)
+    """Largest share of paragraphs that are copies of an earlier one."""
+    dup_line_char_frac: float | None = Field(0.20, ge=0, le=1)
+    """Most characters in lines that are copies."""
+    dup_para_char_frac: float | None = Field(0.20, ge=0, le=1)
+    """Most characters in paragraphs that are copies."""
+    top_2_gram: float | None = Field(0.20, ge=0)
+    """Most characters in all occurrences of the most frequent 2-gram."""
+    top_3_gram: float | None = Field(0.18, ge=0)
+    """Most characters in all occurrences of the most frequent 3-gram."""
+    top_4_gram: float | None = Field(0.16, ge=0)
+    """Most characters in all occurrences of the most frequent 4-gram."""
+    dup_5_gram: float | None = Field(0.15, ge=0)
+    """Most characters in 5-grams that are copies of an earlier one."""
+    dup_6_gram: float | None = Field(0.14, ge=0)
+    """Most characters in 6-grams that are copies of an earlier one."""
+    dup_7_gram: float | None = Field(0.13, ge=0)
+    """Most characters in 7-grams that are copies of an earlier one."""
+    dup_8_gram: float | None = Field(0.12, ge=0)
+    """Most characters in 8-grams that are copies of an earlier one."""
+    dup_9_gram: float | None = Field(0.11, ge=0)
+    """Most characters in 9-grams that are copies of an earlier one."""
+    dup_10_gram: float | None = Field(0.10, ge=0)
+    """Most characters in 10-grams that are copies of an earlier one."""
+
+    def apply(self, document: Document) -> Drop | None:
+        """Return the first rule that fails, the cheapest first."""
+        if not document.text:
+            return None
+        from llmkit.cleaning.features import features
+
+        found = features(document)
+        return self._lines(found) or self._paragraphs(found) or self._top_grams(found) or self._duplicate_grams(found)
+
+    def _lines(self, found: Features) -> Drop | None:
+        if self.dup_line_frac is None and self.dup_line_char_frac is None:
+            return None
+        copies, chars = found.duplicate_lines
+        share = copies / (len(found.lines.starts) or 1)
+        if self.dup_line_frac is not None and share > self.dup_line_frac:
+            return Drop("gopher_repetition.dup_line_frac", share, self.dup_line_frac)
+        share = chars / len(found.text)
+        if self.dup_line_char_frac is not None and share > self.dup_line_char_frac:
+            return Drop("gopher_repetition.dup_line_char_frac", share, self.dup_line_char_frac)
+        return None
+
+    def _paragraphs(self, found: Features) -> Drop | None:
+        if self.dup_para_frac is None and self.dup_para_char_frac is None:
+            return None
+        from llmkit.cleaning import kernels
+
+        spans = found.paragraphs
+        copies, chars = kernels.duplicates(spans.hashes, spans.lengths)
+        share = copies / (len(spans.starts) or 1)
+        if self.dup_para_frac is not None and share > self.dup_para_frac:
+            return Drop("gopher_repetition.dup_para_frac", share, self.dup_para_frac)
+        share = chars / len(found.text)
+        if self.dup_para_char_frac is not None and share > self.dup_para_char_frac:
+            return Drop("gopher_repetition.dup_para_char_frac", share, self.dup_para_char_frac)
+        return None
+
+    def _top_grams(self, found: Features) -> Drop | None:
+        from llmkit.cleaning import kernels
+
+        tokens, hashes, size = found.tokens, found.cased_hashes, len(found.text)
+        for order in _TOP_ORDERS:
+            limit = getattr(self, f"top_{order}_gram")
+            if limit is None:
+                continue
+            share = kernels.top_gram_chars(hashes, tokens.starts, tokens.ends, tokens.kinds, order) / size
+            if share > limit:
+                return Drop(f"gopher_repetition.top_{order}_gram", share, limit)
+        return None
+
+    def _duplicate_grams(self, found: Features) -> Drop | None:
+        from llmkit.cleaning import kernels
+
+        tokens, hashes, size = found.tokens, found.cased_hashes, len(found.text)
+        for order in _DUPLICATE_ORDERS:
+            limit = getattr(self, f"dup_{order}_gram")
+            if limit is None:
+                continue
+            chars = kernels.duplicate_gram_chars(hashes, tokens.starts, tokens.ends, order)
+            if not chars:  # no n-gram twice, hence no longer one either
+                return None
+            if chars / size > limit:
+                return Drop(f"gopher_repetition.dup_{order}_gram", chars / size, limit)
+        return None

@@ -1,0 +1,162 @@
+"""Repair text that was decoded wrongly, and drop what cannot be repaired: `donâ€™t` to `don’t`, `ä¸­æ–‡` to `中文`.
+
+Mojibake is left to ftfy (Speer, 2019), which is slow (6 MB/s to find nothing) and sees only lines that look suspicious.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from llmkit.cleaning.steps import Drop, Rewrite
+from llmkit.cleaning.steps._markup_entities import count_references, unescape
+from llmkit.data.corpus import Document
+
+if TYPE_CHECKING:
+    from ftfy import TextFixerConfig
+
+SEGMENT_CHARS = 100_000
+"""Longer lines are repaired in pieces."""
+
+# What the bytes 80 to BF are in Windows code pages: all bytes of a UTF-8 character but its first. How many must follow
+# the first is what keeps `été”` and `Fuß.` from being suspicious.
+_CONTINUATION = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+_LATIN = re.compile(
+    f"[\xc2-\xf4][{_CONTINUATION}](?:(?<=[\xc2-\xdf].)|(?<=[\xe0-\xef].)[{_CONTINUATION}]|[{_CONTINUATION}]{{2}})"
+)
+_CYRILLIC = re.compile(f"(?:[РС][{_CONTINUATION}Ђ-Џђ-џ№]){{2}}")
+_MARKS = ("вЂ", "β€", "ā€", "â€", "‚Ä", "√©")
+"""Quotation marks and dashes, or é, through other code pages or with their last byte lost."""
+
+# The same for UTF-8 read as GBK: what `，`, `。` or `、`, `“` or `—`, and `的` begin with. None is a usual character.
+_GBK_MARKS = ("锛", "銆", "鈥", "鐨")
+_GBK_RUN = re.compile(r"[^\x00-\x7f]{3,}")
+
+
+class Repair(Rewrite):
+    """Undo wrong decodings line by line, join or replace lone surrogates, and drop documents full of U+FFFD.
+
+    Full-width punctuation, curly quotes, ligatures and normalization stay as they are. Counts lines mended
+    (`repair.mojibake`), surrogates (`repair.surrogates`) and character references (`repair.references`).
+    """
+
+    mojibake: bool = True
+    """Undo UTF-8 that was read as a Windows code page, Latin-1 or GBK."""
+
+    references: bool = False
+    """Turn HTML character references into characters: `&nbsp;`, and `&amp;nbsp;` too. Not for code or HTML."""
+
+    max_replacement: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of characters that are U+FFFD, the sign of a lost character; `锟斤拷`, which is two of them read as
+    GBK, counts likewise. More drops the document (`repair.max_replacement`)."""
+
+    def apply(self, document: Document) -> Drop | None:
+        """Repair the document; drop it if too much is lost."""
+        super().apply(document)
+        text = document.text
+        lost = text.count("\ufffd") + 2 * text.count("锟斤拷")
+        if lost > self.max_replacement * len(text):
+            return Drop("repair.max_replacement", lost / len(text), self.max_replacement)
+        return None
+
+    def rewrite(self, text: str, document: Document) -> str:
+        """Return the repaired text; the same object where nothing is wrong."""
+        if not text.isascii():
+            text = self._unicode(text, document)
+        if self.references and (number := count_references(text)):
+            # Twice: the second time for what was escaped twice.
+            repaired = unescape(unescape(text))
+            if repaired != text:
+                document.count("repair.references", number)
+                text = repaired
+        return text
+
+    def _unicode(self, text: str, document: Document) -> str:
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            # Through UTF-16, two surrogates that belong together become one character, and lone ones U+FFFD.
+            number = sum("\ud800" <= char <= "\udfff" for char in text)
+            document.count("repair.surrogates", number)
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            data = text.encode()
+        if not self.mojibake:
+            return text
+        if any(mark in text for mark in _GBK_MARKS):
+            text = _each_line(text, _fix_gbk, document)
+        # U+00C0 to U+00FF begin with C3 in UTF-8; where there is none, as in most languages, nothing is searched.
+        if (b"\xc3" in data and _LATIN.search(text)) or _has_marks(text):
+            text = _each_line(text, _fix_code_page, document)
+        return text
+
+
+def _has_marks(text: str) -> bool:
+    # One character is found 20 times faster than two.
+    if ("Р" in text or "С" in text) and _CYRILLIC.search(text):
+        return True
+    return any(char in text for char in "€ЂÄ√") and any(mark in text for mark in _MARKS)
+
+
+def _each_line(text: str, fix: Callable[[str], str], document: Document) -> str:
+    lines = text.split("\n")
+    number = 0
+    for index, line in enumerate(lines):
+        if not line.isascii() and (repaired := fix(line)) != line:
+            lines[index] = repaired
+            number += 1
+    if not number:
+        return text
+    document.count("repair.mojibake", number)
+    return "\n".join(lines)
+
+
+def _fix_code_page(line: str) -> str:
+    if not (_LATIN.search(line) or _has_marks(line)):
+        return line
+    from ftfy import fix_encoding
+
+    return "".join(
+        fix_encoding(line[start : start + SEGMENT_CHARS], _config()) for start in range(0, len(line), SEGMENT_CHARS)
+    )
+
+
+@cache
+def _config() -> TextFixerConfig:
+    from ftfy import TextFixerConfig
+
+    return TextFixerConfig(
+        unescape_html=False,
+        remove_terminal_escapes=False,
+        fix_encoding=True,
+        restore_byte_a0=True,
+        replace_lossy_sequences=True,
+        decode_inconsistent_utf8=True,
+        fix_c1_controls=True,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        uncurl_quotes=False,
+        fix_line_breaks=False,
+        fix_surrogates=False,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
+
+
+def _fix_gbk(line: str) -> str:
+    return _GBK_RUN.sub(_undo_gbk, line) if any(mark in line for mark in _GBK_MARKS) else line
+
+
+def _undo_gbk(match: re.Match[str]) -> str:
+    """Return a run of characters as the UTF-8 that its GBK bytes are; as it is where they are none.
+
+    The bytes of real Chinese text are hardly ever valid UTF-8 for more than two characters.
+    """
+    try:
+        return match[0].encode("gb18030").decode()
+    except UnicodeError:
+        return match[0]

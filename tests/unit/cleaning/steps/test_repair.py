@@ -1,0 +1,127 @@
+"""Wrong decodings are undone, right text is left alone, and lost text is dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmkit.cleaning.steps import Drop
+from llmkit.cleaning.steps.repair import SEGMENT_CHARS, Repair
+from llmkit.data.corpus import Document
+
+
+def run(text: str, **fields: Any) -> tuple[Document, Drop | None]:
+    document = Document(id="0", text=text, source="s")
+    return document, Repair(**fields).apply(document)
+
+
+@pytest.mark.parametrize(
+    ("broken", "right"),
+    [
+        ("schÃ¶n, I donâ€™t", "schön, I don’t"),
+        ("â€œquotedâ€\x9d", "“quoted”"),
+        ("Â£10", "£10"),
+        ("ÃƒÂ©", "é"),  # twice
+        ("ï»¿hello", "\ufeffhello"),
+        ("ä¸\xadæ–‡æµ‹è¯•，你好！", "中文测试，你好！"),
+        ("Ð\x9fÑ\x80Ð¸Ð²ÐµÑ‚", "Привет"),
+        ("РџСЂРёРІРµС‚", "Привет"),
+        ("donвЂ™t", "don’t"),
+        ("我们的世界，你好".encode().decode("gb18030"), "我们的世界，你好"),
+        ("“好”，".encode().decode("gb18030"), "“好”，"),
+    ],
+)
+def test_mojibake_is_undone(broken: str, right: str):
+    document, drop = run(broken)
+    assert document.text == right
+    assert document.counts == {"repair.mojibake": 1}
+    assert drop is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain ASCII, with &amp; and \x00\x1b[0m",
+        "“Voilà” : l’été”, où ça… à ” là’ É”",
+        "„Fuß“ – größer",
+        "全角：ＡＢＣ１２３，！？（）“引号”——ﬁ",
+        "他说：“的确如此。”鐨",
+        "Привет, РСФСР и Старая Русса",
+        "Ελληνικά • € 5 – Äpfel √2",
+        "日本語の文章です。한국어",
+    ],
+)
+def test_right_text_is_the_same_object(text: str):
+    document, drop = run(text, references=False)
+    assert document.text is text
+    assert document.counts == {}
+    assert drop is None
+
+
+def test_only_the_lines_that_are_wrong_change():
+    document, _ = run("clichÃ©\nla “fin”…\nÂ£10\nＡ")
+    assert document.text == "cliché\nla “fin”…\n£10\nＡ"
+    assert document.counts == {"repair.mojibake": 2}
+    assert run("clichÃ©", mojibake=False)[0].text == "clichÃ©"
+
+
+def test_a_long_line_is_repaired_in_pieces():
+    document, _ = run("x" * SEGMENT_CHARS + "donâ€™t")
+    assert document.text == "x" * SEGMENT_CHARS + "don’t"
+
+
+def test_surrogates_are_joined_or_replaced():
+    document, drop = run("\ud83d\ude00 " + "x" * 200 + "\udc80")
+    assert document.text == "😀 " + "x" * 200 + "\ufffd"
+    assert document.counts == {"repair.surrogates": 3}
+    assert drop is None
+
+
+def test_references_are_resolved_where_asked():
+    text = "A&amp;nbsp;B &lt;b&gt; &#20013;&#x6587; ?a=1&copy=3 &nosuch; &#" + "9" * 5000 + ";"
+    document, _ = run(text, references=True)
+    assert document.text == "A\xa0B <b> 中文 ?a=1&copy=3 &nosuch; &#" + "9" * 5000 + ";"
+    assert document.counts == {"repair.references": 6}
+    assert run(text)[0].text is text
+
+
+def test_too_many_lost_characters_drop_the_document():
+    text = "x" * 98 + "\ufffd\ufffd"
+    assert run(text)[1] == Drop("repair.max_replacement", 0.02, 0.01)
+    assert run(text, max_replacement=0.02)[1] is None
+    assert run("中文锟斤拷锟斤拷")[1] == Drop("repair.max_replacement", 0.5, 0.01)
+
+
+def test_messages_are_repaired():
+    messages = [{"role": "user", "content": "cafÃ©"}, {"role": "assistant", "content": "好"}]
+    document = Document(id="0", text="cafÃ©\n好", source="s", messages=messages)
+    assert Repair().apply(document) is None
+    assert messages[0]["content"] == "café"
+    assert document.text == "café\n好"
+
+
+@given(st.text())
+def test_nothing_fails_and_the_result_can_be_encoded(text: str):
+    document, _ = run(text, references=True)
+    document.text.encode()
+
+
+CHINESE = "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小，。"
+
+
+@given(st.text(alphabet=CHINESE, min_size=4, max_size=40))
+def test_chinese_through_gbk_and_back(text: str):
+    wrong = text.encode()
+    if len(wrong) % 2:
+        wrong += b"!"
+    try:
+        mojibake = wrong.decode("gb18030")
+    except UnicodeDecodeError:  # a byte without a character is lost for good
+        return
+    repaired = run(mojibake)[0].text
+    assert repaired.removesuffix("!") in {text, mojibake.removesuffix("!")}
+    assert run(text)[0].text is text
