@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
+import sqlite3
 import sys
+import tomllib
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import yaml
 
+from llmkit.cleaning.exchange import save_array
 from llmkit.cleaning.steps import Drop
+from llmkit.cleaning.survey import Survey
 from llmkit.cli.main import app
-from llmkit.core.registry import PACKAGES, Part
-from llmkit.data.corpus import Document
+from llmkit.core.config import resolve
+from llmkit.core.registry import PACKAGES, Family, Part
+from llmkit.data.corpus import Document, document_id
+from llmkit.data.engine import Engine
+from llmkit.data.sources import Broken, _formats
+from llmkit.data.sources.files import Files
+from llmkit.stages.clean import Config
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/stages/*.md")), ROOT / "CONTRIBUTING.md"]
@@ -29,7 +40,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 COMMANDS = sorted({line for _, code in blocks("sh") for line in code.splitlines() if line.startswith("llmkit ")})
-MEMBERS = [(page, code) for page, code in blocks("python") if code.startswith('"""')]
+MODULES = [(page, code) for page, code in blocks("python") if code.startswith('"""')]
+MEMBERS = [(page, code) for page, code in MODULES if "\nFORMAT = " not in code]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -42,24 +54,31 @@ def test_every_command_has_the_options_it_is_shown_with(line):
     options = {name for param in command.params for name in param.opts}
     assert {word for word in words if word.startswith("-")} <= options
     if any(param.name == "output" for param in command.params):
-        assert "-o" in words or "--dry-run" in words
+        assert {"-o", "--dry-run", "--preview"} & set(words)
 
 
 def test_there_are_commands_and_examples_to_check():
     assert len(COMMANDS) >= 20
-    assert sorted(page for page, _ in MEMBERS) == [
-        "CONTRIBUTING.md", "clean.md", "clean.md", "eval.md", "export.md", "finetune.md", "pretrain.md",
+    assert sorted(page for page, _ in MODULES) == [
+        "CONTRIBUTING.md", *["clean-extend.md"] * 5, "eval.md", "export.md", "finetune.md", "pretrain.md",
     ]  # fmt: skip
+    assert len(MODULES) == len(MEMBERS) + 1
 
 
-def member(code: str) -> type[Part]:
-    """Run a module as the page has it and return its one part."""
+def run_module(code: str) -> types.ModuleType:
+    """Run a module as the page has it."""
     module = types.ModuleType("shown_member")
     sys.modules[module.__name__] = module  # pydantic looks a model's annotations up there
     try:
         exec(compile(code, "page", "exec"), vars(module))
     finally:
         del sys.modules[module.__name__]
+    return module
+
+
+def member(code: str) -> type[Part]:
+    """Run a module as the page has it and return its one part."""
+    module = run_module(code)
     (part,) = [
         value
         for value in vars(module).values()
@@ -88,11 +107,111 @@ def test_an_example_fills_in_what_its_family_leaves_open(code):
     assert len(missing) <= 1
 
 
+def shown(name: str) -> str:
+    """Return the shown module that defines a class."""
+    (code,) = [code for _, code in MODULES if f"class {name}(" in code]
+    return code
+
+
+def document(text: str, row: int = 0, **meta: str) -> Document:
+    return Document(document_id("x", "x.jsonl", row, text), text, "x", meta=meta)
+
+
 def test_the_example_step_drops_what_it_says():
-    (code,) = [code for _, code in MEMBERS if "class Letters" in code]
-    step = member(code)(min_share=0.6)
-    assert step.apply(Document("0" * 32, "abc de 12", "x")) is None  # 5 letters of 7
-    assert step.apply(Document("0" * 32, "ab 12", "x")) == Drop("letters.min_share", 0.5, 0.6)
+    step = member(shown("Letters"))(min_share=0.6)
+    assert step.apply(document("abc de 12")) is None  # 5 letters of 7
+    assert step.apply(document("ab 12")) == Drop("letters.min_share", 0.5, 0.6)
+    assert step.apply(document("渡船九点开。")) is None  # 5 letters of 6
+
+
+def test_the_example_rewrite_joins_lines_and_counts_them():
+    step = member(shown("Unwrap"))(min_lines=2)
+    wrapped = document("the ferry\nleaves,\nat nine.\nWe wait.")
+    assert step.apply(wrapped) is None
+    assert (wrapped.text, wrapped.counts) == ("the ferry leaves, at nine.\nWe wait.", {"unwrap.lines": 2})
+    text = "one\nline"
+    assert step.rewrite(text, document(text)) is text
+
+
+def test_the_example_global_step_keeps_the_smallest_id(tmp_path):
+    step = member(shown("OnePerUrl"))()
+    documents = [document("a", 0, url="u"), document("b", 1, url="v"), document("c", 2, url="u"), document("d", 3)]
+    survey = Survey(tmp_path / "step", tmp_path / "ids", num_tasks=1, num_buckets=2)
+    survey.ids.mkdir()
+    recorder = step.recorder()
+    for row, one in enumerate(documents):
+        recorder.add(row, one)
+    survey.record(0, recorder.tables())
+    ids = b"".join(bytes.fromhex(one.id) for one in documents)
+    save_array(survey.ids_path(0), np.frombuffer(ids, np.uint8).reshape(-1, 16))
+    assert step.decide(survey, Engine(workers=1)) == {"addresses with copies": 1}
+    kept, falls = sorted((0, 2), key=lambda row: documents[row].id)
+    verdicts = survey.verdicts_by_row(0)
+    assert list(verdicts) == [falls]
+    assert step.act(documents[falls], verdicts[falls]) == Drop(
+        "one_per_url", f"same address as {documents[kept].id}", "smallest id stays"
+    )
+
+
+def test_the_example_format_is_read_compressed_as_well(tmp_path, monkeypatch):
+    form = run_module(shown("Subtitles")).FORMAT
+    found = {**_formats.formats(), ".srt": form}
+    monkeypatch.setattr(_formats, "formats", lambda: found)
+    monkeypatch.setattr("llmkit.data.sources.files.formats", lambda: found)
+    said = "1\n00:01,000 --> 00:02,000\nThe ferry\nleaves.\n\n2\n00:03,000 --> 00:04,000\n九点。\n".replace(
+        "\n", "\r\n"
+    )
+    (tmp_path / "a.srt").write_bytes(said.encode())
+    (tmp_path / "b.srt.gz").write_bytes(gzip.compress(said.encode()))
+    source = Files(path=str(tmp_path))
+    records = [record for file in source.files() for record in source.read(file)]
+    assert [(record.text, record.source, record.meta["subtitles"]) for record in records] == [
+        ("The ferry leaves.\n九点。", "a", 2), ("The ferry leaves.\n九点。", "b", 2),
+    ]  # fmt: skip
+
+
+def test_the_example_source_reads_its_rows(tmp_path):
+    path = tmp_path / "notes.db"
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE notes (text)")
+        connection.executemany("INSERT INTO notes VALUES (?)", [("The ferry leaves.",), (None,), ("九点。",)])
+    connection.close()
+    source = member(shown("Sqlite"))(path=str(path), table="notes")
+    first, second, third = source.read(source.files()[0])
+    assert (first.text, third.row, third.text) == ("The ferry leaves.", 2, "九点。")
+    assert second == Broken(1, "text is no text")
+
+
+def test_the_table_of_steps_has_them_all():
+    rows = [line for line in (ROOT / "docs" / "clean-steps.md").read_text().splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall("`(\\w+)`", row.split("|")[1])}
+    assert named == set(Family("step").members())
+    fields = {field for name in named for field in Family("step").load(name).model_fields}
+    assert {name for row in rows for name in re.findall("`(\\w+)`", row.split("|")[3])} <= fields
+
+
+RECIPES = [code for page, code in blocks("yaml") if page.startswith("clean") and code.startswith("inputs:")]
+
+
+@pytest.mark.parametrize("code", RECIPES)
+def test_a_shown_recipe_is_one(code, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(code)
+    assert len(resolve(Config, recipe=path).config.steps) == code.count("\n  - ")
+
+
+def test_there_are_recipes_to_check():
+    assert len(RECIPES) == 2
+
+
+def test_shown_extras_and_benchmarks_are_there():
+    code = "".join(code for _, code in blocks("sh"))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"llmkit\[(\w+)\]", code)) == set(extras)
+    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", code))
+    assert len(scripts) >= 4
+    assert all((ROOT / script).is_file() for script in scripts)
 
 
 def test_every_recipe_names_the_schema_of_its_stage():

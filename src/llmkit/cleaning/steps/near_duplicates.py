@@ -23,7 +23,7 @@ class NearDuplicates(GlobalStep):
 
     n-grams are of words, and of characters in scripts without spaces. Candidates share a band of their MinHash
     signatures; a pair counts if the signatures agree in a share of at least `similarity` of their values, which
-    estimates the Jaccard similarity J with a standard error of sqrt(J(1 - J) / (bands * rows)), 0.04 at most.
+    estimates the Jaccard similarity J with a standard error of sqrt(J(1 - J) / (bands * rows)), 0.05 at most.
     """
 
     ngram: int = Field(5, ge=1)
