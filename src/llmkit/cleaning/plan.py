@@ -20,11 +20,12 @@ from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import RawFile
 from llmkit.data.engine import Engine
 from llmkit.data.sources import Source, Span
+from llmkit.data.sources._streams import CODECS
 
 TASK_BYTES = 16 * 2**20
 """Raw bytes per task."""
 SPOOL_BYTES = 4 * 2**20
-"""A file of more bytes that cannot be cut, such as a compressed one, is read once into chunks for several workers."""
+"""A compressed file of more bytes, which cannot be cut, is read once into chunks for several workers."""
 BUCKET_INPUT_BYTES = 256 * 2**20
 """Raw bytes per bucket of a survey: their records take about half of that in memory."""
 
@@ -101,11 +102,11 @@ def make_tasks(inputs: Sequence[tuple[Source, list[RawFile]]], engine: Engine, s
         group: list[Piece] = []
         size = 0
         for piece in pieces:
-            group.append(piece)
-            size += piece.num_bytes
-            if size >= TASK_BYTES:
+            if group and size + piece.num_bytes > TASK_BYTES:
                 tasks.append(Task(len(tasks), tuple(group)))
                 group, size = [], 0
+            group.append(piece)
+            size += piece.num_bytes
         if group:
             tasks.append(Task(len(tasks), tuple(group)))
     return tasks
@@ -124,7 +125,7 @@ def _by_source(inputs: Sequence[tuple[Source, list[RawFile]]], engine: Engine, s
                 pieces += [Piece(source, file, s.num_bytes, span=s, occurrence=seen[file.name]) for s in spans]
         seen.update({file.name for file in files})
         wholes.append(pieces)
-    large = [p for pieces in wholes for p in pieces if p.span is None and p.num_bytes > SPOOL_BYTES]
+    large = [p for pieces in wholes for p in pieces if p.span is None and p.num_bytes > _most_at_once(p.file)]
     folders = [scratch / "spool" / f"{i:06}" for i in range(len(large))]
     jobs = [(piece.source, piece.file, folder, TASK_BYTES) for piece, folder in zip(large, folders, strict=True)]
     sizes = list(run_plan(engine, spool_file, jobs, scratch / "spool" / "done"))
@@ -137,6 +138,11 @@ def _by_source(inputs: Sequence[tuple[Source, list[RawFile]]], engine: Engine, s
     }
     for pieces in wholes:
         yield [part for piece in pieces for part in chunks.get(id(piece), [piece])]
+
+
+def _most_at_once(file: RawFile) -> int:
+    """Return the size above which a file that cannot be cut is spooled: compressed text is several times as much."""
+    return SPOOL_BYTES if file.path.lower().endswith(CODECS) else TASK_BYTES
 
 
 def make_passes(steps: Sequence[Step], num_tasks: int, num_bytes: int, scratch: Path) -> list[Pass]:

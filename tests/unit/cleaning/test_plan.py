@@ -58,13 +58,10 @@ def test_small_files_share_a_task_and_inputs_do_not(tasks_of, tmp_path):
         (tmp_path / f"in/{i}.txt").write_text("x" * 40)
     (tmp_path / "other.txt").write_text("x" * 10)
     tasks = tasks_of(100, tmp_path / "in", tmp_path / "other.txt")
-    # A task is full with the file that reaches 100 bytes.
-    assert [[piece.file.name for piece in task.pieces] for task in tasks] == [
-        ["0.txt", "1.txt", "2.txt"],
-        ["3.txt", "4.txt", "5.txt"],
-        ["other.txt"],
-    ]
-    assert [task.num_bytes for task in tasks] == [120, 120, 10]
+    # A task is full before the file that would exceed 100 bytes.
+    names = [[piece.file.name for piece in task.pieces] for task in tasks]
+    assert names == [["0.txt", "1.txt"], ["2.txt", "3.txt"], ["4.txt", "5.txt"], ["other.txt"]]
+    assert [task.num_bytes for task in tasks] == [80, 80, 80, 10]
 
 
 def test_many_small_files_are_grouped_in_linear_time(tmp_path, monkeypatch):
