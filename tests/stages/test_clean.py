@@ -444,3 +444,14 @@ def test_a_gzip_bomb(tmp_path):
     size = peak("clean", "-i", path, "-o", tmp_path / "out", "-s", GLOBAL, "-q", "--workers", 1)
     assert accounted(tmp_path / "out") == {"read": 3, "kept": 2, "rejected": 0, "failed": 1}
     assert size < 1.5e9, f"{size / 1e9:.2f} GB"
+
+
+def test_text_field_names_the_column_of_every_input(cli, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"body": "text of {name}"}}\n')
+    outcome = cli("clean", "-i", tmp_path / "a.jsonl", "-i", tmp_path / "b.jsonl", "--text-field", "body", "-o", "out")
+    assert outcome.code == 0
+    assert [row["text"] for row in read_corpus(Path("out"))] == ["text of a", "text of b"]
+    outcome = cli("clean", "--text-field", "body", "-o", "other")
+    assert outcome.code == 2
+    assert "--text-field goes with --input" in outcome.err

@@ -22,7 +22,7 @@ from llmkit.data.engine import Engine
 from llmkit.data.sources import Source, Span
 from llmkit.data.sources._streams import CODECS
 
-TASK_BYTES = 16 * 2**20
+TASK_BYTES = 8 * 2**20
 """Raw bytes per task."""
 SPOOL_BYTES = 4 * 2**20
 """A compressed file of more bytes, which cannot be cut, is read once into chunks for several workers."""

@@ -60,7 +60,7 @@ def _show_totals(preview: Preview, console: Console) -> None:
     files = f"{preview.num_files:,} of {preview.total_files:,} files" if preview.total_files > 1 else "1 file"
     rows = f"{preview.num_rows:,} {'' if preview.whole else 'of the '}rows"
     console.print(
-        f"preview: {len(preview.documents)} documents, {len(preview.documents) - dropped} kept, {dropped} dropped; "
+        f"preview: {_documents(len(preview.documents))}, {len(preview.documents) - dropped} kept, {dropped} dropped; "
         f"drawn with seed {SEED} from {rows} in {files}; nothing was written"
     )
     if preview.left_out():
@@ -70,6 +70,10 @@ def _show_totals(preview: Preview, console: Console) -> None:
         console.warn(message)
     if preview.num_broken > BROKEN_SHOWN:
         console.warn(f"and {preview.num_broken - BROKEN_SHOWN:,} more unreadable rows")
+
+
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
 
 
 def _header(trace: DocumentTrace) -> Text:

@@ -111,7 +111,7 @@ def _measures(page: Page, report: Mapping[str, Any]) -> None:
     charts = []
     for measure in report["measures"]:
         before, after, edges = measure["before"], measure["after"], measure["edges"]
-        shown = _share if measure["name"].startswith("share") else compact
+        shown = _share if measure["name"].startswith("share") else _number
         first, last = _middle(before["bins"])
         captions = [(name, f"{shown(before[name])} \u2192 {shown(after[name])}") for name in ("median", "mean")]
         ticks = (shown(edges[first]), shown(edges[(first + last) // 2]), shown(edges[last]))
@@ -122,8 +122,12 @@ def _measures(page: Page, report: Mapping[str, Any]) -> None:
     page.histograms(charts)
 
 
+def _number(value: float) -> str:
+    return compact(round(value, 3))  # the mean of a bin of almost nothing but zeros is no number to read
+
+
 def _share(value: float) -> str:
-    return f"{100 * value:.3g}%"
+    return f"{round(100 * value, 2):.3g}%"
 
 
 def _middle(bins: Sequence[int]) -> tuple[int, int]:

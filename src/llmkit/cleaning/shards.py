@@ -18,7 +18,7 @@ from llmkit.cleaning.task import Work, survivors
 from llmkit.core.durable import fsync
 from llmkit.data.corpus import CorpusWriter, corpus_files
 
-SHARD_CHARS = 128 * 2**20
+SHARD_CHARS = 64 * 2**20
 """Characters of text per shard before the last pass."""
 
 

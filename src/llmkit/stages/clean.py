@@ -47,7 +47,7 @@ class Config(BaseConfig):
     steps: list[AnyStep] = [Normalize(), Length(), ExactDuplicates()]
     """What is done to each document, in this order."""
     workers: Annotated[int | None, NotIdentity] = Field(None, ge=1)
-    """Worker processes; null for one per core, no more than there are tasks of 16 MB."""
+    """Worker processes; null for one per core, no more than there are tasks of 8 MB."""
     engine: Annotated[EngineName, NotIdentity] = "local"
     """Where the tasks run: local processes, or a Ray cluster (`RAY_ADDRESS`). The output is the same."""
 

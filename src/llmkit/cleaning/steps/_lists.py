@@ -8,6 +8,24 @@ from llmkit.core.errors import DataError
 from llmkit.core.inputs import missing_path
 
 
+def find_list(path: str, *, role: str) -> Path:
+    """Return a list file's path.
+
+    Args:
+        path: The file.
+        role: What the recipe calls it, for messages.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise DataError(f"{role}: {path} is a directory, not a file", hint=f"ls {path}")
+    if not file.exists():
+        raise missing_path(path, role=role)
+    return file
+
+
 def read_list(path: str, *, role: str) -> list[str]:
     """Return the entries of a list file, without the spaces around them.
 
@@ -18,9 +36,7 @@ def read_list(path: str, *, role: str) -> list[str]:
     Raises:
         DataError: There is no such file, or it is not UTF-8.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise missing_path(path, role=role)
+    file = find_list(path, role=role)
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -21,8 +21,8 @@ class Cap(GlobalStep):
 
     limit: int = Field(ge=1)
     """Most that one source may have."""
-    per_source: dict[str, int] = {}
-    """Other limits, by the name of the source."""
+    per_source: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Other limits, by the name of the source; 0 leaves it out."""
     unit: Literal["bytes", "documents"] = "bytes"
     """What the limits count: UTF-8 bytes of text, or documents."""
     seed: int = Field(0, ge=0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.cleaning.steps._words import primary
@@ -45,7 +46,15 @@ On Linux' documentation this reads 99.2% as English; the first 1,000 characters,
 _WHOLE_CHARS = 2**20
 """Longer documents are judged by the excerpt alone."""
 
-Tag = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+
+
+def _is_tag(tag: str) -> str:
+    if not re.fullmatch("[a-z]{2,3}", tag):
+        raise ValueError(f"'{tag}' is no primary language tag, such as en or zh (BCP 47)")
+    return tag
+
+
+Tag = Annotated[str, AfterValidator(_is_tag)]
 
 
 class Language(Step):

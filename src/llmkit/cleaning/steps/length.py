@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.data.corpus import Document
@@ -15,6 +17,12 @@ class Length(Step):
     """Shortest document kept, in characters (a Chinese character counts as one)."""
     max_chars: int | None = Field(None, ge=1)
     """Longest document kept, in characters; null for no limit."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_chars is not None and self.max_chars < self.min_chars:
+            raise ValueError(f"max_chars {self.max_chars} is less than min_chars {self.min_chars}: nothing would be kept")
+        return self
 
     def apply(self, document: Document) -> Drop | None:
         """Return why the document falls, if it does."""

@@ -61,7 +61,7 @@ class Lines(Rewrite):
         """Rewrite the document, or drop it."""
         before = len(document.text)
         super().apply(document)
-        removed = 1 - len(document.text) / (before or 1)
+        removed = 1 - len(document.text) / before if before else 0.0
         if self.max_removed is not None and removed > self.max_removed:
             return Drop("lines.max_removed", removed, self.max_removed)
         return None

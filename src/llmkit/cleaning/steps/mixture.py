@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class Mixture(GlobalStep):
     Proportions are of UTF-8 bytes. Nothing is repeated: to see a source more than once, weigh it when training.
     """
 
-    weights: dict[str, float] = Field(min_length=1)
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(min_length=1)
     """Proportion of each source; they need not add up to one. A weight of 0 leaves the source out."""
     others: float = Field(0, ge=0)
     """Weight of each source that is not named."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from llmkit.cleaning.steps import Drop, Step
-from llmkit.cleaning.steps._lists import read_list
+from llmkit.cleaning.steps._lists import find_list, read_list
 from llmkit.data.corpus import Document
 
 # RFC 3986: scheme, user information, host; an address without a scheme begins with the host. Not urlsplit, which
@@ -52,8 +52,13 @@ class Url(Step):
         return patterns
 
     def reads(self) -> list[Path]:
-        """Return the list files, so that their content is part of the run's identity."""
-        return [Path(path) for path in (self.domains_path, self.words_path) if path]
+        """Return the list files, so that their content is part of the run's identity.
+
+        Raises:
+            DataError: A file is not there.
+        """
+        given = {"url.domains_path": self.domains_path, "url.words_path": self.words_path}
+        return [find_list(path, role=role) for role, path in given.items() if path]
 
     def apply(self, document: Document) -> Drop | None:
         """Return why the document falls, if it does."""

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from llmkit.cleaning.steps import Drop, Rewrite
-from llmkit.cleaning.steps._lists import read_list
+from llmkit.cleaning.steps._lists import find_list, read_list
 from llmkit.cleaning.steps._words import MARKS, WORD, blocks
+from llmkit.core.errors import ConfigError
 from llmkit.data.corpus import Document
 
 # Scripts without spaces between words: a listed word counts wherever it stands.
@@ -47,8 +48,15 @@ class WordList(Rewrite):
     """Tell capitals from small letters."""
 
     def reads(self) -> list[Path]:
-        """Return the list file, so that its content is part of the run's identity."""
-        return [Path(self.path)] if self.path else []
+        """Return the list file, so that its content is part of the run's identity.
+
+        Raises:
+            ConfigError: There is nothing to look for.
+            DataError: The file is not there.
+        """
+        if not self.words and not self.path:
+            raise ConfigError("word_list.words: no words are given", hint="words: [...], or path: FILE")
+        return [find_list(self.path, role="word_list.path")] if self.path else []
 
     def apply(self, document: Document) -> Drop | None:
         """Return why the document falls, if it does; or redact it."""
