@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.cleaning import kernels
+from llmkit.cleaning import kernels, scanning
 from llmkit.cleaning.characters import SCRIPTS, character_table
 from llmkit.data.corpus import Document
 
@@ -119,7 +119,7 @@ class Features:
         starts, ends = np.empty(size, np.int32), np.empty(size, np.int32)
         hashes, kinds = np.empty(size, np.uint64), np.empty(size, np.uint8)
         totals, scripts = np.zeros(len(Totals._fields), np.int64), np.zeros(len(SCRIPTS), np.int64)
-        count = kernels.scan_tokens(self.codes, *character_table(), starts, ends, hashes, kinds, totals, scripts)
+        count = scanning.scan_tokens(self.codes, *character_table(), starts, ends, hashes, kinds, totals, scripts)
         return (
             Tokens(starts[:count], ends[:count], hashes[:count], kinds[:count]),
             Totals(*totals.tolist()),
@@ -150,7 +150,7 @@ class Features:
     @cached_property
     def cased_hashes(self) -> NDArray[np.uint64]:
         """`[tokens]` hashes that tell `The` from `the`."""
-        cased: NDArray[np.uint64] = kernels.cased_hashes(
+        cased: NDArray[np.uint64] = scanning.cased_hashes(
             self.codes, character_table().info, self.tokens.starts, self.tokens.hashes
         )
         return cased
@@ -168,7 +168,7 @@ class Features:
     @cached_property
     def line_ends(self) -> LineEnds:
         """How the lines begin and end."""
-        return LineEnds(*kernels.line_ends(self.codes, character_table().info, self.lines.starts, self.lines.ends))
+        return LineEnds(*scanning.line_ends(self.codes, character_table().info, self.lines.starts, self.lines.ends))
 
     @cached_property
     def duplicate_lines(self) -> tuple[int, int]:
@@ -179,7 +179,7 @@ class Features:
     def _spans(self, newlines: int) -> Spans:
         size = self.totals.newlines + 1
         starts, ends, hashes = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint64)
-        count = kernels.scan_spans(self.codes, character_table().info, newlines, starts, ends, hashes)
+        count = scanning.scan_spans(self.codes, character_table().info, newlines, starts, ends, hashes)
         return Spans(starts[:count], ends[:count], hashes[:count])
 
 

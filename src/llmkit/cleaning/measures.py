@@ -50,14 +50,10 @@ MEASURES = (
 
 def measure(features: Features) -> tuple[float, ...]:
     """Return the value of every measure for a text."""
-    from llmkit.cleaning import kernels
-
     totals = features.totals
     chars, words = len(features.text), totals.words
     if not chars:
         return (0.0,) * len(MEASURES)
-    lines = features.lines
-    repeated = kernels.duplicates(lines.hashes, lines.lengths)[1] if len(lines.hashes) > 1 else 0
     return (
         float(chars),
         float(words),
@@ -66,7 +62,7 @@ def measure(features: Features) -> tuple[float, ...]:
         totals.digits / chars,
         (chars - totals.letters - totals.digits - totals.spaces) / chars,
         totals.spaces / chars,
-        repeated / chars,
+        features.duplicate_lines[1] / chars,
     )
 
 

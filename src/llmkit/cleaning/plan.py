@@ -145,8 +145,23 @@ def _most_at_once(file: RawFile) -> int:
     return SPOOL_BYTES if file.path.lower().endswith(CODECS) else TASK_BYTES
 
 
+def check_order(steps: Sequence[Step]) -> None:
+    """Check that nothing follows a step that puts the documents in order.
+
+    Raises:
+        ConfigError: Something does.
+    """
+    for position, step in enumerate(steps[:-1]):
+        if isinstance(step, Order):
+            raise ConfigError(
+                f"steps.{position}: {step.type_name} has to be the last step, and is followed by"
+                f" {steps[position + 1].type_name}"
+            )
+
+
 def make_passes(steps: Sequence[Step], num_tasks: int, num_bytes: int, scratch: Path) -> list[Pass]:
     """Cut the steps into passes: each ends with global steps, the last one writes."""
+    check_order(steps)
     num_buckets = 1 + num_bytes // BUCKET_INPUT_BYTES
     passes: list[Pass] = []
     alone: list[Placed] = []
@@ -162,9 +177,8 @@ def make_passes(steps: Sequence[Step], num_tasks: int, num_bytes: int, scratch: 
 
     for position, step in enumerate(steps):
         if isinstance(step, Order):
-            if position != len(steps) - 1:
-                raise ConfigError(f"steps.{position}: {step.type_name} has to be the last step")
-        elif isinstance(step, GlobalStep):
+            continue  # the last one: see how the corpus is written
+        if isinstance(step, GlobalStep):
             before = tuple(survey for _, survey in together)
             ids = scratch / "ids" / f"{len(passes)}"
             survey = Survey(scratch / f"step-{position}", ids, num_tasks, num_buckets, before)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from llmkit.cleaning.measures import MEASURES, NUM_BINS, Histograms
 from llmkit.cleaning.report_page import make_page
 from llmkit.cleaning.steps import Order, Step
-from llmkit.cleaning.tally import UNREADABLE, Tally
+from llmkit.cleaning.tally import EXCERPT_CHARS, UNREADABLE, Tally
 from llmkit.core.durable import write_json
 
 LABEL_CONFLICTS = "label conflicts"
@@ -32,7 +32,7 @@ def notes_on(steps: Sequence[Step], tally: Tally) -> list[str]:
         if isinstance(steps[position], Order):
             continue
         if not (tally.steps_changed[position] or dropped or any(counted.values())):
-            notes.append(f"note: {name} neither changed nor dropped a document")
+            notes.append(f"note: {name} neither changed nor dropped a document{_too_early(steps, position)}")
         elif dropped > reached / 2:
             notes.append(f"note: {name} dropped {dropped / reached:.0%} of the documents that reached it")
         if conflicts := counted.get(LABEL_CONFLICTS):
@@ -45,11 +45,19 @@ def notes_on(steps: Sequence[Step], tally: Tally) -> list[str]:
     return notes
 
 
+def _too_early(steps: Sequence[Step], position: int) -> str:
+    """Say so, if a step is for some languages and nothing before it finds out what is in which language."""
+    wanted = steps[position].only_languages
+    if not wanted or any(step.type_name == "language" for step in steps[:position]):
+        return ""
+    return f": it is for {', '.join(wanted)} only, and no step language stands before it"
+
+
 def write_reports(directory: Path, tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_out: int) -> None:
     """Write report.json, report.html and the samples under rejected/."""
     report = make_report(tally, steps, bytes_kept=bytes_kept, held_out=held_out)
     write_json(directory / "report.json", report)
-    samples = {rule: _in_order(heap) for rule, heap in tally.samples.items()}
+    samples = {rule: [_excerpt(row, steps) for row in _in_order(heap)] for rule, heap in tally.samples.items()}
     _write_rejected(directory, samples)
     changes = [", ".join(f"{k}: {v}" for k, v in step.model_dump(exclude_defaults=True).items()) for step in steps]
     make_page(report, samples, changes).write(directory / "report.html")
@@ -126,6 +134,14 @@ def _distribution(histograms: Histograms, position: int) -> dict[str, Any]:
 def _in_order(heap: Sequence[tuple[int, dict[str, str]]]) -> list[dict[str, str]]:
     """Return the sampled rows of a rule in the order of their ids."""
     return [row for _, row in sorted(heap, key=lambda item: -item[0])]
+
+
+def _excerpt(row: dict[str, str], steps: Sequence[Step]) -> dict[str, str]:
+    """Return a sampled row as anyone may see it."""
+    text = row["text"]
+    for step in steps:
+        text = step.conceal(text)
+    return {**row, "text": text[:EXCERPT_CHARS]}
 
 
 def _write_rejected(directory: Path, samples: Mapping[str, Sequence[dict[str, str]]]) -> None:

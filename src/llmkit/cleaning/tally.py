@@ -16,6 +16,8 @@ from llmkit.data.sources import Broken, RawFile
 
 SAMPLES_PER_RULE = 100
 EXCERPT_CHARS = 1000
+_SAMPLE_CHARS = EXCERPT_CHARS + 200
+"""More than is shown: what is concealed in a sample must not be cut in two before it is found."""
 UNREADABLE = "unreadable"
 _BEFORE_THE_STEPS = -1
 _COUNTERS = (
@@ -126,7 +128,7 @@ class Tally:
         if self._wanted(drop.rule, document.id):
             value = f"{drop.value:.4g}" if isinstance(drop.value, float) else str(drop.value)
             row = {"value": value, "threshold": str(drop.threshold), "source": document.source, "file": file}
-            self._sample(drop.rule, document.id, {**row, "text": document.text[:EXCERPT_CHARS]})
+            self._sample(drop.rule, document.id, {**row, "text": document.text[:_SAMPLE_CHARS]})
 
     def failed(self, record: Broken, file: RawFile, where: str) -> None:
         """Count a row that could not be read."""

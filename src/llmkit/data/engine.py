@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import re
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +25,7 @@ R = TypeVar("R")
 EngineName = Literal["local", "ray"]
 MAX_ATTEMPTS = 3
 """A task whose worker dies (out of memory, kill) is tried this often."""
+_CONNECT_S = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
@@ -115,10 +118,32 @@ def _start_worker() -> None:
     os.environ.update(_ONE_THREAD)
 
 
+def _connect(ray: Any) -> None:
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS") or None
+    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address or "")
+    if match:
+        try:  # Ray itself tries for minutes, and ends the process
+            socket.create_connection((match[1], int(match[2])), _CONNECT_S).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError) as error:  # no cluster is running; the address is none
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> SetupError:
+    return SetupError(
+        f"cannot connect to Ray at {address or 'this machine'}: {error}",
+        hint="`ray status` on the head node; unset RAY_ADDRESS to start Ray on this machine alone",
+    )
+
+
 def _map_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     ray: Any = require("ray")
-    if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, logging_level="warning")
+    _connect(ray)
     remote = ray.remote(max_retries=MAX_ATTEMPTS - 1)(_run_there)
     shared, folder = ray.put(function), str(Path.cwd())
     # Nothing is cancelled when a task fails: cancelling one that is about to end can abort this process. Ray ends what

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
 from llmkit.cleaning.report import notes_on, write_reports
@@ -24,7 +25,7 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import ConfigError, DataError, UserError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
@@ -35,6 +36,7 @@ from llmkit.data.sources import RawFile, Source
 
 VERSION = 2
 _RULES_SHOWN = 8
+_NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
 AnyStep = Annotated[Step, Family("step")]
 
@@ -55,6 +57,7 @@ class Config(BaseConfig):
 def run(config: Config, context: Context) -> Result:
     """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
     kind = _kind(config)
+    step_files = _step_files(config)
     inputs = [(source, source.files()) for source in config.inputs]
     stamps = _stamps(inputs)
     described = Inputs()
@@ -63,8 +66,7 @@ def run(config: Config, context: Context) -> Result:
             described.add_files(source.root(), files, role=source.type_name)
         else:  # a corpus of ours: lineage goes on through it
             described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
-    for step in config.steps:
-        files = [RawFile(str(path.absolute()), path.name, path.stat().st_size) for path in step.reads()]
+    for step, files in zip(config.steps, step_files, strict=True):
         if files:
             described.add_files(files[0].path, files, role=step.type_name)
     with context.build("clean", VERSION, config, described, resumable=True) as build:
@@ -79,9 +81,35 @@ def run(config: Config, context: Context) -> Result:
         return _clean(config, context, build, inputs, stamps, kind)
 
 
+def check(config: Config) -> None:
+    """Find out what is wrong with the steps, without reading the inputs.
+
+    Raises:
+        ConfigError: A step is out of place or lacks what it needs.
+        DataError: A file that a step reads is not there.
+    """
+    _step_files(config)
+
+
+def _step_files(config: Config) -> list[list[RawFile]]:
+    """Return the files that each step reads, having checked the steps; errors name the step by its dotted path."""
+    found = []
+    check_order(config.steps)
+    for position, step in enumerate(config.steps):
+        try:
+            paths = step.reads()
+        except UserError as error:
+            name = f"{step.type_name}."
+            where = "." if error.message.startswith(name) else ": "
+            raise type(error)(f"steps.{position}{where}{error.message.removeprefix(name)}", error.hint) from error
+        found.append([RawFile(str(path.absolute()), path.name, path.stat().st_size) for path in paths])
+    return found
+
+
 def preview(config: Config, count: int, console: Console) -> None:
     """Show what the steps do to a few random documents; write nothing."""
     _kind(config)
+    check(config)
     found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
     if console.json_mode:
         console.print_json(found.as_json())
@@ -116,7 +144,8 @@ def _clean(
     if total.kept == 0:
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
-        raise DataError(f"no documents left: {why}", hint="llmkit clean ... --dry-run shows the steps")
+        hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
+        raise DataError(f"no documents left: {why}", hint=hint)
     held_out = sum(source.left_out() for source in config.inputs)
     shutil.rmtree(build.dir / "rejected", ignore_errors=True)  # of a run that was killed in the middle of its reports
     write_reports(build.dir, tally, config.steps, bytes_kept=bytes_kept, held_out=held_out)

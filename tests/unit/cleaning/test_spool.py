@@ -44,3 +44,11 @@ def test_an_earlier_attempt_leaves_nothing_behind(tmp_path):
     (tmp_path / "chunks/000007").write_bytes(b"half")
     spooled(tmp_path, gzip.compress(b'{"text": "a"}'), 10)
     assert {path.name for path in (tmp_path / "chunks").iterdir()} == {"000000"}
+
+
+def test_a_chunk_of_empty_rows_ends_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr("llmkit.cleaning.spool.MAX_ROWS", 4)
+    monkeypatch.setattr("llmkit.cleaning.spool._ROWS_PER_BATCH", 3)
+    sizes, chunks = spooled(tmp_path, gzip.compress(b'{"text": ""}\n' * 10), 10)
+    assert [len(chunk) for chunk in chunks] == [4, 4, 2]
+    assert sizes == [0, 0, 0]

@@ -83,7 +83,7 @@ def test_the_sample_is_the_same_whatever_the_order_of_work():
     assert samples[0] == samples[1] == samples[2]
     assert [row["id"] for row in samples[0]] == [item.id for item in documents[:SAMPLES_PER_RULE]]
     assert samples[0][0]["value"] == "0.1235"
-    assert len(samples[0][0]["text"]) == EXCERPT_CHARS
+    assert EXCERPT_CHARS < len(samples[0][0]["text"]) < 2 * EXCERPT_CHARS  # the report cuts what it conceals
 
 
 def test_adding_up_two_tasks():

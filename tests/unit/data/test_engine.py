@@ -3,13 +3,15 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from llmkit.core.errors import SetupError
-from llmkit.data.engine import MAX_ATTEMPTS, Engine, _run_there, map_tasks
+from llmkit.data.engine import MAX_ATTEMPTS, Engine, _connect, _run_there, map_tasks
 
 
 def square(n):
@@ -126,3 +128,34 @@ def test_what_runs_on_ray_stands_where_the_command_was_typed(tmp_path, monkeypat
     assert folder == str(tmp_path)
     assert threads == ["1", "1", "1"]
     assert pickle.loads(_run_there(square, 3, str(tmp_path / "absent"))) == 9
+
+
+@pytest.fixture
+def fake_ray():
+    calls = []
+
+    def init(**options):
+        calls.append(options["address"])
+        if options["address"] == "nonsense":
+            raise ValueError("Invalid address format: nonsense")
+
+    return SimpleNamespace(is_initialized=lambda: False, init=init, calls=calls)
+
+
+def test_an_empty_address_starts_ray_here(fake_ray, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    _connect(fake_ray)
+    assert fake_ray.calls == [None]
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(fake_ray, monkeypatch):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # not listening: connections are refused
+        address = f"ray://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(SetupError, match=f"cannot connect to Ray at {address}"):
+            _connect(fake_ray)
+    assert not fake_ray.calls
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    with pytest.raises(SetupError, match="cannot connect to Ray at nonsense: Invalid address"):
+        _connect(fake_ray)

@@ -36,11 +36,15 @@ class Step(Part):
     """One operation on one document; it may change the document in place or drop it."""
 
     only_languages: list[str] | None = None
-    """Apply the step only to documents of these languages (`language` finds them); null for all."""
+    """Apply the step only to documents of these languages (`language` finds them); null for all. `zh` means `zh-Hant`
+    too."""
 
     def concerns(self, document: Document) -> bool:
         """Say whether the step applies to a document."""
-        return self.only_languages is None or document.language in self.only_languages
+        if self.only_languages is None:
+            return True
+        language = document.language
+        return language in self.only_languages or language.partition("-")[0] in self.only_languages
 
     def reads(self) -> list[Path]:
         """Return the files that the step's work depends on: their digests are part of the run's identity."""
@@ -49,6 +53,10 @@ class Step(Part):
     def apply(self, document: Document) -> Drop | None:
         """Return None to keep the document, or why it is dropped."""
         raise NotImplementedError
+
+    def conceal(self, text: str) -> str:
+        """Take out of a sample for the report what no reader of it may see; it fell before it came to this step."""
+        return text
 
 
 class Rewrite(Step):

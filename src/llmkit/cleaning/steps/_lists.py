@@ -1,11 +1,27 @@
-"""Read the list files that steps name: one entry a line, UTF-8, blank lines left out."""
+"""What steps are given to look for: regular expressions, and list files of one entry a line."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import missing_path
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+"""A regular expression, checked when the recipe is read."""
 
 
 def find_list(path: str, *, role: str) -> Path:
@@ -27,7 +43,7 @@ def find_list(path: str, *, role: str) -> Path:
 
 
 def read_list(path: str, *, role: str) -> list[str]:
-    """Return the entries of a list file, without the spaces around them.
+    """Return the entries of a list file (UTF-8), without blank lines and the spaces around them.
 
     Args:
         path: The file.

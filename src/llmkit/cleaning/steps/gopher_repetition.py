@@ -63,14 +63,7 @@ class GopherRepetition(Step):
     def _lines(self, found: Features) -> Drop | None:
         if self.dup_line_frac is None and self.dup_line_char_frac is None:
             return None
-        copies, chars = found.duplicate_lines
-        share = copies / (len(found.lines.starts) or 1)
-        if self.dup_line_frac is not None and share > self.dup_line_frac:
-            return Drop("gopher_repetition.dup_line_frac", share, self.dup_line_frac)
-        share = chars / len(found.text)
-        if self.dup_line_char_frac is not None and share > self.dup_line_char_frac:
-            return Drop("gopher_repetition.dup_line_char_frac", share, self.dup_line_char_frac)
-        return None
+        return self._copies("line", found.duplicate_lines, len(found.lines.starts), len(found.text))
 
     def _paragraphs(self, found: Features) -> Drop | None:
         if self.dup_para_frac is None and self.dup_para_char_frac is None:
@@ -78,13 +71,15 @@ class GopherRepetition(Step):
         from llmkit.cleaning import kernels
 
         spans = found.paragraphs
-        copies, chars = kernels.duplicates(spans.hashes, spans.lengths)
-        share = copies / (len(spans.starts) or 1)
-        if self.dup_para_frac is not None and share > self.dup_para_frac:
-            return Drop("gopher_repetition.dup_para_frac", share, self.dup_para_frac)
-        share = chars / len(found.text)
-        if self.dup_para_char_frac is not None and share > self.dup_para_char_frac:
-            return Drop("gopher_repetition.dup_para_char_frac", share, self.dup_para_char_frac)
+        return self._copies("para", kernels.duplicates(spans.hashes, spans.lengths), len(spans.starts), len(found.text))
+
+    def _copies(self, unit: str, copies: tuple[int, int], num_spans: int, num_chars: int) -> Drop | None:
+        """Judge the number of spans that are copies, and the characters in them."""
+        shares = {f"dup_{unit}_frac": copies[0] / (num_spans or 1), f"dup_{unit}_char_frac": copies[1] / num_chars}
+        for rule, share in shares.items():
+            limit = getattr(self, rule)
+            if limit is not None and share > limit:
+                return Drop(f"gopher_repetition.{rule}", share, limit)
         return None
 
     def _top_grams(self, found: Features) -> Drop | None:

@@ -47,7 +47,6 @@ _WHOLE_CHARS = 2**20
 """Longer documents are judged by the excerpt alone."""
 
 
-
 def _is_tag(tag: str) -> str:
     if not re.fullmatch("[a-z]{2,3}", tag):
         raise ValueError(f"'{tag}' is no primary language tag, such as en or zh (BCP 47)")

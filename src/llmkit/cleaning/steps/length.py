@@ -21,7 +21,9 @@ class Length(Step):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_chars is not None and self.max_chars < self.min_chars:
-            raise ValueError(f"max_chars {self.max_chars} is less than min_chars {self.min_chars}: nothing would be kept")
+            raise ValueError(
+                f"max_chars {self.max_chars} is less than min_chars {self.min_chars}: nothing would be kept"
+            )
         return self
 
     def apply(self, document: Document) -> Drop | None:

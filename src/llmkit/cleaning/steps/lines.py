@@ -6,9 +6,10 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from llmkit.cleaning.steps import Drop, Rewrite
+from llmkit.cleaning.steps._lists import Pattern
 from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Lines(Rewrite):
     """More phrases; they match whole words, upper and lower case alike."""
     max_phrase_line_chars: int = Field(120, ge=1)
     """Longest line that a phrase removes, in characters: a longer one is prose that mentions it."""
-    patterns: list[str] = []
+    patterns: list[Pattern] = []
     """Regular expressions; a line in which one is found goes. They see one line at a time, without blanks around it."""
     symbols: bool = True
     """Remove lines without a letter or digit."""
@@ -46,16 +47,6 @@ class Lines(Rewrite):
     """Longest line, in characters."""
     max_removed: float | None = Field(0.5, ge=0, le=1)
     """Drop the document if more than this share of its characters went."""
-
-    @field_validator("patterns")
-    @classmethod
-    def _compile(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
-        return patterns
 
     def apply(self, document: Document) -> Drop | None:
         """Rewrite the document, or drop it."""

@@ -2,8 +2,8 @@
 
     联系 wang@example.cn 或 13800001111   ->   联系 <EMAIL> 或 <PHONE>
 
-Place it behind `html`, which would take the placeholders for tags, and before steps that drop documents: the report
-keeps samples of what falls, as it is at that step.
+Place it behind `html`, which would take the placeholders for tags. The report's samples of what fell are redacted
+wherever it stands.
 """
 
 from __future__ import annotations
@@ -89,6 +89,10 @@ class Pii(Rewrite):
             position = end
             document.count(name)
         return "".join((*parts, text[position:]))
+
+    def conceal(self, text: str) -> str:
+        """Redact a sample of what fell before this step: values never reach the report, wherever the step stands."""
+        return self.rewrite(text, Document("", text, ""))
 
     def find(self, text: str) -> list[Finding]:
         """Return what is found, in order of position and without overlaps."""

@@ -7,10 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator
-
 from llmkit.cleaning.steps import Drop, Step
-from llmkit.cleaning.steps._lists import find_list, read_list
+from llmkit.cleaning.steps._lists import Pattern, find_list, read_list
 from llmkit.data.corpus import Document
 
 # RFC 3986: scheme, user information, host; an address without a scheme begins with the host. Not urlsplit, which
@@ -34,22 +32,12 @@ class Url(Step):
     """Blocked words of an address, whole ones between characters that are no letters and digits, in any case."""
     words_path: str | None = None
     """File with more of them, one a line."""
-    patterns: list[str] = []
+    patterns: list[Pattern] = []
     """Blocked regular expressions, searched for anywhere in the address, in any case."""
     allow: list[str] = []
     """Domains, their subdomains included, that are kept whatever the other lists say."""
     missing: Literal["keep", "drop"] = "keep"
     """What becomes of documents without an address."""
-
-    @field_validator("patterns")
-    @classmethod
-    def _compile(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
-        return patterns
 
     def reads(self) -> list[Path]:
         """Return the list files, so that their content is part of the run's identity.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from llmkit.data.sources import Record
 from llmkit.data.sources._rows import RowError, expect, parse_messages
 
+_TAG = re.compile("[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
+"""A BCP 47 tag, as it is usually written."""
 CORPUS_COLUMNS = ("id", "text", "source", "language", "meta")
 """Columns of our own corpora; examples have `messages` besides."""
 
@@ -52,7 +55,11 @@ class Columns:
             text = "\n".join(message["content"] for message in messages)
             fields = {"messages": messages}
         del value[field]
-        language = value.pop("language") if type(value.get("language")) is str else None
+        language = value.get("language")
+        if type(language) is str and _TAG.fullmatch(language):
+            del value["language"]
+        else:  # another column of this name: of code it says `Python`
+            language = None
         return Record(row, text, self.source, fields, value, language)
 
     def document(self, row: int, text: str, meta: Mapping[str, Any]) -> Record:

@@ -100,7 +100,9 @@ def _find(path: Path) -> tuple[Path, list[Path], bool]:
         names = [item.name for item in parent.iterdir()]
         close = difflib.get_close_matches(path.relative_to(parent).parts[0], names, n=1)
         guess = f"; did you mean '{parent / close[0]}'?" if close else ""
-        raise DataError(f"no such file or directory: {path}{guess}", hint=f"ls {parent}")
+        hub = not close and not path.is_absolute() and parent == Path() and len(path.parts) == 2
+        hint = f"a dataset of the Hugging Face hub: -s 'inputs=[{{type: hf, path: {path}}}]'" if hub else f"ls {parent}"
+        raise DataError(f"no such file or directory: {path}{guess}", hint=hint)
     fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
     root = Path(*path.parts[:fixed])
     matches = _glob(root, str(Path(*path.parts[fixed:])))

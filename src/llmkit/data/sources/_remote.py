@@ -43,6 +43,8 @@ def find_urls(url: str) -> list[RawFile]:
         infos, base = {root: _asked(url, lambda: system.info(root))}, root.rpartition("/")[0]
     else:
         infos, base, searched = _asked(url, lambda: system.find(root, detail=True)), root, True
+        if not infos:  # some file systems say "no file" of a server that does not answer
+            _asked(url, lambda: system.info(root))
         if list(infos) == [root]:
             raise DataError(f"cannot read {url}: unknown file type", hint=listing(PurePosixPath(root).suffix))
         if f"{root}/{MANIFEST}" in infos:  # a corpus of ours: not its reports and rejects

@@ -118,3 +118,7 @@ def test_messages_are_rewritten_one_by_one() -> None:
 @pytest.mark.parametrize("text", ["", "\x00", "\n" * 1000, "\ud800\nx", "中" * 500_000, "." * 500_000])
 def test_odd_texts_are_survived(text: str) -> None:
     run(text, patterns=["a+b"])
+
+
+def test_of_an_empty_document_nothing_is_removed():
+    assert Lines().apply(Document("0", "", "web")) is None

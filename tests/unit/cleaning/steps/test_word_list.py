@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pickle
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmkit.cleaning.steps import Drop, _words
 from llmkit.cleaning.steps.word_list import WordList
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import Document
 
 
@@ -92,7 +91,6 @@ def test_words_of_a_file_are_added(tmp_path):
     path.write_text("赌博\n\nbig win\n", encoding="utf-8")
     step = WordList(words=["casino"], path=str(path))
     assert step.reads() == [path]
-    assert WordList().reads() == []
     step.find("warm up")  # builds the automaton, which cannot be pickled
     step = pickle.loads(pickle.dumps(step))
     assert [step.apply(document(text)) is None for text in ("casino", "大赌博", "a BIG win", "a win")] == [
@@ -103,10 +101,15 @@ def test_words_of_a_file_are_added(tmp_path):
 def test_missing_file_names_the_field(tmp_path):
     with pytest.raises(DataError, match=r"word_list\.path: no such file"):
         WordList(path=str(tmp_path / "none.txt")).apply(document("x"))
-    assert Path(tmp_path / "none.txt") in WordList(path=str(tmp_path / "none.txt")).reads()
+    with pytest.raises(DataError, match=r"word_list\.path: no such file"):
+        WordList(path=str(tmp_path / "none.txt")).reads()
+    with pytest.raises(DataError, match="is a directory"):
+        WordList(path=str(tmp_path)).reads()
 
 
-def test_an_empty_list_keeps_everything():
+def test_an_empty_list_keeps_everything_and_is_refused_as_a_step():
+    with pytest.raises(ConfigError, match="no words are given"):
+        WordList().reads()
     text = "anything"
     assert WordList().apply(document(text)) is None
     doc = document(text)

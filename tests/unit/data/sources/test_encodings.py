@@ -122,3 +122,26 @@ def test_web_pages(text, encoding, charset, where):
 def test_any_page_decodes_to_text_that_can_be_written(data, charset):
     decode_page(data, charset).encode()
     looks_gb18030(data)
+
+
+CHINESE_GB = "我们的人都在这里了，这是国标码。"
+CHINESE_UTF8 = "这一行是后来加上去的。"
+
+
+@pytest.mark.parametrize("suffix", ["txt", "md"])
+def test_one_document_of_joined_encodings(tmp_path, suffix):
+    lines = [CHINESE_UTF8.encode(), CHINESE_GB.encode("gb18030"), b"ascii", "第一章".encode("gb18030"), "你好".encode()]
+    path = tmp_path / f"joined.{suffix}"
+    path.write_bytes(b"\n".join(lines))
+    source = Files(path=str(path))
+    (record,) = source.read(source.files()[0])
+    assert record.text.split("\n") == [CHINESE_UTF8, CHINESE_GB, "ascii", "第一章", "你好"]
+
+
+def test_a_document_in_gb18030_whose_lines_could_be_utf8(tmp_path):
+    accident = bytes([0xC4, 0xB1, 0xC4, 0xB2]).decode("gb18030")  # two characters, which are `ıĲ` in UTF-8
+    path = tmp_path / "book.txt"
+    path.write_bytes("\n".join([accident, CHINESE_GB]).encode("gb18030"))
+    source = Files(path=str(path))
+    (record,) = source.read(source.files()[0])
+    assert record.text == f"{accident}\n{CHINESE_GB}"

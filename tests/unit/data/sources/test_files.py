@@ -515,3 +515,32 @@ def test_dates_of_parquet_have_a_zone_only_if_written_with_one(tmp_path):
     }
     (row,) = read(table(tmp_path / "a.parquet", columns))
     assert row.meta == {"naive": "2024-01-02T03:04:05", "aware": "2024-01-02T03:04:05+00:00"}
+
+
+def test_a_dataset_of_the_hub_is_told_from_a_path(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    with pytest.raises(DataError) as caught:
+        Files(path="user/dataset").files()
+    assert caught.value.hint == "a dataset of the Hugging Face hub: -s 'inputs=[{type: hf, path: user/dataset}]'"
+    with pytest.raises(DataError) as caught:
+        Files(path="sub/none.jsonl").files()
+    assert caught.value.hint == "ls sub"
+
+
+@pytest.mark.parametrize(
+    ("value", "language", "left"),
+    [
+        ("en", "en", {}),
+        ("zh-Hant-TW", "zh-Hant-TW", {}),
+        ("Python", None, {"language": "Python"}),
+        ("EN", None, {"language": "EN"}),
+        (["en"], None, {"language": ["en"]}),
+        (None, None, {"language": None}),
+    ],
+)
+def test_a_column_of_languages_is_believed_if_it_holds_tags(tmp_path, value, language, left):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "print()", "language": value}) + "\n")
+    source = Files(path=str(path))
+    (record,) = source.read(source.files()[0])
+    assert (record.language, record.meta) == (language, left)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import socket
 import zipfile
 
 import fsspec
@@ -105,7 +106,7 @@ def test_the_digest_is_the_checksum_that_the_place_tells(bucket, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("memory://bucket/nothing.jsonl", "no files to read in memory://bucket/nothing.jsonl"),
+        ("memory://bucket/nothing.jsonl", "no such file or directory: memory://bucket/nothing.jsonl"),
         ("memory://bucket/sub/image.png", "cannot read memory://bucket/sub/image.png: unknown file type"),
         ("memory://bucket/*.csv", "no files to read in memory://bucket/*.csv"),
         ("memroy://bucket", "cannot read memroy://bucket: Protocol not known: memroy; did you mean 'memory'?"),
@@ -157,3 +158,13 @@ def test_a_damaged_file_far_away_is_still_a_broken_row(bucket):
     whole = gzip.compress(rows(*map(str, range(50_000))))
     bucket.pipe("/bucket/t.jsonl.gz", whole[: len(whole) // 2])
     assert summary(read("memory://bucket/t.jsonl.gz"))[-1].startswith("! file is truncated after row ")
+
+
+def test_a_server_that_does_not_answer_is_not_an_empty_one():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # not listening: connections are refused
+        url = f"http://127.0.0.1:{held.getsockname()[1]}/rows.jsonl"
+        with pytest.raises(DataError) as caught:
+            names(url)
+    assert "no files" not in caught.value.message
+    assert url in caught.value.message
