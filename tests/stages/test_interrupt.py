@@ -103,7 +103,7 @@ def test_an_interrupted_stage_is_no_input(cli, stage_commands):
     check_interrupted(strike(stage_commands["clean"], *MIDDLE["clean"]))
     outcome = cli("tokenize", "-i", "out", "-o", "tokens")
     assert outcome.code == 3
-    assert "error: inputs: out is unfinished" in outcome.err
+    assert "/out is unfinished" in outcome.err
     assert "run the command that writes it again" in outcome.err
 
 

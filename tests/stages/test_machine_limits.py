@@ -22,6 +22,7 @@ STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
 _AS_ANOTHER_USER = """
 import contextlib, io, json, os, sys
 from llmkit.cli.main import run
+from transformers import AutoTokenizer  # now: the other user may not be allowed to read where Python lies
 
 def call(arguments):
     out, err = io.StringIO(), io.StringIO()

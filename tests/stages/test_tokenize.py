@@ -77,12 +77,14 @@ def test_segments_start_at_sentences(cli, corpus):
 
 
 def test_only_the_train_split_is_trained_on(chain):
-    from llmkit.tokenization.train import CHAT_TOKENS, train_bpe
+    from llmkit.core.console import Console
+    from llmkit.tokenization.trainers import TrainingText
+    from llmkit.tokenization.trainers.bpe import Bpe
 
     texts = [row["text"] for row in read_corpus(chain.corpus)]
     train = [text for text in texts if split_of(text, **FRACTIONS) == "train"]
     assert 0 < len(train) < len(texts)
-    again = train_bpe(iter(train), vocab_size=400, special_tokens=CHAT_TOKENS, show_progress=False)
+    again = Bpe(vocab_size=400).make(lambda: (TrainingText(text, "", "") for text in train), Console(quiet=True))
     stored = json.loads((chain.tokens / "tokenizer.json").read_text(encoding="utf-8"))
     assert json.loads(again.backend_tokenizer.to_str())["model"] == stored["model"]
 
@@ -173,3 +175,151 @@ def test_a_special_token_of_one_character_is_refused(cli, chain):
     outcome = cli("tokenize", "-i", chain.corpus, "-s", "tokenizer.special_tokens=[a]", "-o", "out")
     assert outcome.code == 2
     assert "tokenizer.special_tokens: special token 'a' needs two characters or more" in outcome.err
+
+
+NO_HELD_OUT = ["-s", "validation_fraction=0", "-s", "test_fraction=0"]
+
+
+def shards(directory):
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(Path(directory).rglob("*.arrow"))}
+
+
+def test_the_encoder_is_chosen_checked_and_recorded(cli, chain):
+    arguments = ["-i", chain.corpus, "--tokenizer", chain.base, *SPLIT]
+    assert cli("tokenize", *arguments, "-o", "auto").code == 0
+    details = read_manifest(Path("auto")).details["encoder"]
+    assert details["name"] == "gigatoken"
+    assert details["documents_checked"] > 20
+    assert details["differences"] == []
+    # The same artifact, whichever encoder: nothing is to be done.
+    outcome = cli("tokenize", *arguments, "-o", "auto", "-s", "encoder=tokenizers")
+    assert outcome.code == 0
+    assert "up to date" in outcome.out
+    assert cli("tokenize", *arguments, "-o", "plain", "-s", "encoder=tokenizers").code == 0
+    assert read_manifest(Path("plain")).details["encoder"]["documents_checked"] == 0
+    assert read_manifest(Path("plain")).id == read_manifest(Path("auto")).id
+    assert shards("plain") == shards("auto")
+
+
+def test_raw_text_is_read_as_clean_reads_it(cli, jsonl, corpus):
+    texts = ["First text. It has two sentences.", "第二篇。也有两句。", "third"]
+    corpus(texts)
+    arguments = ["--vocab-size", 300, *NO_HELD_OUT]
+    assert cli("tokenize", "-i", "corpus", "-o", "cleaned", *arguments).code == 0
+    assert cli("tokenize", "-i", "texts.jsonl", "-o", "raw", *arguments).code == 0
+    assert shards("raw") == shards("cleaned")
+    assert read_manifest(Path("raw")).metrics == read_manifest(Path("cleaned")).metrics
+    lineage = cli("lineage", "raw", "--json").json["lineage"]["inputs"]
+    assert [item["kind"] for item in lineage] == ["files"]
+
+
+def test_raw_text_and_corpora_keep_their_order(cli, jsonl, corpus):
+    import datasets
+
+    corpus(["in the middle"])
+    jsonl("a.jsonl", ["first", "second"])
+    jsonl("b.jsonl", ["last"])
+    inputs = ["-i", "a.jsonl", "-i", "corpus", "-i", "b.jsonl"]
+    assert cli("tokenize", *inputs, "-o", "tokens", "--vocab-size", 300, *NO_HELD_OUT).code == 0
+    assert datasets.load_from_disk("tokens")["train"]["source"][:] == ["a", "a", "texts", "b"]
+
+
+def test_broken_rows_are_named_and_counted(cli, jsonl, tmp_path):
+    path = jsonl("rows.jsonl", ["one", "two"])
+    path.write_text(path.read_text() + '{"text": "cut o\n{"words": 1}\n')
+    arguments = ["-i", path, "-o", "tokens", "--vocab-size", 300, *NO_HELD_OUT]
+    outcome = cli("tokenize", *arguments)
+    assert outcome.code == 0
+    assert "rows.jsonl:3" in outcome.err
+    assert "rows.jsonl:4" in outcome.err
+    metrics = read_manifest(Path("tokens")).metrics
+    assert (metrics["documents_failed"], metrics["splits"]["train"]["documents"]) == (2, 2)
+
+
+def test_labelled_rows_are_refused(cli, jsonl):
+    messages = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
+    path = jsonl("chat.jsonl", [{"messages": messages}])
+    outcome = cli("tokenize", "-s", f"inputs=[{{type: files, path: {path}, messages_field: messages}}]", "-o", "out")
+    assert outcome.code == 2
+    assert "gives labelled rows, not text" in outcome.err
+    assert "llmkit finetune" in outcome.err
+
+
+def test_an_empty_corpus_is_an_error(cli, tmp_path):
+    Path("empty.jsonl").write_text("")
+    outcome = cli("tokenize", "-i", "empty.jsonl", "-o", "tokens", "--vocab-size", 300)
+    assert outcome.code == 3
+    assert not Path("tokens/llmkit.json").exists()
+
+
+def test_special_tokens_may_be_allowed(cli, jsonl):
+    import datasets
+
+    path = jsonl("texts.jsonl", ["a<|endoftext|>b"])
+    arguments = ["-i", path, "--vocab-size", 300, *NO_HELD_OUT]
+    assert cli("tokenize", *arguments, "-o", "text").code == 0
+    assert cli("tokenize", *arguments, "-s", "allow_special=true", "-o", "special").code == 0
+    ids = [datasets.load_from_disk(name)["train"][0]["input_ids"] for name in ("text", "special")]
+    assert 0 not in ids[0]
+    assert ids[1].count(0) == 1
+    assert len(ids[1]) == 3
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a byte-level tokenizer with chosen properties."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    def save(name, alphabet=None, filler=0, **roles):
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet()) if alphabet is None else alphabet
+        vocab = {token: i for i, token in enumerate(["<end>", *letters, *(f"filler{i}" for i in range(filler))])}
+        backend = Tokenizer(models.BPE(vocab, []))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        PreTrainedTokenizerFast(tokenizer_object=backend, **roles).save_pretrained(name)
+        return name
+
+    return save
+
+
+def test_a_tokenizer_without_eos_is_noted(cli, jsonl, saved):
+    path = jsonl("texts.jsonl", ["some text"])
+    without, with_eos = saved("without"), saved("with", eos_token="<end>")
+    assert "has no EOS token" in cli("tokenize", "-i", path, "--tokenizer", without, "-o", "a", *NO_HELD_OUT).out
+    assert "has no EOS token" not in cli("tokenize", "-i", path, "--tokenizer", with_eos, "-o", "b", *NO_HELD_OUT).out
+
+
+def test_lost_bytes_are_counted(cli, jsonl, saved):
+    path = jsonl("texts.jsonl", ["abc中", "cab"])
+    tokenizer = saved("small", alphabet=["a", "b", "c"], eos_token="<end>")
+    outcome = cli("tokenize", "-i", path, "--tokenizer", tokenizer, "-o", "tokens", *NO_HELD_OUT)
+    assert outcome.code == 0
+    assert "note: 3 bytes of text have no token" in outcome.out
+    assert read_manifest(Path("tokens")).metrics["bytes_lost"] == 3
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(2**16, "uint16"), (2**16 + 1, "uint32")])
+def test_a_large_vocabulary_takes_four_bytes(cli, jsonl, saved, size, dtype):
+    import datasets
+
+    path = jsonl("texts.jsonl", ["some text"])
+    tokenizer = saved("large", filler=size - 257, eos_token="<end>")
+    assert cli("tokenize", "-i", path, "--tokenizer", tokenizer, "-o", "tokens", *NO_HELD_OUT).code == 0
+    assert json.loads(Path("tokens/tokens.json").read_text())["dtype"] == dtype
+    assert str(datasets.load_from_disk("tokens")["train"].features["input_ids"].feature.dtype) == dtype
+
+
+def test_workers_and_ray_give_the_same_bytes(cli, chain, monkeypatch):
+    from llmkit.data import corpus
+    from llmkit.tokenization import plan
+
+    monkeypatch.setattr(corpus, "ROWS_PER_WRITE", 16)  # small row groups
+    monkeypatch.setattr(plan, "TASK_BYTES", 3000)
+    assert cli("clean", "-i", chain.root / "texts.jsonl", "-o", "corpus", "-s", "steps=[]").code == 0
+    assert len(plan.cut_pieces([Path("corpus")])) > 4
+    arguments = ["-i", "corpus", "--tokenizer", chain.base, *SPLIT]
+    for name in ("workers=1", "workers=2", "engine=ray"):
+        assert cli("tokenize", *arguments, "-s", name, "-o", name).code == 0
+        assert shards(name) == shards("workers=1")
+        assert read_manifest(Path(name)).details["encoder"]["name"] == "gigatoken"
+    assert len({read_manifest(Path(name)).id for name in ("workers=1", "workers=2", "engine=ray")}) == 1

@@ -221,8 +221,9 @@ def _write_defaults(model: Any, values: dict[str, Any], path: KeyPath) -> None:
             return
         if values.get(key) is None and not field.is_required():
             default = field.get_default(call_default_factory=True)
-            # Another type of part has fields of its own: nothing of the default part stays.
-            values[key] = {} if isinstance(default, Part) and inner == "type" else _dump_value(default)
+            # Another type of part, named or meant by a field of its own: nothing of the default part stays.
+            other = isinstance(default, Part) and inner not in type(default).model_fields
+            values[key] = {} if other else _dump_value(default)
         model, values = field.annotation, values.get(key, {})
 
 

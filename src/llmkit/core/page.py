@@ -42,7 +42,7 @@ class PartsRow:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Two distributions of one quantity over the same bins.
+    """Two distributions of one quantity over the same bins, or one: then `before` is all zeros.
 
     Attributes:
         title: The quantity.
@@ -111,6 +111,18 @@ class Page:
         """Show a text as it is, under a caption; prose in the page's own font, which suits any script."""
         style = ' class="prose" dir="auto"' if prose else ""
         self.parts.append(f'<p class="quote">{escape(caption)}</p><pre{style}>{escape(text)}</pre>')
+
+    def tokens(self, caption: str, tokens: Sequence[tuple[str, str, bool]]) -> None:
+        """Show a text in pieces of alternating colours, under a caption.
+
+        Args:
+            caption: The line above.
+            tokens: Per piece its text, what a pointer over it shows, and whether it stands out.
+        """
+        body = "".join(
+            f'<i title="{escape(hint)}"{" class=odd" if odd else ""}>{escape(text)}</i>' for text, hint, odd in tokens
+        )
+        self.parts.append(f'<p class="quote">{escape(caption)}</p><pre class="tokens" dir="auto">{body}</pre>')
 
     def text(self, text: str, *, style: Literal["plain", "foot"] = "plain") -> None:
         """Show a paragraph in small type: an explanation, or the foot of the page."""
@@ -249,6 +261,7 @@ def _histogram(chart: Histogram) -> str:
         path = "".join(f"V{base - (base - 4) * count / top:.1f}H{(i + 1) * step:.1f}" for i, count in enumerate(counts))
         return f"M0 {base}{path}V{base}Z"
 
+    aside = " before and after" if any(chart.before) else ""
     captions = "".join(f"<span><span>{escape(a)}</span><span>{escape(b)}</span></span>" for a, b in chart.captions)
     places = ((0, "start"), (width // 2, "middle"), (width, "end"))
     labels = "".join(
@@ -257,7 +270,7 @@ def _histogram(chart: Histogram) -> str:
     )
     return (
         f"<figure><figcaption><b>{escape(chart.title)}</b>{captions}</figcaption>"
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(chart.title)} before and after">'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(chart.title)}{aside}">'
         f'<path d="{area(chart.before)}" fill="{_GREY}" fill-opacity=".3"/>'
         f'<path d="{area(chart.after)}" fill="var(--a)" fill-opacity=".45" stroke="var(--a)" stroke-width="1"/>'
         f'<line x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}" stroke="var(--line)"/>{labels}</svg></figure>'

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --dim: #667085; --line: #e3e6eb; --card: #f7f8fa; --page: #ffffff;
-        --a: #2f6feb; --b: #d9822b; --c: #2d9c6f; --d: #b04fc0; }
+        --a: #2f6feb; --b: #d9822b; --c: #2d9c6f; --d: #b04fc0; --bad: #c4320a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --dim: #98a1b0; --line: #30353f; --card: #1d2128;
-        --page: #14171c; --a: #6ea1ff; --b: #f0a65a; --c: #5cc79a; --d: #d68be3; } }
+        --page: #14171c; --a: #6ea1ff; --b: #f0a65a; --c: #5cc79a; --d: #d68be3; --bad: #ff7a59; } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 960px; padding: 2.5rem 1.5rem 4rem; background: var(--page); color: var(--ink);
        font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", sans-serif }
@@ -45,6 +45,10 @@ p.plain { margin: -.2rem 0 .8rem; color: var(--dim); font-size: .9rem; max-width
 details { border-bottom: 1px solid var(--line) } summary { cursor: pointer; padding: .5rem 0; overflow-wrap: anywhere } summary:hover { color: var(--a) }
 summary em { float: right; font-style: normal; color: var(--dim); font-variant-numeric: tabular-nums; padding-left: 1rem } details[open] { padding-bottom: .6rem } details > .quote:first-of-type { margin-top: .2rem }
 pre.prose { font: inherit; font-size: .92rem; line-height: 1.6; max-height: 15rem; overflow-y: auto }
+pre.tokens { font: 14px/1.75 system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", sans-serif; max-height: 20rem; overflow-y: auto }
+.tokens i { font-style: normal; border-radius: 3px; padding: .12em 0; background: color-mix(in srgb, var(--a) 26%, transparent) }
+.tokens i:nth-child(4n+2) { background: color-mix(in srgb, var(--b) 28%, transparent) } .tokens i:nth-child(4n+3) { background: color-mix(in srgb, var(--c) 26%, transparent) }
+.tokens i:nth-child(4n) { background: color-mix(in srgb, var(--d) 26%, transparent) } .tokens i.odd { outline: 2px solid var(--bad); outline-offset: -2px }
 .foot { color: var(--dim); font-size: .85rem; margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8rem }
 @media (max-width: 640px) { body { padding: 1.5rem 1rem 3rem } .facts { grid-template-columns: 1fr 1fr } .parts .track { display: none } .parts tr.sub th { white-space: normal } .parts td { padding-right: .6rem } }
 """

@@ -26,6 +26,7 @@ PACKAGES = {
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
     "exporter": "llmkit.exporters",
+    "tokenizer": "llmkit.tokenization.trainers",
 }
 
 
@@ -69,11 +70,14 @@ class Family:
     Args:
         name: Key of `PACKAGES`.
         shorthand: Where a bare string that names no member goes, as `(member, field)`: a source may be given as just a
-            path. Without it a bare string must be a member's name.
+            path. Without it a bare string must be a member's name. A mapping without `type` that gives this field
+            means this member too.
+        default: The member that any other mapping without `type` means; without it `type` must be given.
     """
 
     name: str
     shorthand: tuple[str, str] | None = None
+    default: str | None = None
 
     @property
     def package(self) -> str:
@@ -112,6 +116,12 @@ class Family:
             return {"type": member, field: text}
         return {"type": text}
 
+    def _implied(self, fields: Mapping[Any, Any]) -> str | None:
+        """Return the member that fields without a `type` are of."""
+        if self.shorthand and self.shorthand[1] in fields:
+            return self.shorthand[0]
+        return self.default
+
     def parse(self, value: Any) -> Part:
         """Turn a name, a mapping or a part into a part."""
         if isinstance(value, Part):
@@ -120,6 +130,8 @@ class Family:
             value = self.open(value)
         if not isinstance(value, Mapping):
             raise PydanticCustomError("family_type", "expected a name or a mapping with 'type'")
+        if "type" not in value and (member := self._implied(value)):
+            value = {"type": member, **value}
         if not isinstance(value.get("type"), str):
             raise PydanticCustomError(
                 "family_type", "missing 'type'; valid: {names}", {"names": ", ".join(self.members())}
@@ -152,5 +164,6 @@ class Family:
             # Through the handler, so that the definitions of a member's groups end up at the root, where `$ref` looks.
             item = handler.resolve_ref_schema(handler(self.load(member).__pydantic_core_schema__))
             properties = {"type": {"const": member}, **item.get("properties", {})}
-            options.append({**item, "properties": properties, "required": ["type", *item.get("required", [])]})
+            required = [] if self._implied(dict.fromkeys(item.get("required", []))) == member else ["type"]
+            options.append({**item, "properties": properties, "required": [*required, *item.get("required", [])]})
         return {"anyOf": options}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
 from llmkit.data.split import Split
-from llmkit.data.tokens import DICT_FILE, STATE_FILE
+from llmkit.data.token_shards import DICT_FILE, STATE_FILE
 
 
 class TokenSplit:

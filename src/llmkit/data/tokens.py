@@ -12,10 +12,7 @@ gaps between the values.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from llmkit.core.errors import DataError
 from llmkit.data.split import SPLITS, Split
+from llmkit.data.token_shards import DICT_FILE, ROWS, finish_dict, finish_split, write_shard
 
 TOKENS_FILE = "tokens.json"
 """Name of the file in which the tokenize stage writes its counts."""
 
 DEFAULT_SHARD_BYTES = 1 << 30
 _MAX_OFFSET = 2**31 - 1
-DICT_FILE, STATE_FILE, _INFO_FILE = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
 @dataclass(slots=True)
@@ -107,8 +104,7 @@ class TokenShardWriter:
         written = [split for split in SPLITS if split in self._splits]
         for split in written:
             self._splits[split].finish()
-        self._directory.mkdir(parents=True, exist_ok=True)
-        _write_json(self._directory / DICT_FILE, {"splits": written})
+        finish_dict(self._directory, written)
         return {split: self._splits[split].counts for split in written}
 
     def _checked(self, document: str, ids: NDArray[Any]) -> NDArray[Any]:
@@ -132,70 +128,38 @@ class _SplitWriter:
         self._directory = directory
         self._dtype = dtype
         self._max_shard_bytes = max_shard_bytes
-        self._shards: list[Path] = []
-        # The fingerprint names cached results in `datasets`: it must follow the content, or `map` returns stale rows.
-        self._fingerprint = hashlib.blake2b(dtype.str.encode(), digest_size=8)
+        self._shards: list[tuple[Path, str]] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._rows: list[tuple[str, str, str, int]] = []
+        self._rows: list[tuple[str, str, str, int, int, int]] = []
         # bytearray grows by an eighth with realloc, so a full shard needs little more memory than its own size.
-        self._values, self._lengths = bytearray(), [0]
-        self._segments, self._num_segments = bytearray(), [0]
+        self._values, self._segments = bytearray(), bytearray()
         self._size = 0
 
     def append(self, row: tuple[str, str, str, int], ids: NDArray[Any], segments: NDArray[np.int32]) -> None:
         size = ids.nbytes + segments.nbytes + sum(len(name.encode()) for name in row[:3]) + 28  # 5 offsets, num_bytes
         if self._rows and self._size + size > self._max_shard_bytes:
             self._flush()
-        self._rows.append(row)
+        self._rows.append((*row, ids.size, segments.size))
         self._values += ids.tobytes()
-        self._lengths.append(ids.size)
         self._segments += segments.tobytes()
-        self._num_segments.append(segments.size)
         self._size += size
         self.counts.num_documents += 1
         self.counts.num_tokens += ids.size
         self.counts.num_bytes += row[3]
 
     def _flush(self) -> None:
-        ids, sources, languages, num_bytes = zip(*self._rows, strict=True)
-        batch = pa.record_batch(
-            {
-                "id": pa.array(ids, pa.string()),
-                "source": pa.array(sources, pa.string()),
-                "language": pa.array(languages, pa.string()),
-                "num_bytes": pa.array(num_bytes, pa.int64()),
-                "input_ids": _list_array(self._values, self._lengths, self._dtype),
-                "segments": _list_array(self._segments, self._num_segments, np.dtype(np.int32)),
-            }
-        )
+        columns = zip(*self._rows, strict=True)
+        rows = pa.table([pa.array(column, kind) for column, kind in zip(columns, ROWS.types, strict=True)], schema=ROWS)
         path = self._directory / f"data-{len(self._shards):05d}.arrow.partial"
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
-        self._shards.append(path)
-        for column in batch.columns:
-            for buffer in filter(None, column.buffers()):
-                self._fingerprint.update(buffer)
+        self._shards.append((path, write_shard(path, rows, [self._values], [self._segments], self._dtype)))
         self._clear()
 
     def finish(self) -> None:
         if self._rows:
             self._flush()
-        names = [f"data-{i:05d}-of-{len(self._shards):05d}.arrow" for i in range(len(self._shards))]
-        for shard, name in zip(self._shards, names, strict=True):
-            shard.rename(self._directory / name)
-        _write_json(self._directory / _INFO_FILE, {"features": _features(self._dtype)})
-        state: dict[str, Any] = {
-            "_data_files": [{"filename": name} for name in names],
-            "_fingerprint": self._fingerprint.hexdigest(),
-            "_format_columns": None,
-            "_format_kwargs": {},
-            "_format_type": None,
-            "_output_all_columns": False,
-            "_split": self._directory.name,
-        }
-        _write_json(self._directory / STATE_FILE, state)
+        finish_split(self._directory, self._shards, self._dtype)
 
 
 def _integers(values: ArrayLike) -> NDArray[Any]:
@@ -205,21 +169,3 @@ def _integers(values: ArrayLike) -> NDArray[Any]:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"expected a one-dimensional array of integers, not {array.dtype} {array.shape}")
     return array
-
-
-def _list_array(values: bytearray, lengths_after_zero: Sequence[int], dtype: np.dtype[Any]) -> Any:
-    item = pa.from_numpy_dtype(dtype)
-    flat = pa.Array.from_buffers(item, len(values) // dtype.itemsize, [None, pa.py_buffer(values)])
-    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths_after_zero, dtype=np.int32)), flat)
-
-
-def _features(dtype: np.dtype[Any]) -> dict[str, Any]:
-    scalars = {"id": "string", "source": "string", "language": "string", "num_bytes": "int64"}
-    lists = {"input_ids": dtype.name, "segments": "int32"}
-    return {name: {"dtype": kind, "_type": "Value"} for name, kind in scalars.items()} | {
-        name: {"feature": {"dtype": kind, "_type": "Value"}, "_type": "List"} for name, kind in lists.items()
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -13,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,7 +23,7 @@ TOKENIZER_FILE = "tokenizer.json"
 # special tokens and the decoder goes the other way: llmkit uses none of them to encode.
 ID_SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
 
-_literals: WeakKeyDictionary[PreTrainedTokenizerFast, _Literal] = WeakKeyDictionary()
+_literals: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[tuple[int, ...], LiteralEncoder]] = WeakKeyDictionary()
 
 
 class SpecialIds(NamedTuple):
@@ -83,7 +83,27 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
             f"the tokenizer in '{path}' has no fast version ({type(tokenizer).__name__})",
             f"convert it to a {TOKENIZER_FILE} first",
         )
-    return tokenizer
+    return _as_written(tokenizer, folder)
+
+
+def _as_written(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer that the file describes.
+
+    transformers builds some tokenizers anew from their class and the settings in tokenizer_config.json. Where that
+    gives other ids than tokenizer.json, the file is right: it is what every other program reads.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    file = folder / TOKENIZER_FILE
+    if type(tokenizer) is PreTrainedTokenizerFast or not file.is_file():
+        return tokenizer
+    pipelines = (id_sections(backend) for backend in (tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))))
+    built, written = ({**sections, "added_tokens": None} for sections in pipelines)
+    if built == written:
+        return tokenizer
+    generic: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return generic
 
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> SpecialIds:
@@ -119,7 +139,7 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
     Returns:
         One array of ids per text, uint16 where every id fits, else uint32.
     """
-    return [ids for ids, _ in _encode(tokenizer, texts, ends=False)]
+    return [ids for ids, _ in _literal(tokenizer).encode(texts)]
 
 
 def encode_with_ends(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -129,104 +149,35 @@ def encode_with_ends(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
         Per text its ids and, per token, the character position behind it, int64. Keeping track of positions costs
         about a fifth more than the ids alone.
     """
-    return _encode(tokenizer, texts, ends=True)
+    return _literal(tokenizer).encode(texts, ends=True)
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], *, ends: bool
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    literal = _literals.get(tokenizer)
-    if literal is None or literal.state != _Literal.state_of(tokenizer):
-        literal = _literals[tokenizer] = _Literal(tokenizer)
-    backend = tokenizer.backend_tokenizer
-    # A tokenizer.json keeps the padding and truncation of the call before it was saved.
-    backend.no_padding()
-    backend.no_truncation()
-    previous, backend.encode_special_tokens = backend.encode_special_tokens, True
-    try:
-        encode = backend.encode_batch if ends else backend.encode_batch_fast
-        encodings = encode(list(texts), add_special_tokens=False)
-    finally:
-        backend.encode_special_tokens = previous
-    encoded = []
-    for text, encoding in zip(texts, encodings, strict=True):
-        ids = np.array(encoding.ids, dtype=literal.dtype)
-        # The option above only skips the search for special tokens: Unigram and WordLevel then still find `</s>` as
-        # an ordinary entry of their vocabulary.
-        if np.isin(ids, literal.forbidden).any():
-            encoding = literal.backend.encode(text, add_special_tokens=False)  # noqa: PLW2901
-            ids = np.array(encoding.ids, dtype=literal.dtype)
-        offsets = np.array(encoding.offsets if ends else (), dtype=np.int64).reshape(-1, 2)
-        encoded.append((ids, offsets[:, 1]))
-    return encoded
+def _literal(tokenizer: PreTrainedTokenizerFast) -> LiteralEncoder:
+    """Return the tokenizer's literal encoder, made once; tokens added later make it anew."""
+    state = (len(tokenizer), *tokenizer.all_special_ids)
+    known = _literals.get(tokenizer)
+    if known is None or known[0] != state:
+        known = _literals[tokenizer] = (state, LiteralEncoder.of(tokenizer))
+    return known[1]
 
 
 def tokenizer_digest(path: str | Path) -> str:
-    """Return the SHA-256 (hex) of what decides which ids a text gets, whatever the formatting of the file.
+    """Return the SHA-256 (hex) of what decides which ids a text gets.
+
+    It is taken of the loaded tokenizer, so that neither the formatting of the file nor the version that wrote it
+    counts, nor what transformers makes of it on loading and saving.
 
     Raises:
-        DataError: No such directory, or no readable tokenizer.json in it.
+        DataError: As `load_tokenizer`.
     """
-    file = existing_directory(path, "tokenizer") / TOKENIZER_FILE
-    try:
-        content = json.loads(file.read_bytes())
-        sections = {name: content[name] for name in ID_SECTIONS}
-    except FileNotFoundError:
-        raise DataError(
-            f"'{path}' holds no {TOKENIZER_FILE}", "name a directory written by `llmkit tokenize` or `pretrain`"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is not a tokenizer: {_first_line(error)}") from error
-    canonical = json.dumps(sections, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(id_sections(load_tokenizer(path).backend_tokenizer), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-class _Literal:
-    """What encoding text literally needs of a tokenizer, found out once.
-
-    Attributes:
-        state: Size and special ids of the tokenizer at that time; tokens added later make this stale.
-        dtype: Smallest integer type that holds every id.
-        forbidden: Ids text must not get: every special token but the one the model writes for what it does not know.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.state = self.state_of(tokenizer)
-        self.dtype = np.uint16 if vocabulary_size(tokenizer) <= 2**16 else np.uint32
-        self._tokenizer = tokenizer.backend_tokenizer
-        special = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        special.update(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
-        # Not `tokenizer.unk_token`: GPT-2 names its EOS there, while its model never writes one.
-        special.pop(self._unknown_id(), None)
-        self._special = sorted(special.values())
-        self.forbidden = np.array(sorted(special), dtype=self.dtype)
-
-    @staticmethod
-    def state_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
-        return (len(tokenizer), *tokenizer.all_special_ids)
-
-    def _unknown_id(self) -> int | None:
-        model = self._tokenizer.model
-        if hasattr(model, "unk_token"):
-            return None if model.unk_token is None else model.token_to_id(model.unk_token)
-        unknown: int | None = json.loads(self._tokenizer.to_str())["model"]["unk_id"]  # Unigram: no getter in Python
-        return unknown
-
-    @cached_property
-    def backend(self) -> Tokenizer:
-        """The same pipeline with every special entry renamed to a noncharacter no text contains; ids stay."""
-        from tokenizers import Tokenizer
-
-        content: dict[str, Any] = json.loads(self._tokenizer.to_str())
-        content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] not in self._special]
-        content["post_processor"] = None
-        renamed = {token: f"\ufdd0{number}\ufdd0" for number, token in enumerate(self._special)}
-        vocab = content["model"]["vocab"]
-        if isinstance(vocab, dict):
-            content["model"]["vocab"] = {renamed.get(token, token): i for token, i in vocab.items()}
-        else:
-            content["model"]["vocab"] = [[renamed.get(token, token), score] for token, score in vocab]
-        return Tokenizer.from_str(json.dumps(content))
+def id_sections(backend: Tokenizer) -> dict[str, Any]:
+    """Return the sections of a tokenizer.json that decide ids."""
+    content = json.loads(backend.to_str())
+    return {name: content[name] for name in ID_SECTIONS}
 
 
 def _first_line(error: Exception) -> str:

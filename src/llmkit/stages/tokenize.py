@@ -2,70 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import SimpleNamespace
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from llmkit.cleaning.run import clean_inputs
+from llmkit.cleaning.survey import run_plan
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.durable import write_json
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact, open_artifact
-from llmkit.data.tokens import TOKENS_FILE
+from llmkit.core.manifest import PARTIAL, Artifact, read_manifest
+from llmkit.core.registry import Family
+from llmkit.data.engine import Engine, EngineName
+from llmkit.data.sources import RawFile, Source
+from llmkit.data.tokens import TOKENS_FILE, SplitCounts
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
-from llmkit.tokenization.encode import encode_corpora, training_texts
-from llmkit.tokenization.train import CHAT_TOKENS, NUM_BYTES, train_bpe
+from llmkit.tokenization.plan import EncoderName, Made, encode_corpora
+from llmkit.tokenization.report import write_token_reports
+from llmkit.tokenization.texts import training_texts
+from llmkit.tokenization.trainers import TokenizerPart
+from llmkit.tokenization.trainers.bpe import Bpe
 
-VERSION = 1
+VERSION = 2
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
-
-class TokenizerConfig(BaseConfig):
-    """The tokenizer: trained here, or taken from a directory."""
-
-    type: Literal["bpe"] = "bpe"
-    """What to train: byte-level BPE."""
-    vocab_size: int = Field(16384, gt=NUM_BYTES, le=2**24)
-    """Tokens in all, special tokens and the 256 bytes included."""
-    special_tokens: list[str] = list(CHAT_TOKENS)
-    """Special tokens beside `<|endoftext|>` and `<|pad|>`; by default those of the chat template, so that fine-tuning
-    needs no new embedding rows."""
-    path: Annotated[str | None, NotIdentity] = None
-    """Directory of an existing tokenizer to use instead of training one; then the other fields do not count."""
-
-    @field_validator("special_tokens")
-    @classmethod
-    def _check_special(cls, tokens: list[str]) -> list[str]:
-        for token in tokens:
-            if len(token) < 2:
-                raise ValueError(f"special token {token!r} needs two characters or more: single ones stand for bytes")
-        return tokens
-
-    @model_validator(mode="after")
-    def _check_size(self) -> TokenizerConfig:
-        needed = NUM_BYTES + 2 + len(self.special_tokens)
-        if self.vocab_size < needed:
-            raise ValueError(
-                f"vocab_size {self.vocab_size} has no room for 256 bytes and {needed - NUM_BYTES} specials"
-            )
-        return self
+_BROKEN_SHOWN = 5
+T = TypeVar("T")
 
 
 class Config(BaseConfig):
     """Config of `llmkit tokenize`."""
 
-    inputs: Annotated[list[str], NotIdentity] = Field(min_length=1)
-    """Corpus artifacts, in this order."""
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    """The tokenizer."""
+    inputs: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = Field(min_length=1)
+    """Corpus artifacts, or whatever `clean` reads, taken as it is; joined in this order. There are no weights here: a
+    token artifact holds every document once, and `pretrain` mixes several artifacts by the weights of its `data`."""
+    tokenizer: Annotated[TokenizerPart, Family("tokenizer", shorthand=("existing", "path"), default="bpe")] = Bpe()
+    """The tokenizer: what to train, or the path of one to take."""
     validation_fraction: float = Field(0.02, ge=0, lt=1)
     """Share of the documents, by a hash of their text, that training never sees and validates on."""
     test_fraction: float = Field(0.02, ge=0, lt=1)
     """Share of the documents held out for `llmkit eval`."""
+    allow_special: bool = False
+    """Let special tokens that stand in the text, such as `<|endoftext|>`, become special tokens. If not, they are text:
+    a web page that names one does not end a document."""
+    encoder: Annotated[EncoderName, NotIdentity] = "auto"
+    """What finds the ids, which are the same: `tokenizers`, or `gigatoken`, which is many times faster, does byte-level
+    BPE only, and is checked against `tokenizers` on a part of the text; `auto` takes it where it can."""
+    workers: Annotated[int | None, NotIdentity] = Field(None, ge=1)
+    """Worker processes; null for one per core, no more than there are tasks of 16 MB of text."""
+    engine: Annotated[EngineName, NotIdentity] = "local"
+    """Where the tasks run: local processes, or a Ray cluster (`RAY_ADDRESS`). The output is the same."""
 
     @model_validator(mode="after")
     def _check_fractions(self) -> Config:
@@ -74,71 +70,201 @@ class Config(BaseConfig):
         return self
 
 
+@dataclass
+class _Text:
+    """The inputs of a run.
+
+    Attributes:
+        described: For the manifest.
+        groups: In order, a corpus artifact each, or raw sources that follow one another.
+        stamps: Size and time of change of the raw files.
+    """
+
+    described: Inputs
+    groups: list[Path | list[tuple[Source, list[RawFile]]]] = field(default_factory=list)
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
 def run(config: Config, context: Context) -> Result:
     """Tokenize corpora."""
-    inputs = Inputs()
-    corpora = [inputs.add_artifact(path, "corpus", role="inputs") for path in config.inputs]
-    if config.tokenizer.path is not None:
-        inputs.add_directory(config.tokenizer.path, ("tokens", "model", "export"), role="tokenizer")
-    with context.build("tokenize", VERSION, config, inputs) as build:
+    text = _read_inputs(config)
+    _describe_tokenizer(config.tokenizer, text.described)
+    with context.build("tokenize", VERSION, config, text.described, resumable=True) as build:
         if build.finished:
+            failed = build.finished.manifest.metrics["documents_failed"]
+            if context.strict and failed:
+                raise DataError(f"{build.out} was made with {failed:,} unreadable rows left out")
             return Result(build.finished, up_to_date=True)
         context.announce(build)
-        return _tokenize(config, context, build, corpora)
+        return _tokenize(config, context, build, text)
 
 
-def _tokenize(config: Config, context: Context, build: Build, corpora: list[Path]) -> Result:
-    fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
-    if config.tokenizer.path is not None:
-        tokenizer = load_tokenizer(config.tokenizer.path)
-    else:
-        context.console.info(f"training a byte-level BPE of {config.tokenizer.vocab_size:,} tokens")
-        tokenizer = train_bpe(
-            training_texts(corpora, **fractions),
-            vocab_size=config.tokenizer.vocab_size,
-            special_tokens=config.tokenizer.special_tokens,
-            show_progress=False,
-        )
-    tokenizer.save_pretrained(build.dir)
-    total = sum(open_artifact(path, "corpus", role="inputs").manifest.metrics["bytes_kept"] for path in corpora)
-    with context.console.progress("encoding", total=total / 1e6, unit="MB") as progress:
-        counts = encode_corpora(corpora, tokenizer, build.dir, progress, **fractions)
-    if not counts.get("train") or counts["train"].num_tokens == 0:
-        raise DataError(f"the train split is empty: {total:,} bytes of text gave no training document")
-    vocab_size = vocabulary_size(tokenizer)
-    splits = {split: vars_of(count) for split, count in counts.items()}
-    num_tokens = sum(count.num_tokens for count in counts.values())
-    num_bytes = sum(count.num_bytes for count in counts.values())
-    metrics = {"vocab_size": vocab_size, "splits": splits, "bytes_per_token": round(num_bytes / max(num_tokens, 1), 4)}
+def _describe_tokenizer(tokenizer: TokenizerPart, described: Inputs) -> None:
+    paths = tokenizer.reads()
+    for directory in (path for path in paths if path.is_dir()):
+        described.add_directory(directory, ("tokens", "model", "export"), role="tokenizer")
+    files = [RawFile(str(path.absolute()), path.name, path.stat().st_size) for path in paths if not path.is_dir()]
+    if files:
+        described.add_files(str(Path(files[0].path).parent), files, role="tokenizer")
+
+
+def _read_inputs(config: Config) -> _Text:
+    text = _Text(Inputs())
+    for source in config.inputs:
+        root = Path(source.root())
+        if read_manifest(root) is not None or (root / PARTIAL).is_dir():
+            text.groups.append(text.described.add_artifact(root, "corpus", role="inputs"))
+            continue
+        if source.kind() != "corpus":
+            raise ConfigError(f"inputs: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
+        files = source.files()
+        text.described.add_files(source.root(), files, role="inputs")
+        text.stamps |= _stamps(files)
+        if not text.groups or isinstance(text.groups[-1], Path):
+            text.groups.append([])
+        cast("list[Any]", text.groups[-1]).append((source, files))
+    return text
+
+
+def _stamps(files: list[RawFile]) -> dict[str, tuple[int, int]]:
+    found = {}
+    for file in (file for file in files if not file.digest):
+        with contextlib.suppress(FileNotFoundError):
+            stat = Path(file.path).stat()
+            found[file.path] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def _tokenize(config: Config, context: Context, build: Build, text: _Text) -> Result:
+    work = build.scratch / ("strict" if context.strict else "lenient")
+    work.mkdir(exist_ok=True)
+    with Engine(config.engine, config.workers) as engine:
+        tokenizer = cache(lambda: load_tokenizer(build.dir))  # as those who train on the tokens will find it
+        made, num_failed = _once(work, "whole", lambda: _encode(config, context, build, text, engine, tokenizer))
+    # Not before the result is noted: with half of these files gone there would be nothing to go on from.
+    for folder in work.glob("work-*"):
+        shutil.rmtree(folder)
+    train = made.counts.get("train", SplitCounts())
+    if not train.num_tokens:
+        num_bytes = sum(count.num_bytes for count in made.counts.values())
+        raise DataError(f"the train split is empty: {num_bytes:,} bytes of text gave no training document")
+    metrics = _metrics(made, vocabulary_size(tokenizer()), num_failed)
     write_json(
         build.dir / TOKENS_FILE,
         {
-            "vocab_size": vocab_size,
-            "dtype": "uint16" if vocab_size <= 2**16 else "uint32",
+            "vocab_size": metrics["vocab_size"],
+            "dtype": "uint16" if metrics["vocab_size"] <= 2**16 else "uint32",
             "tokenizer_digest": tokenizer_digest(build.dir),
-            "splits": splits,
-            **fractions,
+            "splits": metrics["splits"],
+            "validation_fraction": config.validation_fraction,
+            "test_fraction": config.test_fraction,
         },
     )
-    artifact = build.finish("tokens", payload=[*TOKENIZER_FILES, "*/data-*.arrow", TOKENS_FILE], metrics=metrics)
+    write_token_reports(build.dir, made.statistics, tokenizer())
+    artifact = build.finish(
+        "tokens",
+        payload=[*TOKENIZER_FILES, "*/data-*.arrow", TOKENS_FILE],
+        metrics=metrics,
+        details={"encoder": made.details},
+    )
+    return Result(artifact, notes=[*config.tokenizer.notes(tokenizer()), *_notes(made, tokenizer())])
+
+
+def _encode(
+    config: Config, context: Context, build: Build, text: _Text, engine: Engine, tokenizer: Callable[[], Any]
+) -> tuple[Made, int]:
+    """Make the tokenizer and the splits; return what was made, and how many rows were unreadable."""
+    fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
+    work = build.scratch / ("strict" if context.strict else "lenient")
+    corpora, num_failed = _corpora(text, work, engine, context)
+
+    def make() -> None:
+        made = config.tokenizer.make(partial(training_texts, corpora, **fractions), context.console)
+        made.save_pretrained(build.dir)
+
+    _once(work, "tokenizer", make)
+    made = encode_corpora(
+        corpora,
+        tokenizer(),
+        build.dir,
+        work / "work-tokens",
+        run_plan=partial(run_plan, engine),
+        console=context.console,
+        encoder=config.encoder,
+        allow_special=config.allow_special,
+        **fractions,
+    )
+    return made, num_failed
+
+
+def _once(folder: Path, name: str, function: Callable[[], T]) -> T:
+    """Do a piece of work once, however often the run is killed and begun again."""
+    (result,) = run_plan(Engine(workers=1), lambda _: function(), [None], folder / name)
+    return result
+
+
+def _corpora(text: _Text, work: Path, engine: Engine, context: Context) -> tuple[list[Path], int]:
+    """Return the corpora to encode, raw text read into some of our own first, and how many rows were unreadable."""
+    corpora, num_failed = [], 0
+    for number, group in enumerate(text.groups):
+        if isinstance(group, Path):
+            corpora.append(group)
+            continue
+        place = work / f"work-raw-{number}"
+        (place / "scratch").mkdir(parents=True, exist_ok=True)
+        raw = cast("Build", SimpleNamespace(dir=place, scratch=place / "scratch"))
+        tally, _ = clean_inputs(group, [], "corpus", raw, engine, context)
+        for message in tally.broken[:_BROKEN_SHOWN]:
+            context.console.warn(message)
+        failed = tally.total().failed
+        if failed > _BROKEN_SHOWN:
+            context.console.warn(f"and {failed - _BROKEN_SHOWN:,} more unreadable rows")
+        num_failed += failed
+        corpora.append(place)
+    files = [file for group in text.groups if not isinstance(group, Path) for _, files in group for file in files]
+    for path in text.stamps.items() - _stamps(files).items():
+        raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
+    return corpora, num_failed
+
+
+def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:
+    total = made.statistics.total()
+    return {
+        "vocab_size": vocab_size,
+        "splits": {
+            split: {"documents": count.num_documents, "tokens": count.num_tokens, "bytes": count.num_bytes}
+            for split, count in made.counts.items()
+        },
+        "bytes_per_token": round(total.bytes / max(total.tokens, 1), 4),
+        "documents_failed": num_failed,
+        "bytes_lost": made.lost_bytes,
+    }
+
+
+def _notes(made: Made, tokenizer: Any) -> list[str]:
     notes = []
-    if config.tokenizer.path is None and vocab_size < config.tokenizer.vocab_size:
-        notes.append(f"note: the text gave only {vocab_size:,} of {config.tokenizer.vocab_size:,} tokens")
-    return Result(artifact, notes=notes)
+    if tokenizer.eos_token_id is None:
+        notes.append("note: the tokenizer has no EOS token: causal models trained on these tokens cannot learn to stop")
+    if made.lost_bytes:
+        notes.append(
+            f"note: {made.lost_bytes:,} bytes of text have no token: the vocabulary lacks a part of the byte alphabet"
+        )
+    if made.details["differences"]:
+        notes.append("note: gigatoken and tokenizers disagreed, so tokenizers encoded all of it; see llmkit.json")
+    return notes
 
 
 def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs: the tokenizer, and what each split holds."""
-    metrics = artifact.manifest.metrics
+    """Return label and value pairs: the tokenizer, what encoded, and what each split holds."""
+    metrics, details = artifact.manifest.metrics, artifact.manifest.details
+    encoder = details["encoder"]
+    checked = f", {encoder['documents_checked']:,} documents checked" if encoder["documents_checked"] else ""
     return [
         ("tokenizer", f"{metrics['vocab_size']:,} tokens, {metrics['bytes_per_token']:.2f} bytes per token"),
+        ("encoder", f"{encoder['name']}{checked}"),
         *(
             (split, f"{counts['tokens']:,} tokens, {counts['documents']:,} documents")
             for split, counts in metrics["splits"].items()
         ),
+        ("report", str(artifact.path / "report.html")),
     ]
-
-
-def vars_of(count: Any) -> dict[str, int]:
-    """Return a split's counts as plain values."""
-    return {"documents": count.num_documents, "tokens": count.num_tokens, "bytes": count.num_bytes}

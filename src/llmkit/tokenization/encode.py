@@ -1,86 +1,187 @@
-"""Encode corpora into the token artifact: one row per document, split by a hash of its text."""
+"""Encode batches of documents: their ids, and the token at which each sentence begins.
+
+The ids are those of `tokenizers`, read literally. For byte-level tokenizers the bytes of the tokens, added up, say
+where each token ends; other tokenizers, and documents that a normalizer changes, need the offsets of `tokenizers`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from llmkit.data.corpus import read_corpus
 from llmkit.data.sentences import sentence_starts
-from llmkit.data.split import SPLITS, Split, split_of
-from llmkit.data.tokens import SplitCounts, TokenShardWriter
-from llmkit.modeling.tokenizer import encode_with_ends, vocabulary_size
+from llmkit.modeling.literal import LiteralEncoder
+from llmkit.tokenization.batch import Batch
+from llmkit.tokenization.borders import chunks, cuts_at_borders, flatten
+from llmkit.tokenization.fast import FastEncoder
+from llmkit.tokenization.scan import find_segments
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-    from llmkit.core.progress import Progress
-
-BATCH_CHARS = 4_000_000
-"""Characters encoded at a time: enough to keep every core busy, little enough to bound memory."""
+GROUP_BYTES = 1 << 20
+"""Text that `tokenizers` gets at a time: its encodings take some hundred bytes per token."""
 
 
-def documents(corpora: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of several corpora, one corpus after another."""
-    for corpus in corpora:
-        yield from read_corpus(corpus, columns=["id", "text", "source", "language"])
+@dataclass(frozen=True)
+class Encoded:
+    """The tokens of a batch.
+
+    Attributes:
+        ids: All documents' ids, one document after another, `[tokens]`.
+        counts: Tokens of each document, `[documents]`.
+        segments: Tokens at which sentences begin, counted from the document's first, `[segments]`.
+        num_segments: Segments of each document, `[documents]`.
+        lost_bytes: Bytes of text that no token stands for: the vocabulary lacks them.
+    """
+
+    ids: NDArray[Any]
+    counts: NDArray[np.int64]
+    segments: NDArray[np.int32]
+    num_segments: NDArray[np.int64]
+    lost_bytes: int = 0
 
 
-def training_texts(corpora: Sequence[Path], *, validation_fraction: float, test_fraction: float) -> Iterator[str]:
-    """Yield the texts of the train split: a tokenizer trained on held-out text would know it already."""
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    for row in documents(corpora):
-        if split_of(row["text"], **fractions) == "train":
-            yield row["text"]
+class Encoder:
+    """Encodes batches as `LiteralEncoder` would document by document.
+
+    Args:
+        literal: The definition of the ids.
+        fast: What finds the ids instead, where it can.
+    """
+
+    def __init__(self, literal: LiteralEncoder, fast: FastEncoder | None = None) -> None:
+        self.literal = literal
+        self.fast = fast
+        content = literal.content
+        self._normalizes = content["normalizer"] is not None
+        self._token_bytes = token_bytes(content, literal.vocab_size)
+        self._cuts = cuts_at_borders(content)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Encode the documents of a batch."""
+        if self._token_bytes is None:
+            return self._encode_by_offsets(batch)
+        found = self._ids(batch)
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        ids = np.concatenate(found) if found else np.zeros(0, self.literal.dtype)
+        if ids.size and int(ids.max()) >= self.literal.vocab_size:
+            raise AssertionError("an id is not in the vocabulary")
+        segments, num_segments, lost = find_segments(batch.data, batch.bounds, ids, counts, self._token_bytes)
+        ids = ids.astype(self.literal.dtype, copy=False)
+        if lost.any():
+            segments, num_segments = self._repair(batch, segments, num_segments, lost)
+        lost_bytes = 0 if self._normalizes else int(lost.sum())
+        return Encoded(ids, counts, segments, num_segments, lost_bytes)
+
+    def _ids(self, batch: Batch) -> list[NDArray[Any]]:
+        if self.fast is None:
+            return self._literal_ids(batch, range(len(batch)))
+        encode, takes, content = self.fast.encode, self.fast.takes, batch.content
+        found: list[Any] = []
+        left = []
+        for d, (start, stop) in enumerate(pairwise(batch.bounds.tolist())):
+            document = content[start:stop]
+            if not takes(document):
+                left.append(d)
+                found.append(b"")
+            elif stop - start > GROUP_BYTES:
+                found.append(np.concatenate([encode(document[a:b]) for a, b in self._pieces(document)]))
+            else:
+                found.append(encode(document))
+        for d, ids in zip(left, self._literal_ids(batch, left), strict=True):
+            found[d] = ids
+        return found
+
+    def _literal_ids(self, batch: Batch, documents: Any) -> list[NDArray[Any]]:
+        return [ids for ids, _ in self._literal(batch, documents, ends=False)]
+
+    def _literal(self, batch: Batch, documents: Any, *, ends: bool) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+        """Yield ids and, with `ends`, the character behind each token, in groups that bound the memory."""
+        group: list[str] = []
+        size = 0
+        for d in documents:
+            document = batch.raw(d)
+            if len(document) > GROUP_BYTES:
+                yield from self.literal.encode(group, ends=ends)
+                group, size = [], 0
+                yield self._long(document, ends=ends)
+                continue
+            group.append(document.decode())
+            size += len(document)
+            if size >= GROUP_BYTES:
+                yield from self.literal.encode(group, ends=ends)
+                group, size = [], 0
+        yield from self.literal.encode(group, ends=ends)
+
+    def _long(self, document: bytes, *, ends: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        ids, positions, before = [], [], 0
+        for a, b in self._pieces(document):
+            text = document[a:b].decode()
+            ((piece_ids, piece_ends),) = self.literal.encode([text], ends=ends)
+            ids.append(piece_ids)
+            positions.append(piece_ends + before)
+            before += len(text)
+        return np.concatenate(ids), np.concatenate(positions)
+
+    def _pieces(self, document: bytes) -> list[tuple[int, int]]:
+        return chunks(document, GROUP_BYTES) if self._cuts else [(0, len(document))]
+
+    def _repair(
+        self, batch: Batch, segments: NDArray[np.int32], num_segments: NDArray[np.int64], lost: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Find the segments of the documents whose tokens do not add up to their bytes by the offsets instead."""
+        parts = np.split(segments, np.cumsum(num_segments)[:-1])
+        wrong = np.flatnonzero(lost)
+        for d, (_, ends) in zip(wrong, self._literal(batch, wrong, ends=True), strict=True):
+            parts[d] = segments_by_offsets(batch.text(int(d)), ends)
+        return np.concatenate(parts), np.fromiter(map(len, parts), np.int64, len(parts))
+
+    def _encode_by_offsets(self, batch: Batch) -> Encoded:
+        found, parts = [], []
+        for d, (ids, ends) in enumerate(self._literal(batch, range(len(batch)), ends=True)):
+            found.append(ids)
+            parts.append(segments_by_offsets(batch.text(d), ends))
+        return Encoded(
+            np.concatenate(found) if found else np.zeros(0, self.literal.dtype),
+            np.fromiter(map(len, found), np.int64, len(found)),
+            np.concatenate(parts) if parts else np.zeros(0, np.int32),
+            np.fromiter(map(len, parts), np.int64, len(parts)),
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """Which encoder finds the ids."""
+        return "tokenizers" if self.fast is None else self.fast.name
 
 
-def encode_corpora(
-    corpora: Sequence[Path],
-    tokenizer: PreTrainedTokenizerFast,
-    directory: Path,
-    progress: Progress,
-    *,
-    validation_fraction: float,
-    test_fraction: float,
-) -> dict[Split, SplitCounts]:
-    """Encode every document and write the splits; return their counts."""
-    writer = TokenShardWriter(directory, vocab_size=vocabulary_size(tokenizer))
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    for rows in _batches(documents(corpora)):
-        texts = [row["text"] for row in rows]
-        for row, (ids, ends) in zip(rows, encode_with_ends(tokenizer, texts), strict=True):
-            num_bytes = len(row["text"].encode("utf-8"))
-            writer.append(
-                split_of(row["text"], **fractions),
-                id=row["id"],
-                source=row["source"],
-                language=row["language"],
-                num_bytes=num_bytes,
-                input_ids=ids,
-                segments=_segments(row["text"], ends),
-            )
-            progress.advance(num_bytes / 1e6)
-    counts = writer.finish()
-    return {split: counts[split] for split in SPLITS if split in counts}
+def segments_by_offsets(text: str, ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the token at which each sentence begins: the first one that ends behind its first character.
 
-
-def _segments(text: str, ends: np.ndarray) -> np.ndarray:
-    """Return the token index at which each sentence starts: the first token that ends behind its first character."""
+    Args:
+        text: The document.
+        ends: The character behind each token, `[tokens]`.
+    """
     found = np.unique(np.searchsorted(ends, np.array(sentence_starts(text), dtype=np.int64), side="right"))
-    return found[found < ends.size]
+    return found[found < ends.size].astype(np.int32)
 
 
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(row["text"])
-        if size >= BATCH_CHARS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def token_bytes(content: dict[str, Any], vocab_size: int) -> NDArray[np.int32] | None:
+    """Return how many bytes of text each token stands for, `[vocab_size]`; None where tokens are not byte-level.
+
+    A token of the byte alphabet has a character per byte; an added token is written as it is.
+    """
+    cutters = flatten(content["pre_tokenizer"], "pretokenizers")
+    if content["model"]["type"] != "BPE" or not cutters or cutters[-1]["type"] != "ByteLevel":
+        return None
+    if any(part.get("add_prefix_space") or part.get("behavior") == "Removed" for part in cutters):
+        return None
+    sizes = np.zeros(vocab_size, np.int32)
+    for token, i in content["model"]["vocab"].items():
+        sizes[i] = len(token)
+    for added in content["added_tokens"]:
+        sizes[added["id"]] = len(added["content"].encode())
+    return sizes

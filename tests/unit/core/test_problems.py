@@ -157,7 +157,7 @@ def test_groups(problems, text, line):
         (
             tokenize.Config,
             "inputs: [c]\ntokenizer:\n  type: bpx",
-            "tokenizer.type: should be 'bpe', not 'bpx' (@3)",
+            "tokenizer.type: unknown tokenizer 'bpx'; did you mean 'bpe'? (@3)",
         ),
     ],
 )

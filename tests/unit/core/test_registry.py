@@ -22,6 +22,7 @@ REQUIRED = {
     ("task", "answers"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
+    ("tokenizer", "existing"): {"path": "x"},
 }
 """What a member cannot be built without, with a value; every other member stands by its bare name."""
 

@@ -54,7 +54,7 @@ def test_every_command_has_the_options_it_is_shown_with(line):
     options = {name for param in command.params for name in param.opts}
     assert {word for word in words if word.startswith("-")} <= options
     if any(param.name == "output" for param in command.params):
-        assert {"-o", "--dry-run", "--preview"} & set(words)
+        assert {"-o", "--dry-run", "--preview", "--show", "--compare"} & set(words)
 
 
 def test_there_are_commands_and_examples_to_check():

@@ -1,0 +1,100 @@
+"""Cut a long document where its tokens end anyway, so that the pieces, encoded one by one, have the same ids.
+
+A piece ends before a single space, or behind a single line end, that stands between a character which is no white space
+and a letter, or before a Chinese comma or full stop behind a Chinese character. The pre-tokenizers known here always
+cut there: none of their expressions matches across, and none looks across.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import product
+from typing import Any, get_args
+
+from llmkit.tokenization.trainers._patterns import CHINESE, DIGITS, EXPRESSIONS, Chinese, Digits, Pattern, expressions
+
+# Of the Chinese characters only U+4E00 to U+8FFF: assigned, and letters, in every version of Unicode in use.
+_HAN = rb"(?:\xe4[\xb8-\xbf]|[\xe5-\xe8][\x80-\xbf])[\x80-\xbf]"
+_LETTER = rb"(?:[A-Za-z]|" + _HAN + rb")"
+_BORDER = re.compile(
+    rb"(?:[!-~]|" + _HAN + rb")(?:(?= " + _LETTER + rb")|\n(?=" + _LETTER + rb"))|" + _HAN + "(?=，|。)".encode()
+)
+_LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer"}
+
+
+def cuts_at_borders(content: dict[str, Any]) -> bool:
+    """Tell whether a tokenizer is known to cut every text at these borders.
+
+    Args:
+        content: The content of its `tokenizer.json`.
+    """
+    normalizers = flatten(content["normalizer"], "normalizers")
+    cutters = flatten(content["pre_tokenizer"], "pretokenizers")
+    # A token added with blanks in it, or that takes those around it along, may lie across a border.
+    for token in content["added_tokens"]:
+        if not token["special"] and (token["lstrip"] or token["rstrip"] or re.search(r"[\s，。]", token["content"])):
+            return False
+    return (
+        all(part["type"] in _LOCAL_NORMALIZERS for part in normalizers)
+        and all(_cuts(part) or _keeps_to_itself(part) for part in cutters)
+        and any(_cuts(part) for part in cutters)
+    )
+
+
+def _cuts(part: dict[str, Any]) -> bool:
+    if part["type"] == "ByteLevel":  # with the expression of GPT-2
+        return bool(part["use_regex"]) and not part["add_prefix_space"]
+    if part["type"] == "Split":
+        return _expression(part) in _known()
+    return part["type"] in {"BertPreTokenizer", "Whitespace"}
+
+
+def _keeps_to_itself(part: dict[str, Any]) -> bool:
+    """Tell whether a part cuts nothing but runs of digits or of Chinese, which never reach across a border."""
+    if part["type"] == "ByteLevel":
+        return not part["add_prefix_space"]
+    return part["type"] == "Digits" or _expression(part) in {
+        *CHINESE.values(),
+        *DIGITS.values(),
+        EXPRESSIONS["deepseek3"][1],
+    }
+
+
+def _expression(part: dict[str, Any]) -> str | None:
+    if part["type"] != "Split" or part["behavior"] != "Isolated" or part["invert"]:
+        return None
+    expression: str | None = part["pattern"].get("Regex")
+    return expression
+
+
+@cache
+def _known() -> frozenset[str]:
+    presets = product(get_args(Pattern), get_args(Digits), get_args(Chinese))
+    return frozenset(expressions(*preset)[-1] for preset in presets)
+
+
+def chunks(document: bytes, size: int) -> list[tuple[int, int]]:
+    """Return pieces of a document that end at the first border behind `size` bytes each; they cover all of it."""
+    found, start = [], 0
+    while len(document) - start > size:
+        border = _BORDER.search(document, start + size)
+        if border is None or border.end() == len(document):
+            break
+        found.append((start, border.end()))
+        start = border.end()
+    return [*found, (start, len(document))]
+
+
+def flatten(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
+    """Return the parts of a normalizer or pre-tokenizer in their order, sequences opened.
+
+    Args:
+        part: The section of `tokenizer.json`.
+        inner: The name under which a sequence has its parts: `normalizers` or `pretokenizers`.
+    """
+    if part is None:
+        return []
+    if part["type"] == "Sequence":
+        return [item for member in part[inner] for item in flatten(member, inner)]
+    return [part]

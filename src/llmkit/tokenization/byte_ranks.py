@@ -1,0 +1,64 @@
+"""Read a tiktoken file, `base64 rank` per line, as byte-level BPE."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from llmkit.core.errors import DataError
+
+if TYPE_CHECKING:
+    from tokenizers import models
+
+_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
+
+
+def looks_like_ranks(content: bytes) -> bool:
+    """Say whether the first line is one of a tiktoken file."""
+    return _LINE.match(content) is not None
+
+
+def read_ranks(content: bytes, name: str) -> dict[bytes, int]:
+    """Return the rank, which is the id, of every token.
+
+    Raises:
+        DataError: A line cannot be read, or one of the 256 bytes has no rank; the message names it.
+    """
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        token, _, rank = line.partition(b" ")
+        try:
+            if line:
+                ranks[base64.b64decode(token, validate=True)] = int(rank)
+        except (binascii.Error, ValueError):
+            raise DataError(f"{name}:{number}: not a line of a tiktoken file") from None
+    if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+        raise DataError(f"{name} has no rank for {len(missing)} of the 256 bytes, such as 0x{missing[0]:02x}")
+    return ranks
+
+
+def to_model(ranks: dict[bytes, int]) -> models.BPE:
+    """Return the model that gives the same ids.
+
+    tiktoken takes a word that is a token as it is, and otherwise merges the neighbours whose joint bytes have the
+    lowest rank: so every way to cut a token in two tokens is a merge.
+    """
+    from tokenizers import models
+
+    characters = _byte_characters()
+    merges = []
+    for token, rank in ranks.items():
+        cuts = ((token[:i], token[i:]) for i in range(1, len(token)))
+        merges += [(rank, ranks[a], ranks[b], a, b) for a, b in cuts if a in ranks and b in ranks]
+    text = {token: "".join(characters[byte] for byte in token) for token in ranks}
+    vocabulary = {text[token]: rank for token, rank in ranks.items()}
+    return models.BPE(vocabulary, [(text[a], text[b]) for *_, a, b in sorted(merges)], ignore_merges=True)
+
+
+def _byte_characters() -> list[str]:
+    """Return the character that stands for each byte (Radford et al. 2019): itself if visible, else one from U+0100."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in visible else chr(next(others)) for byte in range(256)]

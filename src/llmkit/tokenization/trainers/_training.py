@@ -1,0 +1,55 @@
+"""What all tokenizers trained on the corpus have in common: their size, their special tokens, the text they see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from llmkit.tokenization.trainers import Texts, TokenizerPart
+from llmkit.tokenization.trainers._sampling import sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class TrainedPart(TokenizerPart):
+    """A tokenizer trained on the train split of the corpus."""
+
+    vocab_size: int = Field(16384, gt=0, le=2**24)
+    """Tokens in all, special tokens included."""
+    special_tokens: list[str] = []
+    """Special tokens beside those the type has of its own."""
+    max_training_bytes: int | None = Field(None, gt=0)
+    """Train on a sample of about so many UTF-8 bytes, spread over the whole corpus; null for all of it."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """How much more or less the text of a source (or language) counts than its size says; 1 where it is not named, 0
+    leaves it out. What counts more than it has bytes is read repeatedly."""
+    weight_by: Literal["source", "language"] = "source"
+    """What `weights` names and `temperature` levels out."""
+    temperature: float = Field(1.0, ge=1)
+    """Above 1, small sources (or languages) count more: shares go with bytes^(1 / temperature)."""
+
+    @field_validator("special_tokens")
+    @classmethod
+    def _check_special(cls, tokens: list[str]) -> list[str]:
+        for token in tokens:
+            if len(token) < 2:
+                raise ValueError(f"special token {token!r} needs two characters or more: single ones stand for bytes")
+        return tokens
+
+    def sample(self, texts: Texts) -> Iterator[str]:
+        """Yield the text to train on; one pass."""
+        return sample(
+            texts,
+            lambda text: text.language if self.weight_by == "language" else text.source,
+            max_bytes=self.max_training_bytes,
+            weights=self.weights,
+            temperature=self.temperature,
+        )
+
+    def notes(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+        """Say where the text gave fewer tokens than asked for."""
+        size = len(tokenizer)
+        return [f"note: the text gave only {size:,} of {self.vocab_size:,} tokens"] if size < self.vocab_size else []
