@@ -26,6 +26,9 @@ ROWS_PER_WRITE = 1024
 BYTES_PER_WRITE = 8 * 2**20
 """Text bytes per row group: what a reader holds at a time."""
 
+_SOURCES_ON_CARD = 50
+"""A directory of text files has as many sources as files."""
+
 _COLUMNS = [pa.field(name, pa.string()) for name in ("id", "text", "source", "language", "meta")]
 _MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
 SCHEMAS = {"corpus": pa.schema(_COLUMNS), "examples": pa.schema([*_COLUMNS, _MESSAGES])}
@@ -149,6 +152,10 @@ def read_corpus(directory: Path, columns: list[str] | None = None) -> Iterator[d
                 yield from batch.to_pylist()
 
 
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int, sources: Mapping[str, int]) -> None:
     """Write the dataset card README.md.
 
@@ -156,6 +163,8 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
     the JSON files beside them. The digest in it tells its cache one corpus from another: else `load_dataset` takes
     two folders of the same name for one, and hands out the rows of the one it has seen first.
     """
+    top = sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:_SOURCES_ON_CARD]
+    rest = num_documents - sum(count for _, count in top)
     digest = digest_text(" ".join(digest_file(path) for path in corpus_files(directory)))
     lines = [
         "---",
@@ -171,7 +180,8 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
         "",
         "| source | documents |",
         "|---|---|",
-        *(f"| {name} | {count:,} |" for name, count in sources.items()),
+        *(f"| {_cell(name)} | {count:,} |" for name, count in top),
+        *([f"| and {len(sources) - len(top):,} more | {rest:,} |"] if rest else []),
         "",
         "What was dropped and why: `report.json` and `report.html`, with samples in `rejected/`.",
         "What it was made from: `llmkit lineage DIR`.",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from llmkit.data.split import Split
 
@@ -108,6 +109,12 @@ def write_shard(
     return sink.digest.hexdigest()
 
 
+def int_array(values: NDArray[Any]) -> Any:
+    """Return an Arrow array over integers of NumPy; `pa.array` would import pandas, 30 MB in every worker."""
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [None, buffer])
+
+
 class _Spliced:
     """A file to which Arrow writes a record batch, and that puts other content in the place of some buffers.
 
@@ -124,14 +131,15 @@ class _Spliced:
 
     def list_array(self, content: Sequence[Stretch | bytearray], lengths: pa.ChunkedArray, dtype: np.dtype[Any]) -> Any:
         """Return the column of lists whose values have this content."""
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths.to_numpy(), dtype=np.int64)])
+        counts = [chunk.to_numpy() for chunk in lengths.chunks]
+        ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]), dtype=np.int64)
         size = sum(map(len, content))
         assert size == ends[-1] * dtype.itemsize, f"{size} bytes for {ends[-1]} values of {dtype}"
         buffer = pa.py_buffer(mmap.mmap(-1, size) if size else b"")
         if size:
             self._contents[buffer.address] = content
         values = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), int(ends[-1]), [None, buffer])
-        return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), values)
+        return pa.ListArray.from_arrays(int_array(ends.astype(np.int32)), values)
 
     def write(self, data: Any) -> int:
         for piece in self._pieces(data):

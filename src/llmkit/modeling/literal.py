@@ -93,6 +93,11 @@ class LiteralEncoder:
         content: dict[str, Any] = orjson.loads(self.pipeline)
         return content
 
+    def forget(self) -> None:
+        """Give back the memory of the parsed pipeline, some hundred bytes per token; it is parsed again if needed."""
+        _ = self.added  # else it would be parsed again for this little
+        self.__dict__.pop("content", None)
+
     def without_special(self) -> dict[str, Any]:
         """Return the pipeline with every special entry renamed to noncharacters no text contains; ids stay."""
         content = {**self.content, "post_processor": None, "truncation": None, "padding": None}

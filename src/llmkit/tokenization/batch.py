@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from llmkit.tokenization.scan import count_chars
 
 COLUMNS = ("id", "source", "language")
+_COPIED = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ class Batch:
         """Count the code points of each text, `[documents]`."""
         return count_chars(self.data, self.bounds)
 
-    @cached_property
-    def content(self) -> bytes:
-        """The bytes of all texts, to be cut: of a NumPy array that takes five times as long."""
-        return self.data.tobytes()
+    def documents(self) -> Iterator[bytes]:
+        """Yield the bytes of each text."""
+        # Cutting bytes takes a fifth of the time of cutting an array of NumPy, but it takes all of them twice.
+        content = self.data.tobytes() if self.data.size <= _COPIED else self.data.data
+        for start, stop in pairwise(self.bounds.tolist()):
+            yield bytes(content[start:stop])
 
     def raw(self, document: int) -> bytes:
         """Return a document's bytes."""

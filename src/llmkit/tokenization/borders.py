@@ -12,6 +12,7 @@ from functools import cache
 from itertools import product
 from typing import Any, get_args
 
+from llmkit.tokenization.sentencepiece_model import SPACE
 from llmkit.tokenization.trainers._patterns import CHINESE, DIGITS, EXPRESSIONS, Chinese, Digits, Pattern, expressions
 
 # Of the Chinese characters only U+4E00 to U+8FFF: assigned, and letters, in every version of Unicode in use.
@@ -20,11 +21,18 @@ _LETTER = rb"(?:[A-Za-z]|" + _HAN + rb")"
 _BORDER = re.compile(
     rb"(?:[!-~]|" + _HAN + rb")(?:(?= " + _LETTER + rb")|\n(?=" + _LETTER + rb"))|" + _HAN + "(?=，|。)".encode()
 )
+_SPACE = re.compile(rb"(?:[!-~]|" + _HAN + rb")(?= " + _LETTER + rb")")
+_SPM_STEPS = [
+    {"type": "Replace", "pattern": {"Regex": r"\A +| +\z"}, "content": ""},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+    {"type": "Prepend", "prepend": SPACE},
+    {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
+]
 _LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer"}
 
 
-def cuts_at_borders(content: dict[str, Any]) -> bool:
-    """Tell whether a tokenizer is known to cut every text at these borders.
+def border_of(content: dict[str, Any]) -> re.Pattern[bytes] | None:
+    """Return the borders at which a tokenizer is known to cut every text; None where it may not.
 
     Args:
         content: The content of its `tokenizer.json`.
@@ -34,12 +42,25 @@ def cuts_at_borders(content: dict[str, Any]) -> bool:
     # A token added with blanks in it, or that takes those around it along, may lie across a border.
     for token in content["added_tokens"]:
         if not token["special"] and (token["lstrip"] or token["rstrip"] or re.search(r"[\s，。]", token["content"])):
-            return False
-    return (
+            return None
+    if _is_sentencepiece(normalizers, cutters):
+        return _SPACE
+    if (
         all(part["type"] in _LOCAL_NORMALIZERS for part in normalizers)
         and all(_cuts(part) or _keeps_to_itself(part) for part in cutters)
         and any(_cuts(part) for part in cutters)
-    )
+    ):
+        return _BORDER
+    return None
+
+
+def _is_sentencepiece(normalizers: list[dict[str, Any]], cutters: list[dict[str, Any]]) -> bool:
+    """Tell whether a tokenizer treats spaces as SentencePiece does: its words begin with one, and so does the text.
+
+    A piece that begins with a space loses it, and gets it back.
+    """
+    steps = [part for part in normalizers if part["type"] != "Precompiled"]
+    return steps == _SPM_STEPS and [_expression(part) for part in cutters] == [f"{SPACE}*[^{SPACE}]+|{SPACE}+"]
 
 
 def _cuts(part: dict[str, Any]) -> bool:
@@ -74,11 +95,11 @@ def _known() -> frozenset[str]:
     return frozenset(expressions(*preset)[-1] for preset in presets)
 
 
-def chunks(document: bytes, size: int) -> list[tuple[int, int]]:
+def chunks(document: bytes, size: int, border_pattern: re.Pattern[bytes]) -> list[tuple[int, int]]:
     """Return pieces of a document that end at the first border behind `size` bytes each; they cover all of it."""
     found, start = [], 0
     while len(document) - start > size:
-        border = _BORDER.search(document, start + size)
+        border = border_pattern.search(document, start + size)
         if border is None or border.end() == len(document):
             break
         found.append((start, border.end()))

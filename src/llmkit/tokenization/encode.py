@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from llmkit.data.sentences import sentence_starts
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import Batch
-from llmkit.tokenization.borders import chunks, cuts_at_borders, flatten
+from llmkit.tokenization.borders import border_of, chunks, flatten
 from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.scan import find_segments
 
@@ -59,7 +58,7 @@ class Encoder:
         content = literal.content
         self._normalizes = content["normalizer"] is not None
         self._token_bytes = token_bytes(content, literal.vocab_size)
-        self._cuts = cuts_at_borders(content)
+        self._border = border_of(content)
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode the documents of a batch."""
@@ -80,15 +79,14 @@ class Encoder:
     def _ids(self, batch: Batch) -> list[NDArray[Any]]:
         if self.fast is None:
             return self._literal_ids(batch, range(len(batch)))
-        encode, takes, content = self.fast.encode, self.fast.takes, batch.content
+        encode, takes = self.fast.encode, self.fast.takes
         found: list[Any] = []
         left = []
-        for d, (start, stop) in enumerate(pairwise(batch.bounds.tolist())):
-            document = content[start:stop]
+        for d, document in enumerate(batch.documents()):
             if not takes(document):
                 left.append(d)
                 found.append(b"")
-            elif stop - start > GROUP_BYTES:
+            elif len(document) > GROUP_BYTES:
                 found.append(np.concatenate([encode(document[a:b]) for a, b in self._pieces(document)]))
             else:
                 found.append(encode(document))
@@ -128,7 +126,7 @@ class Encoder:
         return np.concatenate(ids), np.concatenate(positions)
 
     def _pieces(self, document: bytes) -> list[tuple[int, int]]:
-        return chunks(document, GROUP_BYTES) if self._cuts else [(0, len(document))]
+        return chunks(document, GROUP_BYTES, self._border) if self._border else [(0, len(document))]
 
     def _repair(
         self, batch: Batch, segments: NDArray[np.int32], num_segments: NDArray[np.int64], lost: NDArray[np.int64]

@@ -164,7 +164,7 @@ class Check:
     def _specials(self, batch: Batch) -> Iterator[int]:
         if self._patterns is None or self._excerpts >= MAX_EXCERPTS:
             return
-        for _, start, _ in self._patterns.find_matches_as_indexes(batch.content):
+        for _, start, _ in self._patterns.find_matches_as_indexes(batch.data.data):
             if self._excerpts >= MAX_EXCERPTS:
                 return
             self._excerpts += 1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from llmkit.core.durable import fsync
 from llmkit.data.split import SPLITS, Split
-from llmkit.data.token_shards import Part, Stretch
+from llmkit.data.token_shards import Part, Stretch, int_array
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import COLUMNS, Batch, Piece
 from llmkit.tokenization.encode import Encoded, Encoder
@@ -84,7 +84,9 @@ def write_setup(folder: Path, literal: LiteralEncoder, kinds: NDArray[np.uint8])
 @lru_cache(maxsize=1)
 def _encoder(setup: Path, fast: bool, stamp: int) -> tuple[Encoder, NDArray[np.uint8]]:  # noqa: ARG001 - part of the key
     literal = LiteralEncoder.from_json((setup / ENCODER_FILE).read_text(encoding="utf-8"))
-    return Encoder(literal, FastEncoder(literal) if fast else None), np.load(setup / KINDS_FILE)
+    encoder = Encoder(literal, FastEncoder(literal) if fast else None)
+    literal.forget()
+    return encoder, np.load(setup / KINDS_FILE)
 
 
 def encode_task(task: Task) -> Done:
@@ -120,6 +122,7 @@ class _Gathered:
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.ids, self.segments = bytearray(), bytearray()
         self.rows: list[pa.Table] = []
+        self.num_bytes = 0
         self.dtype = dtype
 
     def table(self) -> pa.Table:
@@ -128,9 +131,13 @@ class _Gathered:
 
 def _distribute(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], gathered: list[_Gathered]) -> None:
     """Add a batch's documents to their splits, by runs of documents of one split."""
-    rows = batch.rows.append_column("num_bytes", pa.array(batch.sizes))
-    rows = rows.append_column("num_tokens", pa.array(encoded.counts))
-    rows = rows.append_column("num_segments", pa.array(encoded.num_segments))
+    rows = batch.rows
+    for name, values in (
+        ("num_bytes", batch.sizes),
+        ("num_tokens", encoded.counts),
+        ("num_segments", encoded.num_segments),
+    ):
+        rows = rows.append_column(name, int_array(values))
     token_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.counts)])
     segment_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.num_segments)])
     borders = [0, *(np.flatnonzero(np.diff(sides)) + 1).tolist(), len(batch)]
@@ -140,7 +147,9 @@ def _distribute(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], gather
             split.ids += encoded.ids[token_ends[start] : token_ends[stop]].tobytes()
             split.segments += encoded.segments[segment_ends[start] : segment_ends[stop]].tobytes()
     for number in np.unique(sides):
-        gathered[number].rows.append(rows if (sides == number).all() else rows.filter(pa.array(sides == number)))
+        chosen = np.flatnonzero(sides == number)
+        gathered[number].num_bytes += int(batch.sizes[chosen].sum())
+        gathered[number].rows.append(rows if len(chosen) == len(rows) else rows.take(int_array(chosen)))
 
 
 def _count(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], statistics: TokenStatistics) -> None:
@@ -181,11 +190,7 @@ def _write(path: Path, gathered: list[_Gathered]) -> dict[Split, Part]:
                 segments,
                 table.num_rows,
                 len(found.ids) // found.dtype.itemsize,
-                int(_sum(table, "num_bytes")),
+                found.num_bytes,
             )
     fsync(path)
     return parts
-
-
-def _sum(table: pa.Table, column: str) -> int:
-    return int(table.column(column).to_numpy().sum())

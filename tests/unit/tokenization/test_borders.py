@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from llmkit.tokenization.borders import chunks, cuts_at_borders
+from llmkit.tokenization.borders import border_of, chunks
 from llmkit.tokenization.trainers._patterns import byte_level
 
 TEXT = (
@@ -34,30 +34,29 @@ def trained(pre_tokenizer, normalizer=None):
     return tokenizer
 
 
-TRAINED = {pattern: trained(byte_level(*pattern)) for pattern in PATTERNS}
-
-
 def content(tokenizer):
     return json.loads(tokenizer.to_str())
 
 
-def cut(text, size):
+TRAINED = {pattern: trained(byte_level(*pattern)) for pattern in PATTERNS}
+
+
+def cut(text, size, tokenizer=TRAINED[PATTERNS[0]]):
     document = text.encode()
-    found = [document[a:b] for a, b in chunks(document, size)]
+    found = [document[a:b] for a, b in chunks(document, size, border_of(content(tokenizer)))]
     assert b"".join(found) == document
     return [piece.decode() for piece in found]
 
 
 def same_ids(tokenizer, text, size):
     whole = tokenizer.encode(text, add_special_tokens=False).ids
-    pieces = tokenizer.encode_batch(cut(text, size), add_special_tokens=False)
+    pieces = tokenizer.encode_batch(cut(text, size, tokenizer), add_special_tokens=False)
     assert [i for piece in pieces for i in piece.ids] == whole
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_pieces_have_the_ids_of_the_whole(pattern):
     tokenizer = TRAINED[pattern]
-    assert cuts_at_borders(content(tokenizer))
     words = [word for part in TEXT.split(" ") for word in (part, " ")]
     rng = random.Random(str(pattern))
     for _ in range(30):
@@ -87,8 +86,27 @@ def test_word_pieces_may_be_cut_too():
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "ab": 1, "中": 2, "，": 3, "cd": 4}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    assert cuts_at_borders(content(tokenizer))
     same_ids(tokenizer, "ab 中，中 cd\nab zz", 1)
+
+
+def sentence_pieces():
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0), ("▁ab", -1), ("▁", -2), ("a", -3), ("b", -3), ("中", -3)], 0))
+    replaced = [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    tokenizer.normalizer = normalizers.Sequence([*replaced, normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("▁*[^▁]+|▁+"), "isolated")
+    return tokenizer
+
+
+@given(st.text(st.sampled_from("ab中 ▁\n，。"), max_size=40))
+def test_sentence_pieces_are_cut_before_spaces_only(text):
+    same_ids(sentence_pieces(), text, 1)
+
+
+def test_sentence_pieces_by_hand():
+    assert cut("ab ab\nab中，ab  b 中 a", 1, sentence_pieces()) == ["ab", " ab\nab中，ab  b", " 中", " a"]
+    without = sentence_pieces()
+    without.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    assert border_of(content(without)) is None  # a piece that begins with a space would have two
 
 
 def test_what_is_not_known_is_not_cut():
@@ -96,17 +114,17 @@ def test_what_is_not_known_is_not_cut():
         cutters = [pre_tokenizers.Split(Regex(expression), behavior), pre_tokenizers.ByteLevel(False, use_regex=False)]
         return trained(pre_tokenizers.Sequence(cutters))
 
-    assert not cuts_at_borders(content(split(r"\n")))  # nothing is cut at spaces
-    assert not cuts_at_borders(content(split(r"\w+ \w+")))  # a match lies across
-    assert not cuts_at_borders(content(trained(pre_tokenizers.ByteLevel(add_prefix_space=True))))
-    assert not cuts_at_borders(content(trained(pre_tokenizers.ByteLevel(False, use_regex=False))))
-    assert not cuts_at_borders(content(Tokenizer(models.BPE())))
+    assert not border_of(content(split(r"\n")))  # nothing is cut at spaces
+    assert not border_of(content(split(r"\w+ \w+")))  # a match lies across
+    assert not border_of(content(trained(pre_tokenizers.ByteLevel(add_prefix_space=True))))
+    assert not border_of(content(trained(pre_tokenizers.ByteLevel(False, use_regex=False))))
+    assert not border_of(content(Tokenizer(models.BPE())))
     lowered = trained(byte_level("gpt2", "pattern", "pattern"), normalizers.Replace(" ", ""))
-    assert not cuts_at_borders(content(lowered))
+    assert not border_of(content(lowered))
 
 
 def test_an_added_token_with_a_blank_may_lie_across():
     for token, known in (("New York", False), ("NewYork", True), ("，", False)):
         tokenizer = Tokenizer.from_str(TRAINED[PATTERNS[0]].to_str())
         tokenizer.add_tokens([token])
-        assert cuts_at_borders(content(tokenizer)) is known
+        assert (border_of(content(tokenizer)) is not None) is known

@@ -127,8 +127,10 @@ def _asked(url: str, ask: Callable[[], T]) -> T:
     except ImportError as error:  # "Install s3fs to access S3"
         raise SetupError(f"cannot read {url}: {error}", hint="pip install the package that it names") from error
     except FileNotFoundError as error:
+        # fsspec says so of a server that does not answer, too; why, it says in the cause.
+        why = f" ({error.__cause__})" if error.__cause__ else ""
         raise DataError(
-            f"no such file or directory: {url}", hint="check the name, and what you are logged in as"
+            f"no such file or directory: {url}{why}", hint="check the name, and what you are logged in as"
         ) from error
     except Exception as error:
         guess = ""
