@@ -5,6 +5,7 @@ python benchmarks/_tokenizing.py CONTENDER OUT CORPUS TOKENIZER [TOKENS]
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -56,7 +57,7 @@ def make_tokenizer(directory: Path, corpus: Path, vocab_size: int) -> None:
 
 
 def llmkit(out: Path, corpus: Path, tokenizer: Path, encoder: str = "auto") -> float:
-    """The whole stage: check, read, split, encode, count, write, report."""
+    """The whole stage: check, read, split, encode, find sentences, count, write, report."""
     from llmkit.core.console import Console
     from llmkit.core.context import Context
     from llmkit.data.sources.files import Files
@@ -92,29 +93,67 @@ def datasets_map(out: Path, corpus: Path, tokenizer: Path) -> float:
     return perf_counter() - start
 
 
-def bare(out: Path, corpus: Path, tokenizer: Path) -> float:  # noqa: ARG001 - writes nothing
-    """Gigatoken alone: two processes, each with half of the documents in memory as bytes; the slower one counts."""
+def bare(out: Path, corpus: Path, tokenizer: Path) -> float:
+    """Gigatoken and nothing else: two processes, each reads half of the row groups, encodes, and writes an Arrow file.
+
+    No splits, no sentence starts, no counts, no check, no report; ids as llmkit writes them.
+    """
+    start = perf_counter()
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
-        jobs = [(corpus, tokenizer, part) for part in range(WORKERS)]
-        return max(pool.map(_bare_part, jobs, chunksize=1))
+        pool.map(_bare_part, [(out, corpus, tokenizer, part) for part in range(WORKERS)], chunksize=1)
+    return perf_counter() - start
 
 
-def _bare_part(job: tuple[Path, Path, int]) -> float:
+def _bare_part(job: tuple[Path, Path, Path, int]) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from gigatoken.gigatoken_rs import load_hf_json
 
-    corpus, tokenizer, part = job
-    texts = [
-        text.as_py().encode()
-        for path in sorted(corpus.glob("data-*.parquet"))
-        for text in pq.read_table(path, columns=["text"])["text"]
-    ]
-    half = texts[len(texts) * part // WORKERS : len(texts) * (part + 1) // WORKERS]
+    out, corpus, tokenizer, part = job
+    backend = load_hf_json((tokenizer / "tokenizer.json").read_text())
+    schema = pa.schema([("id", pa.string()), ("input_ids", pa.list_(pa.uint16()))])
+    files = [pq.ParquetFile(path) for path in sorted(corpus.glob("data-*.parquet"))]
+    groups = [(file, group) for file in files for group in range(file.num_row_groups)]
+    with pa.ipc.new_stream(str(out / f"{part}.arrow"), schema) as stream:
+        for file, group in groups[len(groups) * part // WORKERS : len(groups) * (part + 1) // WORKERS]:
+            table = file.read_row_group(group, columns=["id", "text"], use_threads=False)
+            ids = [backend.encode(text) for text in table["text"].cast(pa.binary()).to_pylist()]
+            ends = np.cumsum([0, *map(len, ids)], dtype=np.int32)
+            values = np.concatenate(ids).astype(np.uint16)
+            lists = pa.ListArray.from_arrays(pa.array(ends), pa.array(values))
+            stream.write_batch(pa.record_batch([table["id"].combine_chunks(), lists], schema=schema))
+
+
+def bare_in_memory(out: Path, corpus: Path, tokenizer: Path) -> float:  # noqa: ARG001 - writes nothing
+    """Only the calls that encode, of the documents in memory, in one process: what no program around them can reach."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from gigatoken.gigatoken_rs import load_hf_json
+
+    tables = [pq.read_table(path, columns=["text"]) for path in sorted(corpus.glob("data-*.parquet"))]
+    texts = pa.concat_tables(tables)["text"].cast(pa.binary()).to_pylist()
     backend = load_hf_json((tokenizer / "tokenizer.json").read_text())
     start = perf_counter()
-    for text in half:
+    for text in texts:
         backend.encode(text)
     return perf_counter() - start
+
+
+def same_ids(saved: Path, bare: Path) -> int:
+    """Return how many documents have other ids in a token artifact than in the files of `bare`, or are in one only."""
+    import pyarrow as pa
+
+    def digests(files: Iterable[Path]) -> dict[str, bytes]:
+        found = {}
+        for batch in (batch for path in files for batch in pa.ipc.open_stream(path)):
+            ids, lists = batch["id"].to_pylist(), batch["input_ids"]
+            values, ends = lists.values.to_numpy(), lists.offsets.to_numpy()
+            for name, begin, end in zip(ids, ends, ends[1:], strict=False):
+                found[name] = hashlib.blake2b(values[begin:end].tobytes(), digest_size=8).digest()
+        return found
+
+    ours, theirs = digests(saved.glob("*/data-*.arrow")), digests(bare.glob("*.arrow"))
+    return len(dict(ours.items() ^ theirs.items()))
 
 
 def llmkit_train(out: Path, corpus: Path, tokenizer: Path) -> float:
@@ -197,6 +236,7 @@ CONTENDERS = {
     "llmkit-tokenizers": partial(llmkit, encoder="tokenizers"),
     "datasets-map": datasets_map,
     "bare": bare,
+    "bare-in-memory": bare_in_memory,
     "llmkit-train": llmkit_train,
     "tokenizers-train": tokenizers_train,
     "read": read,

@@ -65,11 +65,16 @@ def seconds_of(bench: Bench, case: str) -> dict[str, float]:
 
 def encode(bench: Bench, num_bytes: int, inputs: dict[str, Path]) -> None:
     """Read Parquet, encode, write Arrow, with two workers."""
-    compare(bench, "encode", ["llmkit", "bare", "datasets-map", "llmkit-tokenizers"], num_bytes, inputs)
+    from _tokenizing import same_ids
+
+    names = ["llmkit", "bare", "bare-in-memory", "datasets-map", "llmkit-tokenizers"]
+    compare(bench, "encode", names, num_bytes, inputs)
     found = seconds_of(bench, "encode")
     if {"llmkit", "bare", "datasets-map"} <= set(found):
         bench.claim("times the speed of datasets.map(num_proc=2)", found["datasets-map"] / found["llmkit"], ">=", 8)
         bench.claim("share of the bare encoder's speed", found["bare"] / found["llmkit"], ">=", 0.8)
+        differing = same_ids(bench.work / "out/llmkit/tokens", bench.work / "out/bare")
+        bench.claim("documents with other ids than the bare encoder's", differing, "<=", 0)
         peak = next(row["peak_bytes"] for row in bench.rows if row["who"] == "llmkit")
         bench.claim("GB of memory, all processes", peak / GB, "<=", 1)
 

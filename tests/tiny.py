@@ -20,10 +20,12 @@ from llmkit.data.packing import Packer, RowPacker, StreamPacker
 from llmkit.objectives import Objective
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
-from llmkit.training.loop import Trainer, Validation
+from llmkit.modeling.vocabulary import Vocabulary
+from llmkit.training.job import Job, Validation
+from llmkit.training.loop import Trainer
+from llmkit.training.metrics import TIMINGS
 
 BOS, EOS, VOCABULARY, CONTEXT = 0, 1, 61, 16
-TIMINGS = ("tokens_per_second", "utilization", "elapsed_s")
 
 
 class InMemory:
@@ -80,15 +82,9 @@ def trainer(
     defaults = {"context_length": CONTEXT, "batch_tokens": 8 * CONTEXT, "precision": "float32", "log_every": 1}
     schedule = {"type": "cosine", "warmup_steps": 4}
     settings = TrainingConfig.model_validate({**defaults, "schedule": schedule, "optimizer": {"lr": 1e-2}, **config})
-    return Trainer(
-        start or model(),
-        objective or CausalLM(),
-        Order(packer or stream()),
-        validation,
-        settings,
-        directory,
-        Console(quiet=True),
-    )
+    vocabulary = Vocabulary(VOCABULARY, bos=BOS, eos=EOS, ids={"<bos>": BOS, "<eos>": EOS})
+    job = Job(start or model(), objective or CausalLM(), vocabulary, Order(packer or stream()), validation)
+    return Trainer(job, settings, directory, Console(quiet=True))
 
 
 def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 
@@ -27,6 +29,26 @@ def test_steps_that_cannot_work(cli, raw, tmp_path, mode, steps, code, message):
     outcome = cli("clean", "-i", raw, "-s", f"steps={steps}", *mode)
     assert outcome.code == code
     assert f"error: {message}" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "module", "extra"),
+    [
+        ("stop_words", "stopwordsiso", "classic"),
+        ("stem", "Stemmer", "classic"),
+        ("lemmatize", "simplemma", "classic"),
+        ("segment", "rjieba", "classic"),
+        ("chinese_script", "opencc", "classic"),
+        ("{type: html, quality: high}", "trafilatura", "quality"),
+    ],
+)
+def test_a_missing_extra_stops_before_anything_is_written(cli, raw, tmp_path, monkeypatch, step, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)  # importing it fails
+    outcome = cli("clean", "-i", raw, "-s", f"steps=[normalize, {step}]", "-o", "out")
+    assert outcome.code == 4
+    assert f"error: steps.1: this needs the '{extra}' extra, which is not installed" in outcome.err
+    assert f'pip install "llmkit[{extra}]"' in outcome.err
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ import typer
 from llmkit.cli import options as o
 
 
-@o.stage_command("finetune", resume=True)
+@o.stage_command("finetune", resume=True, nproc=True)
 def finetune(
     data: Annotated[
         list[str] | None, typer.Option("--data", metavar="DIR", help="Examples artifact; repeatable.")

@@ -22,6 +22,7 @@ from llmkit.cli import (
     finetune,
     init,
     lineage,
+    plan,
     pretrain,
     recipes,
     schema,
@@ -49,6 +50,7 @@ app.command("export", rich_help_panel=STAGES)(export.export)
 app.command("init", rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", rich_help_panel=TOOLS)(schema.schema)
+app.command("plan", rich_help_panel=TOOLS)(plan.plan)
 app.command("summary", rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", rich_help_panel=TOOLS)(lineage.lineage)
 app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)

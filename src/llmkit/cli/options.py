@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 @dataclass(frozen=True)
 class StageOptions:
-    """The options of every stage; `resume`, `strict` and `preview` only where they mean something."""
+    """The options of every stage; `resume`, `strict`, `preview` and `nproc` only where they mean something."""
 
     recipe: Annotated[
         str | None,
@@ -38,8 +38,20 @@ class StageOptions:
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set any recipe field by its dotted path; repeatable."),
     ] = None
     resume: Annotated[
-        str, typer.Option("--resume", metavar="auto|never", help="Go on from an interrupted run.", rich_help_panel=RUN)
+        str,
+        typer.Option(
+            "--resume",
+            metavar="auto|never|DIR",
+            help="Go on from an interrupted run, or a checkpoint.",
+            rich_help_panel=RUN,
+        ),
     ] = "auto"
+    nproc: Annotated[
+        int,
+        typer.Option(
+            "--nproc", min=1, metavar="N", help="Processes on this machine, one per GPU.", rich_help_panel=RUN
+        ),
+    ] = 1
     force: Annotated[
         bool, typer.Option("--force", help="Replace a finished artifact of another config.", rich_help_panel=RUN)
     ] = False
@@ -69,7 +81,7 @@ class StageOptions:
 
 
 def stage_command(
-    stage: str, *, strict: bool = False, resume: bool = False, preview: bool = False
+    stage: str, *, strict: bool = False, resume: bool = False, preview: bool = False, nproc: bool = False
 ) -> Callable[[Callable[..., Named]], Callable[..., None]]:
     """Make a stage's command of a function that turns its own options into config values.
 
@@ -78,8 +90,10 @@ def stage_command(
         strict: The stage reads raw records: it has `--strict`.
         resume: The stage goes on from checkpoints: it has `--resume`.
         preview: The stage's module has a function `preview`: it has `--preview`.
+        nproc: The stage runs as several processes: it has `--nproc`.
     """
-    left_out = {name for name, wanted in (("strict", strict), ("resume", resume), ("preview", preview)) if not wanted}
+    wanted = {"strict": strict, "resume": resume, "preview": preview, "nproc": nproc}
+    left_out = {name for name, has in wanted.items() if not has}
 
     def decorate(function: Callable[..., Named]) -> Callable[..., None]:
         hints = get_type_hints(StageOptions, include_extras=True)
@@ -99,7 +113,7 @@ def stage_command(
             from llmkit.cli.run import run_stage
 
             named = function(**{parameter.name: values.pop(parameter.name) for parameter in own})
-            run_stage(stage, StageOptions(**values), named)
+            run_stage(stage, StageOptions(**values), named, several=nproc)
 
         parameters = [shared[0], *own, *shared[1:]]
         command.__doc__ = function.__doc__

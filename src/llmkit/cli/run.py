@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any, cast
+
+import typer
 
 from llmkit.cli.options import Named, StageOptions
 from llmkit.core.config import Config, Resolved, dump, leaves, resolve
@@ -23,17 +27,19 @@ def stage_module(stage: str) -> Any:
     return importlib.import_module(f"llmkit.stages.{stage.replace('eval', 'evaluate')}")
 
 
-def run_stage(stage: str, options: StageOptions, named: Named) -> None:
+def run_stage(stage: str, options: StageOptions, named: Named, *, several: bool = False) -> None:
     """Run one stage.
 
     Args:
         stage: The command's name.
         options: The shared options.
         named: Dotted config key -> (option name, value) of the command's own options; None values are left out.
+        several: The stage can be one of several processes.
     """
     console = Console(quiet=options.quiet, verbose=options.verbose, json_mode=options.json)
-    if options.resume not in ("auto", "never"):
-        raise ConfigError(f"--resume {options.resume}: should be auto or never")
+    if options.resume not in ("auto", "never") and not (several and Path(options.resume).is_dir()):
+        expected = "auto, never or the directory of a checkpoint" if several else "auto or never"
+        raise ConfigError(f"--resume {options.resume}: should be {expected}")
     config_class = cast("type[Config]", stage_module(stage).Config)
     recipe = find_recipe(options.recipe, stage) if options.recipe else None
     resolved = resolve(config_class, recipe=recipe, sets=options.sets or (), options=named)
@@ -53,11 +59,35 @@ def run_stage(stage: str, options: StageOptions, named: Named) -> None:
         console=console,
         force=options.force,
         strict=options.strict,
-        resume=cast("Literal['auto', 'never']", options.resume),
+        resume=options.resume,
     )
+    run = _run_as_team if several else _run
+    run(stage, resolved.config, context, options.nproc)
+
+
+def _run(stage: str, config: Config, context: Context, _nproc: int) -> None:
     start = time.monotonic()
-    result = cast("Result", stage_module(stage).run(resolved.config, context))
-    print_result(stage, result, console, time.monotonic() - start)
+    result = cast("Result", stage_module(stage).run(config, context))
+    print_result(stage, result, context.console, time.monotonic() - start)
+
+
+def _run_as_team(stage: str, config: Config, context: Context, nproc: int) -> None:
+    """Start the processes that `--nproc` asks for, or be one of those that a launcher has started."""
+    from llmkit.training.launch import check_launch, is_ours, start, world
+
+    check_launch(nproc)
+    if nproc > 1 and not is_ours():
+        raise typer.Exit(start(nproc, [sys.executable, "-m", "llmkit", *sys.argv[1:]]))
+    if world()[1] == 1:
+        _run(stage, config, context, nproc)
+        return
+    from llmkit.training.team import Team
+
+    with Team(context.output) as team:
+        context.team = team
+        if not team.leads:  # made anew: the old one writes to where the process must not be heard any more
+            context.console = Console(quiet=True)
+        _run(stage, config, context, nproc)
 
 
 def print_result(stage: str, result: Result, console: Console, seconds: float) -> None:

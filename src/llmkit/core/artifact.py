@@ -38,6 +38,9 @@ from llmkit.core.manifest import (
 )
 from llmkit.core.move import CURVE, LOCK, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
 
+EXIT = "exit.json"
+"""How the last run under a foreign launcher ended: torchrun itself turns every code into 1."""
+
 
 class Build:
     """One run of a stage into one output directory; use it as a context manager.
@@ -307,7 +310,7 @@ def _check_owner(out: Path) -> None:
     partial = out / PARTIAL
     if (out / MANIFEST).exists() or (partial / RUN).exists() or (partial / LOCK).exists():
         return
-    others = [entry.name for entry in out.iterdir() if entry.name not in ("lost+found", PARTIAL)]
+    others = [entry.name for entry in out.iterdir() if entry.name not in ("lost+found", PARTIAL, EXIT)]
     if partial.is_dir():
         others += [f"{PARTIAL}/{entry.name}" for entry in partial.iterdir()]
     others = [name for name in others if not name.startswith(f"{PARTIAL}-")]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config
 from llmkit.core.console import Console
 from llmkit.core.fingerprint import Fingerprint
+from llmkit.core.follow import FollowingBuild, LeadingBuild, Team
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 
@@ -23,19 +24,42 @@ class Context:
         console: Where messages and progress go.
         force: Replace a finished artifact of another config.
         strict: Stop at the first broken record instead of quarantining it.
-        resume: `auto` goes on where an interrupted run of the same config stopped; `never` starts anew.
+        resume: `auto` goes on where an interrupted run of the same config stopped; `never` starts anew; anything else
+            is the checkpoint to go on from.
+        team: The other processes of this run, if there are any.
     """
 
     output: Path
     console: Console = field(default_factory=Console)
     force: bool = False
     strict: bool = False
-    resume: Literal["auto", "never"] = "auto"
+    resume: str = "auto"
+    team: Team | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes files: the only one, or rank 0."""
+        return self.team is None or self.team.rank == 0
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint that `--resume PATH` names, absolute."""
+        return None if self.resume in ("auto", "never") else Path(self.resume).resolve()
+
+    def add_checkpoint(self, inputs: Inputs) -> None:
+        """Add the checkpoint that `--resume PATH` names to what the run reads, unless it is the run's own."""
+        path = self.checkpoint
+        if path is not None and self.output.resolve() not in path.parents:
+            inputs.add_directory(path, (), role="resume")
 
     def build(self, stage: str, version: int, config: Config, inputs: Inputs, *, resumable: bool = False) -> Build:
-        """Return the build of this run's artifact, to be entered with `with`."""
+        """Return the build of this run's artifact, to be entered with `with`.
+
+        Of several processes rank 0 makes it; in the others entering it waits for rank 0 and so does `finish`.
+        """
         fingerprint = Fingerprint(stage, version, config, inputs)
-        return Build(
+        kind = Build if self.team is None else LeadingBuild if self.leads else FollowingBuild
+        build = kind(
             self.output,
             fingerprint,
             config=config,
@@ -44,6 +68,9 @@ class Context:
             resumable=resumable,
             fresh=self.resume == "never",
         )
+        if isinstance(build, LeadingBuild | FollowingBuild) and self.team is not None:
+            build.team = self.team
+        return build
 
     def announce(self, build: Build) -> None:
         """Say what of an earlier run is used, moved or replaced."""

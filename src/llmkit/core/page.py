@@ -11,12 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+from llmkit.core.durable import NEW
+from llmkit.core.page_charts import COLOURS, Histogram, Point, colour, curves, histogram, number
 from llmkit.core.page_style import STYLE
 
-Point = tuple[float, float]
-
-_COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
-_GREY = "var(--dim)"
 _BREAKS = re.compile(r"([_./-])(?=\w)")
 """Where a long name may go on in the next line."""
 
@@ -38,25 +36,6 @@ class PartsRow:
     cells: Sequence[str | float]
     note: str = ""
     style: Literal["", "sub", "total"] = ""
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Two distributions of one quantity over the same bins, or one: then `before` is all zeros.
-
-    Attributes:
-        title: The quantity.
-        captions: Lines below the title, each of two texts: left and right.
-        ticks: Labels of the axis: at its left end, in the middle, at its right end.
-        before: `[bins]` counts, drawn in grey behind the others.
-        after: `[bins]` counts.
-    """
-
-    title: str
-    captions: Sequence[tuple[str, str]]
-    ticks: tuple[str, str, str]
-    before: Sequence[int]
-    after: Sequence[int]
 
 
 class Page:
@@ -149,7 +128,7 @@ class Page:
 
     def key(self, names: Mapping[str, int]) -> None:
         """Say which colour means what: names with 0 to 3, or -1 for grey."""
-        items = "".join(f'<b style="background:{_colour(c)}"></b>{escape(name)}' for name, c in names.items())
+        items = "".join(f'<b style="background:{colour(c)}"></b>{escape(name)}' for name, c in names.items())
         self.parts.append(f'<p class="key">{items}</p>')
 
     def parts_table(self, headers: Sequence[str], rows: Sequence[PartsRow]) -> None:
@@ -168,7 +147,7 @@ class Page:
 
     def histograms(self, charts: Sequence[Histogram]) -> None:
         """Draw small histograms side by side."""
-        self.parts.append(f'<div class="charts">{"".join(_histogram(chart) for chart in charts)}</div>')
+        self.parts.append(f'<div class="charts">{"".join(histogram(chart) for chart in charts)}</div>')
 
     def lines(self, series: Mapping[str, Sequence[Point]], *, x: str, y: str) -> None:
         """Draw curves as SVG; points that are not finite are left out.
@@ -184,24 +163,24 @@ class Page:
             self.parts.append("<p>no points yet</p>")
             return
         legend = " &nbsp; ".join(
-            f'<span style="color:{_COLOURS[i % 4]}">&#9644;</span> {escape(name)}' for i, name in enumerate(finite)
+            f'<span style="color:{COLOURS[i % 4]}">&#9644;</span> {escape(name)}' for i, name in enumerate(finite)
         )
-        self.parts.append(f"<figure>{_svg(finite, x, y)}<figcaption>{legend}</figcaption></figure>")
+        self.parts.append(f"<figure>{curves(finite, x, y)}<figcaption>{legend}</figcaption></figure>")
 
-    def write(self, path: Path) -> None:
-        """Write the page."""
+    def write(self, path: Path, *, refresh_s: int | None = None) -> None:
+        """Write the page, at once for whoever reads it meanwhile.
+
+        Args:
+            path: The file.
+            refresh_s: A browser that shows the page reloads it after so many seconds: for work that still goes on.
+        """
         head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
         head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        path.write_text(f"{head}<body>{''.join(self.parts)}</body></html>\n", encoding="utf-8", errors="replace")
-
-
-def number(value: Any) -> str:
-    """Return a number with thousands separators and at most four significant digits; other values as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int) or value.is_integer():
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
+        if refresh_s:
+            head = head.replace("</head>", f'<meta http-equiv="refresh" content="{refresh_s}"></head>')
+        new = path.with_name(path.name + NEW)
+        new.write_text(f"{head}<body>{''.join(self.parts)}</body></html>\n", encoding="utf-8", errors="replace")
+        new.replace(path)
 
 
 def compact(value: float) -> str:
@@ -231,13 +210,9 @@ def percent(part: float, whole: float) -> str:
     return ">99.9%" if 99.9 < share < 100 else f"{share:.1f}%"
 
 
-def _colour(number: int) -> str:
-    return _GREY if number < 0 else _COLOURS[number]
-
-
 def _parts_row(row: PartsRow) -> str:
     parts = "".join(
-        f'<i style="left:{100 * start:.3f}%;width:{100 * length:.3f}%;background:{_colour(c)}"></i>'
+        f'<i style="left:{100 * start:.3f}%;width:{100 * length:.3f}%;background:{colour(c)}"></i>'
         for start, length, c in row.parts
         if length > 0
     )
@@ -251,63 +226,4 @@ def _parts_row(row: PartsRow) -> str:
     return f'<tr{style}><th>{label}{note}</th><td class="track">{bar}</td>{cells}</tr>'
 
 
-def _histogram(chart: Histogram) -> str:
-    width, height, bottom = 220, 96, 16
-    top = max(*chart.before, *chart.after, 1)
-    step = width / len(chart.before)
-
-    def area(counts: Sequence[int]) -> str:
-        base = height - bottom
-        path = "".join(f"V{base - (base - 4) * count / top:.1f}H{(i + 1) * step:.1f}" for i, count in enumerate(counts))
-        return f"M0 {base}{path}V{base}Z"
-
-    aside = " before and after" if any(chart.before) else ""
-    captions = "".join(f"<span><span>{escape(a)}</span><span>{escape(b)}</span></span>" for a, b in chart.captions)
-    places = ((0, "start"), (width // 2, "middle"), (width, "end"))
-    labels = "".join(
-        f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{escape(tick)}</text>'
-        for tick, (x, anchor) in zip(chart.ticks, places, strict=True)
-    )
-    return (
-        f"<figure><figcaption><b>{escape(chart.title)}</b>{captions}</figcaption>"
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(chart.title)}{aside}">'
-        f'<path d="{area(chart.before)}" fill="{_GREY}" fill-opacity=".3"/>'
-        f'<path d="{area(chart.after)}" fill="var(--a)" fill-opacity=".45" stroke="var(--a)" stroke-width="1"/>'
-        f'<line x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}" stroke="var(--line)"/>{labels}</svg></figure>'
-    )
-
-
-def _svg(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:
-    width, height, left, bottom, top = 900, 300, 80, 40, 12
-    xs = [p[0] for points in series.values() for p in points]
-    ys = [p[1] for points in series.values() for p in points]
-    x_low, x_span = min(xs), max(xs) - min(xs)
-    y_low, y_span = min(ys), max(ys) - min(ys)
-
-    def place(point: Point) -> str:
-        px = left + (point[0] - x_low) / (x_span or 1) * (width - left - 10)
-        py = height - bottom - (point[1] - y_low) / (y_span or 1) * (height - bottom - top)
-        return f"{px:.1f},{py:.1f}"
-
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y)} by {escape(x)}">']
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        py = height - bottom - share * (height - bottom - top)
-        value = y_low + share * y_span
-        parts.append(f'<line x1="{left}" x2="{width - 10}" y1="{py:.1f}" y2="{py:.1f}" stroke="var(--line)"/>')
-        parts.append(f'<text x="{left - 6}" y="{py + 4:.1f}" text-anchor="end">{number(float(f"{value:.3g}"))}</text>')
-        px, value = left + share * (width - left - 10), x_low + share * x_span
-        anchor = "end" if share == 1 else "middle"
-        parts.append(
-            f'<text x="{px:.1f}" y="{height - bottom + 16}" text-anchor="{anchor}">{number(round(value))}</text>'
-        )
-    for i, points in enumerate(series.values()):
-        path = " ".join(map(place, points))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{_COLOURS[i % 4]}" stroke-width="1.8"/>')
-        if len(points) == 1:
-            cx, cy = place(points[0]).split(",")
-            parts.append(f'<circle cx="{cx}" cy="{cy}" r="3" fill="{_COLOURS[i % 4]}"/>')
-    parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{escape(x)}</text>')
-    parts.append(
-        f'<text x="12" y="{height / 2}" transform="rotate(-90 12 {height / 2})" text-anchor="middle">{escape(y)}</text></svg>'
-    )
-    return "".join(parts)
+__all__ = ["Histogram", "Page", "PartsRow", "Point", "compact", "number", "percent", "size"]

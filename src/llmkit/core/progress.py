@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import rich.console
@@ -23,6 +24,8 @@ class Progress:
         console: Where to show it.
     """
 
+    live = False
+
     def __init__(
         self, what: str, *, total: float | None = None, unit: str = "", console: rich.console.Console | None = None
     ) -> None:
@@ -32,6 +35,8 @@ class Progress:
         self.console = console or rich.console.Console(stderr=True)
         self.count = 0.0
         self.note = ""
+        self.below: Callable[[int], Text] | None = None
+        """Lines under a live bar, for a width in columns; where there is no bar, `note` has to say it."""
         self.start = time.monotonic()
         self.first = 0.0
         """Count at the start, after a resume; the rate is taken from here."""
@@ -72,7 +77,7 @@ class Progress:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
         if self.total and rate > 0:
             parts.append(f"{clock((self.total - self.count) / rate)} left")
-        if self.note:
+        if self.note and not (self.live and self.below):
             parts.append(self.note)
         return ", ".join(parts)
 
@@ -93,14 +98,17 @@ class PlainProgress(Progress):
 
 
 class RichProgress(Progress):
-    """A live bar."""
+    """A live bar, with lines below it where someone has more to say."""
+
+    live = True
 
     def __init__(self, what: str, **how: Any) -> None:
         super().__init__(what, **how)
-        self.bar = rich.progress.Progress(
+        self.bar = _Bar(
             rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(bar_width=30),
+            rich.progress.BarColumn(bar_width=30 if self.console.width >= 100 else 14),
             _LineColumn(self),
+            owner=self,
             console=self.console,
             transient=True,
             refresh_per_second=8,
@@ -118,6 +126,17 @@ class RichProgress(Progress):
     def close(self, *, failed: bool) -> None:  # noqa: ARG002 - part of the interface
         """Remove the bar, also when something failed, so that the message stands alone."""
         self.bar.stop()
+
+
+class _Bar(rich.progress.Progress):
+    def __init__(self, *columns: rich.progress.ProgressColumn, owner: Progress, **how: Any) -> None:
+        self.owner = owner
+        super().__init__(*columns, **how)
+
+    def get_renderables(self) -> Iterable[rich.console.RenderableType]:
+        yield from super().get_renderables()
+        if self.owner.below:
+            yield self.owner.below(self.console.width)
 
 
 class _LineColumn(rich.progress.ProgressColumn):

@@ -27,6 +27,7 @@ PACKAGES = {
     "task": "llmkit.tasks",
     "exporter": "llmkit.exporters",
     "tokenizer": "llmkit.tokenization.trainers",
+    "optimizer": "llmkit.training.optimizers",
 }
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from llmkit.data.packing import Batch, Packer
+from llmkit.data.packing import Batch, Ints, Packer
 
 
 class Order:
@@ -21,14 +20,14 @@ class Order:
     """
 
     def __init__(self, packer: Packer) -> None:
-        self._packer = packer
+        self.packer = packer
         self._ends: list[int] = []
 
     def locate(self, k: int) -> tuple[int, int]:
         """Return (epoch, index in the epoch) of block number k."""
         while not self._ends or self._ends[-1] <= k:
             done = self._ends[-1] if self._ends else 0
-            self._ends.append(done + self._packer.num_blocks(len(self._ends)))
+            self._ends.append(done + self.packer.num_blocks(len(self._ends)))
         epoch = bisect_right(self._ends, k)
         return epoch, k - (self._ends[epoch - 1] if epoch else 0)
 
@@ -41,11 +40,11 @@ class Order:
         """Return how many blocks the first `epochs` epochs are, rounded up; counting stops beyond `most`."""
         whole, done = int(epochs), 0
         for epoch in range(whole):
-            done += self._packer.num_blocks(epoch)
+            done += self.packer.num_blocks(epoch)
             if most is not None and done >= most:
                 return done
         # Rounded first: 1.1 - 1 is a little more than 0.1, which must not cost a block.
-        return done + math.ceil(round((epochs - whole) * self._packer.num_blocks(whole), 6))
+        return done + math.ceil(round((epochs - whole) * self.packer.num_blocks(whole), 6))
 
     def batch(self, step: int, num_blocks: int) -> Batch:
         """Return the whole batch of a step, block numbers `step * num_blocks` and on; it may cross an epoch's end."""
@@ -53,13 +52,21 @@ class Order:
 
     def blocks(self, numbers: Sequence[int]) -> Batch:
         """Return any blocks of the stream in the order asked for: one rank's share, one source's part of a mixture."""
-        located = np.array([self.locate(k) for k in numbers], dtype=np.int64).reshape(-1, 2)
-        by_epoch = np.argsort(located[:, 0], kind="stable")
-        parts = [
-            self._packer.blocks(int(epoch), located[located[:, 0] == epoch, 1]) for epoch in np.unique(located[:, 0])
-        ] or [self._packer.blocks(0, [])]
-        back = np.argsort(by_epoch)
-        joined: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])[back] for field in fields(Batch)
-        }
-        return Batch(**joined)
+        asked = np.asarray(numbers, dtype=np.int64)
+        epochs, indices = self._located(asked)
+        # Ascending, so that an epoch's layout is computed once; almost every batch lies in one epoch.
+        parts = [self.packer.blocks(int(epoch), indices[epochs == epoch]) for epoch in np.unique(epochs)]
+        joined = Batch.join(parts or [self.packer.blocks(0, [])])
+        if len(parts) > 1:
+            joined = joined.take(np.argsort(np.argsort(epochs, kind="stable")))
+        return replace(joined, numbers=asked)
+
+    def documents(self, numbers: Sequence[int]) -> list[str]:
+        """Return the ids of the documents that the blocks are of, each once per epoch."""
+        epochs, indices = self._located(np.asarray(numbers, dtype=np.int64))
+        found = [self.packer.documents(int(epoch), indices[epochs == epoch]) for epoch in np.unique(epochs)]
+        return [name for documents in found for name in self.packer.names(documents)]
+
+    def _located(self, numbers: Ints) -> tuple[Ints, Ints]:
+        located = np.array([self.locate(k) for k in numbers.tolist()], dtype=np.int64).reshape(-1, 2)
+        return located[:, 0], located[:, 1]

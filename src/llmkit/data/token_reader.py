@@ -44,6 +44,8 @@ class TokenSplit:
             for column, ends in zip(columns, local, strict=True)
         ]
         self._segments = [batch.column("segments") for batch in batches]
+        self._ids = [batch.column("id") for batch in batches]
+        self._names = [batch.column("id") for batch in batches]
         self._shard_starts = cumulative([shard.size for shard in self.shards])
         self._first_documents = cumulative([len(column) for column in columns])
         parts = [ends[1:] + (start - ends[0]) for start, ends in zip(self._shard_starts, local, strict=False)]
@@ -76,6 +78,20 @@ class TokenSplit:
         segments: NDArray[np.int32] = self._segments[shard][row].values.to_numpy(zero_copy_only=True)
         return segments
 
+    def sentence_starts(self) -> NDArray[np.int64]:
+        """Return the positions of the laid-out shards at which sentences start, `[num_sentences]`, ascending."""
+        starts = [np.empty(0, np.int64)]
+        for first, column in zip(self._first_documents, self._segments, strict=False):
+            ends = column.offsets.to_numpy()
+            values = column.values.to_numpy(zero_copy_only=True)[ends[0] : ends[-1]]
+            starts.append(np.repeat(self.offsets[first : first + len(column)], np.diff(ends)) + values)
+        return np.concatenate(starts)
+
+    def ids(self, documents: NDArray[np.int64]) -> list[str]:
+        """Return the documents' ids, in the order of `documents`."""
+        located = [self._locate(index) for index in documents.tolist()]
+        return [self._ids[shard][row].as_py() for shard, row in located]
+
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids at positions of the laid-out shards (see `offsets`), in the shape of `positions`."""
         if len(self.shards) == 1:
@@ -105,9 +121,23 @@ class JoinedSplits:
     def __init__(self, parts: Sequence[TokenSplit]) -> None:
         self.parts = list(parts)
         self._starts = cumulative([part.num_tokens for part in parts])
+        self._first_documents = cumulative([part.num_documents for part in parts])
+        self._first_documents = cumulative([part.num_documents for part in parts])
         ends = [part.offsets[1:] + start for part, start in zip(parts, self._starts, strict=False)]
         self.offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), *ends])
         self.num_bytes = sum(part.num_bytes for part in parts)
+
+    def sentence_starts(self) -> NDArray[np.int64]:
+        """Return the positions at which sentences start, `[num_sentences]`, ascending."""
+        return np.concatenate(
+            [part.sentence_starts() + start for part, start in zip(self.parts, self._starts, strict=False)]
+        )
+
+    def ids(self, documents: NDArray[np.int64]) -> list[str]:
+        """Return the documents' ids, in the order of `documents`."""
+        part_of = np.searchsorted(self._first_documents, documents, side="right") - 1
+        local = documents - self._first_documents[part_of]
+        return [self.parts[part].ids(local[i : i + 1])[0] for i, part in enumerate(part_of.tolist())]
 
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids at positions, in the shape of `positions`."""
@@ -141,7 +171,7 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
         for file in json.loads(path.read_text(encoding="utf-8"))["_data_files"]:
             path = directory / split / file["filename"]
             with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-                if missing := {"num_bytes", "input_ids", "segments"} - set(stream.schema.names):
+                if missing := {"id", "num_bytes", "input_ids", "segments"} - set(stream.schema.names):
                     raise ValueError(f"no column {', '.join(sorted(missing))}")
                 batches.extend(stream)
     except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are among these

@@ -25,7 +25,6 @@ ROWS = pa.schema(
     ]
 )
 """What is kept of a document beside its ids and segments until the shard is written."""
-DICT_FILE, STATE_FILE, _INFO_FILE = "dataset_dict.json", "state.json", "dataset_info.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class _Spliced:
 
     def list_array(self, content: Sequence[Stretch | bytearray], lengths: pa.ChunkedArray, dtype: np.dtype[Any]) -> Any:
         """Return the column of lists whose values have this content."""
-        counts = [chunk.to_numpy() for chunk in lengths.chunks]
+        counts = [np.frombuffer(chunk.buffers()[1], np.int64, len(chunk), chunk.offset * 8) for chunk in lengths.chunks]
         ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]), dtype=np.int64)
         size = sum(map(len, content))
         assert size == ends[-1] * dtype.itemsize, f"{size} bytes for {ends[-1]} values of {dtype}"

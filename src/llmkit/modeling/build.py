@@ -1,37 +1,42 @@
-"""Models from a recipe: check an architecture's settings, build it from scratch, or load it from a directory."""
+"""Models from a recipe: a preset, an architecture with its settings, or a directory."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import re
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import ConfigError, DataError, UserError, nearest
+from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.registry import Part
-from llmkit.modeling.tokenizer import existing_directory
+from llmkit.modeling.architecture import new_config, one_line
+from llmkit.modeling.load import (
+    check_extension,
+    check_positions,
+    check_vocabulary,
+    count_parameters,
+    grow_embeddings,
+    load_model,
+    read_config,
+)
+from llmkit.modeling.presets import PRESETS
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-# Standard names of what must be at least 1, whatever an architecture calls it.
-SIZES = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "max_position_embeddings",
-)  # fmt: skip
-ROPE_FIELDS = ("rope_parameters", "rope_scaling")  # today's name and the one older configs have
-ACTIVATIONS = ("hidden_act", "activation_function", "hidden_activation")
-DECIDED_ELSEWHERE = {"dtype", "architectures", "transformers_version"}  # fields of every config
+    from llmkit.modeling.vocabulary import Vocabulary
+
+__all__ = [
+    "ModelConfig", "build_model", "check_extension", "check_model", "check_positions", "check_vocabulary",
+    "count_parameters", "grow_embeddings", "load_model",
+]  # fmt: skip
 
 
 class ModelConfig(Part):
-    """Where the model comes from: a new one of some architecture, or a directory."""
+    """Where the model comes from: a preset, a new one of some architecture, or a directory."""
 
     arch: str | None = None
     """Architecture of a new model, by its transformers `model_type`: `llama`, `gpt2`, `qwen3`, ..."""
@@ -39,9 +44,33 @@ class ModelConfig(Part):
     """Settings of the new model, by the field names of its transformers config class (`hidden_size`, ...)."""
     path: Annotated[str | None, NotIdentity] = None
     """Directory of a model to start from."""
+    preset: Annotated[str | None, NotIdentity] = None
+    """Name of a shape, such as `llama-7m`; it stands for its `arch` and `config`, which your `config` overrides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        """Put a preset's architecture and settings in its place, so that the artifact names them."""
+        if isinstance(value, str):
+            value = {"preset": value}
+        if not isinstance(value, Mapping):
+            return value
+        # `--set model.config.n=1` opens a recipe's bare name to `type: NAME`, as it does for any part.
+        name = value.get("preset") or value.get("type")
+        if not isinstance(name, str) or ("type" in value and "preset" in value):
+            return value
+        if name not in PRESETS:
+            message = f"unknown preset '{name}'{nearest(name, PRESETS)}"
+            raise PydanticCustomError("model_preset", "{message}", {"message": message})
+        preset, rest = PRESETS[name], {key: item for key, item in value.items() if key not in ("preset", "type")}
+        if rest.get("arch") not in (None, preset.arch) or not isinstance(rest.get("config", {}), Mapping):
+            return value
+        return {**rest, "arch": preset.arch, "config": {**preset.config, **rest.get("config", {})}}
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelConfig:
+        if self.preset is not None:
+            raise PydanticCustomError("model_origin", "give either 'preset', or 'arch', or 'path': two are given")
         if (self.arch is None) == (self.path is None):
             problem = "neither is given" if self.arch is None else "both are given"
             message = "give either 'arch' (a new model) or 'path' (a model directory): {problem}"
@@ -50,263 +79,118 @@ class ModelConfig(Part):
             raise PydanticCustomError("model_config", "'config' belongs to 'arch'; a model from 'path' has its own")
         return self
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        mapping = handler(schema)
+        names = {"enum": list(PRESETS), "type": "string"}
+        handler.resolve_ref_schema(mapping).get("properties", {}).get("preset", {})["enum"] = [*PRESETS, None]
+        return {"anyOf": [names, mapping]}
 
-def check_model(spec: ModelConfig) -> PreTrainedConfig:
+
+def check_model(spec: ModelConfig, auto_class: str = "AutoModelForCausalLM") -> PreTrainedConfig:
     """Check what can be known without weights and tokenizer, and return the resolved transformers config.
 
     Raises:
         ConfigError: An unknown architecture or field, a wrong type, or sizes that do not fit together.
         DataError: `path` is not a model directory.
     """
-    return _read_config(spec.path) if spec.path is not None else _new_config(spec, {})
+    if spec.path is not None:
+        return read_config(spec.path, auto_class)
+    assert spec.arch is not None
+    return new_config(spec.arch, spec.config, {}, auto_class)
+
+
+def configure(
+    spec: ModelConfig,
+    *,
+    auto_class: str,
+    max_positions: int | None,
+    vocab_size: int,
+    ids: Mapping[str, int | None],
+) -> PreTrainedConfig:
+    """Return the config of a new model, the tokenizer's and the run's needs filled in.
+
+    Args:
+        spec: A spec with `arch`.
+        auto_class: What the model is for.
+        max_positions: Positions it must have; None for the architecture's default.
+        vocab_size: Ids of the tokenizer; the embedding rows unless the spec asks for more.
+        ids: `bos`, `eos`, `pad` and, where the tokenizer has them, `cls` and `sep`.
+    """
+    assert spec.arch is not None, "a model from a directory has its config already"
+    needs: dict[str, Any] = {"vocab_size": vocab_size, **{f"{name}_token_id": i for name, i in ids.items()}}
+    if auto_class == "AutoModelForSeq2SeqLM":
+        if ids["pad"] is None:
+            raise ConfigError(
+                f"model.arch: '{spec.arch}' needs a padding token to start its decoder; the tokenizer has none",
+                "llmkit tokenize -r t5-unigram makes one that has it",
+            )
+        needs["decoder_start_token_id"] = ids["pad"]
+    elif ids["pad"] in (ids["bos"], ids["eos"]):
+        # The embedding of the padding id starts at zero and gets no gradient: EOS must never be it.
+        needs["pad_token_id"] = None
+    if max_positions is not None:
+        needs["max_position_embeddings"] = max_positions
+    config = new_config(spec.arch, spec.config, needs, auto_class)
+    if auto_class == "AutoModelForSeq2SeqLM":
+        config.decoder_start_token_id = ids["pad"]  # some config classes have no such field, all models read it
+    return config
 
 
 def build_model(
     spec: ModelConfig,
     *,
-    vocab_size: int,
-    bos_token_id: int | None,
-    eos_token_id: int | None,
-    pad_token_id: int | None,
     max_positions: int | None,
     seed: int,
+    auto_class: str = "AutoModelForCausalLM",
+    vocabulary: Vocabulary | None = None,
+    vocab_size: int = 0,
+    bos_token_id: int | None = None,
+    eos_token_id: int | None = None,
+    pad_token_id: int | None = None,
 ) -> PreTrainedModel:
-    """Build a causal language model with new weights: float32, in eval mode, on the CPU.
+    """Build a language model with new weights: float32, in eval mode, on the CPU.
 
     The weights depend on the seed only; the global random state is left as it was.
 
     Args:
         spec: A spec with `arch`.
-        vocab_size: Ids of the tokenizer; the embedding rows unless the spec asks for more.
-        bos_token_id: Written to the model's config, as are the next two.
-        eos_token_id: Ends a document.
-        pad_token_id: None if the tokenizer has none; one that is also BOS or EOS is not written.
         max_positions: Positions the model must have; None for the architecture's default.
         seed: Seed of the weights.
+        auto_class: What the model is for; `AutoModelForCausalLM`, `...MaskedLM`, `...PreTraining`, `...Seq2SeqLM`.
+        vocabulary: Size and special ids of the tokenizer; a padding id that is also BOS or EOS is not written.
+        vocab_size: Without `vocabulary`: ids of the tokenizer, as are the next three.
+        bos_token_id: Starts a document.
+        eos_token_id: Ends a document.
+        pad_token_id: None if the tokenizer has none.
 
     Raises:
         ConfigError: As `check_model`; or the spec contradicts the tokenizer or `max_positions`.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    given = {"vocab_size": vocab_size, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
-    # The embedding of the padding id starts at zero and gets no gradient: EOS must never be it.
-    given["pad_token_id"] = None if pad_token_id in (bos_token_id, eos_token_id) else pad_token_id
-    if max_positions is not None:
-        given["max_position_embeddings"] = max_positions
-    config = _new_config(spec, given)
+    ids = {"bos": bos_token_id, "eos": eos_token_id, "pad": pad_token_id}
+    if vocabulary is not None:
+        vocab_size = vocabulary.size
+        ids = {name: getattr(vocabulary, name) for name in ("bos", "eos", "pad")}
+        ids |= {name: i for name in ("cls", "sep") if (i := getattr(vocabulary, name)) is not None}
+    config = configure(spec, auto_class=auto_class, max_positions=max_positions, vocab_size=vocab_size, ids=ids)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-            # Some sizes clash only when used: a rotary embedding of an odd head, experts fewer than are chosen.
-            with torch.no_grad():
-                model(input_ids=torch.zeros((1, 2), dtype=torch.long), use_cache=False)
+            model: PreTrainedModel = getattr(transformers, auto_class).from_config(config, dtype=torch.float32).eval()
+            _try_out(model)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, ArithmeticError) as error:
-        raise ConfigError(f"model.config: no working {spec.arch} model: {_one_line(error)}") from error
+        raise ConfigError(f"model.config: no working {spec.arch} model: {one_line(error)}") from error
     return model
 
 
-def load_model(path: str | Path, *, dtype: torch.dtype | str = "float32") -> PreTrainedModel:
-    """Load a causal language model from a directory, in eval mode; the network is never asked.
-
-    Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
-
-    Raises:
-        DataError: Not a model directory, damaged or missing weights, or no causal language model.
-    """
-    config = _read_config(path)
+def _try_out(model: PreTrainedModel) -> None:
+    """Run two tokens: some sizes clash only then, as an odd head under rotation, or experts fewer than are chosen."""
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
-    try:
-        model: PreTrainedModel
-        model, info = AutoModelForCausalLM.from_pretrained(
-            Path(path),
-            config=config,
-            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"the model in '{path}' cannot be loaded: {_one_line(error)}") from error
-    if missing := sorted(info["missing_keys"]):
-        # transformers only logs this and fills in random numbers.
-        raise DataError(
-            f"the model in '{path}' lacks {len(missing)} weights of {type(model).__name__}: {', '.join(missing[:3])}",
-            "is it a causal language model, saved whole?",
-        )
-    return model
-
-
-def count_parameters(model: torch.nn.Module) -> int:
-    """Return the number of parameters, tied ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def check_vocabulary(model: PreTrainedModel | PreTrainedConfig, tokenizer_size: int, where: str | Path) -> None:
-    """Make sure that every id of the tokenizer in `where` has a row in the embedding.
-
-    Raises:
-        DataError: The embedding is too small; the message has both numbers and both paths.
-    """
-    config = getattr(model, "config", model)
-    has_rows = hasattr(model, "get_input_embeddings")
-    rows = model.get_input_embeddings().weight.shape[0] if has_rows else config.get_text_config().vocab_size
-    if tokenizer_size > rows:
-        named = f"model in '{config.name_or_path}'" if config.name_or_path else "model"
-        raise DataError(
-            f"the tokenizer in '{where}' has {tokenizer_size} ids, but the {named} has only {rows} embedding rows",
-            "use the tokenizer the model was trained with",
-        )
-
-
-def check_positions(config: PreTrainedConfig, context_length: int, where: str | Path) -> None:
-    """Make sure that a model has a position for every token of a block.
-
-    Raises:
-        ConfigError: The context is longer than the model's positions.
-    """
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is not None and context_length > limit:
-        raise ConfigError(
-            f"context_length: {context_length} is over the {limit} positions of the model in {where}",
-            hint=f"--set context_length={limit}",
-        )
-
-
-def _read_config(path: str | Path) -> PreTrainedConfig:
-    folder = existing_directory(path, "model")
-    if not (folder / "config.json").is_file():
-        inside = sorted(str(file.parent) for file in folder.glob("*/config.json"))
-        hint = f"name one of the models in it: {', '.join(inside[:5])}" if inside else f"ls {path}"
-        raise DataError(f"'{path}' is not a model directory: it holds no config.json", hint)
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        raise DataError(f"{folder / 'config.json'} cannot be read: {_one_line(error)}") from error
-    _architecture(config.model_type, f"the model in '{path}'", DataError)
-    return config
-
-
-def _architecture(name: str, where: str, kind: type[UserError]) -> type[PreTrainedConfig]:
-    """Return the config class of a causal architecture."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
-
-    if name in CAUSAL:
-        return CONFIG_MAPPING[name]  # type: ignore[no-any-return]
-    problem = "is not a causal language model" if name in CONFIG_MAPPING else "is unknown to transformers"
-    raise kind(f"{where}: architecture '{name}' {problem}{nearest(name, CAUSAL)}", "for example llama, qwen3, gpt2")
-
-
-def _new_config(spec: ModelConfig, given: dict[str, Any]) -> PreTrainedConfig:
-    """Return the config of a new model; `given` is what the tokenizer and the run fix, by standard names."""
-    assert spec.arch is not None, "a model from a directory has its config already"
-    cls = _architecture(spec.arch, "model.arch", ConfigError)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    if "vocab_size" not in fields and "vocab_size" not in cls.attribute_map:
-        text = getattr(cls.sub_configs.get("text_config"), "model_type", None)
-        hints = f"use its text model: arch '{text}'" if text else "choose a text model, such as llama"
-        raise ConfigError(f"model.arch: '{spec.arch}' is not a text-only architecture", hints)
-    settings = _settings(spec, cls, fields)
-    _agree(settings, given, cls)
-    try:
-        # A copy: transformers writes the defaults of rotary embeddings into the dictionary it is given.
-        config = cls(**copy.deepcopy(settings))
-    except Exception as error:
-        # Any exception: the classes' own checks raise whatever comes up, wrapped by a checker of another library.
-        found = re.search(r"error for field '(\w+)'", str(error))
-        keys = [key for key in spec.config if found and cls.attribute_map.get(key, key) == found[1]]
-        where = f"model.config.{(keys or [found[1]])[0]}" if found else "model.config"
-        cause = re.sub(r"^Field '\w+' ", "", _one_line(error.__cause__ or error))
-        hint = "use a tokenizer with a padding token of its own" if where.endswith(".pad_token_id") else None
-        raise ConfigError(f"{where}: {cause}", hint) from error
-    _check_sizes(config)
-    return config
-
-
-def _settings(spec: ModelConfig, cls: type[PreTrainedConfig], fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the spec's settings under the config class's own names, each name and plain type checked."""
-    from transformers.activations import ACT2FN
-
-    rope = {"rope_theta", *ROPE_FIELDS} if "rope_parameters" in fields else set()
-    known = (fields.keys() | cls.attribute_map.keys() | rope) - DECIDED_ELSEWHERE
-    standard = {own: name for name, own in cls.attribute_map.items()}
-    settings: dict[str, Any] = {}
-    for key, value in spec.config.items():
-        where = f"model.config.{key}"
-        if key not in known:
-            raise ConfigError(f"{where}: not a setting of {spec.arch}{nearest(key, known)}")
-        name = cls.attribute_map.get(key, key)
-        if name in settings:
-            raise ConfigError(f"{where}: the same field is given under two names, '{name}' and '{standard[name]}'")
-        if standard.get(name, name) in SIZES and isinstance(value, int) and value <= 0:
-            raise ConfigError(f"{where}: expected at least 1, got {value}")
-        if key in ACTIVATIONS and isinstance(value, str) and value not in ACT2FN:
-            raise ConfigError(f"{where}: unknown activation '{value}'{nearest(value, ACT2FN)}")
-        # The classes are strict about `1` where `1.0` is meant; a recipe need not be.
-        is_float = name in fields and fields[name].type in (float, "float")
-        settings[name] = float(value) if is_float and type(value) is int else value
-    _check_rope({key: settings[key] for key in ("rope_theta", *ROPE_FIELDS) if key in settings})
-    if len(settings.keys() & set(ROPE_FIELDS)) == 2:
-        raise ConfigError("model.config.rope_scaling: the same field is also given as 'rope_parameters'")
-    return settings
-
-
-def _check_rope(settings: dict[str, Any], where: str = "model.config") -> None:
-    """Check rotary settings, flat or per kind of layer: transformers takes them unchecked, or drops what is double."""
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
-
-    known, types = [*RopeParameters.__annotations__, "type"], [*ROPE_INIT_FUNCTIONS, "default"]
-    for name, value in settings.items():
-        here = f"{where}.{name}"
-        if isinstance(value, dict):
-            _check_rope(value, here)
-            if "rope_theta" in settings and "rope_theta" in value:
-                raise ConfigError(f"{here}.rope_theta: the same field is also given as '{where}.rope_theta'")
-        elif name in ("rope_type", "type"):
-            if value not in types:
-                raise ConfigError(f"{here}: unknown type {value!r}{nearest(str(value), types)}")
-        elif name not in known and "." in where.removeprefix("model."):
-            raise ConfigError(f"{here}: no such setting{nearest(name, known)}")
-        elif name == "rope_theta" and (isinstance(value, bool | str) or value <= 0):
-            raise ConfigError(f"{here}: expected a positive number, got {value!r}")
-        elif isinstance(value, str):
-            raise ConfigError(f"{here}: expected a number, got {value!r}")
-
-
-def _agree(settings: dict[str, Any], given: dict[str, Any], cls: type[PreTrainedConfig]) -> None:
-    """Fill in what the tokenizer and the run fix; more rows or positions than needed are allowed, fewer are not."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    needs = {"vocab_size": "the tokenizer has {} ids", "max_position_embeddings": "the context is {} tokens"}
-    for key, value in given.items():
-        name = cls.attribute_map.get(key, key)
-        own = settings.get(name)
-        if own is None:
-            if name in names:  # a model without a limit of positions has no such field
-                settings[name] = value
-        elif key in needs and isinstance(own, int) and own < value:
-            raise ConfigError(f"model.config.{name}: {own} is too small: {needs[key].format(value)}", "leave it out")
-        elif key not in needs and own != value:
-            raise ConfigError(f"model.config.{name}: {own} is not the tokenizer's {value}", "leave it out")
-
-
-def _check_sizes(config: PreTrainedConfig) -> None:
-    """Check what the classes leave to a shape error in the first forward pass."""
-    sizes = [getattr(config, name, None) for name in ("hidden_size", "num_attention_heads", "num_key_value_heads")]
-    hidden, heads, groups = (size if isinstance(size, int) else None for size in sizes)
-    if hidden and heads and hidden % heads and getattr(config, "head_dim", None) is None:
-        raise ConfigError(f"model.config: hidden size {hidden} is not a multiple of the {heads} attention heads")
-    if heads and groups and heads % groups:
-        where = "model.config.num_key_value_heads"
-        raise ConfigError(f"{where}: {heads} attention heads are not a multiple of {groups} key-value heads")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    ids = torch.zeros((1, 2), dtype=torch.long)
+    more = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        model(input_ids=ids, **more)

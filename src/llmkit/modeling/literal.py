@@ -38,11 +38,13 @@ class LiteralEncoder:
         pipeline = tokenizer.backend_tokenizer.to_str()
         special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         special.update(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        parsed = orjson.loads(pipeline)
         # Not `tokenizer.unk_token`: GPT-2 names its EOS there, while its model never writes one.
-        unknown = _unknown_id(orjson.loads(pipeline)["model"])
+        unknown = _unknown_id(parsed["model"])
         special = {content: i for content, i in special.items() if i != unknown}
-        vocab_size = max(tokenizer.get_vocab().values(), default=-1) + 1
-        return cls(pipeline, special, vocab_size, allow_special)
+        literal = cls(pipeline, special, _vocab_size(parsed), allow_special)
+        literal.__dict__["content"] = parsed  # not twice: it takes as long as a megabyte of text
+        return literal
 
     def as_json(self) -> str:
         """Return everything as JSON, for `from_json` in another process."""
@@ -133,6 +135,12 @@ class LiteralEncoder:
         backend = Tokenizer.from_str(orjson.dumps(self.without_special()).decode())
         backend.encode_special_tokens = True  # a literal `<unk>` is text as well
         return backend
+
+
+def _vocab_size(content: Mapping[str, Any]) -> int:
+    vocab = content["model"]["vocab"]  # of Unigram a list: an id is a place in it
+    last = max(vocab.values(), default=-1) if isinstance(vocab, dict) else len(vocab) - 1
+    return int(max([last, *(token["id"] for token in content["added_tokens"])])) + 1
 
 
 def _unknown_id(model: Mapping[str, Any]) -> int | None:

@@ -67,13 +67,54 @@ def linear_cross_entropy(
         A scalar, float32 (float64 for float64 inputs); 0 with zero gradients if no row counts.
     """
     chunk = auto_chunk_size(hidden.shape[1]) if chunk_size == "auto" else chunk_size
+    return _apply(hidden, weight, labels, bias, chunk, ignore_index, 0.0)[0]
+
+
+def linear_cross_entropy_and_z(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    z_loss: float,
+    bias: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cross-entropy and, apart from it, the sum of the squared logs of the softmax's normalizers.
+
+    The z-loss of Chowdhery et al. 2022 (PaLM), section 5: `z_loss` times that sum keeps the logits from drifting.
+
+    Args:
+        hidden: `[num_tokens, dim]`; this and the next three as in `linear_cross_entropy`.
+        weight: `[vocab, dim]`.
+        labels: `[num_tokens]`.
+        bias: `[vocab]`.
+        z_loss: Weight of the squares; their gradient is computed in the same pass.
+
+    Returns:
+        The summed cross-entropy, whose gradient is that of cross-entropy + `z_loss` * squares, and the sum of squares
+        without a gradient.
+    """
+    total, squares = _apply(hidden, weight, labels, bias, auto_chunk_size(hidden.shape[1]), IGNORE_INDEX, z_loss)
+    return total - z_loss * squares, squares
+
+
+def _apply(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    labels: torch.Tensor,
+    bias: torch.Tensor | None,
+    chunk: int,
+    ignore_index: int,
+    z_loss: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     # Inside the function grad mode is always off: only here can it be seen that no gradient will be asked for.
     needs = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden, weight, bias)]
     function: Any = _LinearCrossEntropy  # torch does not annotate `apply`
-    loss: torch.Tensor = function.apply(hidden, weight, bias, labels, dtype, chunk, ignore_index, needs)
-    return loss
+    found: tuple[torch.Tensor, torch.Tensor] = function.apply(
+        hidden, weight, bias, labels, dtype, chunk, ignore_index, z_loss, needs
+    )
+    return found
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -87,10 +128,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         chunk_size: int,
         ignore_index: int,
+        z_loss: float,
         needs: list[bool],
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         wide = torch.promote_types(dtype, torch.float32)
         loss = torch.zeros((), dtype=wide, device=hidden.device)
+        squares = torch.zeros((), dtype=wide, device=hidden.device)
         grad_hidden = torch.zeros_like(hidden) if needs[0] else None
         grad_weight = torch.zeros_like(weight, dtype=wide) if needs[1] else None
         grad_bias = torch.zeros_like(bias, dtype=wide) if bias is not None and needs[2] else None
@@ -106,10 +149,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     logits += bias
                 log_norm = logits.logsumexp(-1, keepdim=True)
                 loss += (log_norm - logits.gather(-1, target)).sum()
+                if z_loss:
+                    squares += log_norm.square().sum()
                 if not any(needs):
                     continue
                 # d loss / d logits = softmax - one-hot, written over the logits.
                 error = logits.sub_(log_norm).exp_()
+                if z_loss:  # and of z_loss * log_norm ** 2: 2 * z_loss * log_norm * softmax
+                    error *= 1 + 2 * z_loss * log_norm
                 error.scatter_add_(-1, target, error.new_full((), -1).expand_as(target))
                 if grad_bias is not None:
                     grad_bias += error.sum(0)
@@ -121,22 +168,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
                         grad_weight[top : top + block] += error[:, top : top + block].T @ x
         ctx.grads = (grad_hidden, grad_weight, grad_bias)
         ctx.dtypes = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
-        return loss
+        ctx.mark_non_differentiable(squares)
+        return loss + z_loss * squares, squares
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         if ctx.grads is None:
             raise RuntimeError(
                 "linear_cross_entropy can be differentiated only once: its gradients are scaled in place"
             )
         grads, ctx.grads = ctx.grads, None
         scaled = [g if g is None else g.mul_(grad_output).to(d) for g, d in zip(grads, ctx.dtypes, strict=True)]
-        return (*scaled, None, None, None, None, None)
+        return (*scaled, None, None, None, None, None, None)
 
 
 def causal_lm_loss(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the summed cross-entropy in nats of a causal language model on a packed batch.
+    """Return the summed cross-entropy in nats of a causal language model on a packed batch; see `causal_lm_losses`."""
+    return causal_lm_losses(model, batch)[0]
+
+
+def causal_lm_losses(
+    model: PreTrainedModel, batch: Mapping[str, torch.Tensor], *, z_loss: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the summed cross-entropy in nats of a causal language model on a packed batch, and the squares of z-loss.
 
     Documents in a row are kept apart by positions that restart, with neither cache nor attention mask: with either of
     them Llama would look across the border. Auxiliary losses of the model (such as a router's) are not added.
@@ -148,18 +203,23 @@ def causal_lm_loss(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) ->
         model: Any causal language model of transformers, not wrapped.
         batch: `input_ids` `[batch, time]`; `labels` `[batch, time]`, where `labels[b, t]` is what position t should
             predict (already shifted) or -100; optionally `position_ids` `[batch, time]`.
+        z_loss: See `linear_cross_entropy_and_z`.
 
     Returns:
-        A scalar, float32.
+        Two scalars, float32; the first has the gradient of both.
     """
     labels = batch["labels"].flatten()
     inputs = {name: batch[name] for name in ("input_ids", "position_ids") if name in batch}
     if uses_plain_head(model):
         hidden = model.get_decoder()(**inputs, use_cache=False).last_hidden_state
         head = model.get_output_embeddings()
-        return linear_cross_entropy(hidden.flatten(0, 1), head.weight, labels, bias=head.bias)
-    logits = model(**inputs, use_cache=False).logits
-    return F.cross_entropy(logits.flatten(0, 1).float(), labels, ignore_index=IGNORE_INDEX, reduction="sum")
+        return linear_cross_entropy_and_z(hidden.flatten(0, 1), head.weight, labels, z_loss=z_loss, bias=head.bias)
+    logits = model(**inputs, use_cache=False).logits.flatten(0, 1).float()
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    if not z_loss:
+        return loss, torch.zeros_like(loss)
+    squares = logits[labels != IGNORE_INDEX].logsumexp(-1).square().sum()
+    return loss + z_loss * (squares - squares.detach()), squares.detach()
 
 
 def uses_plain_head(model: PreTrainedModel) -> bool:

@@ -13,50 +13,86 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.data.packing import Batch
-    from llmkit.modeling.tokenizer import SpecialIds
+    from llmkit.modeling.vocabulary import Vocabulary
 
+Packing = Literal["stream", "best_fit", "pad"]
 Tensors = Mapping[str, "torch.Tensor"]
+Collated = tuple[dict[str, "torch.Tensor"], dict[str, int]]
+Losses = dict[str, tuple["torch.Tensor", float]]
 
 
 class Objective(Part):
     """A training objective.
 
     Attributes:
-        layout: What it reads: `block`, packed documents of a token artifact, or `row`, labelled examples.
+        layout: What it reads: `block`, packed documents of a token artifact; `pair`, two parts of a document a block;
+            `row`, labelled examples.
         auto_class: The transformers auto class its models are built with.
+        packings: The packing modes it allows, the default first.
+        scores_text: Every token of the text is a target once, so that bits per byte mean something.
+        random_second: Half of the second parts of a `pair` layout come from another document.
     """
 
-    layout: ClassVar[Literal["block", "row"]] = "block"
+    layout: ClassVar[Literal["block", "pair", "row"]] = "block"
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    packings: ClassVar[tuple[Packing, ...]] = ("stream", "best_fit", "pad")
+    scores_text: ClassVar[bool] = False
+    random_second: ClassVar[bool] = False
 
-    def specials(self, ids: SpecialIds) -> tuple[list[int], list[int]]:
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Refuse a tokenizer that lacks a token the objective needs.
+
+        Raises:
+            DataError: The message names the token, the directory and how to make it.
+        """
+        raise NotImplementedError
+
+    def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
         """Return the ids put before and after every document of a `block` layout."""
         raise NotImplementedError
+
+    def raw_length(self, context_length: int) -> int:
+        """Return how many tokens a packer cuts for one block of `context_length` model inputs."""
+        return context_length
 
     def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
         """Turn a labelled row of a `row` layout into ids and labels, `labels[t]` being the target of `ids[t]`."""
         raise NotImplementedError
 
-    def collate(self, batch: Batch) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-        """Return the tensors of a batch and, per part of the loss, how many targets it has."""
+    def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
+        """Return the tensors of a batch and, per part of the loss, how many targets it has.
+
+        Whatever is random is drawn per block from (seed, `batch.numbers`), so that it depends neither on the
+        micro-batch nor on the process a block falls into. Targets are in `labels`, -100 where there is none.
+        """
         raise NotImplementedError
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> dict[str, tuple[torch.Tensor, float]]:
-        """Return, per part, the loss summed over the targets and the weight of the part."""
+    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+        """Return, per part, the loss in nats summed over the targets, and the weight of the part."""
         raise NotImplementedError
 
 
 class NextToken(Objective):
     """Objectives that predict the next token of packed blocks; they differ in what they read and mask."""
 
-    def collate(self, batch: Batch) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    scores_text: ClassVar[bool] = True
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Refuse a tokenizer with neither BOS nor EOS: nothing could start a document."""
+        vocabulary.need("bos", self.type_name)
+
+    def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
+        """Return BOS (else CLS, else EOS) before a document and EOS, where there is one, after it."""
+        return [vocabulary.need("bos", self.type_name)], [] if vocabulary.eos is None else [vocabulary.eos]
+
+    def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:  # noqa: ARG002 - nothing is random
         """Return `input_ids`, `labels` and `position_ids`, each `[blocks, context_length]` int64."""
         import torch
 
         tensors = {name: torch.from_numpy(getattr(batch, name)) for name in ("input_ids", "labels", "position_ids")}
         return tensors, {"tokens": int((batch.labels >= 0).sum())}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> dict[str, tuple[torch.Tensor, float]]:
+    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
         """Return the cross-entropy of all targets, in nats."""
         from llmkit.modeling.losses import causal_lm_loss
 

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit.objectives import NextToken
+from pydantic import Field
+
+from llmkit.objectives import Collated, Losses, NextToken, Tensors
 
 if TYPE_CHECKING:
-    from llmkit.modeling.tokenizer import SpecialIds
+    from transformers import PreTrainedModel
+
+    from llmkit.data.packing import Batch
+    from llmkit.modeling.vocabulary import Vocabulary
 
 
 class CausalLM(NextToken):
-    """Predict each next token of packed documents, `BOS tokens EOS` each, isolated from each other."""
+    """Predict each next token of packed documents, `BOS tokens EOS` each, isolated from each other by positions."""
 
-    def specials(self, ids: SpecialIds) -> tuple[list[int], list[int]]:
-        """Return BOS (else EOS) before a document and EOS, where there is one, after it."""
-        return [ids.bos], [] if ids.eos is None else [ids.eos]
+    z_loss: float = Field(0.0, ge=0)
+    """Weight of the squared log of the softmax's normalizer, which keeps logits from drifting (PaLM: 1e-4)."""
+
+    def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
+        """Return the tensors of next tokens; the z-loss has as many targets."""
+        tensors, counts = super().collate(batch, vocabulary, seed)
+        return tensors, {**counts, "z": counts["tokens"]} if self.z_loss else counts
+
+    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+        """Return the cross-entropy of all targets in nats and, while training, the z-loss."""
+        if not self.z_loss:
+            return super().loss(model, batch)
+        from llmkit.modeling.losses import causal_lm_losses
+
+        tokens, squares = causal_lm_losses(model, batch, z_loss=self.z_loss)
+        return {"tokens": (tokens, 1.0), "z": (squares, self.z_loss if model.training else 0.0)}

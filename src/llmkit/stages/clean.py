@@ -26,6 +26,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError, UserError
+from llmkit.core.extras import require
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
@@ -34,7 +35,7 @@ from llmkit.data.corpus import write_card
 from llmkit.data.engine import Engine, EngineName
 from llmkit.data.sources import RawFile, Source
 
-VERSION = 2
+VERSION = 3
 _RULES_SHOWN = 8
 _NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
@@ -87,6 +88,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: A step is out of place or lacks what it needs.
         DataError: A file that a step reads is not there.
+        SetupError: An extra that a step needs is not installed.
     """
     _step_files(config)
 
@@ -97,6 +99,8 @@ def _step_files(config: Config) -> list[list[RawFile]]:
     check_order(config.steps)
     for position, step in enumerate(config.steps):
         try:
+            if needed := step.needs():
+                require(*needed)
             paths = step.reads()
         except UserError as error:
             name = f"{step.type_name}."

@@ -14,18 +14,20 @@ from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
-from llmkit.modeling.build import check_positions, check_vocabulary, count_parameters, load_model
-from llmkit.modeling.isolation import check_isolation
-from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
+from llmkit.modeling.load import check_positions, check_vocabulary, count_parameters, load_model
+from llmkit.modeling.tokenizer import load_tokenizer
+from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives import Objective
 from llmkit.objectives.sft import SFT
 from llmkit.stages.pretrain import summarize, training_facts
 from llmkit.training.config import TrainingConfig
-from llmkit.training.launch import check_launch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.modeling.vocabulary import Vocabulary
+    from llmkit.training.job import Job
 
 VERSION = 1
 __all__ = ["Config", "run", "summarize"]
@@ -70,7 +72,9 @@ class Encoded:
 
 def run(config: Config, context: Context) -> Result:
     """Fine-tune a model."""
-    check_launch()
+    from llmkit.training.trackers import check_trackers
+
+    check_trackers(config.trackers)
     if config.objective.layout != "row":
         raise ConfigError(
             f"objective: {config.objective.type_name} reads packed documents, not rows",
@@ -79,6 +83,7 @@ def run(config: Config, context: Context) -> Result:
     inputs = Inputs()
     data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
     model = inputs.add_directory(config.model, ("model", "export"), role="model")
+    context.add_checkpoint(inputs)
     with context.build("finetune", VERSION, config, inputs, resumable=True) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
@@ -88,28 +93,25 @@ def run(config: Config, context: Context) -> Result:
 
 def _finetune(config: Config, context: Context, build: Build, data: list[Path], path: Path) -> Result:
     from llmkit.data.chat import ensure_template
-    from llmkit.data.order import Order
-    from llmkit.data.packing import RowPacker
-    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card, write_report
-    from llmkit.training.loop import Trainer, Validation
+    from llmkit.modeling.isolation import check_isolation
+    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
+    from llmkit.training.loop import Trainer
+    from llmkit.training.report import write_report
 
     tokenizer = load_tokenizer(path)
     if ensure_template(tokenizer):
         context.console.info("the tokenizer has no chat template: it gets the ChatML one")
-    model = load_model(path)
+    vocabulary = vocabulary_of(tokenizer)
+    model = load_model(path, auto_class=config.objective.auto_class)
     check_isolation(model)
-    check_vocabulary(model, vocabulary_size(tokenizer), path)
+    check_vocabulary(model, vocabulary.size, path)
     check_positions(model.config, config.context_length, path)
     train, validation = _encode(config, data, tokenizer)
     _report_rows(context, train)
-    pad = special_ids(tokenizer).pad or 0
-    packer = RowPacker(train.rows, config.context_length, seed=config.seed, pad_id=pad)
-    scored = None
-    if validation.rows:
-        held_out = RowPacker(validation.rows, config.context_length, seed=None, pad_id=pad)
-        scored = Validation(held_out, validation.num_bytes)
-    trainer = Trainer(model, config.objective, Order(packer), scored, config, build.dir, context.console)
-    trainer.train()
+    job = _job(config, context, model, vocabulary, train, validation)
+    state = Trainer(job, config, build.dir, context.console).train()
+    if not context.leads:
+        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
     end_ids = _end_ids(tokenizer, train.rows)
     save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
     size = count_parameters(model)
@@ -119,12 +121,41 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
         "left_out_literal_special": train.literal,
         "left_out_refused": len(train.refused),
     }
-    metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir)}
+    metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir), "ended": state.ended}
     facts = training_facts(metrics)
     write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
     write_report(build.dir, title="Fine-tuning report", facts=facts)
-    artifact = build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=trainer.state.resolved)
-    return Result(artifact)
+    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
+
+
+def _job(
+    config: Config,
+    context: Context,
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    train: Encoded,
+    validation: Encoded,
+) -> Job:
+    from llmkit.data.order import Order
+    from llmkit.data.packing import RowPacker
+    from llmkit.training.job import Job, Validation
+
+    pad = vocabulary.pad or 0
+    packer = RowPacker(train.rows, config.context_length, seed=config.seed, pad_id=pad)
+    scored = None
+    if validation.rows:
+        held_out = RowPacker(validation.rows, config.context_length, seed=None, pad_id=pad)
+        scored = Validation(held_out, validation.num_bytes)
+    return Job(
+        model,
+        config.objective,
+        vocabulary,
+        Order(packer),
+        scored,
+        resume_from=context.checkpoint,
+        title="Fine-tuning report",
+        facts={"rows": f"{len(train.rows):,}"},
+    )
 
 
 def _encode(config: Config, data: list[Path], tokenizer: PreTrainedTokenizerFast) -> tuple[Encoded, Encoded]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import unicodedata
 from functools import cache
 from typing import Any
@@ -79,12 +80,16 @@ class Folding:
         self.blob = np.zeros(1 << 16, np.uint8)
         self._filled: set[int] = set()
         self._end = 0
+        self._lock = threading.Lock()
 
     def fill(self, block: int) -> None:
-        """Fill in a block of 256 characters."""
-        if block in self._filled:
-            return
-        self._filled.add(block)
+        """Fill in a block of 256 characters; what other threads have been told of stays as it is meanwhile."""
+        with self._lock:
+            if block not in self._filled:
+                self._fill(block)
+                self._filled.add(block)
+
+    def _fill(self, block: int) -> None:
         for point in range(block << 8, (block + 1) << 8):
             encoded = _folded(chr(point))
             if encoded is None:

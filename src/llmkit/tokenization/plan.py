@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,15 +18,18 @@ import pyarrow.parquet as pq
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import corpus_files
+from llmkit.data.engine import Engine
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
 from llmkit.data.tokens import DEFAULT_SHARD_BYTES, SplitCounts
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import Piece
+from llmkit.tokenization.encode import Encoder
 from llmkit.tokenization.fast import Check, FastEncoder
 from llmkit.tokenization.show import token_kinds
 from llmkit.tokenization.statistics import TokenStatistics
-from llmkit.tokenization.task import Done, Task, encode_task, write_setup
+from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup
+from llmkit.tokenization.threads import Threads, suits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,8 +41,10 @@ TASK_BYTES = 16 * 2**20
 MAX_VALUES = 2**31 - 1
 """Ids per shard: Arrow's offsets have 32 bits."""
 EncoderName = Literal["auto", "gigatoken", "tokenizers"]
-RunPlan = Callable[[Callable[[Any], Any], Sequence[Any], Path], Iterator[Any]]
+RunPlan = Callable[[Engine, Callable[[Any], Any], Sequence[Any], Path], Iterator[Any]]
 """Runs a function on tasks, each once, with a folder for the results, and yields them in order."""
+Run = Callable[[Callable[[Any], Any], Sequence[Any], Path], Iterator[Any]]
+"""The same with workers of its own."""
 
 
 @dataclass
@@ -99,6 +105,7 @@ def encode_corpora(
     directory: Path,
     scratch: Path,
     *,
+    engine: Engine,
     run_plan: RunPlan,
     console: Console,
     encoder: EncoderName = "auto",
@@ -113,7 +120,8 @@ def encode_corpora(
         tokenizer: Whose ids.
         directory: Where the splits go.
         scratch: Folder for what a later run goes on from.
-        run_plan: Runs tasks.
+        engine: Workers.
+        run_plan: Runs tasks on them.
         console: Progress and warnings.
         encoder: What finds the ids; `auto` takes gigatoken where it can do the tokenizer.
         allow_special: Special tokens that stand in the text become special tokens.
@@ -126,19 +134,23 @@ def encode_corpora(
     """
     literal = LiteralEncoder.of(tokenizer, allow_special=allow_special)
     scratch = scratch.absolute()  # workers on other machines start in other folders
-    setup = scratch / "setup"
-    write_setup(setup, literal, token_kinds(tokenizer))
+    setup, kinds = scratch / "setup", token_kinds(tokenizer)
+    write_setup(setup, literal, kinds)
     pieces = cut_pieces(corpora)
     fast, details = choose(encoder, literal)
     if "why" in details:
         console.info(f"encoding with tokenizers: {details['why']}")
     while True:
+        run, function = partial(run_plan, engine), encode_task
+        if fast and suits(engine, len(pieces)):
+            run = partial(run_plan, Threads(engine.workers))
+            function = partial(encode_with, Encoder(literal, fast), kinds)
         folder = scratch / ("fast" if fast else "exact")
         tasks = [
-            Task(i, cut, setup, folder / f"{i:06}", fast, validation_fraction, test_fraction)
+            Task(i, cut, setup, folder / f"{i:06}", fast is not None, validation_fraction, test_fraction)
             for i, cut in enumerate(pieces)
         ]
-        dones = _encode(tasks, folder, run_plan, console)
+        dones = _encode(function, tasks, folder, run, console)
         if not fast:
             break
         details["documents_checked"] += sum(done.checked for done in dones)
@@ -150,41 +162,43 @@ def encode_corpora(
         # on how far which worker had come.
         console.warn(f"gigatoken and tokenizers disagree on {differences[0][:60]!r}: encoding all text with tokenizers")
         details |= {"name": "tokenizers", "differences": differences, "why": "the ids of gigatoken differed"}
-        fast = False
-    counts = _write_splits(dones, directory, scratch / "shards", literal.dtype.name, run_plan, console)
-    statistics = dones[0].statistics if dones else TokenStatistics(token_kinds(tokenizer))
+        fast = None
+    counts = _write_splits(dones, directory, scratch / "shards", literal.dtype.name, run, console)
+    statistics = dones[0].statistics if dones else TokenStatistics(kinds)
     for done in dones[1:]:
         statistics.merge(done.statistics)
     return Made(counts, statistics, sum(done.lost_bytes for done in dones), details)
 
 
-def choose(name: EncoderName, literal: LiteralEncoder) -> tuple[bool, dict[str, Any]]:
+def choose(name: EncoderName, literal: LiteralEncoder) -> tuple[FastEncoder | None, dict[str, Any]]:
     """Choose the encoder, and check the fast one on the probes; the tasks check it on the text.
 
     Returns:
-        Whether the fast encoder is used, and what the manifest says about it.
+        The fast encoder if it is used, and what the manifest says.
     """
     details: dict[str, Any] = {"name": "tokenizers", "documents_checked": 0, "bytes_checked": 0, "differences": []}
     if name == "tokenizers":
-        return False, details
+        return None, details
     try:
         check = Check(literal, FastEncoder(literal))
     except ValueError as error:
         if name == "gigatoken":
             raise ConfigError(f"encoder: gigatoken cannot be used: {error}", "leave out encoder") from None
-        return False, {**details, "why": str(error)}
+        return None, {**details, "why": str(error)}
     check.probes()
     details |= {"documents_checked": check.documents, "bytes_checked": check.num_bytes}
     if check.differences:
-        return False, {**details, "differences": check.differences, "why": "the ids of gigatoken differed"}
-    return True, {**details, "name": "gigatoken", "version": check.fast.version()}
+        return None, {**details, "differences": check.differences, "why": "the ids of gigatoken differed"}
+    return check.fast, {**details, "name": "gigatoken", "version": check.fast.version()}
 
 
-def _encode(tasks: Sequence[Task], folder: Path, run_plan: RunPlan, console: Console) -> list[Done]:
+def _encode(
+    function: Callable[[Task], Done], tasks: Sequence[Task], folder: Path, run: Run, console: Console
+) -> list[Done]:
     """Run the tasks; stop at the first that found a difference."""
     dones = []
     with console.progress("encoding", total=sum(task.num_bytes for task in tasks) / 1e6, unit="MB") as progress:
-        for task, done in zip(tasks, run_plan(encode_task, tasks, folder / "done"), strict=False):
+        for task, done in zip(tasks, run(function, tasks, folder / "done"), strict=False):
             dones.append(done)
             progress.advance(task.num_bytes / 1e6)
             if done.differences:
@@ -193,7 +207,7 @@ def _encode(tasks: Sequence[Task], folder: Path, run_plan: RunPlan, console: Con
 
 
 def _write_splits(
-    dones: Sequence[Done], directory: Path, scratch: Path, dtype: str, run_plan: RunPlan, console: Console
+    dones: Sequence[Done], directory: Path, scratch: Path, dtype: str, run: Run, console: Console
 ) -> dict[Split, SplitCounts]:
     """Join the parts of each split into shards, all splits' shards in parallel."""
     shards: list[Shard] = []
@@ -214,7 +228,7 @@ def _write_splits(
         )
     with console.progress("writing", total=len(shards), unit="shards") as progress:
         digests = []
-        for digest in run_plan(join_parts, shards, scratch / "done"):
+        for digest in run(join_parts, shards, scratch / "done"):
             digests.append(digest)
             progress.advance(1)
     for split, numbers in members.items():

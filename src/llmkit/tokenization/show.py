@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
-from llmkit.modeling.tokenizer import encode_with_ends, vocabulary_size
+from llmkit.modeling.tokenizer import encode_with_ends
 from llmkit.tokenization.statistics import BYTE, PARTIAL, SPECIAL, UNKNOWN, WHOLE
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Cutter:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
         self.contents = token_bytes(tokenizer)
-        self.kinds = token_kinds(tokenizer)
+        self.kinds = token_kinds(tokenizer, self.contents)
         self._is_byte_level = is_byte_level(tokenizer)
 
     def ends(self, text: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -237,21 +238,24 @@ def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
     vocabulary, added = tokenizer.get_vocab(), tokenizer.added_tokens_decoder
     alphabet = _byte_alphabet() if is_byte_level(tokenizer) else None
     has_fallback = all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))
-    found = [b""] * vocabulary_size(tokenizer)
+    found = [b""] * (max(vocabulary.values(), default=-1) + 1)
     for token, i in vocabulary.items():
         name = _BYTE_NAME.fullmatch(token) if has_fallback else None
-        if name:
-            found[i] = bytes.fromhex(name[1])
-        elif alphabet is not None and i not in added and alphabet.keys() >= set(token):
-            found[i] = bytes(alphabet[character] for character in token)
-        else:
-            found[i] = token.encode()
+        found[i] = bytes.fromhex(name[1]) if name else token.encode()
+        if alphabet is not None and not name and i not in added:
+            with contextlib.suppress(KeyError):  # a character outside the alphabet
+                found[i] = bytes(map(alphabet.__getitem__, token))
     return found
 
 
-def token_kinds(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.uint8]:
-    """Return what each id is, `[vocab_size]`: one of the kinds in `statistics`; gaps are `SPECIAL`."""
-    content = token_bytes(tokenizer)
+def token_kinds(tokenizer: PreTrainedTokenizerFast, contents: Sequence[bytes] | None = None) -> NDArray[np.uint8]:
+    """Return what each id is, `[vocab_size]`: one of the kinds in `statistics`; gaps are `SPECIAL`.
+
+    Args:
+        tokenizer: The tokenizer.
+        contents: What `token_bytes` says about it, if that is known already.
+    """
+    content = token_bytes(tokenizer) if contents is None else contents
     kinds = np.full(len(content), SPECIAL, np.uint8)
     has_fallback = not is_byte_level(tokenizer)
     for token, i in tokenizer.get_vocab().items():

@@ -90,12 +90,22 @@ def _encoder(setup: Path, fast: bool, stamp: int) -> tuple[Encoder, NDArray[np.u
 
 
 def encode_task(task: Task) -> Done:
+    """Do a task in a worker process, which reads about the tokenizer in the setup; see `encode_with`."""
+    stamp = (task.setup / ENCODER_FILE).stat().st_mtime_ns
+    return encode_with(*_encoder(task.setup, task.fast, stamp), task)
+
+
+def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
     """Encode a task's documents and write them to its scratch file.
 
     With the fast encoder, a part of them is compared with `tokenizers`; at the first difference the task ends, and
     what it has written is of no use.
+
+    Args:
+        encoder: Finds the ids.
+        kinds: `[vocab_size]` what the tokens are.
+        task: What to encode.
     """
-    encoder, kinds = _encoder(task.setup, task.fast, (task.setup / ENCODER_FILE).stat().st_mtime_ns)
     splitter = Splitter(validation_fraction=task.validation_fraction, test_fraction=task.test_fraction)
     check = Check(encoder.literal, encoder.fast) if encoder.fast else None
     gathered = [_Gathered(encoder.literal.dtype) for _ in SPLITS]

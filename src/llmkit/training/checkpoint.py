@@ -1,20 +1,24 @@
-"""Checkpoints: complete or absent. Written beside, fsynced, marked, renamed; a torn one is never loaded."""
+"""Checkpoints: complete or absent. Written beside, fsynced, marked, renamed; a torn one is never loaded.
+
+The random state is not in them: the loop sets it anew at every step, from seed, step and rank.
+"""
 
 from __future__ import annotations
 
 import json
-import random
 import shutil
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
+from llmkit.core.errors import DataError
+from llmkit.modeling.load import fill_weights
 
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
@@ -31,13 +35,94 @@ class TrainState:
         elapsed_s: Seconds of training, over all interruptions.
         resolved: Every `auto`, as this run resolved it; a resumed run takes these over.
         losses: Of the steps since the last regular line of metrics.jsonl, so that the next line's mean covers them.
+        best: The lowest validation loss so far.
+        worse: Validations in a row without a lower one.
+        ended: Why the run ended before its budget; empty while it goes on.
     """
 
     step: int
     tokens: int
     elapsed_s: float
     resolved: dict[str, Any]
-    losses: list[float] = field(default_factory=list)
+    losses: list[dict[str, float]] = field(default_factory=list)
+    best: float | None = None
+    worse: int = 0
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint holds: tensors that training goes on changing, or copies of them."""
+
+    weights: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, Any]
+    state: TrainState
+
+    @classmethod
+    def of(cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, copy: bool) -> Self:
+        """Take a model and its optimizer; a copy costs their memory once more."""
+        # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
+        weights, moments = _untied(model.state_dict()), optimizer.state_dict()
+        if copy:
+            weights, moments = _copied(weights), _copied(moments)
+            state = TrainState(**json.loads(json.dumps(asdict(state))))
+        return cls(weights, moments, state)
+
+
+class Writer:
+    """Writes checkpoints, in the background if wanted: training then waits for a copy in memory only.
+
+    A context manager: leaving it waits for the last checkpoint.
+
+    Args:
+        folder: The run's `checkpoints/`.
+        keep: How many checkpoints stay.
+        background: Whether to write in a thread of its own.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, background: bool) -> None:
+        self.folder, self.keep, self.background = folder, keep, background
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
+        """Write a checkpoint, or begin to; one at a time.
+
+        Raises:
+            OSError: This one, or the one before, cannot be written.
+        """
+        self.wait()
+        if not self.background:
+            write(self.folder, Snapshot.of(model, optimizer, state, copy=False), keep=self.keep)
+            return
+        snapshot = Snapshot.of(model, optimizer, state, copy=True)
+        self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the checkpoint that is being written, and raise what went wrong with it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.wait()
+        except BaseException:
+            if kind is None:  # else what ended the run is the news
+                raise
+
+    def _write(self, snapshot: Snapshot) -> None:
+        try:
+            write(self.folder, snapshot, keep=self.keep)
+        except BaseException as error:  # noqa: BLE001 - raised where training sees it
+            self._error = error
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -45,29 +130,18 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08}"
 
 
-def save(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, keep: int
-) -> None:
-    """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`.
-
-    Args:
-        folder: The run's `checkpoints/`.
-        model: The model, not wrapped.
-        optimizer: Its optimizer.
-        state: How far the run is.
-        keep: How many checkpoints stay.
-    """
-    target = checkpoint_path(folder, state.step)
+def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
+    """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`."""
+    target = checkpoint_path(folder, snapshot.state.step)
     if _is_complete(target):
         return
     temporary = folder / ".unfinished"  # one name for all steps: what a kill leaves is removed by the next save
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     temporary.mkdir(parents=True)
-    # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
-    save_file(_untied(model.state_dict()), temporary / MODEL)
-    torch.save({"optimizer": optimizer.state_dict(), "rng": _rng_state()}, temporary / OPTIMIZER)
-    write_json(temporary / STATE, vars(state))
+    save_file(dict(snapshot.weights), temporary / MODEL)
+    torch.save(snapshot.optimizer, temporary / OPTIMIZER)
+    write_json(temporary / STATE, vars(snapshot.state))
     sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
     for name in sizes:
         fsync(temporary / name)
@@ -80,6 +154,13 @@ def save(
         shutil.rmtree(old)
 
 
+def rewind(folder: Path, step: int) -> None:
+    """Remove the checkpoints behind a step, from which another way is taken."""
+    for path in _found(folder):
+        if path > checkpoint_path(folder, step):
+            shutil.rmtree(path)
+
+
 def latest(folder: Path) -> tuple[Path | None, list[Path]]:
     """Return the newest complete checkpoint, and the torn ones that were passed over."""
     torn: list[Path] = []
@@ -90,15 +171,37 @@ def latest(folder: Path) -> tuple[Path | None, list[Path]]:
     return None, torn
 
 
+def chosen(folder: Path, asked: Path | None, newest: Path | None) -> Path | None:
+    """Return the checkpoint to go on from.
+
+    Args:
+        folder: The run's `checkpoints/`.
+        asked: What the user named: one of the run's own is gone back to, another's is where the run begins.
+        newest: The newest of the run's own.
+    """
+    if asked is None:
+        return newest
+    out = folder.parent.resolve()  # `OUT/.partial`, or OUT itself
+    is_own = asked.parent.name == folder.name and asked.parent.parent in (out, out.parent)
+    return folder / asked.name if is_own else newest or asked
+
+
 def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
-    """Restore model, optimizer and random state in place and return how far the run was."""
-    weights = load_file(path / MODEL)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    tied = set(model.state_dict()) - set(_untied(model.state_dict()))
-    assert not unexpected and set(missing) <= tied, f"{path} is of another model: {missing[:3]} {unexpected[:3]}"
+    """Restore model and optimizer in place and return how far the run was.
+
+    Raises:
+        DataError: The checkpoint is not whole, or of another model or optimizer.
+    """
+    if not _is_complete(path):
+        raise DataError(f"{path} is not a whole checkpoint", hint=f"ls {path.parent}")
+    fill_weights(model, load_file(path / MODEL), path)
     stored = torch.load(path / OPTIMIZER, weights_only=True)
-    optimizer.load_state_dict(stored["optimizer"])
-    _restore_rng(stored["rng"])
+    try:
+        optimizer.load_state_dict(stored)
+    except (ValueError, KeyError) as error:
+        raise DataError(
+            f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"
+        ) from error
     return read_state(path)
 
 
@@ -129,20 +232,12 @@ def _untied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return unique
 
 
-def _rng_state() -> dict[str, Any]:
-    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": json.dumps(random.getstate())}
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state["numpy"] = [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)]
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def _restore_rng(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    version, internal, gauss = json.loads(state["python"])
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+def _copied(value: Any) -> Any:
+    """Copy the tensors of nested containers, to memory that training does not change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value

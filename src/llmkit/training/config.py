@@ -8,34 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from llmkit.core.config import Budget, Config, NotIdentity
-
-
-class OptimizerConfig(Config):
-    """The optimizer."""
-
-    type: Literal["adamw"] = "adamw"
-    """AdamW (Loshchilov & Hutter 2019), fused where the device has it."""
-    lr: float = Field(1e-3, gt=0)
-    """Peak learning rate."""
-    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.9, 0.95], min_length=2, max_length=2)
-    """Decay of the first and second moment."""
-    eps: float = Field(1e-8, gt=0)
-    """Added to the denominator."""
-    weight_decay: float = Field(0.1, ge=0)
-    """Decoupled decay of matrices; vectors (norms, biases) are never decayed."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this global norm."""
-
-
-class ScheduleConfig(Config):
-    """The learning rate over the run."""
-
-    type: Literal["cosine", "linear", "constant"] = "cosine"
-    """Shape after the warmup."""
-    warmup_steps: int = Field(100, ge=0)
-    """Steps of linear warmup from 0, at most half of the run."""
-    min_lr_ratio: float = Field(0.1, ge=0, le=1)
-    """Final learning rate as a share of the peak (cosine and linear)."""
+from llmkit.core.registry import Family
+from llmkit.training.optimizers import Optimizer
+from llmkit.training.optimizers.adamw import AdamW
+from llmkit.training.parallel import ParallelConfig
+from llmkit.training.samples import SamplesConfig
+from llmkit.training.schedule import ScheduleConfig
+from llmkit.training.trackers import TrackerName
 
 
 class ValidateConfig(Config):
@@ -52,6 +31,8 @@ class CheckpointConfig(Config):
     """Steps between two checkpoints; there is always one at the end and one at an interruption."""
     keep: int = Field(1, ge=1)
     """How many of the newest checkpoints stay."""
+    background: bool = True
+    """Write while training goes on; costs one copy of weights and optimizer state in memory."""
 
 
 # pydantic warns that `validate` shadows its old class method of that name, which nothing here calls.
@@ -73,16 +54,28 @@ class TrainingConfig(Config):
     """Tokens to train on, padding included."""
     max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
     """Passes over the data."""
-    optimizer: OptimizerConfig = OptimizerConfig()
+    max_minutes: Annotated[float | None, Budget] = Field(None, gt=0)
+    """Minutes of training, over all interruptions; what it reaches depends on the machine's speed."""
+    patience: Annotated[int | None, Budget] = Field(None, ge=1)
+    """Stop after so many validations in a row without a lower loss than the best one."""
+    optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW()
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig()
     """The learning rate over the run."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """Compute precision; weights and optimizer stay in float32. auto: bf16 where the hardware multiplies it."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the model (torch.compile): up to minutes before the first step. auto: where the run is long enough."""
+    parallel: Annotated[ParallelConfig, NotIdentity] = ParallelConfig()
+    """How several devices share the work."""
     validate: Annotated[ValidateConfig, NotIdentity] = ValidateConfig()  # type: ignore[assignment]
     """When to validate."""
     checkpoint: Annotated[CheckpointConfig, NotIdentity] = CheckpointConfig()
     """When to save."""
+    samples: Annotated[SamplesConfig, NotIdentity] = SamplesConfig()
+    """Texts that the model writes at every validation."""
+    trackers: Annotated[list[TrackerName], NotIdentity] = []
+    """Experiment trackers that the metrics go to, beside metrics.jsonl."""
     log_every: Annotated[int, NotIdentity] = Field(10, ge=1)
     """Steps between two lines of metrics.jsonl."""
     seed: int = Field(0, ge=0, lt=2**63)
@@ -94,8 +87,8 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"batch_tokens {self.batch_tokens} is not a multiple of context_length {self.context_length}"
             )
-        if self.max_steps is None and self.max_tokens is None and self.max_epochs is None:
-            raise ValueError("one of max_steps, max_tokens and max_epochs is required")
+        if all(limit is None for limit in (self.max_steps, self.max_tokens, self.max_epochs, self.max_minutes)):
+            raise ValueError("one of max_steps, max_tokens, max_epochs and max_minutes is required")
         return self
 
     @property

@@ -1,12 +1,12 @@
-"""What a finished training leaves: the model as `save_pretrained` writes it, its card and a report with curves."""
+"""What a finished training leaves: the model as `save_pretrained` writes it, its card and its main figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.page import Page
 from llmkit.training.metrics import read_metrics
+from llmkit.training.report import write_report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -37,27 +37,63 @@ def save_model(
     """
     if tokenizer.model_max_length > 10**9:
         tokenizer.model_max_length = getattr(model.config, "max_position_embeddings", None) or context_length
-    generation = model.generation_config
-    generation.bos_token_id = tokenizer.bos_token_id
-    generation.eos_token_id = end_ids if len(end_ids) != 1 else end_ids[0]
-    generation.pad_token_id = tokenizer.pad_token_id
+    if model.can_generate():  # an encoder has no generation config
+        generation = model.generation_config
+        generation.bos_token_id = tokenizer.bos_token_id
+        generation.eos_token_id = end_ids if len(end_ids) != 1 else end_ids[0]
+        generation.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
 
 
-def write_card(directory: Path, *, title: str, facts: dict[str, str], chat: bool) -> None:
-    """Write the model card README.md."""
-    use = (
-        'prompt = tokenizer.apply_chat_template([{"role": "user", "content": "..."}], add_generation_prompt=True,'
-        ' return_tensors="pt", return_dict=True)'
-        if chat
-        else "start = tokenizer.bos_token or tokenizer.eos_token  # every training document began with it\n"
-        'prompt = tokenizer(start + "...", add_special_tokens=False, return_tensors="pt")'
-    )
+_CHAT = """\
+prompt = tokenizer.apply_chat_template([{"role": "user", "content": "..."}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
+print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))"""  # noqa: E501
+
+_TEXT = """\
+start = tokenizer.bos_token or tokenizer.eos_token  # every training document began with it
+prompt = tokenizer(start + "...", add_special_tokens=False, return_tensors="pt", return_token_type_ids=False)
+print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))"""
+
+_MASKED = """\
+text = tokenizer(f"... {tokenizer.mask_token} ...", return_tensors="pt")
+logits = model(**text).logits[text["input_ids"] == tokenizer.mask_token_id]
+print(tokenizer.convert_ids_to_tokens(logits.topk(5).indices[0].tolist()))  # the likeliest words in its place"""
+
+_PAIR = """\
+pair = tokenizer("...", "...", return_tensors="pt")
+masked_words, order = model(**pair)[:2]  # logits [1, tokens, vocabulary] and [1, 2]
+print(order.softmax(-1))  # [the second text follows, it does not]"""
+
+_SEQ2SEQ = """\
+text = tokenizer("... <extra_id_0> ...", return_tensors="pt", return_token_type_ids=False)
+print(tokenizer.decode(model.generate(**text, max_new_tokens=40)[0]))  # what stands in the gap"""
+
+_USES = {
+    "AutoModelForCausalLM": ("text-generation", _TEXT),
+    "AutoModelForMaskedLM": ("fill-mask", _MASKED),
+    "AutoModelForPreTraining": ("fill-mask", _PAIR),
+    "AutoModelForSeq2SeqLM": ("text2text-generation", _SEQ2SEQ),
+}
+
+
+def write_card(
+    directory: Path, *, title: str, facts: dict[str, str], chat: bool = False, auto_class: str = "AutoModelForCausalLM"
+) -> None:
+    """Write the model card README.md, with code that loads and uses the model.
+
+    Args:
+        directory: Where to.
+        title: Headline.
+        facts: Rows of its table.
+        chat: The tokenizer has a chat template that the model was trained with.
+        auto_class: The transformers class the model is loaded with.
+    """
+    tag, use = _USES[auto_class]
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: {tag}",
         "tags: [llmkit]",
         "---",
         "",
@@ -68,43 +104,17 @@ def write_card(directory: Path, *, title: str, facts: dict[str, str], chat: bool
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
         "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f"from transformers import {auto_class}, AutoTokenizer",
         "",
-        'model = AutoModelForCausalLM.from_pretrained("DIR")',
+        f'model = {auto_class}.from_pretrained("DIR")',
         'tokenizer = AutoTokenizer.from_pretrained("DIR")',
-        use,
-        "print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))",
+        _CHAT if chat else use,
         "```",
         "",
         "What it was made from, back to the raw files: `llmkit lineage DIR`.",
         "",
     ]
     (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
-
-
-def write_report(directory: Path, *, title: str, facts: dict[str, str]) -> None:
-    """Write report.html from metrics.jsonl."""
-    rows = read_metrics(directory)
-    steps = [row for row in rows if "loss" in row]
-    validations = [row for row in rows if "validation_loss" in row]
-    bits = facts.get("bits per byte")
-    page = Page(title, f"bits per byte {bits}" if bits else f"loss {facts['loss']}")
-    page.facts(facts)
-    page.heading("Loss")
-    page.lines(
-        {"training": _points(steps, "loss"), "validation": _points(validations, "validation_loss")},
-        x="step",
-        y="nats per token",
-    )
-    page.heading("Validation bits per byte")
-    page.lines({"bits per byte": _points(validations, "bits_per_byte")}, x="step", y="bits per byte")
-    page.heading("Learning rate")
-    page.lines({"learning rate": _points(steps, "lr")}, x="step", y="learning rate")
-    page.heading("Gradient norm")
-    page.lines({"gradient norm": _points(steps, "grad_norm")}, x="step", y="norm before clipping")
-    page.heading("Speed")
-    page.lines({"tokens per second": _points(steps, "tokens_per_second")}, x="step", y="tokens/s")
-    page.write(directory / "report.html")
 
 
 def training_metrics(directory: Path) -> dict[str, Any]:
@@ -114,8 +124,10 @@ def training_metrics(directory: Path) -> dict[str, Any]:
     validations = [row for row in rows if "validation_loss" in row]
     metrics: dict[str, Any] = {"steps": steps[-1]["step"], "tokens": steps[-1]["tokens"], "loss": steps[-1]["loss"]}
     if validations:
-        metrics["bits_per_byte_before"] = validations[0]["bits_per_byte"]
-        metrics["bits_per_byte"] = validations[-1]["bits_per_byte"]
+        if "bits_per_byte" in validations[0]:  # only where every token of the text is a target
+            metrics["bits_per_byte_before"] = validations[0]["bits_per_byte"]
+            metrics["bits_per_byte"] = validations[-1]["bits_per_byte"]
+        metrics["validation_loss_before"] = validations[0]["validation_loss"]
         metrics["validation_loss"] = validations[-1]["validation_loss"]
     rates = sorted(row["tokens_per_second"] for row in steps)
     metrics["tokens_per_second"] = rates[len(rates) // 2]
@@ -123,5 +135,4 @@ def training_metrics(directory: Path) -> dict[str, Any]:
     return metrics
 
 
-def _points(rows: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
-    return [(row["step"], row[name]) for row in rows if name in row]
+__all__ = ["MODEL_PAYLOAD", "save_model", "training_metrics", "write_card", "write_report"]

@@ -1,223 +1,188 @@
 """THE training loop: pretraining and fine-tuning alike, on accelerate, exact to the bit over a kill and a resume.
 
-One optimizer step: read the batch of this step (a pure function of seed and step), count its targets over all
-micro-batches and ranks, then backpropagate the sum of weight * total / count. So 1 x 8, 2 x 4 and 4 x 2 blocks give the
-same numbers for every objective.
+Every step is a pure function of the state before it and its number: which blocks it reads, what is masked in them, and
+the random state that dropout draws from. What a step computes is in gradients.py; what ends the run, in budget.py.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 
 from llmkit.core.console import Console
-from llmkit.core.doctor import has_bf16
-from llmkit.core.errors import ConfigError, DataError, DivergedError, Interrupted
+from llmkit.core.errors import ConfigError, DivergedError, Interrupted
 from llmkit.core.progress import Progress
-from llmkit.data.order import Order
-from llmkit.data.packing import Batch, Packer
-from llmkit.objectives import Objective
+from llmkit.data.randomness import generator
+from llmkit.modeling.cost import flops_per_token, measure_peak
 from llmkit.training import checkpoint
+from llmkit.training.auto import compile_bodies, resolve
+from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
-from llmkit.training.metrics import Meter, MetricsFile
-from llmkit.training.optim import build_optimizer
-from llmkit.training.schedule import learning_rate, total_steps
+from llmkit.training.gradients import Gradients, LossModule, StepLoss
+from llmkit.training.job import Job
+from llmkit.training.metrics import Meter
+from llmkit.training.optimizers import set_lr
+from llmkit.training.parallel import build_accelerator
+from llmkit.training.schedule import lr_factor
 from llmkit.training.stop import StopSignal
-from llmkit.training.utilization import flops_per_token, measure_peak
+from llmkit.training.validation import validate
+from llmkit.training.watch import Watch, open_watch
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-AUTO_MICRO_BATCH_TOKENS = 16384
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Held-out data: every target is scored exactly once.
-
-    Attributes:
-        packer: The blocks, in order.
-        num_bytes: UTF-8 bytes that the targets stand for.
-    """
-
-    packer: Packer
-    num_bytes: int
-
-
-class LossModule(torch.nn.Module):
-    """Model and objective as one module: under DDP, gradients are only synchronized through the wrapper's forward."""
-
-    def __init__(self, model: PreTrainedModel, objective: Objective, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = objective
-        self.dtype = dtype
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, float]]:
-        """Return the objective's parts for one micro-batch."""
-        device = batch["input_ids"].device.type
-        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            return self.objective.loss(self.model, batch)
+    from llmkit.data.packing import Batch
 
 
 class Trainer:
     """One training run.
 
     Args:
-        model: The model, initialized.
-        objective: What it is trained to do.
-        data: The endless stream of training blocks.
-        validation: Held-out blocks, if there are any.
+        job: What is trained on what.
         config: The shared training fields.
         directory: The build's folder; checkpoints and metrics go there.
         console: For messages and progress.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        objective: Objective,
-        data: Order,
-        validation: Validation | None,
-        config: TrainingConfig,
-        directory: Path,
-        console: Console,
-    ) -> None:
-        self.model, self.objective, self.data, self.validation = model, objective, data, validation
-        self.config, self.directory, self.console = config, directory, console
-        self.max_steps = total_steps(config, data)
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
-        model.to(self.accelerator.device)  # first: a restored optimizer state goes to where its parameters are
-        self.optimizer = build_optimizer(model, config.optimizer)
+    def __init__(self, job: Job, config: TrainingConfig, directory: Path, console: Console) -> None:
+        self.job, self.config, self.directory, self.console = job, config, directory, console
+        self.model, self.data = job.model, job.data
+        self.budget = Budget(config, job.data)
+        self.accelerator = build_accelerator(config.parallel, job.model, context_length=config.context_length)
+        self._check_batch()
+        self.device = self.accelerator.device
+        self.model.to(self.device)  # first: a restored optimizer state goes to where its parameters are
+        self.optimizer = config.optimizer.build(self.model)
+        self.flops_per_token = flops_per_token(self.model, config.context_length)
         self.checkpoints = directory / "checkpoints"
         self.state = self._restore()
         dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
         # Without this, two runs on CPU may differ in the last bit; it costs nothing there. On GPUs some operators have
-        # no deterministic form, and nothing is promised.
-        torch.use_deterministic_algorithms(self.accelerator.device.type == "cpu")
-        model.train()  # both ways of getting a model give it in eval mode, without dropout
-        self.module = self.accelerator.prepare(LossModule(model, objective, dtype))
-        self.flops_per_token = flops_per_token(model, config.context_length)
-        self.peak_flops = measure_peak(model, dtype)
-        if config.batch_blocks % self.accelerator.num_processes:
+        # no deterministic form, and nothing is promised. Filling new memory with NaN would cost, and finds no bug here.
+        torch.use_deterministic_algorithms(self.device.type == "cpu")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        self.model.train()  # both ways of getting a model give it in eval mode, without dropout
+        self.plain = LossModule(self.model, job.objective, dtype)
+        if self.state.resolved["compile"]:
+            compile_bodies(self.model)
+        self.gradients = Gradients(
+            self.accelerator,
+            self.accelerator.prepare(self.plain),
+            job.objective,
+            job.vocabulary,
+            seed=config.seed,
+            micro_blocks=int(self.state.resolved["micro_batch_tokens"]) // config.context_length,
+        )
+        self.peak_flops = measure_peak(self.model, dtype)
+        self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
+        self.stopping = False
+
+    def _check_batch(self) -> None:
+        blocks, ranks = self.config.batch_blocks, self.accelerator.num_processes
+        if blocks % ranks:
             raise ConfigError(
-                f"batch_tokens: {config.batch_blocks} blocks cannot be shared by"
-                f" {self.accelerator.num_processes} processes"
+                f"batch_tokens: {blocks} blocks cannot be shared by {ranks} processes",
+                hint=f"--set batch_tokens={-(-blocks // ranks) * ranks * self.config.context_length}",
             )
 
     def _restore(self) -> TrainState:
-        """Go on from the newest whole checkpoint, or start with every `auto` resolved."""
+        """Go on from a checkpoint, or start with every `auto` resolved."""
         path, torn = checkpoint.latest(self.checkpoints)
         for broken in torn:
             self.console.warn(f"{broken} is incomplete and not used")
-        if path is not None:
-            state = checkpoint.load(path, self.model, self.optimizer)
-            self.console.info(f"resumed at step {state.step:,} of {self.max_steps:,}")
-            return state
-        torch.manual_seed(self.config.seed)
-        precision, micro = self.config.precision, self.config.micro_batch_tokens
-        if precision == "auto":
-            precision = "bf16" if torch.cuda.is_available() or has_bf16() else "float32"
-        if micro == "auto":
-            micro = min(self.config.batch_tokens, AUTO_MICRO_BATCH_TOKENS)
-        return TrainState(
-            step=0, tokens=0, elapsed_s=0.0, resolved={"precision": precision, "micro_batch_tokens": micro}
-        )
+        path = checkpoint.chosen(self.checkpoints, self.job.resume_from, path)
+        if path is None:
+            steps = self.budget.max_steps
+            flops = math.inf if steps is None else self.flops_per_token * self.config.batch_tokens * steps
+            resolved = resolve(self.config, device=self.device.type, flops=flops)
+            return TrainState(step=0, tokens=0, elapsed_s=0.0, resolved=resolved)
+        state = checkpoint.load(path, self.model, self.optimizer)
+        checkpoint.rewind(self.checkpoints, state.step)
+        of = "" if self.budget.max_steps is None else f" of {self.budget.max_steps:,}"
+        self.console.info(f"resumed at step {state.step:,}{of}")
+        state.ended = ""  # a raised budget goes on
+        return state
 
-    def train(self) -> dict[str, Any]:
+    def train(self) -> TrainState:
         """Train to the end and return what was reached.
 
         Raises:
             Interrupted: SIGINT or SIGTERM; the state is saved.
             DivergedError: The loss is not a number.
         """
-        self._dry_run()
-        metrics = MetricsFile(self.directory, self.state.step)
+        self.gradients.dry_run(self._share(self.state.step))
         start = time.monotonic() - self.state.elapsed_s
-        progress = self.console.progress("training", total=self.max_steps, unit="steps")
-        with StopSignal() as stop, progress:
+        settings = self.config.checkpoint
+        writer = checkpoint.Writer(self.checkpoints, keep=settings.keep, background=settings.background)
+        progress = self.console.progress("training", total=self.budget.max_steps, unit="steps")
+        with writer, StopSignal() as stop, progress, self._watch(progress) as watch:
             progress.begin_at(self.state.step)
-            if self._due(self.config.validate.every) or self.state.step == self.max_steps:
-                self._validate(metrics, stop)  # before the first step, or the one that a resumed run still owes
-            self._steps(metrics, stop, progress, start)
-        return {"steps": self.state.step, "tokens": self.state.tokens}
+            self.state.ended = self.budget.end(self.state, self.clock_s)
+            if self._due(self.config.validate.every) or self.state.ended:
+                self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
+            self._steps(watch, writer, stop, start)
+        return self.state
 
-    def _steps(self, metrics: MetricsFile, stop: StopSignal, progress: Progress, start: float) -> None:
+    def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:
         meter = Meter(self.state.tokens)
-        while self.state.step < self.max_steps:
+        while not (self.state.ended or self._stopped(stop)):
             row = self._step(stop)
             self.state.elapsed_s = time.monotonic() - start
-            self.state.losses.append(row["loss"])
-            rate = meter.rate(self.state.tokens)
-            progress.advance(1, f"loss {row['loss']:.3f}, {rate:,.0f} tokens/s")
-            last, regular = self.state.step == self.max_steps, self._due(self.config.log_every)
+            self.state.ended = self.budget.end(self.state, self.clock_s)
+            row |= self._speed(meter.rate(self.state.tokens))
+            watch.step(row)
+            last, regular = bool(self.state.ended), self._due(self.config.log_every)
             if regular or last:
-                speed = {
-                    "tokens_per_second": round(rate, 1),
-                    "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
-                    "elapsed_s": round(self.state.elapsed_s, 3),
-                }
-                metrics.write({**row, "loss": sum(self.state.losses) / len(self.state.losses), **speed})
+                watch.log({**row, **self._mean_losses()})
                 meter = Meter(self.state.tokens)
             if regular:  # not at the last step: a run that extends this one logs as if it had never ended here
                 self.state.losses.clear()
-            if stop.name:
+            if self._stopped(stop):
                 break
             if last or self._due(self.config.checkpoint.every):
-                self._save()  # before validating, which may run out of memory
+                self._save(writer)  # before validating, which may run out of memory
             if last or self._due(self.config.validate.every):
-                self._validate(metrics, stop)
-        if stop.name:
-            self._save()
+                self._validate(watch, stop)  # one that a signal cuts short is owed, and done by the resumed run
+        if self._stopped(stop):
+            self._save(writer)
+            writer.wait()
             raise Interrupted(
-                f"interrupted by {stop.name} after step {self.state.step:,}; the state is saved",
+                f"interrupted by {stop.name or 'SIGTERM'} after step {self.state.step:,}; the state is saved",
                 hint="run the same command again to go on",
             )
+
+    def _stopped(self, stop: StopSignal) -> bool:
+        """Whether to stop: all ranks at the same step, so with several only what the last step agreed on counts."""
+        return self.stopping or (stop.name is not None and self.accelerator.num_processes == 1)
 
     def _step(self, stop: StopSignal) -> dict[str, Any]:
         """One optimizer step; returns its row for metrics.jsonl."""
         step, config = self.state.step, self.config
-        micro_batches = self._micro_batches(self._share(step))
-        collated = [self.objective.collate(batch) for batch in micro_batches]
-        counts, num_tokens = self._global_counts(collated, micro_batches, stop)
-        lr = learning_rate(step, peak=config.optimizer.lr, total_steps=self.max_steps, schedule=config.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        loss = torch.zeros((), device=self.accelerator.device)
-        for position, (tensors, _) in enumerate(collated):
-            if position < len(collated) - 1:
-                with self.accelerator.no_sync(self.module):  # gradients travel once a step, with the last micro-batch
-                    loss += self._forward_backward(tensors, counts)
-            else:
-                loss += self._forward_backward(tensors, counts)
-        value = float(self.accelerator.reduce(loss, "sum"))
+        # The random state is a function of where the run is: nothing to save, and nothing in between can shift it.
+        torch.manual_seed(int(generator(config.seed, step, self.accelerator.process_index).integers(2**63)))
+        # Summed over ranks on the way: who was told to stop, and what the first rank's clock says.
+        clock_ms = round(1000 * self.state.elapsed_s) if self.accelerator.is_main_process else 0
+        found = self.gradients.accumulate(self._share(step), step=step, signals=[int(stop.name is not None), clock_ms])
+        self.stopping, self.clock_s = found.signals[0] > 0, found.signals[1] / 1000
+        total = self.budget.total_steps(step, self.clock_s)
+        factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=config.batch_tokens)
+        lr = set_lr(self.optimizer, factor)
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.max_grad_norm))
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise self._diverged(f"step {step + 1}: the loss is {value} and the gradient norm {norm}")
+        if not (math.isfinite(found.total) and math.isfinite(norm)):
+            raise self._diverged(f"step {step + 1}: the loss is {found.total} and the gradient norm {norm}", step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
-        self.state.tokens += num_tokens
+        self.state.tokens += found.num_tokens
+        self.state.losses.append(_losses(found))
         epoch = round(self.data.epoch_of(self.state.step * config.batch_blocks), 4)
         return {
             "step": self.state.step, "tokens": self.state.tokens, "epoch": epoch,
-            "loss": value, "lr": lr, "grad_norm": norm,
+            "loss": found.total, "lr": lr, "grad_norm": norm,
         }  # fmt: skip
-
-    def _forward_backward(self, tensors: dict[str, torch.Tensor], counts: dict[str, int]) -> torch.Tensor:
-        tensors = {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in tensors.items()}
-        parts = self.module(tensors)
-        loss = torch.stack([weight * total / counts[name] for name, (total, weight) in parts.items()]).sum()
-        # DDP averages over ranks, the counts are global already.
-        self.accelerator.backward(loss * self.accelerator.num_processes)
-        return loss.detach()
 
     def _share(self, step: int) -> Batch:
         """Return this rank's blocks of a step."""
@@ -225,83 +190,60 @@ class Trainer:
         first = step * blocks + self.accelerator.process_index * blocks // ranks
         return self.data.blocks(range(first, first + blocks // ranks))
 
-    def _micro_batches(self, batch: Batch) -> list[Batch]:
-        size = max(1, int(self.state.resolved["micro_batch_tokens"]) // self.config.context_length)
-        return [batch.slice(start, start + size) for start in range(0, len(batch.input_ids), size)]
+    def _mean_losses(self) -> dict[str, float]:
+        losses = self.state.losses
+        return {name: sum(row[name] for row in losses) / len(losses) for name in losses[0]}
 
-    def _global_counts(self, collated: list[Any], batches: list[Batch], stop: StopSignal) -> tuple[dict[str, int], int]:
-        """Sum targets and tokens over micro-batches and ranks; a rank's stop flag reaches all of them with it."""
-        names = list(collated[0][1])
-        local = [sum(counts[name] for _, counts in collated) for name in names]
-        local += [int(sum(batch.num_tokens.sum() for batch in batches)), int(stop.name is not None)]
-        if self.accelerator.num_processes > 1:
-            tensor = torch.tensor(local, device=self.accelerator.device)
-            local = self.accelerator.reduce(tensor, "sum").tolist()
-        if local[-1] and stop.name is None:
-            stop.name = "SIGTERM"
-        counts = dict(zip(names, local, strict=False))
-        for name, count in counts.items():
-            if count == 0:
-                raise DataError(
-                    f"step {self.state.step + 1} has nothing to learn from: no {name} with a target",
-                    hint="raise batch_tokens, or check that the data has assistant messages",
-                )
-        return counts, local[-2]
+    def _speed(self, rate: float) -> dict[str, float]:
+        return {
+            "tokens_per_second": round(rate, 1),
+            "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
+            "elapsed_s": round(self.state.elapsed_s, 3),
+        }
 
-    def _dry_run(self) -> None:
-        """Run one batch forward and backward without a step, leaving no trace in weights or random state.
-
-        It finds out-of-memory before the first step, and gloo with three or more ranks repeats only after it.
-        """
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            first = self._micro_batches(self._share(self.state.step))[0]
-            tensors, counts = self.objective.collate(first)
-            self._forward_backward(tensors, {name: max(1, count) for name, count in counts.items()})
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _validate(self, metrics: MetricsFile, stop: StopSignal | None) -> dict[str, Any] | None:
-        """Score every held-out target once; None if there are none, or if a signal came in between."""
-        if self.validation is None:
-            return None
-        packer, ranks, rank = self.validation.packer, self.accelerator.num_processes, self.accelerator.process_index
-        size = max(1, int(self.state.resolved["micro_batch_tokens"]) // self.config.context_length)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.accelerator.device)
-        self.model.eval()
-        indices = list(range(packer.num_blocks(0)))[rank::ranks]
-        for start in range(0, len(indices), size):
-            if stop is not None and stop.name is not None and ranks == 1:
-                break
-            tensors, counts = self.objective.collate(packer.blocks(0, indices[start : start + size]))
-            with torch.no_grad():
-                parts = self.module({name: tensor.to(self.accelerator.device) for name, tensor in tensors.items()})
-            sums[0] += sum(weight * total.double() for total, weight in parts.values())
-            sums[1] += sum(counts.values())
+    def _validate(self, watch: Watch, stop: StopSignal) -> None:
+        if self.job.validation is None:
+            return
+        row = validate(self.job.validation, self.plain, self.gradients, stopped=lambda: self._stopped(stop))
+        if row is None:
+            return
+        loss = row["validation_loss"]
+        if not math.isfinite(loss):
+            raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
+        if self.state.best is None or loss < self.state.best:
+            self.state.best, self.state.worse = loss, 0
         else:
-            self.model.train()
-            nats, targets = self.accelerator.reduce(sums, "sum").tolist()
-            if not math.isfinite(nats):
-                raise self._diverged(f"step {self.state.step}: the validation loss is {nats}")
-            row = {
-                "step": self.state.step,
-                "tokens": self.state.tokens,
-                "validation_loss": nats / max(targets, 1),
-                "bits_per_byte": nats / max(self.validation.num_bytes, 1) / math.log(2),
-            }
-            metrics.write(row)
-            bits = f"{row['bits_per_byte']:.4f} bits per byte"
-            self.console.info(f"step {self.state.step:,}: validation loss {row['validation_loss']:.4f}, {bits}")
-            return row
-        self.model.train()
-        return None
+            self.state.worse += 1
+        self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
+        watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
+        bits = f", {row['bits_per_byte']:.4f} bits per byte" if "bits_per_byte" in row else ""
+        self.console.info(f"step {self.state.step:,}: validation loss {loss:.4f}{bits}")
 
-    def _diverged(self, what: str) -> DivergedError:
+    def _diverged(self, what: str, step: int | None) -> DivergedError:
         lower = f"{self.config.optimizer.lr / 3:.2g}"
+        if step is not None:
+            first = step * self.config.batch_blocks
+            names = self.data.documents(range(first, first + self.config.batch_blocks))
+            what += f"; the batch holds {', '.join(names[:5])}" + (
+                f" and {len(names) - 5} more" if len(names) > 5 else ""
+            )
         return DivergedError(what, hint=f"lower the learning rate, such as --set optimizer.lr={lower}")
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0
 
-    def _save(self) -> None:
+    def _save(self, writer: checkpoint.Writer) -> None:
         if self.accelerator.is_main_process:
-            checkpoint.save(self.checkpoints, self.model, self.optimizer, self.state, keep=self.config.checkpoint.keep)
+            writer.save(self.model, self.optimizer, self.state)
         self.accelerator.wait_for_everyone()
+
+    def _watch(self, progress: Progress) -> Watch:
+        dtype, total = self.plain.dtype, self.budget.max_steps
+        place = self.directory if self.accelerator.is_main_process else None
+        return open_watch(self.job, self.config, self.accelerator, progress, place, self.state.step, total, dtype)
+
+
+def _losses(found: StepLoss) -> dict[str, float]:
+    """Return the columns of a step's losses: the whole, and its parts where there are several."""
+    parts = {f"loss_{name}": value for name, value in found.parts.items()} if len(found.parts) > 1 else {}
+    return {"loss": found.total, **parts}

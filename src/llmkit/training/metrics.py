@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 FILE = "metrics.jsonl"
+TIMINGS = ("tokens_per_second", "utilization", "memory_gb", "elapsed_s")
+"""Columns that differ from run to run; all others repeat to the bit."""
 
 
 class Meter:
@@ -26,8 +32,30 @@ class Meter:
         return (tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
 
 
-class MetricsFile:
-    """Append rows to metrics.jsonl, each flushed, so that a running training can be watched.
+class RowsFile:
+    """Append rows to a file of JSON lines, each flushed, so that a running training can be watched.
+
+    Args:
+        path: The file.
+        keep: Says of each row that is there already whether it stays.
+    """
+
+    def __init__(self, path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+        self.path = path
+        kept = [row for row in read_rows(path) if keep(row)]
+        # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
+        beside = path.with_suffix(".cut")
+        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+        beside.replace(path)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append a row."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class MetricsFile(RowsFile):
+    """metrics.jsonl.
 
     Args:
         directory: Where the file is.
@@ -35,26 +63,39 @@ class MetricsFile:
     """
 
     def __init__(self, directory: Path, step: int) -> None:
-        self.path = directory / FILE
-        kept = [row for row in read_metrics(directory) if row["step"] < step or (row["step"] == step and "loss" in row)]
-        # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
-        beside = self.path.with_suffix(".cut")
-        beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        beside.replace(self.path)
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Append a row."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        super().__init__(
+            directory / FILE, lambda row: row["step"] < step or (row["step"] == step and "validation_loss" not in row)
+        )
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """Return the rows; a last line that a kill cut short is left out."""
-    path = directory / FILE
+    return read_rows(directory / FILE)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of JSON lines, none where there is no file; torn lines are left out."""
     rows = []
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             continue
+        if isinstance(row, dict):  # `{"step": 1` torn inside a number is no JSON, but `12` alone would be
+            rows.append(row)
     return rows
+
+
+def memory_gb() -> tuple[float, float]:
+    """Return memory in use and its peak, in GB (10^9 bytes): of the GPU where there is one, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated() / 1e9, torch.cuda.max_memory_allocated() / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # not Linux
+        return peak / 1e9, peak / 1e9
+    used = pages * os.sysconf("SC_PAGE_SIZE")
+    return used / 1e9, max(used, peak) / 1e9

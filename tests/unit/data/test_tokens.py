@@ -204,7 +204,7 @@ def test_another_dataset_is_refused_by_its_columns(tmp_path):
     import datasets
 
     datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": ["a"]})}).save_to_disk(str(tmp_path))
-    with pytest.raises(DataError, match="no column input_ids, num_bytes, segments"):
+    with pytest.raises(DataError, match="no column id, input_ids, num_bytes, segments"):
         TokenSplit(tmp_path, "train")
 
 

@@ -237,7 +237,7 @@ def test_damaged_models_are_data_errors(tmp_path):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(DataError, match="'t5' is not a causal language model"):
-        load_model(tmp_path)
+        load_model(tmp_path, auto_class="AutoModelForCausalLM")
 
 
 def test_weights_that_are_not_there_are_not_made_up(tmp_path):

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import CorpusWriter, Document
+from llmkit.data.engine import Engine
 from llmkit.data.split import SPLITS, split_of
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.token_shards import Part, Stretch
@@ -50,7 +51,7 @@ def trained(pre_tokenizer=None):
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>")
 
 
-def run_here(function, tasks, folder):
+def run_here(engine, function, tasks, folder):
     """A plan in this process, without notes of what was done."""
     return map(function, tasks)
 
@@ -60,7 +61,14 @@ def encode(corpora, directory, run_plan=run_here, tokenizer=None, **options):
     scratch = directory.with_name(f"{directory.name}-scratch")
     options = {**FRACTIONS, **options}
     return encode_corpora(
-        corpora, tokenizer, directory, scratch, run_plan=run_plan, console=Console(quiet=True), **options
+        corpora,
+        tokenizer,
+        directory,
+        scratch,
+        engine=Engine("local", 1),
+        run_plan=run_plan,
+        console=Console(quiet=True),
+        **options,
     )
 
 
@@ -214,3 +222,12 @@ def test_training_reads_the_train_split_in_order(corpora):
     assert [row.text for row in found] == [text for text in documents if split_of(text, **FRACTIONS) == "train"]
     assert {row.source for row in found} == {"a", "b", "c"}
     assert {row.language for row in found} == {"en", "zh"}
+
+
+def test_threads_write_the_bytes_that_the_engine_writes(corpora, tmp_path, monkeypatch):
+    encode(corpora, tmp_path / "threads")
+    asked = []
+    monkeypatch.setattr(plan, "suits", lambda engine, num_tasks: asked.append(num_tasks))
+    encode(corpora, tmp_path / "engine")
+    assert asked == [len(cut_pieces(corpora))]
+    assert contents(tmp_path / "threads") == contents(tmp_path / "engine")

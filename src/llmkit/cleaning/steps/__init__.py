@@ -50,6 +50,10 @@ class Step(Part):
         """Return the files that the step's work depends on: their digests are part of the run's identity."""
         return []
 
+    def needs(self) -> tuple[str, str] | None:
+        """Return the extra and the module of it that the step imports later: without it, no run begins."""
+        return None
+
     def apply(self, document: Document) -> Drop | None:
         """Return None to keep the document, or why it is dropped."""
         raise NotImplementedError

@@ -14,6 +14,8 @@ from llmkit.data.corpus import Document
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 
+_NEEDS = ("classic", "opencc")
+
 
 class ChineseScript(Rewrite):
     """Convert by OpenCC's phrase dictionaries: 头发 becomes 頭髮, 发展 becomes 發展.
@@ -28,6 +30,10 @@ class ChineseScript(Rewrite):
     """From and to: `s` simplified, `t` traditional, `tw` and `hk` as written in Taiwan and Hong Kong; `p` exchanges
     the regional words as well (`s2twp`: 鼠标 becomes 滑鼠)."""
 
+    def needs(self) -> tuple[str, str]:
+        """Return what brings the conversions."""
+        return _NEEDS
+
     def rewrite(self, text: str, document: Document) -> str:
         """Return the converted text."""
         if text.isascii() or not _HAN.search(text) or not is_chinese(text, document):
@@ -39,4 +45,4 @@ class ChineseScript(Rewrite):
 
 @functools.cache
 def _converter(config: str) -> Callable[[str], str]:
-    return require("classic", "opencc").OpenCC(config).convert  # type: ignore[no-any-return]
+    return require(*_NEEDS).OpenCC(config).convert  # type: ignore[no-any-return]

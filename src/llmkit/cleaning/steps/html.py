@@ -50,6 +50,7 @@ _VOID = frozenset(
 _CLOSED_BY_NEXT = frozenset(
     {"p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "html", "head", "body"}
 )
+_NEEDS = ("quality", "trafilatura")
 
 
 class Html(Rewrite):
@@ -78,6 +79,10 @@ class Html(Rewrite):
 
     alt_texts: bool = False
     """Keep the descriptions of images; `fast` only."""
+
+    def needs(self) -> tuple[str, str] | None:
+        """Return what brings trafilatura, for `quality: high`."""
+        return _NEEDS if self.quality == "high" else None
 
     def apply(self, document: Document) -> Drop | None:
         """Extract the document's text, or all of its messages'."""
@@ -123,7 +128,7 @@ class Html(Rewrite):
         return str(extracted).strip("\n")
 
     def _high(self, text: str) -> str:
-        trafilatura = require("quality", "trafilatura")
+        trafilatura = require(*_NEEDS)
         # It reports every page that one of its three algorithms finds nothing in.
         logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
         extracted = trafilatura.extract(

@@ -14,12 +14,18 @@ _LANGUAGES = {
 }  # fmt: skip
 _ALIASES = {"no": "nb", "hr": "hbs", "sr": "hbs", "bs": "hbs", "sh": "hbs"}
 
+_NEEDS = ("classic", "simplemma")
+
 
 class Lemmatize(WordRewrite):
     """Put each word's lemma in its place (simplemma, 54 languages), word by word, without its context.
 
     Languages without a dictionary, Chinese among them, stay as they are. Needs the extra `classic`.
     """
+
+    def needs(self) -> tuple[str, str]:
+        """Return what brings the dictionaries."""
+        return _NEEDS
 
     def memo(self, language: str) -> Memo | None:
         """Return the lemmas of a language; its dictionary takes about 0.1 s to load."""
@@ -30,5 +36,5 @@ class Lemmatize(WordRewrite):
 @functools.cache
 def _lemmas(language: str) -> Memo:
     # Without simplemma's own cache of 65,536 words: the memo is the cache.
-    lemmatizer = require("classic", "simplemma").Lemmatizer(cache_max_size=0)
+    lemmatizer = require(*_NEEDS).Lemmatizer(cache_max_size=0)
     return Memo(lambda word: lemmatizer.lemmatize(word, language))

@@ -13,6 +13,8 @@ from llmkit.data.corpus import Document
 
 _RUN = re.compile("([々〆〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+)")
 
+_NEEDS = ("classic", "rjieba")
+
 
 class Segment(Rewrite):
     """Put spaces between Chinese words (jieba's dictionary and HMM); all that is not Chinese stays.
@@ -23,6 +25,10 @@ class Segment(Rewrite):
 
     hmm: bool = True
     """Guess words that are not in the dictionary, such as names."""
+
+    def needs(self) -> tuple[str, str]:
+        """Return what brings the segmenter."""
+        return _NEEDS
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the text with its Chinese words apart."""
@@ -49,4 +55,4 @@ def _segment(text: str, hmm: bool) -> str:
 
 @functools.cache
 def _cutter() -> Callable[[str, bool], list[str]]:
-    return require("classic", "rjieba").cut  # type: ignore[no-any-return]
+    return require(*_NEEDS).cut  # type: ignore[no-any-return]

@@ -16,12 +16,18 @@ _ALGORITHMS = {
     "st": "sesotho", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
 
+_NEEDS = ("classic", "Stemmer")
+
 
 class Stem(WordRewrite):
     """Put each word's lower-case Snowball stem in its place (https://snowballstem.org, 34 languages).
 
     Languages without an algorithm, Chinese among them, stay as they are. Needs the extra `classic`.
     """
+
+    def needs(self) -> tuple[str, str]:
+        """Return what brings the stemmers."""
+        return _NEEDS
 
     def memo(self, language: str) -> Memo | None:
         """Return the stems of a language."""
@@ -30,5 +36,5 @@ class Stem(WordRewrite):
 
 @functools.cache
 def _stems(algorithm: str) -> Memo:
-    stemmer = require("classic", "Stemmer").Stemmer(algorithm, 0)  # 0: the memo is the cache
+    stemmer = require(*_NEEDS).Stemmer(algorithm, 0)  # 0: the memo is the cache
     return Memo(lambda word: stemmer.stemWord(word.lower().replace("’", "'")))

@@ -14,6 +14,8 @@ from llmkit.data.corpus import Document
 
 _WORD_AND_SPACES = re.compile(WORD.pattern + "([ \t\u3000]*)")
 
+_NEEDS = ("classic", "stopwordsiso")
+
 
 class StopWords(Rewrite):
     """Remove the stop words of the document's language, with the spaces behind them (stopwords-iso, 58 languages).
@@ -29,6 +31,10 @@ class StopWords(Rewrite):
     keep: list[str] = []
     """Words that stay although they are on the list, such as `not` where a sentiment depends on it."""
 
+    def needs(self) -> tuple[str, str]:
+        """Return what brings the lists."""
+        return _NEEDS
+
     def rewrite(self, text: str, document: Document) -> str:
         """Return the text without its stop words."""
         stop = _stop_words(self.language or primary(document.language), tuple(self.add), tuple(self.keep))
@@ -42,12 +48,26 @@ class StopWords(Rewrite):
 def _remove(text: str, stop: frozenset[str]) -> str:
     parts = _WORD_AND_SPACES.split(text)  # between, word, spaces, between, word, spaces, ... between
     for i in [i for i, word in enumerate(parts[1::3]) if word.lower() in stop]:
-        parts[3 * i + 1] = parts[3 * i + 2] = ""
+        word = 3 * i + 1
+        ends = not parts[word + 1] or parts[word + 2].startswith(("\n", "\r"))
+        parts[word] = parts[word + 1] = ""
+        if ends:  # the spaces before it would be left over, at the end of a line or before a comma
+            while word > 0 and not parts[word] and not parts[word - 1]:
+                word -= 3
+            if word > 0 and parts[word]:
+                parts[word + 1] = ""
+            elif word > 0:
+                parts[word - 1] = _without_spaces(parts[word - 1])
     return "".join(parts)
+
+
+def _without_spaces(between: str) -> str:
+    stripped = between.rstrip(" \t\u3000")
+    return stripped if stripped and stripped[-1] not in "\r\n" else between  # the indentation of a line stays
 
 
 @functools.cache
 def _stop_words(language: str, add: tuple[str, ...], keep: tuple[str, ...]) -> frozenset[str]:
-    words = require("classic", "stopwordsiso").stopwords({"nb": "no", "nn": "no"}.get(language, language))
+    words = require(*_NEEDS).stopwords({"nb": "no", "nn": "no"}.get(language, language))
     lowered = {word.lower() for word in (*words, *add)} - {word.lower() for word in keep}
     return frozenset(lowered | {word.replace("'", "’") for word in lowered})

@@ -133,15 +133,13 @@ def _asked(url: str, ask: Callable[[], T]) -> T:
             f"no such file or directory: {url}{why}", hint="check the name, and what you are logged in as"
         ) from error
     except Exception as error:
-        guess = ""
+        guess, hint = "", "check the network (and HF_HUB_OFFLINE), the name and the credentials"
         if "Protocol not known" in str(error):
             from fsspec import available_protocols
 
             guess = nearest(url.partition(":")[0], available_protocols())
-        raise DataError(
-            f"cannot read {url}: {str(error) or repr(error)}{guess}",
-            hint="check the network (and HF_HUB_OFFLINE), the name and the credentials",
-        ) from error
+            hint = "URLs that are read: https://, s3://, gs://, hf://, zip://*::a.zip and whatever else fsspec opens"
+        raise DataError(f"cannot read {url}: {str(error) or repr(error)}{guess}", hint=hint) from error
 
 
 def _bare(path: str) -> str:

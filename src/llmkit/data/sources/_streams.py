@@ -148,10 +148,15 @@ def decompress(open_raw: Callable[[], BinaryIO], codec: str, num_bytes: int) -> 
 
 
 def describe_damage(error: Exception, row: int) -> str:
-    """Say what is wrong with the file; a failure of the operating system is raised again, since it may pass."""
+    """Say what is wrong with the file; a failure of the operating system is raised again, since it may pass.
+
+    Args:
+        error: One of `DAMAGE`.
+        row: How many rows were read: the number, from 1, of the last good one.
+    """
     if isinstance(error, OSError) and error.errno is not None:
         raise error
-    where = f"after row {row - 1}" if row else "before the end of its first row"
+    where = f"after row {row}" if row else "before the end of its first row"
     if isinstance(error, EOFError) or "Truncated" in str(error):
         return f"file is truncated {where}"
     return f"file is damaged {where}: {str(error).partition(chr(10))[0]}"

@@ -23,6 +23,10 @@ def removed(text: str, language: str = "en", **fields: object) -> str:
         ("我 的 猫 和 你 的 狗", "zh", "猫 狗"),
         ("theatre andes", "en", "theatre andes"),
         ("", "en", ""),
+        ("we go to the\n  green house of the\r\n", "en", "\n  green house\r\n"),
+        ("a house to the \nred", "en", "house\nred"),
+        ("Mats. The\n\tthe", "en", "Mats.\n\t"),
+        ("a house, the, red (the) the", "en", "house,, red ()"),
     ],
 )
 def test_stop_words(text, language, expected):

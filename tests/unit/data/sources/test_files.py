@@ -145,7 +145,7 @@ def test_a_bomb_is_cut_off(tmp_path, monkeypatch, codec):
     assert first.text == "first"
     assert (broken.row, broken.reason) == (
         1,
-        "file is damaged after row 0: it expands to more than 5 times its size",
+        "file is damaged after row 1: it expands to more than 5 times its size",
     )
 
 
@@ -189,7 +189,7 @@ def test_a_truncated_file_keeps_its_rows(tmp_path, codec, keep):
     assert kept == words[: len(kept)]
     # Everything up to the last compression block must be there: a block holds at most 128 KiB.
     assert len(kept) > keep * len(words) - 2 * 131_072 / 50
-    where = f"after row {len(kept) - 1}" if kept else "before the end of its first row"
+    where = f"after row {len(kept)}" if kept else "before the end of its first row"
     assert result[-1] == Broken(len(kept), f"file is truncated {where}")
     assert len(result) == len(kept) + 1
 
@@ -202,7 +202,7 @@ def test_bytes_after_the_compressed_data_lose_no_row(tmp_path, codec):
     *kept, last = read(path)
     assert texts(kept) == words
     assert last.row == 10_000
-    assert last.reason.startswith("file is damaged after row 9999: ")
+    assert last.reason.startswith("file is damaged after row 10000: ")
 
 
 @pytest.mark.parametrize("codec", CODECS)

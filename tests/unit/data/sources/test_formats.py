@@ -8,6 +8,7 @@ import json
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,43 @@ from source_rows import CODECS, read, summary, texts, write
 from llmkit.data.sources import Broken, Record, _rows
 from llmkit.data.sources._formats import Format, formats, listing, split_suffix
 from llmkit.data.sources.files import Files
+
+# --- compressed Parquet and Arrow
+
+
+def packed(kind: str, texts: list[str]) -> bytes:
+    """Return a table with a row group or batch of 100 rows, in one of three formats."""
+    table, out = pa.table({"text": texts, "n": range(len(texts))}), io.BytesIO()
+    if kind == "parquet":
+        pq.write_table(table, out, row_group_size=100)
+        return out.getvalue()
+    new = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
+    with new(out, table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(("kind", "suffix"), [("parquet", ".parquet"), ("stream", ".arrow"), ("file", ".arrow")])
+def test_parquet_and_arrow_in_every_compression(tmp_path, kind, suffix, codec):
+    words = [f"text {number}" for number in range(300)]
+    write(tmp_path / f"a{suffix}{codec}", packed(kind, words))
+    result = read(tmp_path)
+    assert texts(result) == words
+    assert [(row.row, dict(row.meta), row.source) for row in result] == [(n, {"n": n}, "a") for n in range(300)]
+    (span,) = Files(path=str(tmp_path)).spans(Files(path=str(tmp_path)).files()[0], 100 if codec else 10**6)
+    assert span.stop is None
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("parquet", ".parquet"), ("stream", ".arrow"), ("file", ".arrow")])
+def test_a_truncated_compression_of_a_table_is_one_broken_row(tmp_path, kind, suffix):
+    path = write(tmp_path / f"a{suffix}.gz", packed(kind, [str(pow(7, n, 10**40 + 121)) for n in range(300)]))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    *kept, last = read(path)
+    assert texts(kept) == [str(pow(7, n, 10**40 + 121)) for n in range(100 if kind == "stream" else 0)]
+    where = "after row 100" if kind == "stream" else "before the end of its first row"
+    assert last == Broken(len(kept), f"file is truncated {where}")
+
 
 # --- the table of suffixes
 
@@ -34,7 +72,7 @@ def test_every_suffix_has_a_format():
         ("a.JSONL.GZ", (".jsonl", ".gz")),
         ("CC-MAIN-0.warc.wet.gz", (".warc.wet", ".gz")),
         ("a.parquet", (".parquet", "")),
-        ("a.parquet.gz", ("", "")),
+        ("a.parquet.gz", (".parquet", ".gz")),
         ("a.tar.gz", ("", "")),
         ("a.gz", ("", "")),
         ("jsonl", ("", "")),

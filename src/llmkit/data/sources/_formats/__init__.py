@@ -6,6 +6,8 @@ import difflib
 import importlib
 import io
 import pkgutil
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +18,7 @@ from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._lines import read_whole
 from llmkit.data.sources._rows import RowError
-from llmkit.data.sources._streams import CODECS, DAMAGE, Section, buffered, decompress, describe_damage
+from llmkit.data.sources._streams import BUFFER_BYTES, CODECS, DAMAGE, Section, buffered, decompress, describe_damage
 from llmkit.data.sources._text import HEAD_BYTES, Decoder, Transcoded, wide_encoding
 
 _BOOKKEEPING = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
@@ -54,6 +56,20 @@ class Reading:
                 return io.BufferedReader(io.BytesIO())
         return decompress(self.open_raw, self.codec, self.file.num_bytes)
 
+    def open_seekable(self) -> BinaryIO:
+        """Open the decompressed contents so that any place can be read: they are unpacked to a temporary file."""
+        if not self.codec:
+            return self.open_raw()
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+        try:
+            with self.open_bytes() as stream:
+                shutil.copyfileobj(stream, file, BUFFER_BYTES)
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        return cast("BinaryIO", file)
+
     def open_text(self, span: Span | None = None) -> tuple[io.BufferedReader, Decoder]:
         """Open the contents as bytes in which a newline is one byte, with what turns them into text."""
         stream = self.open_bytes(span)
@@ -77,12 +93,10 @@ class Format:
 
     Attributes:
         suffixes: What file names end in, in lower case, without compression.
-        compressible: Whether the file may be compressed as a whole.
         has_rows: Whether a file holds many rows, rather than being one document.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
-    compressible: ClassVar[bool] = True
     has_rows: ClassVar[bool] = True
 
     def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:
@@ -131,7 +145,7 @@ def split_suffix(name: str) -> tuple[str, str]:
     codec = next((codec for codec in CODECS if name.endswith(codec)), "")
     stem = name.removesuffix(codec)
     suffix = next((suffix for suffix in formats() if stem.endswith(suffix)), "")
-    return (suffix, codec) if suffix and (not codec or formats()[suffix].compressible) else ("", "")
+    return (suffix, codec) if suffix else ("", "")
 
 
 def suffix_of(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._formats.parquet import read_batch
-from llmkit.data.sources._streams import describe_damage
+from llmkit.data.sources._streams import DAMAGE, describe_damage
 
 _BATCH_ROWS = 256
 
@@ -17,7 +17,6 @@ class Arrow(Format):
     """Rows are read from one record batch at a time, and of that a few hundred at a time."""
 
     suffixes = (".arrow",)
-    compressible = False
 
     def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:  # noqa: ARG002 - always whole
         """Yield the rows."""
@@ -30,21 +29,21 @@ class Arrow(Format):
                     part = batch.slice(start, _BATCH_ROWS)
                     yield from read_batch(part, row, reading)
                     row += part.num_rows
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, *DAMAGE) as error:
             yield Broken(row, describe_damage(error, row))
 
 
 def _batches(reading: Reading) -> Iterator[Any]:
     import pyarrow as pa
 
-    with reading.open_raw() as raw:
-        magic = raw.read(6)
-        raw.seek(0)
-        if magic == b"ARROW1":
+    with reading.open_bytes() as stream:
+        magic = stream.peek(6)[:6]
+        if magic and magic != b"ARROW1":
+            yield from pa.ipc.open_stream(pa.PythonFile(stream, "r"))
+    if magic == b"ARROW1":
+        with reading.open_seekable() as raw:
             file = pa.ipc.open_file(pa.PythonFile(raw, "r"))
             yield from (file.get_batch(index) for index in range(file.num_record_batches))
-        elif magic:
-            yield from pa.ipc.open_stream(pa.PythonFile(raw, "r"))
 
 
 FORMAT = Arrow()

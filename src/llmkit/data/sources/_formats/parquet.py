@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._rows import RowError, plain
-from llmkit.data.sources._streams import describe_damage
+from llmkit.data.sources._streams import DAMAGE, describe_damage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,16 +22,15 @@ class Parquet(Format):
     """Values that JSON does not have become text, and NaN null; rows of our own corpora come back as they were."""
 
     suffixes = (".parquet", ".pq")
-    compressible = False
 
     def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:
         """Yield the rows; a batch of them is in memory at a time."""
         import pyarrow as pa
 
-        with reading.open_raw() as raw:
+        with contextlib.ExitStack() as stack:
             try:
-                table = _open(raw)
-            except (pa.ArrowException, OSError) as error:
+                table = _open(stack.enter_context(reading.open_seekable()))
+            except (pa.ArrowException, *DAMAGE) as error:
                 yield Broken(0, describe_damage(error, 0))
                 return
             first, row = (span.start, span.row) if span else (0, 0)
@@ -46,10 +46,10 @@ class Parquet(Format):
                 row = end
 
     def spans(self, reading: Reading, num_bytes: int) -> list[Span]:
-        """Cut at row groups."""
+        """Cut at row groups; not what is compressed as a whole."""
         import pyarrow as pa
 
-        if reading.file.num_bytes <= num_bytes:
+        if reading.codec or reading.file.num_bytes <= num_bytes:
             return reading.whole()
         with reading.open_raw() as raw:
             try:

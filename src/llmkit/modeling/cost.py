@@ -1,0 +1,244 @@
+"""What a training step costs: FLOPs, the rate this machine multiplies matrices at, and memory by part.
+
+Nothing here needs weights: models may be on the meta device.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from llmkit.modeling.losses import auto_chunk_size
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+SAMPLE_TOKENS = 2048
+MIN_SECONDS = 0.02
+CPU_RUNTIME = 645_000_000
+"""Bytes of a training process without a model: Python, torch, transformers, accelerate, scratch space of kernels."""
+CUDA_RUNTIME = 600_000_000
+"""Bytes of a CUDA context with the libraries' workspaces; not measured here."""
+CPU_HEAP = 1.35
+"""What the C library's heap holds per byte of live tensors: freed blocks leave gaps; measured, see docs/plan.md."""
+CUDA_HEAP = 1.1
+"""The same of torch's own allocator on GPUs; not measured here."""
+LIVE_PASSES = 24.0
+"""Reads and writes of memory per byte of live activations in a step, in units of a copy; fitted, see docs/plan.md."""
+LOGITS_PASSES = 2.2
+"""The same per byte of the logits of all tokens, their softmax and error."""
+CUDA_SHARE = 0.4
+"""Share of the matrix products' rate that a step reaches on a GPU; an assumption, not measured here."""
+OPTIMIZER_BYTES = {"adamw": 8, "adam": 8, "sgd": 4, "muon": 4, "adafactor": 0}
+"""State per weight of a matrix: two float32 moments, one, or (Adafactor) only its rows' and columns' sums."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak bytes of one device by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return sum(vars(self).values())
+
+
+def matrix_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
+    """Return (rows, columns) of every matrix that each token is multiplied with; the embedding is a lookup.
+
+    A layer that is run several times (ALBERT's) counts as often.
+    """
+    config: Any = getattr(model, "config", None)
+    repeats = config.num_hidden_layers // config.num_hidden_groups if hasattr(config, "num_hidden_groups") else 1
+    shapes = []
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, torch.Tensor) and weight.ndim == 2 and not isinstance(module, torch.nn.Embedding):
+            shapes += [(weight.shape[0], weight.shape[1])] * (repeats if "albert_layer_groups" in name else 1)
+    return shapes
+
+
+def flops_per_token(model: torch.nn.Module, context_length: int) -> float:
+    """Return training FLOPs per token: 6 per matrix weight, for attention 12 x layers x heads x head size x context.
+
+    The count of Chowdhery et al. 2022 (PaLM), appendix B: forward and backward, nothing recomputed.
+    """
+    config = model.config
+    weights = sum(rows * columns for rows, columns in matrix_shapes(model))
+    layers, heads = getattr(config, "num_hidden_layers", 0), getattr(config, "num_attention_heads", 0)
+    head_size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(heads, 1)
+    return 6.0 * weights + 12.0 * layers * heads * head_size * context_length
+
+
+def measure_peak(model: torch.nn.Module, dtype: torch.dtype) -> float:
+    """Return FLOP/s of the model's own matrix products alone, in the compute dtype; takes well under a second."""
+    device = next(model.parameters()).device
+    if device.type == "meta":
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    flops, seconds = 0.0, 0.0
+    shapes = matrix_shapes(model)
+    for rows, columns in set(shapes):
+        count = shapes.count((rows, columns))
+        left = torch.ones(SAMPLE_TOKENS, columns, dtype=dtype, device=device)
+        right = torch.ones(columns, rows, dtype=dtype, device=device)
+        flops += count * 2.0 * SAMPLE_TOKENS * rows * columns
+        seconds += count * _time_product(left, right)
+    return flops / seconds if seconds else float("nan")
+
+
+def measure_copy() -> float:
+    """Return bytes read and written per second by a copy in the CPU's memory, all cores at work."""
+    source = torch.ones(2**24)
+    target = torch.empty_like(source)
+    best = math.inf
+    for _ in range(10):
+        begin = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * source.nbytes / best
+
+
+def pass_seconds(
+    model: PreTrainedModel, memory: Memory, *, tokens: int, context_length: int, peak: float, bf16: bool
+) -> float:
+    """Return the seconds of one forward and backward pass: matrix products and, on a CPU, traffic to memory.
+
+    A small model waits for memory most of the time: its share of the peak of its own products is no constant.
+
+    Args:
+        model: The model, on any device.
+        memory: What `estimate_memory` says of the pass.
+        tokens: Tokens of the pass.
+        context_length: Tokens per block.
+        peak: FLOP/s of the matrix products, see `measure_peak`.
+        bf16: Compute in bf16.
+    """
+    products = flops_per_token(model, context_length) * tokens / peak
+    if torch.cuda.is_available():
+        return products / CUDA_SHARE
+    head = model.get_output_embeddings()
+    logits = 0 if head is None else tokens * head.weight.shape[0] * (10 if bf16 else 12)
+    return products + (LIVE_PASSES * memory.activations / CPU_HEAP + LOGITS_PASSES * logits) / measure_copy()
+
+
+def count_embeddings(model: PreTrainedModel) -> int:
+    """Return the parameters of lookup tables and the output layer, tied ones once; the rest is the body."""
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    head = model.get_output_embeddings()
+    weights = {id(module.weight): module.weight.numel() for module in [*tables, *([] if head is None else [head])]}
+    return sum(weights.values())
+
+
+def estimate_memory(
+    model: PreTrainedModel, *, num_blocks: int, context_length: int, optimizer: str, bf16: bool, cuda: bool = False
+) -> Memory:
+    """Return the peak memory of a training step by part: float32 weights, gradients and optimizer state.
+
+    Args:
+        model: The model, on any device.
+        num_blocks: Blocks of one micro-batch.
+        context_length: Tokens per block.
+        optimizer: Its name in a recipe.
+        bf16: Compute in bf16 by autocast, which keeps a copy of every matrix.
+        cuda: For a GPU.
+    """
+    parameters = sum(p.numel() for p in model.parameters())
+    head = model.get_output_embeddings()
+    vocab, dim = (0, 0) if head is None else head.weight.shape
+    chunk = min(auto_chunk_size(dim), num_blocks * context_length)
+    width = 2 if bf16 else 4
+    # Per chunk logits, their softmax or its like in float32, and the error in the compute dtype; then the gradient of
+    # the head, its copy in the compute dtype and the gradient of the hidden states. See modeling/losses.py.
+    logits = chunk * vocab * (8 + width) + vocab * dim * (4 + width) + num_blocks * context_length * dim * 4
+    live = _live_bytes(model, num_blocks, context_length, bf16)
+    return Memory(
+        weights=4 * parameters,
+        gradients=4 * parameters,
+        optimizer=optimizer_bytes(model, optimizer),
+        activations=int(live * (CUDA_HEAP if cuda else CPU_HEAP)),
+        logits=logits,
+        runtime=CUDA_RUNTIME if cuda else CPU_RUNTIME,
+    )
+
+
+def optimizer_bytes(model: PreTrainedModel, optimizer: str) -> int:
+    """Return the bytes of an optimizer's state, by its name in a recipe."""
+    parameters, tables = sum(p.numel() for p in model.parameters()), count_embeddings(model)
+    per_weight: int = OPTIMIZER_BYTES.get(optimizer, 8)
+    per_table = 8 if optimizer == "muon" else per_weight  # what is looked up is left to AdamW
+    return int(per_weight * (parameters - tables) + per_table * tables)
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that are alive, as operators make them and Python lets go of them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and (key := tensor.untyped_storage()._cdata) not in self.known:
+                size = tensor.untyped_storage().nbytes()
+                self.known.add(key)
+                self.live += size
+                weakref.finalize(tensor.untyped_storage(), self._free, key, size)
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _free(self, key: int, size: int) -> None:
+        self.live -= size
+        self.known.discard(key)
+
+
+def _live_bytes(model: PreTrainedModel, num_blocks: int, context_length: int, bf16: bool) -> int:
+    """Return the peak of activations, their gradients and bf16 copies in one pass of the body, run without data.
+
+    Gradients of weights are in the peak as well, where they rise while activations fall.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from transformers import AutoModel
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.random.fork_rng(devices=[]):
+            body = AutoModel.from_config(copy.deepcopy(model.config), dtype=torch.float32).train()
+        ids = torch.zeros(num_blocks, context_length, dtype=torch.long)
+        inputs = {"input_ids": ids}
+        if body.config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = ids[:, : max(1, context_length // 4)]  # spans are 15%, and their sentinels
+        elif type(model).__name__.endswith(("CausalLM", "LMHeadModel")):
+            inputs["position_ids"] = torch.arange(context_length).repeat(num_blocks, 1)
+        with _LiveBytes() as count:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                hidden = body(**inputs).last_hidden_state
+            hidden.backward(torch.zeros_like(hidden))
+        return int(count.peak)
+
+
+def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    left @ right
+    best, start = math.inf, time.perf_counter()
+    while time.perf_counter() - start < MIN_SECONDS:
+        begin = time.perf_counter()
+        left @ right
+        if left.is_cuda:
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return best

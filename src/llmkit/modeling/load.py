@@ -1,0 +1,203 @@
+"""Models from a directory: load one, fit its embedding to the tokenizer, check what a run needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.modeling.architecture import AUTO_CLASSES, architectures, config_class, one_line, position_limit
+from llmkit.modeling.tokenizer import existing_directory, id_sections
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+
+def load_model(
+    path: str | Path, *, auto_class: str | None = None, dtype: torch.dtype | str = "float32"
+) -> PreTrainedModel:
+    """Load a language model from a directory, in eval mode; the network is never asked.
+
+    Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
+
+    Args:
+        path: The directory.
+        auto_class: What the model must be, such as `AutoModelForMaskedLM`; None for what its config.json says it is.
+        dtype: Of the weights.
+
+    Raises:
+        DataError: Not a model directory, damaged or missing weights, or no model of that class.
+    """
+    config = read_config(path, auto_class)
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        model: PreTrainedModel
+        model, info = getattr(transformers, auto_class or own_auto_class(config)).from_pretrained(
+            Path(path),
+            config=config,
+            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
+    if missing := sorted(info["missing_keys"]):
+        # transformers only logs this and fills in random numbers.
+        raise DataError(
+            f"the model in '{path}' lacks {len(missing)} weights of {type(model).__name__}: {', '.join(missing[:3])}",
+            f"it was saved as {', '.join(config.architectures or ['a model of unknown class'])}; is it saved whole?",
+        )
+    return model
+
+
+def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedConfig:
+    """Read a model directory's config.json.
+
+    Raises:
+        DataError: No model directory, or an architecture without a model of `auto_class`.
+    """
+    folder = existing_directory(path, "model")
+    if not (folder / "config.json").is_file():
+        inside = sorted(str(file.parent) for file in folder.glob("*/config.json"))
+        hint = f"name one of the models in it: {', '.join(inside[:5])}" if inside else f"ls {path}"
+        raise DataError(f"'{path}' is not a model directory: it holds no config.json", hint)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
+    config_class(config.model_type, f"the model in '{path}'", DataError, auto_class)
+    return config
+
+
+def own_auto_class(config: PreTrainedConfig) -> str:
+    """Return the auto class that makes what a config's `architectures` names, else the first that knows its type."""
+    saved: set[str] = set(config.architectures or ())
+    known: dict[str, set[str]] = {}
+    for auto in AUTO_CLASSES:
+        if names := architectures(auto).get(config.model_type):
+            known[auto] = {names} if isinstance(names, str) else set(names)
+    return next((auto for auto, names in known.items() if saved & names), next(iter(known)))
+
+
+def load_weights(model: PreTrainedModel, path: str | Path) -> None:
+    """Fill a new model with the weights in a model directory or a checkpoint.
+
+    Raises:
+        DataError: There are none, or they are of another model.
+    """
+    from safetensors.torch import load_file
+
+    files = sorted(existing_directory(path, "init_from").glob("*.safetensors"))
+    if not files:
+        raise DataError(f"'{path}' holds no *.safetensors", f"ls {path}")
+    weights: dict[str, torch.Tensor] = {}
+    for file in files:
+        weights |= load_file(file)
+    fill_weights(model, weights, path)
+
+
+def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str | Path) -> None:
+    """Copy weights into a model; of tied ones, which are one tensor under several names, one name is enough.
+
+    Raises:
+        DataError: Names or shapes differ; the message has the first that does.
+    """
+    own = model.state_dict()
+    names: dict[int, list[str]] = {}
+    for name, tensor in own.items():
+        names.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), []).append(name)
+    missing = sorted(alike[0] for alike in names.values() if not weights.keys() & set(alike))
+    unknown = sorted(weights.keys() - own.keys())
+    hint = "use the recipe that it was made with"
+    if missing or unknown:
+        lacks = f"it has no {missing[0]}" if missing else f"the model has no {unknown[0]}"
+        raise DataError(f"{where} is of another model: {lacks}", hint)
+    for name, tensor in sorted(weights.items()):
+        if tensor.shape != own[name].shape:
+            shapes = f"{list(tensor.shape)} there, {list(own[name].shape)} in the recipe's model"
+            raise DataError(f"{where} is of another model: {name} is {shapes}", hint)
+    model.load_state_dict(weights, strict=False)
+
+
+def grow_embeddings(model: PreTrainedModel, size: int) -> int:
+    """Append embedding rows up to `size` and return how many: the mean of the rows there were.
+
+    The rows of the output layer, tied or not, and its bias grow alike. A model with enough rows stays as it is. The
+    mean is what Hewitt 2021 ("Initializing new word embeddings for pretrained language models") shows to be safe: new
+    tokens start near the average probability, while zeros or small random rows can take it all. Nothing is random.
+    """
+    import torch
+
+    old = int(model.get_input_embeddings().weight.shape[0])
+    if size <= old:
+        return 0
+    with torch.random.fork_rng(devices=[]):  # the rows are drawn first, then overwritten
+        model.resize_token_embeddings(size, mean_resizing=False)
+    head = model.get_output_embeddings()
+    grown = [model.get_input_embeddings().weight, *([] if head is None else [head.weight, head.bias])]
+    with torch.no_grad():
+        for tensor in grown:
+            if tensor is not None:  # tied ones are set twice, to the same mean
+                tensor[old:] = tensor[:old].mean(dim=0, keepdim=True)
+    return size - old
+
+
+def check_extension(old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast, where: str | Path) -> None:
+    """Make sure that a tokenizer gives every text the ids the model knows, but for tokens added at the end.
+
+    Raises:
+        DataError: The tokenizers differ in anything else.
+    """
+    sections = [id_sections(tokenizer.backend_tokenizer) for tokenizer in (old, new)]
+    same = all({**s, "added_tokens": None} == {**sections[0], "added_tokens": None} for s in sections)
+    before, after = ({i: str(t) for i, t in tokenizer.added_tokens_decoder.items()} for tokenizer in (old, new))
+    added = after.keys() - before.keys()
+    if not same or any(after.get(i) != token for i, token in before.items()) or any(i < len(old) for i in added):
+        raise DataError(
+            f"model.path: the model was trained with another tokenizer than the one in {where}",
+            "only tokens added at its end may differ; tokenize with `--tokenizer` naming the model's directory",
+        )
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Return the number of parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_vocabulary(model: PreTrainedModel | PreTrainedConfig, tokenizer_size: int, where: str | Path) -> None:
+    """Make sure that every id of the tokenizer in `where` has a row in the embedding.
+
+    Raises:
+        DataError: The embedding is too small; the message has both numbers and both paths.
+    """
+    config = getattr(model, "config", model)
+    has_rows = hasattr(model, "get_input_embeddings")
+    rows = model.get_input_embeddings().weight.shape[0] if has_rows else config.get_text_config().vocab_size
+    if tokenizer_size > rows:
+        named = f"model in '{config.name_or_path}'" if config.name_or_path else "model"
+        raise DataError(
+            f"the tokenizer in '{where}' has {tokenizer_size} ids, but the {named} has only {rows} embedding rows",
+            "use the tokenizer the model was trained with",
+        )
+
+
+def check_positions(config: PreTrainedConfig, context_length: int, where: str | Path) -> None:
+    """Make sure that a model has a position for every token of a block.
+
+    Raises:
+        ConfigError: The context is longer than the model's positions.
+    """
+    limit = position_limit(config)
+    if limit is not None and context_length > limit:
+        raise ConfigError(
+            f"context_length: {context_length} is over the {limit} positions of the model in {where}",
+            hint=f"--set context_length={limit}",
+        )

@@ -1,0 +1,57 @@
+"""Every `auto` of a training, resolved once per run: the checkpoint stores what was chosen, and a resumed run takes it.
+
+Choices depend on the recipe and on what the hardware can do, never on a measured time: two runs of one recipe on one
+machine must choose alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from llmkit.core.doctor import has_bf16
+from llmkit.training.config import TrainingConfig
+
+AUTO_MICRO_BATCH_TOKENS = 16384
+COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
+"""Training FLOPs from which compiling wins back what it costs.
+
+On 2 cores with AVX512-BF16 it costs 30 to 50 s and saves a seventh of the time, at about 350 GFLOP/s: even after some
+300 s, or 1e14. Three times that is asked for: a gain of seconds is not worth a minute before the first step.
+"""
+
+
+def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, Any]:
+    """Return what was chosen for `precision`, `micro_batch_tokens` and `compile`.
+
+    Args:
+        config: The training's config.
+        device: `cpu` or `cuda`.
+        flops: Training FLOPs of the whole run; infinite where only time limits it.
+    """
+    precision, micro, compiled = config.precision, config.micro_batch_tokens, config.compile
+    if precision == "auto":
+        precision = "bf16" if _multiplies_bf16(device) else "float32"
+    if micro == "auto":
+        micro = max(config.context_length, min(config.batch_tokens, AUTO_MICRO_BATCH_TOKENS))
+    if compiled == "auto":
+        compiled = flops >= COMPILE_FLOPS.get(device, float("inf"))
+    return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
+
+
+def compile_bodies(model: torch.nn.Module) -> None:
+    """Compile a model's transformer stacks in place, so that names of weights stay.
+
+    The head stays out: its loss walks over chunks (modeling/losses.py), which would be unrolled.
+    """
+    stacks = [getattr(model, f"get_{name}", lambda: None)() for name in ("encoder", "decoder")]
+    found = {id(stack): stack for stack in stacks if isinstance(stack, torch.nn.Module) and stack is not model}
+    if not found and (base := getattr(model, "base_model", model)) is not model:
+        found = {id(base): base}
+    for stack in found.values():
+        stack.compile(dynamic=False)
+
+
+def _multiplies_bf16(device: str) -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else has_bf16()

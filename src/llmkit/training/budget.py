@@ -1,0 +1,54 @@
+"""How far a training goes: steps, tokens, epochs, minutes or patience, whichever ends it first."""
+
+from __future__ import annotations
+
+import math
+
+from llmkit.training.checkpoint import TrainState
+from llmkit.training.config import TrainingConfig
+from llmkit.training.job import Stream
+
+
+class Budget:
+    """The end of a run.
+
+    Attributes:
+        max_steps: Steps after which the first of the limits that can be counted is reached; None if only time limits.
+
+    Args:
+        config: The training's config.
+        data: Its blocks.
+    """
+
+    def __init__(self, config: TrainingConfig, data: Stream) -> None:
+        self._max_s = None if config.max_minutes is None else 60 * config.max_minutes
+        self._patience = config.patience
+        limits = []
+        if config.max_steps is not None:
+            limits.append(config.max_steps)
+        if config.max_tokens is not None:
+            limits.append(math.ceil(config.max_tokens / config.batch_tokens))
+        if config.max_epochs is not None:
+            most = min(limits) * config.batch_blocks if limits else None
+            limits.append(math.ceil(data.blocks_in(config.max_epochs, most) / config.batch_blocks))
+        self.max_steps = max(1, min(limits)) if limits else None
+
+    def total_steps(self, step: int, elapsed_s: float) -> int:
+        """Return the steps of the whole run, for the schedule: where time limits it, as many as fit at today's pace.
+
+        The pace is known after a few steps; before, nothing is, and the warmup has hardly begun.
+        """
+        limits = [] if self.max_steps is None else [self.max_steps]
+        if self._max_s is not None:
+            limits.append(max(step + 1, int(step * self._max_s / elapsed_s)) if step and elapsed_s else 10**6)
+        return min(limits)
+
+    def end(self, state: TrainState, elapsed_s: float) -> str:
+        """Return why the run ends after the step that was done; empty while it goes on."""
+        if self.max_steps is not None and state.step >= self.max_steps:
+            return f"{state.step:,} steps"
+        if self._max_s is not None and elapsed_s >= self._max_s:
+            return f"{self._max_s / 60:g} minutes"
+        if self._patience is not None and state.worse >= self._patience:
+            return f"no better validation loss {state.worse} times in a row"
+        return ""

@@ -1,0 +1,146 @@
+"""What this machine can hold, compared with what a run needs before its first step.
+
+Out of memory on a CPU is a SIGKILL, not an exception: it must be seen coming.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from llmkit.core import doctor
+from llmkit.core.errors import MemoryLimitError, SetupError
+from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from llmkit.training.config import TrainingConfig
+
+CGROUPS = Path("/sys/fs/cgroup")
+AUTO_MICRO_BATCH_TOKENS = 16384
+"""Tokens of a forward pass where the recipe says `micro_batch_tokens: auto`."""
+
+
+def memory_limit(own: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> int:
+    """Return the bytes this process may use: the least of the machine's memory and its cgroups' limits.
+
+    A job of a cluster's scheduler is in a group of its own below the root, and each group above it limits it as well.
+
+    Args:
+        own: File that names the process's groups.
+        root: Where cgroups are mounted.
+    """
+    limits = [doctor.memory_limit()]
+    try:
+        lines = own.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return limits[0]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        top, name = (root, "memory.max") if not controllers else (root / "memory", "memory.limit_in_bytes")
+        group = top / path.lstrip("/")
+        for folder in [group, *group.parents]:
+            if folder == top.parent:
+                break
+            try:
+                limits.append(int((folder / name).read_text(encoding="ascii")))
+            except (OSError, ValueError):  # "max", or no such controller here
+                continue
+    return min(limits)
+
+
+def device_limit() -> int:
+    """Return the bytes of the device that trains: the current GPU's, else `memory_limit()`."""
+    return int(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else memory_limit()
+
+
+def micro_batch_tokens(config: TrainingConfig, num_processes: int = 1) -> int:
+    """Return the tokens of one forward pass of one process."""
+    tokens = config.micro_batch_tokens
+    limit = AUTO_MICRO_BATCH_TOKENS if tokens == "auto" else tokens
+    return max(config.context_length, min(config.batch_tokens // num_processes, limit))
+
+
+def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_blocks: int) -> Memory:
+    """Return what a run's step takes on one device with `num_blocks` blocks per forward pass."""
+    return estimate_memory(
+        model,
+        num_blocks=num_blocks,
+        context_length=config.context_length,
+        optimizer=config.optimizer.type_name,
+        bf16=bf16,
+        cuda=torch.cuda.is_available(),
+    )
+
+
+def check_memory(
+    model: PreTrainedModel,
+    config: TrainingConfig,
+    *,
+    bf16: bool,
+    num_processes: int = 1,
+    limit: int | None = None,
+) -> Memory:
+    """Make sure that a step fits into memory, and return what it takes.
+
+    Args:
+        model: The model, on any device, the meta device included.
+        config: The run's.
+        bf16: The precision that `auto` was resolved to.
+        num_processes: Processes that share the batch; those on a CPU share its memory as well.
+        limit: Bytes there are for one process; None to ask the machine.
+
+    Raises:
+        MemoryLimitError: It does not; the hint has the largest `micro_batch_tokens` that does.
+    """
+    if limit is None:
+        limit = device_limit() // (1 if torch.cuda.is_available() else num_processes)
+    tokens = micro_batch_tokens(config, num_processes)
+    needed = run_memory(model, config, bf16=bf16, num_blocks=tokens // config.context_length)
+    if needed.total <= limit:
+        return needed
+    parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in vars(needed).items())
+    message = f"a step needs about {needed.total / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are there ({parts})"
+    blocks = tokens // config.context_length // 2
+    while blocks and run_memory(model, config, bf16=bf16, num_blocks=blocks).total > limit:
+        blocks //= 2
+    if blocks:
+        lower = f"lower micro_batch_tokens from {tokens} to {blocks * config.context_length}, with the same result"
+        raise MemoryLimitError(message, f"{lower}: --set micro_batch_tokens={blocks * config.context_length}")
+    raise MemoryLimitError(message, "even one block is too much: lower context_length, or take a smaller model")
+
+
+def disk_needed(model: PreTrainedModel, optimizer: str, keep: int) -> int:
+    """Return the bytes a run writes at most: its checkpoints, one more while it is being written, and the model."""
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    return int((keep + 1) * checkpoint_bytes(model, optimizer) + weights)
+
+
+def checkpoint_bytes(model: PreTrainedModel, optimizer: str) -> int:
+    """Return the bytes of one checkpoint: float32 weights and the optimizer's state."""
+    return int(4 * sum(parameter.numel() for parameter in model.parameters()) + optimizer_bytes(model, optimizer))
+
+
+def check_disk(directory: Path, needed: int) -> None:
+    """Make sure that a directory's file system has room.
+
+    Args:
+        directory: Where the run writes; it need not exist yet.
+        needed: Bytes, such as `disk_needed` says.
+
+    Raises:
+        SetupError: There is less.
+    """
+    existing = next(path for path in [directory, *directory.absolute().parents] if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise SetupError(
+            f"{directory}: checkpoints and the model need {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free",
+            "free some space, or lower checkpoint.keep",
+        )

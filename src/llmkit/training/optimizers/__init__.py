@@ -1,0 +1,109 @@
+"""Family "optimizer": how gradients become steps, one module each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from llmkit.core.registry import Part
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Optimizer(Part):
+    """What all optimizers have."""
+
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Decay of matrices, decoupled from the gradient except in `adam` and `sgd`; vectors (norms, biases) have none."""
+    decay_embeddings: bool = True
+    """Whether embeddings are matrices to be decayed."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this global norm."""
+
+    @abstractmethod
+    def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer of a model's trained parameters; frozen ones are left out, tied ones are there once."""
+
+    def groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
+        """Return the parameters as groups, decayed matrices first; a group without parameters is left out."""
+        decayed: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
+        embeddings = embedding_ids(model)
+        for parameter in trained(model):
+            is_decayed = parameter.ndim >= 2 and (self.decay_embeddings or id(parameter) not in embeddings)
+            (decayed if is_decayed else rest).append(parameter)
+        found = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        return [group for group in found if group["params"]]
+
+
+class Joint:
+    """Several optimizers that are stepped, saved and restored as one.
+
+    Args:
+        optimizers: Each of other parameters.
+    """
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all, in order."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    @property
+    def state(self) -> dict[Any, Any]:
+        """The state of every parameter."""
+        return {key: value for optimizer in self.optimizers for key, value in optimizer.state.items()}
+
+    def step(self) -> None:
+        """Step all."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states, in order."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, states: dict[str, Any]) -> None:
+        """Restore the states.
+
+        Raises:
+            ValueError: They are of other optimizers.
+        """
+        if len(states.get("optimizers", [])) != len(self.optimizers):
+            raise ValueError(f"the state is not of {len(self.optimizers)} optimizers")
+        for optimizer, state in zip(self.optimizers, states["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+
+
+def trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return the parameters that are trained, tied ones once."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def embedding_ids(model: torch.nn.Module) -> set[int]:
+    """Return the identities of the matrices that are rows per token or position: embeddings and the output layer."""
+    import torch
+
+    found = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    return found if head is None else found | {id(head.weight)}
+
+
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Set every group to this share of its own peak, and return the first group's learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    return float(optimizer.param_groups[0]["lr"])

@@ -1,0 +1,32 @@
+"""Stochastic gradient descent with momentum (Sutskever et al. 2013)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from llmkit.training.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SGD(Optimizer):
+    """SGD, fused; one number of state per parameter with momentum, none without."""
+
+    lr: float = Field(0.1, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty of matrices, added to the gradient; vectors (norms, biases) have none."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Decay of the running sum of gradients."""
+    nesterov: bool = False
+    """Look ahead along the momentum."""
+
+    def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """Return SGD over all trained parameters."""
+        import torch
+
+        groups = self.groups(model)
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)

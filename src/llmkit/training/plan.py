@@ -1,0 +1,177 @@
+"""What a run will take, before it is started and without its weights: parameters, FLOPs, memory, time and disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from llmkit.core.doctor import has_bf16
+from llmkit.data.tokens import TOKENS_FILE
+from llmkit.modeling.build import ModelConfig, configure, count_parameters
+from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak, pass_seconds
+from llmkit.modeling.load import read_config
+from llmkit.modeling.presets import PRESETS
+from llmkit.training.memory import (
+    checkpoint_bytes,
+    device_limit,
+    disk_needed,
+    micro_batch_tokens,
+    run_memory,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from llmkit.training.config import TrainingConfig
+
+COMPUTE_OPTIMAL = 20
+"""Training tokens per parameter (Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models")."""
+START_SECONDS = 8.0
+"""From the command to the first step: imports, model, data."""
+DEFAULT_VOCABULARY = 16384
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's costs.
+
+    Attributes:
+        arch: The architecture.
+        vocab_size: Rows of the embedding.
+        parameters: All of them, tied ones once; `embedding` and `body` add up to it.
+        embedding: Lookup tables and output layer.
+        body: The rest.
+        tokens_per_epoch: Tokens of the training split, None if the data is not there yet.
+        steps: Optimizer steps, None if the recipe counts in epochs and the data is not there.
+        tokens: `steps` times `batch_tokens`.
+        epochs: Passes over the data.
+        tokens_per_parameter: 20 is compute-optimal.
+        flops_per_token: Forward and backward.
+        flops: Of the whole run.
+        precision: What the run computes in.
+        micro_batch_tokens: Tokens of a forward pass of one process.
+        memory: Peak bytes of one device by part.
+        memory_limit: Bytes one process has.
+        flops_per_second: Of the matrix products alone, measured now, of all processes together.
+        seconds: Start, dry run and training; validation comes on top.
+        checkpoint: Bytes of one checkpoint.
+        disk: Bytes the run writes at most.
+    """
+
+    arch: str
+    vocab_size: int
+    parameters: int
+    embedding: int
+    body: int
+    tokens_per_epoch: int | None
+    steps: int | None
+    tokens: int | None
+    epochs: float | None
+    tokens_per_parameter: float | None
+    flops_per_token: float
+    flops: float | None
+    precision: str
+    micro_batch_tokens: int
+    memory: Memory
+    memory_limit: int
+    flops_per_second: float
+    seconds: float | None
+    checkpoint: int
+    disk: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; the memory has its total."""
+        return {**asdict(self), "memory": {**vars(self.memory), "total": self.memory.total}}
+
+
+def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class: str, num_processes: int = 1) -> Plan:
+    """Work out what a run takes; measures the machine's rate, which takes a second.
+
+    Args:
+        config: The run's.
+        spec: Its model.
+        data: Token artifacts; those that do not exist yet count nothing.
+        auto_class: What the objective trains.
+        num_processes: Processes that share the batch: GPUs, or parts of a CPU.
+
+    Raises:
+        ConfigError: The model's settings cannot be.
+        DataError: The model's directory is none.
+    """
+    facts = [
+        json.loads(file.read_text(encoding="utf-8")) for path in data if (file := Path(path) / TOKENS_FILE).is_file()
+    ]
+    vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
+    model = _weightless(spec, auto_class, vocab_size, config.context_length)
+    epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
+    steps = _steps(config, epoch_tokens)
+    tokens = None if steps is None else steps * config.batch_tokens
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and (torch.cuda.is_available() or has_bf16()))
+    per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, num_processes)
+    # Processes on one CPU share its cores and its memory; GPUs are one each.
+    devices, sharers = (num_processes, 1) if torch.cuda.is_available() else (1, num_processes)
+    rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
+    size, tables = count_parameters(model), count_embeddings(model)
+    flops = None if tokens is None else per_token * tokens
+    memory = run_memory(model, config, bf16=bf16, num_blocks=micro // config.context_length)
+    one = pass_seconds(
+        model, memory, tokens=micro, context_length=config.context_length, peak=rate / devices, bf16=bf16
+    )
+    return Plan(
+        arch=model.config.model_type, vocab_size=vocab_size,
+        parameters=size, embedding=tables, body=size - tables,
+        tokens_per_epoch=epoch_tokens, steps=steps, tokens=tokens,
+        epochs=round(tokens / epoch_tokens, 4) if tokens and epoch_tokens else None,
+        tokens_per_parameter=None if tokens is None else tokens / size,
+        flops_per_token=per_token, flops=flops,
+        precision="bf16" if bf16 else "float32",
+        micro_batch_tokens=micro,
+        memory=memory,
+        memory_limit=device_limit() // sharers,
+        flops_per_second=rate,
+        seconds=None if tokens is None else START_SECONDS + (tokens / micro + 1) * one / devices,
+        checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
+        disk=disk_needed(model, config.optimizer.type_name, config.checkpoint.keep),
+    )  # fmt: skip
+
+
+def _weightless(spec: ModelConfig, auto_class: str, vocab_size: int, context_length: int) -> PreTrainedModel:
+    import transformers
+
+    if spec.path is not None:
+        config = read_config(spec.path, auto_class)
+    else:
+        ids = {"bos": 0, "eos": 1, "pad": 2}  # any: they change no size
+        own = {key: i for key in ids if isinstance(i := spec.config.get(f"{key}_token_id"), int)}
+        config = configure(
+            spec, auto_class=auto_class, max_positions=context_length, vocab_size=vocab_size, ids={**ids, **own}
+        )
+    with torch.device("meta"):
+        model: PreTrainedModel = getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+    return model
+
+
+def _likely_vocabulary(spec: ModelConfig) -> int:
+    """Return the vocabulary to expect without data: the spec's, else the one its preset's name holds for."""
+    given = spec.config.get("vocab_size")
+    if isinstance(given, int):
+        return given
+    if spec.path is not None:
+        return int(read_config(spec.path).get_text_config().vocab_size)
+    same = (p for p in PRESETS.values() if p.arch == spec.arch and p.config.items() <= spec.config.items())
+    return next((preset.vocab_size for preset in same), DEFAULT_VOCABULARY)
+
+
+def _steps(config: TrainingConfig, epoch_tokens: int | None) -> int | None:
+    """Return the steps of the limit that is reached first; None if it cannot be known without data."""
+    limits = [config.max_steps]
+    if config.max_tokens is not None:
+        limits.append(math.ceil(config.max_tokens / config.batch_tokens))
+    if config.max_epochs is not None and epoch_tokens:
+        limits.append(max(1, math.floor(config.max_epochs * epoch_tokens / config.batch_tokens)))
+    return min((limit for limit in limits if limit is not None), default=None)

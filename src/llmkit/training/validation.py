@@ -1,0 +1,78 @@
+"""Score held-out data in the middle of a training: every target once, and nothing of the training changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from llmkit.training.gradients import Gradients, LossModule
+    from llmkit.training.job import Validation
+
+
+def validate(
+    validation: Validation, module: LossModule, gradients: Gradients, *, stopped: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Return `validation_loss`, each part's loss if there are several, and bits per byte where they mean something.
+
+    What is random about a block (masks, noise) depends on its number only, so that two validations compare.
+
+    Args:
+        validation: The held-out blocks.
+        module: Model and objective, not wrapped and not compiled: a last batch of another size, or evaluation mode,
+            would be compiled anew.
+        gradients: How training cuts and collates.
+        stopped: Whether a signal came in between.
+
+    Returns:
+        None if it was stopped.
+    """
+    accelerator, objective = gradients.accelerator, gradients.objective
+    ranks, rank = accelerator.num_processes, accelerator.process_index
+    indices = list(range(validation.packer.num_blocks(0)))[rank::ranks]
+    totals: dict[str, torch.Tensor] = {}
+    counts: dict[str, int] = {}
+    weights: dict[str, float] = {}
+    module.eval()
+    try:
+        for start in range(0, len(indices), gradients.micro_blocks):
+            if stopped():
+                return None
+            batch = validation.packer.blocks(0, indices[start : start + gradients.micro_blocks])
+            tensors, found = objective.collate(batch, gradients.vocabulary, gradients.seed)
+            with torch.no_grad():
+                parts = module({name: tensor.to(accelerator.device) for name, tensor in tensors.items()})
+            for name, (total, weight) in parts.items():
+                totals[name] = totals.get(name, 0.0) + total.double()
+                counts[name] = counts.get(name, 0) + found[name]
+                weights[name] = weight
+    finally:
+        module.train()
+    nats, targets = _summed(gradients, totals, counts)
+    means = {name: nats[name] / max(targets[name], 1) for name in nats}
+    row: dict[str, Any] = {"validation_loss": sum(weights[name] * mean for name, mean in means.items())}
+    if len(means) > 1:
+        row |= {f"validation_loss_{name}": mean for name, mean in means.items()}
+    if objective.scores_text:
+        row["bits_per_byte"] = next(iter(nats.values())) / max(validation.num_bytes, 1) / math.log(2)
+    return row
+
+
+def _summed(
+    gradients: Gradients, totals: dict[str, torch.Tensor], counts: dict[str, int]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Sum over the ranks; a rank without blocks has nothing to add, but takes part."""
+    accelerator = gradients.accelerator
+    if accelerator.num_processes == 1:
+        return {name: float(total) for name, total in totals.items()}, counts
+    from accelerate.utils import gather_object
+
+    every = gather_object([({name: float(total) for name, total in totals.items()}, counts)])
+    names = list(every[0][0])
+    return (
+        {name: math.fsum(nats.get(name, 0.0) for nats, _ in every) for name in names},
+        {name: sum(found.get(name, 0) for _, found in every) for name in names},
+    )
