@@ -140,24 +140,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # On CPUs the product of a block is added while it is still in cache; a whole one costs a pass over memory.
         block = max(1, CPU_BLOCK // hidden.shape[1]) if hidden.device.type == "cpu" else len(weight)
         rows = (labels != ignore_index).nonzero().squeeze(1)  # a sync point on GPUs, cheaper than the ignored rows
+        softmax_error = _in_cache if bias is None and hidden.is_cpu and dtype == torch.bfloat16 else _by_operators
         with torch.autocast(hidden.device.type, enabled=False):
             head = weight.to(dtype)
             for part in torch.split(rows, chunk_size):
-                x, target = hidden[part].to(dtype), labels[part, None]
-                logits = (x @ head.T).to(wide)
-                if bias is not None:
-                    logits += bias
-                log_norm = logits.logsumexp(-1, keepdim=True)
-                loss += (log_norm - logits.gather(-1, target)).sum()
+                x, target = hidden[part].to(dtype), labels[part]
+                losses, log_norms, error = softmax_error(x @ head.T, target, wide, bias, z_loss, any(needs))
+                loss += losses.sum()
                 if z_loss:
-                    squares += log_norm.square().sum()
-                if not any(needs):
+                    squares += log_norms.square().sum()
+                if error is None:
                     continue
-                # d loss / d logits = softmax - one-hot, written over the logits.
-                error = logits.sub_(log_norm).exp_()
-                if z_loss:  # and of z_loss * log_norm ** 2: 2 * z_loss * log_norm * softmax
-                    error *= 1 + 2 * z_loss * log_norm
-                error.scatter_add_(-1, target, error.new_full((), -1).expand_as(target))
                 if grad_bias is not None:
                     grad_bias += error.sum(0)
                 error = error.to(dtype)
@@ -181,6 +174,40 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grads, ctx.grads = ctx.grads, None
         scaled = [g if g is None else g.mul_(grad_output).to(d) for g, d in zip(grads, ctx.dtypes, strict=True)]
         return (*scaled, None, None, None, None, None, None)
+
+
+def _by_operators(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    wide: torch.dtype,
+    bias: torch.Tensor | None,
+    z_loss: float,
+    needs_gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return each row's cross-entropy and log of its normalizer, `[rows, 1]`, and the gradient of the logits."""
+    logits, target = logits.to(wide), target[:, None]
+    if bias is not None:
+        logits += bias
+    log_norm = logits.logsumexp(-1, keepdim=True)
+    losses = log_norm - logits.gather(-1, target)
+    if not needs_gradient:
+        return losses, log_norm, None
+    # d loss / d logits = softmax - one-hot, written over the logits.
+    error = logits.sub_(log_norm).exp_()
+    if z_loss:  # and of z_loss * log_norm ** 2: 2 * z_loss * log_norm * softmax
+        error *= 1 + 2 * z_loss * log_norm
+    error.scatter_add_(-1, target, error.new_full((), -1).expand_as(target))
+    return losses, log_norm, error
+
+
+def _in_cache(
+    logits: torch.Tensor, target: torch.Tensor, _: torch.dtype, __: torch.Tensor | None, z_loss: float, ___: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Return the same for bf16 on a CPU, in one visit of each row."""
+    from llmkit.modeling.softmax_kernel import softmax_error_
+
+    losses, log_norms = softmax_error_(logits, target, z_loss=z_loss)
+    return losses, log_norms, logits
 
 
 def causal_lm_loss(model: PreTrainedModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
