@@ -2,8 +2,8 @@
 
 python benchmarks/pretrain.py [--models 7m,30m] [--contexts 512,2048] [--vocabs 16384,50304] [--rounds 5] [--json FILE]
 
-Every contender is a process that sets up once, then takes turns of a few steps with the others, so that the noise of the
-machine falls on all alike; medians over the turns are shown. All train the same Llama on blocks of random tokens in
+Every contender is a process that sets up once, then takes turns of a few steps with the others, so that the noise of
+the machine falls on all alike; medians over the turns are shown. All train the same Llama on blocks of random tokens in
 bf16 with fused AdamW; `llmkit packed` packs documents into its blocks and keeps them apart, which no other does. The
 time to the first step is from the start of Python, compilation included.
 """

@@ -17,10 +17,10 @@ from llmkit.core.console import Console
 from llmkit.data.chat import CHAT_TEMPLATE
 from llmkit.data.order import Order
 from llmkit.data.packing import Packer, RowPacker, StreamPacker
+from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives import Objective
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
-from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.training.job import Job, Validation
 from llmkit.training.loop import Trainer
 from llmkit.training.metrics import TIMINGS
@@ -82,8 +82,9 @@ def trainer(
     defaults = {"context_length": CONTEXT, "batch_tokens": 8 * CONTEXT, "precision": "float32", "log_every": 1}
     schedule = {"type": "cosine", "warmup_steps": 4}
     settings = TrainingConfig.model_validate({**defaults, "schedule": schedule, "optimizer": {"lr": 1e-2}, **config})
-    vocabulary = Vocabulary(VOCABULARY, bos=BOS, eos=EOS, ids={"<bos>": BOS, "<eos>": EOS})
-    job = Job(start or model(), objective or CausalLM(), vocabulary, Order(packer or stream()), validation)
+    built = start or model()
+    vocabulary = Vocabulary(built.config.vocab_size, bos=BOS, eos=EOS, ids={"<bos>": BOS, "<eos>": EOS})
+    job = Job(built, objective or CausalLM(), vocabulary, Order(packer or stream()), validation)
     return Trainer(job, settings, directory, Console(quiet=True))
 
 

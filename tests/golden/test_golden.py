@@ -27,4 +27,5 @@ def test_losses_are_those_of_the_golden_file(name):
 
 
 def test_every_golden_file_has_its_run():
-    assert {path.stem for path in Path(__file__).parent.glob("*.json")} == set(golden.RUNS)
+    made_elsewhere = {"objectives"}  # tests/unit/objectives/test_objectives_golden.py
+    assert {path.stem for path in Path(__file__).parent.glob("*.json")} - made_elsewhere == set(golden.RUNS)

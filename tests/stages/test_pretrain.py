@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from llmkit.core.manifest import read_manifest
+from llmkit.data.token_reader import TokenSplit
+from llmkit.training.checkpoint import latest
 
 
 def rows_of(directory):
@@ -155,3 +160,140 @@ def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, monkeyp
     assert lower.code == 2
     assert "max_steps: 9 there, 2 now" in lower.err
     assert pretrain("-o", "out", "--max-steps", 9).code == 0
+
+
+def test_damaged_tokens_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(chain.tokens, damaged)
+    (shard,) = (damaged / "train").glob("*.arrow")
+    ids = TokenSplit(chain.tokens, "train").shards[0][:8].tobytes()
+    content = shard.read_bytes()
+    assert content.count(ids) == 1
+    shard.write_bytes(content.replace(ids, b"\xff" * len(ids)))
+    command = [damaged if argument == str(chain.tokens) else argument for argument in stage_commands["pretrain"]]
+    outcome = cli(*command, "--max-steps", 1, "-s", f"batch_tokens={64 * 64}", "-o", "out")
+    assert outcome.code == 3
+    assert "error: data: the tokens hold the id 65535, but the tokenizer has only 400" in outcome.err
+    assert cli("lineage", damaged, "--verify").code == 7, "what the hint says finds it"
+
+
+OFTEN = ["-s", "checkpoint.every=2", "-s", "checkpoint.keep=9", "-s", "schedule={type: constant, warmup_steps: 2}"]
+
+
+@pytest.fixture
+def many(pretrain):
+    """A finished run of 6 steps with a checkpoint at every second one, in `many`."""
+    assert pretrain("-o", "many", *OFTEN, "--max-steps", 6).code == 0
+    assert sorted(path.name[-2:] for path in Path("many/checkpoints").iterdir()) == ["02", "04", "06"]
+    return Path("many/checkpoints")
+
+
+def test_going_back_to_an_older_checkpoint_gives_the_same(pretrain, many):
+    assert pretrain("-o", "straight", *OFTEN).code == 0
+    outcome = pretrain("-o", "many", *OFTEN, "--resume", many / "step-00000002")
+    assert outcome.code == 0
+    assert "resumed at step 2 of 8" in outcome.err
+    assert [row["step"] for row in rows_of("many") if "loss" in row] == list(range(1, 9))
+    assert read_manifest(Path("many")).id == read_manifest(Path("straight")).id
+    again = pretrain("-o", "many", *OFTEN, "--resume", many / "step-00000002")
+    assert (again.code, "many is up to date" in again.out) == (0, True), "it would come to the same"
+
+
+def test_starting_at_another_runs_checkpoint_counts_for_the_identity(pretrain, many):
+    start = many / "step-00000004"
+    outcome = pretrain("-o", "out", *OFTEN, "--resume", start)
+    assert outcome.code == 0
+    assert "resumed at step 4 of 8" in outcome.err
+    assert [row["step"] for row in rows_of("out") if "loss" in row] == [5, 6, 7, 8]
+    assert pretrain("-o", "straight", *OFTEN).code == 0
+    one, other = read_manifest(Path("out")), read_manifest(Path("straight"))
+    weights = [[file.digest for file in m.outputs if file.path == "model.safetensors"] for m in (one, other)]
+    assert weights[0] == weights[1], "the same steps"
+    assert one.identity != other.identity
+    assert [item.role for item in one.inputs] == ["data", "resume"]
+    assert "out is up to date" in pretrain("-o", "out", *OFTEN, "--resume", start).out
+    assert pretrain("-o", "out", *OFTEN).code == 2
+
+
+@pytest.mark.parametrize(("path", "code", "words"), [
+    ("nowhere", 2, "--resume nowhere: should be auto, never or the directory of a checkpoint"),
+    ("many", 3, "--resume many is not a whole checkpoint -> --resume {root}/many/checkpoints/step-00000006"),
+    ("many/checkpoints", 3, "is not a whole checkpoint -> --resume {root}/many/checkpoints/step-00000006"),
+    ("torn", 3, "torn is not a whole checkpoint"),
+    ("empty", 3, "--resume empty is not a whole checkpoint -> checkpoints are in OUT/checkpoints, one per step"),
+])  # fmt: skip
+def test_what_is_no_checkpoint_to_go_on_from(pretrain, many, tmp_path, path, code, words):
+    Path("empty").mkdir()
+    shutil.copytree(many / "step-00000004", "torn")
+    Path("torn/optimizer.pt").write_bytes(b"torn")
+    outcome = pretrain("-o", "out", "--resume", path)
+    assert outcome.code == code
+    assert words.format(root=tmp_path) in " ".join(outcome.err.split())
+    assert not list(Path().glob("out/*")), "nothing stands in the way of the corrected command"
+
+
+@pytest.mark.parametrize(("more", "code", "words"), [
+    (["-s", "model.config.hidden_size=16"], 3, "embed_tokens.weight is [400, 32] there, [400, 16] in the recipe"),
+    (["-s", "model.config.num_hidden_layers=1"], 3, "is of another model: the model has no model.layers.1."),
+    (["-s", "optimizer.type=sgd"], 3, "is of another optimizer"),
+    (["--max-steps", "6"], 2, "is at step 6 already: nothing is left to train -> raise max_steps"),
+])  # fmt: skip
+def test_a_checkpoint_that_does_not_fit(pretrain, many, more, code, words):
+    outcome = pretrain("-o", "out", *OFTEN, "--resume", many / "step-00000006", *more)
+    assert outcome.code == code
+    assert words in " ".join(outcome.err.split())
+
+
+@pytest.mark.parametrize("source", ["many", "many/checkpoints/step-00000006"])
+def test_a_new_model_starts_from_the_weights_of_another(pretrain, many, source):
+    outcome = pretrain("-o", "out", "--init-from", source)
+    assert outcome.code == 0
+    assert "resumed" not in outcome.err
+    before = [row["validation_loss"] for row in rows_of("many") if "validation_loss" in row]
+    after = [row for row in rows_of("out") if "validation_loss" in row]
+    assert after[0]["step"] == 0
+    assert after[0]["validation_loss"] == before[-1]
+    assert [item.role for item in read_manifest(Path("out")).inputs] == ["data", "init_from"]
+
+
+@pytest.mark.parametrize(("source", "more", "words"), [
+    ("nowhere", [], "init_from: no such directory: nowhere"),
+    ("tokens", [], "tokens holds tokens, not a model or an export"),
+    ("many", ["-s", "model.config.hidden_size=16"], "embed_tokens.weight is [400, 32] there, [400, 16] in the recipe"),
+    ("many/checkpoints", [], "init_from: many/checkpoints is empty"),
+])  # fmt: skip
+def test_weights_that_are_none_or_do_not_fit(pretrain, chain, many, source, more, words):
+    outcome = pretrain("-o", "out", "--init-from", chain.tokens if source == "tokens" else source, *more)
+    assert outcome.code == 3
+    assert words in " ".join(outcome.err.split())
+
+
+def test_a_loss_that_is_not_a_number_keeps_the_last_checkpoint(pretrain, monkeypatch):
+    from llmkit.training.gradients import Gradients
+
+    accumulate = Gradients.accumulate
+
+    def fail(self, batch, *, step, signals):
+        found = accumulate(self, batch, step=step, signals=signals)
+        return replace(found, total=math.nan) if step == 5 else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gradients, "accumulate", fail)
+        outcome = pretrain("-o", "out", *OFTEN)
+    assert outcome.code == 6
+    assert "step 6: the loss is nan" in outcome.err
+    assert "; the batch holds " in outcome.err
+    assert latest(Path("out/.partial/checkpoints"))[0].name == "step-00000004"
+    again = pretrain("-o", "out", *OFTEN)
+    assert (again.code, "resumed at step 4 of 8" in again.err) == (0, True)
+
+
+def test_a_disk_too_small_is_told_before_training(pretrain, monkeypatch):
+    # 33,440 float32 weights, and twice as many for AdamW: two checkpoints and the model take 0.94 MB.
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=900_000))
+        outcome = pretrain("-o", "out")
+    assert outcome.code == 4
+    assert "checkpoints and the model need 0.00 GB of disk, 0.00 GB are free" in outcome.err
+    assert "step 0" not in outcome.err
+    assert pretrain("-o", "out").code == 0

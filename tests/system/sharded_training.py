@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from llmkit.training.parallel import fsdp_plugin, layer_classes
+from llmkit.training.parallel import layer_classes
 
 resume, folder = "--resume" in sys.argv, sys.argv[-1]
 dist.init_process_group("gloo") if not resume else None
@@ -27,14 +27,12 @@ torch.manual_seed(0)
 sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 config = AutoConfig.for_model("llama", vocab_size=61, tie_word_embeddings=True, **sizes)
 model = AutoModelForCausalLM.from_config(config).train()
-plugin = fsdp_plugin(model, cpu_offload=False)
-plugin.set_auto_wrap_policy(model)
-units = [m for m in model.modules() if plugin.auto_wrap_policy(module=m, recurse=False, nonwrapped_numel=1)]
-assert {type(unit).__name__ for unit in units} == set(layer_classes(model)) == {"LlamaDecoderLayer"}
+units = [module for module in model.modules() if type(module).__name__ in layer_classes(model)]
+assert {type(unit).__name__ for unit in units} == {"LlamaDecoderLayer"}
 if size > 1:
     mesh = init_device_mesh("cpu", (size,))
     for unit in [*units, model]:
-        fully_shard(unit, mesh=mesh, reshard_after_forward=plugin.reshard_after_forward)
+        fully_shard(unit, mesh=mesh, reshard_after_forward=True)
     local = sum(parameter.to_local().numel() for parameter in model.parameters())
     whole = sum(parameter.numel() for parameter in model.parameters())
     assert local < 0.6 * whole, "each process holds its part alone"

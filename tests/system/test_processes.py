@@ -17,6 +17,7 @@ import pytest
 
 from llmkit.core.manifest import read_manifest
 from llmkit.training.launch import start
+from llmkit.training.metrics import TIMINGS
 
 DEADLINE_S = 240
 LLMKIT = ["-m", "llmkit"]
@@ -85,28 +86,44 @@ def test_two_processes_train_as_one(chain, tmp_path):
     assert [row["step"] for row in left] == [row["step"] for row in right]
     for before, after in zip(left, right, strict=True):
         assert before.keys() == after.keys()
-        for name in before.keys() - {"tokens_per_second", "utilization", "elapsed_s"}:
+        for name in before.keys() - set(TIMINGS):
             assert after[name] == pytest.approx(before[name], rel=1e-5), name
     assert read_manifest(one).identity == read_manifest(two).identity
     code, out, _ = run(*LLMKIT, *pretraining(chain, two, 12))
     assert (code, "is up to date" in out) == (0, True)
 
 
-def test_two_processes_are_stopped_and_go_on_as_two_and_as_one(chain, tmp_path):
+def test_two_processes_are_stopped_and_go_on_as_one_and_as_two_again(chain, tmp_path):
     straight, out = tmp_path / "straight", tmp_path / "out"
     assert run(*LLMKIT, *pretraining(chain, straight, 200, *OFTEN))[0] == 0
     command = pretraining(chain, out, 200, *OFTEN)
-    for step in (20, 80):
-        code, err = stop([*command, "--nproc", 2], out, step, signal.SIGTERM)
+    for step, nproc in ((20, 2), (80, 1)):
+        code, err = stop([*command, "--nproc", nproc], out, step, signal.SIGTERM)
         reached = max(losses(out))
         assert code == 75, err
         assert f"interrupted by SIGTERM after step {reached:,}; the state is saved" in err
         assert err.count("error:") == 1
         assert (out / f".partial/checkpoints/step-{reached:08}/complete.json").exists()
-    code, _, err = run(*LLMKIT, *command)
+    code, _, err = run(*LLMKIT, *command, "--nproc", 2)
     assert code == 0, err
     assert f"resumed at step {reached}" in err
     assert losses(out) == pytest.approx(losses(straight), rel=2e-3), "the same blocks, in the same steps"
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_as_one(chain, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    command = ["finetune", "--data", chain.pairs, "--model", chain.base, *TRAINING, "--max-steps", 8]
+    command += ["-s", "validation_fraction=0.2"]
+    assert run(*LLMKIT, *command, "-o", one)[0] == 0
+    code, _, err = run(*LLMKIT, *command, "-o", two, "--nproc", 2)
+    assert code == 0, err
+    assert err.count("step 8: validation loss") == 1, "only one process talks"
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    scored = [[row["bits_per_byte"] for row in rows(out) if "bits_per_byte" in row] for out in (one, two)]
+    assert len(scored[0]) == 2
+    assert scored[1] == pytest.approx(scored[0], rel=1e-5)
+    assert read_manifest(one).identity == read_manifest(two).identity
 
 
 def test_an_error_is_told_once(chain, tmp_path):

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from killed import assert_same_model
 
-from llmkit.training.checkpoint import COMPLETE, MODEL, OPTIMIZER, latest
+from llmkit.training.checkpoint import COMPLETE, latest
 from tiny import one_thread, untimed
 
 DEADLINE_S = 120
@@ -93,16 +92,7 @@ class Training:
 
 def assert_same_result(left: Training, right: Training, *, ignoring: tuple[int, ...] = ()) -> None:
     """Compare weights, the last checkpoint and every column of the metrics but the timings."""
-    one, other = load_file(left.out / MODEL), load_file(right.out / MODEL)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-    folders = [latest(training.out / "checkpoints")[0] for training in (left, right)]
-    assert folders[0].name == folders[1].name
-    one, other = (torch.load(folder / OPTIMIZER, weights_only=True) for folder in folders)
-    assert one["optimizer"]["param_groups"] == other["optimizer"]["param_groups"]
-    for index, values in one["optimizer"]["state"].items():
-        assert all(torch.equal(value, other["optimizer"]["state"][index][name]) for name, value in values.items())
-    assert torch.equal(one["rng"]["torch"], other["rng"]["torch"])
+    assert_same_model(left.out, right.out)
     rows = [[row for row in untimed(t.logged()) if row["step"] not in ignoring] for t in (left, right)]
     assert rows[0] == rows[1]
 

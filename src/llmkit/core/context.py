@@ -9,6 +9,7 @@ from typing import Any
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config
 from llmkit.core.console import Console
+from llmkit.core.errors import DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.follow import FollowingBuild, LeadingBuild, Team
 from llmkit.core.inputs import Inputs
@@ -47,8 +48,16 @@ class Context:
         return None if self.resume in ("auto", "never") else Path(self.resume).resolve()
 
     def add_checkpoint(self, inputs: Inputs) -> None:
-        """Add the checkpoint that `--resume PATH` names to what the run reads, unless it is the run's own."""
+        """Add the checkpoint that `--resume PATH` names to what the run reads, unless it is the run's own.
+
+        Raises:
+            DataError: It is no checkpoint.
+        """
         path = self.checkpoint
+        if path is not None and not (path / "state.json").is_file():
+            inside = [*path.glob("step-*"), *path.glob("checkpoints/step-*")]
+            hint = f"--resume {max(inside)}" if inside else "checkpoints are in OUT/checkpoints, one per step"
+            raise DataError(f"--resume {self.resume} is not a whole checkpoint", hint)
         if path is not None and self.output.resolve() not in path.parents:
             inputs.add_directory(path, (), role="resume")
 

@@ -15,7 +15,6 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import ConfigError
 from llmkit.core.registry import Part
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, Packer, PadPacker, PairPacker, StreamPacker
@@ -29,7 +28,7 @@ class DataConfig(Part):
 
     path: Annotated[str, NotIdentity]
     """Directory of the tokens."""
-    weight: float | None = Field(None, gt=0)
+    weight: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Share of the blocks, in relation to the other weights; none: all documents are shuffled together."""
 
     @model_validator(mode="before")
@@ -81,7 +80,7 @@ class Mixture:
         denominator = lcm(*(weight.denominator for weight in exact))
         self._weights = [int(weight * denominator) for weight in exact]
         common = lcm(*self._weights)
-        self._periods = [common // weight for weight in self._weights]  # twice the time from -1/2 to a stream's block 0
+        self._periods = [common // weight for weight in self._weights]  # times between a stream's blocks
 
     def locate(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
         """Return (stream, number in that stream) of each block."""
@@ -147,7 +146,7 @@ def temperature_weights(sizes: Sequence[int], temperature: float) -> list[float]
 
     Args:
         sizes: Tokens of each source.
-        temperature: 1 keeps the sizes' own shares, more lifts the small sources; XLM-R and mT5 use 1 / 0.3.
+        temperature: At least 1: 1 keeps the sizes' own shares, more lifts the small sources; XLM-R and mT5 use 1 / 0.3.
     """
     powers = [size ** (1 / temperature) for size in sizes]
     return [power / sum(powers) for power in powers]
@@ -199,17 +198,14 @@ def training_stream(
         plan: How documents become blocks.
         seed: Seed of the order.
         weights: One each, or None (alone or in a list) where all documents are shuffled together as one.
-        temperature: Weights by size instead, see `temperature_weights`.
+        temperature: Weights by size in the place of `weights`, see `temperature_weights`.
 
     Raises:
-        ConfigError: Both weights and a temperature are given.
         DataError: An artifact has no training split, or no tokens.
     """
     parts = [TokenSplit(path, "train") for path in tokens]
     given = [weight for weight in weights or () if weight is not None]
     if temperature is not None:
-        if given:
-            raise ConfigError("data: weights and a temperature are given", "take out one of them")
         given = temperature_weights([part.num_tokens for part in parts], temperature)
     if not given:
         return Order(plan.packer(JoinedSplits(parts), seed=seed))

@@ -45,7 +45,6 @@ class TokenSplit:
         ]
         self._segments = [batch.column("segments") for batch in batches]
         self._ids = [batch.column("id") for batch in batches]
-        self._names = [batch.column("id") for batch in batches]
         self._shard_starts = cumulative([shard.size for shard in self.shards])
         self._first_documents = cumulative([len(column) for column in columns])
         parts = [ends[1:] + (start - ends[0]) for start, ends in zip(self._shard_starts, local, strict=False)]
@@ -121,7 +120,6 @@ class JoinedSplits:
     def __init__(self, parts: Sequence[TokenSplit]) -> None:
         self.parts = list(parts)
         self._starts = cumulative([part.num_tokens for part in parts])
-        self._first_documents = cumulative([part.num_documents for part in parts])
         self._first_documents = cumulative([part.num_documents for part in parts])
         ends = [part.offsets[1:] + start for part, start in zip(parts, self._starts, strict=False)]
         self.offsets: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), *ends])

@@ -113,7 +113,8 @@ def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], wh
     own = model.state_dict()
     names: dict[int, list[str]] = {}
     for name, tensor in own.items():
-        names.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), []).append(name)
+        part = getattr(tensor, "_local_tensor", tensor)  # of a sharded one, which has no memory of its own
+        names.setdefault(part.data_ptr() if part.numel() else id(tensor), []).append(name)
     missing = sorted(alike[0] for alike in names.values() if not weights.keys() & set(alike))
     unknown = sorted(weights.keys() - own.keys())
     hint = "use the recipe that it was made with"

@@ -161,16 +161,20 @@ def _literal(tokenizer: PreTrainedTokenizerFast) -> LiteralEncoder:
     return known[1]
 
 
-def tokenizer_digest(path: str | Path) -> str:
+def tokenizer_digest(tokenizer: str | Path | PreTrainedTokenizerFast) -> str:
     """Return the SHA-256 (hex) of what decides which ids a text gets.
 
     It is taken of the loaded tokenizer, so that neither the formatting of the file nor the version that wrote it
     counts, nor what transformers makes of it on loading and saving.
 
+    Args:
+        tokenizer: One that `load_tokenizer` has loaded, or where it would.
+
     Raises:
         DataError: As `load_tokenizer`.
     """
-    canonical = json.dumps(id_sections(load_tokenizer(path).backend_tokenizer), sort_keys=True, separators=(",", ":"))
+    loaded = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
+    canonical = json.dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

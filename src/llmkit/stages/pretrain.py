@@ -51,7 +51,7 @@ class Config(TrainingConfig):
 
     data: DataList
     """Token artifacts of one tokenizer, each a directory or `{path, weight}`."""
-    temperature: float | None = Field(None, gt=0)
+    temperature: float | None = Field(None, ge=1, allow_inf_nan=False)
     """Weights of the data by size, in the place of given ones: size ** (1 / temperature); more lifts the small."""
     model: ModelConfig
     """A new model by architecture and config or by a preset's name, or the directory of one to go on with."""
@@ -67,9 +67,11 @@ class Config(TrainingConfig):
 
 
 def check(config: Config) -> None:
-    """Check what the schema cannot know: the fields of the architecture. `--dry-run` does, too."""
+    """Check what the schema cannot know: the architecture's fields, and what excludes what. `--dry-run` does, too."""
     check_model(config.model, config.objective.auto_class)
     packing_of(config)
+    if config.temperature is not None and any(item.weight is not None for item in config.data):
+        raise ConfigError("temperature: the data have weights of their own", hint="take out one of the two")
 
 
 def run(config: Config, context: Context) -> Result:

@@ -27,9 +27,10 @@ from llmkit.core.registry import Family
 from llmkit.data.engine import Engine, EngineName
 from llmkit.data.sources import RawFile, Source
 from llmkit.data.tokens import TOKENS_FILE, SplitCounts
-from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
+from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.tokenization.plan import EncoderName, Made, encode_corpora
 from llmkit.tokenization.report import write_token_reports
+from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts
 from llmkit.tokenization.trainers import TokenizerPart
 from llmkit.tokenization.trainers.bpe import Bpe
@@ -59,7 +60,8 @@ class Config(BaseConfig):
     """What finds the ids, which are the same: `tokenizers`, or `gigatoken`, which is many times faster, does byte-level
     BPE only, and is checked against `tokenizers` on a part of the text; `auto` takes it where it can."""
     workers: Annotated[int | None, NotIdentity] = Field(None, ge=1)
-    """Worker processes; null for one per core, no more than there are tasks of 16 MB of text."""
+    """Workers: threads with the fast encoder where they are faster, else processes; null for one per core, no more than
+    there are tasks of 16 MB of text. Ray decides for itself."""
     engine: Annotated[EngineName, NotIdentity] = "local"
     """Where the tasks run: local processes, or a Ray cluster (`RAY_ADDRESS`). The output is the same."""
 
@@ -139,39 +141,43 @@ def _tokenize(config: Config, context: Context, build: Build, text: _Text) -> Re
     work = build.scratch / ("strict" if context.strict else "lenient")
     work.mkdir(exist_ok=True)
     with Engine(config.engine, config.workers) as engine:
-        tokenizer = cache(lambda: load_tokenizer(build.dir))  # as those who train on the tokens will find it
-        made, num_failed = _once(work, "whole", lambda: _encode(config, context, build, text, engine, tokenizer))
+        cutter = cache(lambda: Cutter(load_tokenizer(build.dir)))  # as those who train on the tokens will find it
+        made, num_failed = _once(work, "whole", lambda: _encode(config, context, build, text, engine, cutter))
+    tokenizer = cutter().tokenizer
     # Not before the result is noted: with half of these files gone there would be nothing to go on from.
     for folder in work.glob("work-*"):
         shutil.rmtree(folder)
     train = made.counts.get("train", SplitCounts())
     if not train.num_tokens:
         num_bytes = sum(count.num_bytes for count in made.counts.values())
-        raise DataError(f"the train split is empty: {num_bytes:,} bytes of text gave no training document")
-    metrics = _metrics(made, vocabulary_size(tokenizer()), num_failed)
+        raise DataError(
+            f"the train split is empty: {num_bytes:,} bytes of text gave no training document",
+            "lower validation_fraction and test_fraction" if num_bytes else "give inputs that hold text",
+        )
+    metrics = _metrics(made, len(cutter().kinds), num_failed)
     write_json(
         build.dir / TOKENS_FILE,
         {
             "vocab_size": metrics["vocab_size"],
             "dtype": "uint16" if metrics["vocab_size"] <= 2**16 else "uint32",
-            "tokenizer_digest": tokenizer_digest(build.dir),
+            "tokenizer_digest": tokenizer_digest(tokenizer),
             "splits": metrics["splits"],
             "validation_fraction": config.validation_fraction,
             "test_fraction": config.test_fraction,
         },
     )
-    write_token_reports(build.dir, made.statistics, tokenizer())
+    write_token_reports(build.dir, made.statistics, cutter())
     artifact = build.finish(
         "tokens",
         payload=[*TOKENIZER_FILES, "*/data-*.arrow", TOKENS_FILE],
         metrics=metrics,
         details={"encoder": made.details},
     )
-    return Result(artifact, notes=[*config.tokenizer.notes(tokenizer()), *_notes(made, tokenizer())])
+    return Result(artifact, notes=[*config.tokenizer.notes(tokenizer), *_notes(made, tokenizer)])
 
 
 def _encode(
-    config: Config, context: Context, build: Build, text: _Text, engine: Engine, tokenizer: Callable[[], Any]
+    config: Config, context: Context, build: Build, text: _Text, engine: Engine, cutter: Callable[[], Cutter]
 ) -> tuple[Made, int]:
     """Make the tokenizer and the splits; return what was made, and how many rows were unreadable."""
     fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
@@ -185,7 +191,7 @@ def _encode(
     _once(work, "tokenizer", make)
     made = encode_corpora(
         corpora,
-        tokenizer(),
+        cutter(),
         build.dir,
         work / "work-tokens",
         engine=engine,

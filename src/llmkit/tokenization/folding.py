@@ -36,9 +36,11 @@ def _fold(data: Any, bounds: Any, sizes: Any, places: Any, blob: Any, known: Any
         while i < stop and fits:
             a = data[i]
             if a < 0x80:  # most of most text: written without a branch, and overwritten where it is one space too many
-                out[at] = _ASCII[a]
-                at += not (space and out[at] == 32)
-                space = _ASCII[a] == 32
+                folded = _ASCII[a]
+                out[at] = folded
+                blank = folded == 32
+                at += 1 - (space & blank)
+                space = blank
                 i += 1
                 continue
             if a < 0xE0:
@@ -128,6 +130,7 @@ class Splitter:
     def __init__(self, *, validation_fraction: float, test_fraction: float) -> None:
         self._fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
         self._known = np.zeros(0x1100, np.bool_)
+        self._out = np.empty(0, np.uint8)  # kept: new memory costs as much as a third of the folding
 
     def split(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[int]]:
         """Split documents.
@@ -153,7 +156,9 @@ class Splitter:
         """Return each document's number in [0, 1), NaN where only `split_of` can tell, and the unusual bytes."""
         table, unusual = _folding(), []
         found = np.full(bounds.size - 1, np.nan)
-        out, ends = np.empty(data.size * 5 // 4 + _MAX_FOLDED, np.uint8), np.zeros(found.size, np.int64)
+        if self._out.size < data.size * 5 // 4 + _MAX_FOLDED:
+            self._out = np.empty(data.size * 5 // 4 + _MAX_FOLDED, np.uint8)
+        out, ends = self._out, np.zeros(found.size, np.int64)
         done, block, place = 0, 0, 0
         while done < found.size:
             done, block, place = _fold(

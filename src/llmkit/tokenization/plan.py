@@ -26,14 +26,12 @@ from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import Piece
 from llmkit.tokenization.encode import Encoder
 from llmkit.tokenization.fast import Check, FastEncoder
-from llmkit.tokenization.show import token_kinds
+from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.statistics import TokenStatistics
 from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup
 from llmkit.tokenization.threads import Threads, suits
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from llmkit.core.console import Console
 
 TASK_BYTES = 16 * 2**20
@@ -101,7 +99,7 @@ def cut_pieces(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
 
 def encode_corpora(
     corpora: Sequence[Path],
-    tokenizer: PreTrainedTokenizerFast,
+    cutter: Cutter,
     directory: Path,
     scratch: Path,
     *,
@@ -117,7 +115,7 @@ def encode_corpora(
 
     Args:
         corpora: Corpus artifacts, in this order.
-        tokenizer: Whose ids.
+        cutter: Of the tokenizer whose ids.
         directory: Where the splits go.
         scratch: Folder for what a later run goes on from.
         engine: Workers.
@@ -132,42 +130,48 @@ def encode_corpora(
         ConfigError: gigatoken was asked for and cannot do this tokenizer.
         DataError: A document has too many tokens for a shard.
     """
-    literal = LiteralEncoder.of(tokenizer, allow_special=allow_special)
+    literal = LiteralEncoder.of(cutter.tokenizer, allow_special=allow_special)
     scratch = scratch.absolute()  # workers on other machines start in other folders
-    setup, kinds = scratch / "setup", token_kinds(tokenizer)
-    write_setup(setup, literal, kinds)
-    pieces = cut_pieces(corpora)
+    write_setup(scratch / "setup", literal, cutter.kinds)
+    pieces, fractions = cut_pieces(corpora), (validation_fraction, test_fraction)
     fast, details = choose(encoder, literal)
     if "why" in details:
         console.info(f"encoding with tokenizers: {details['why']}")
-    while True:
-        run, function = partial(run_plan, engine), encode_task
-        if fast and suits(engine, len(pieces)):
-            run = partial(run_plan, Threads(engine.workers))
-            function = partial(encode_with, Encoder(literal, fast), kinds)
-        folder = scratch / ("fast" if fast else "exact")
-        tasks = [
-            Task(i, cut, setup, folder / f"{i:06}", fast is not None, validation_fraction, test_fraction)
-            for i, cut in enumerate(pieces)
-        ]
-        dones = _encode(function, tasks, folder, run, console)
-        if not fast:
-            break
-        details["documents_checked"] += sum(done.checked for done in dones)
-        details["bytes_checked"] += sum(done.checked_bytes for done in dones)
-        differences = [text for done in dones for text in done.differences]
-        if not differences:
-            break
-        # All of it, not only what is left: what was not compared may differ as well, and the shards must not depend
-        # on how far which worker had come.
-        console.warn(f"gigatoken and tokenizers disagree on {differences[0][:60]!r}: encoding all text with tokenizers")
-        details |= {"name": "tokenizers", "differences": differences, "why": "the ids of gigatoken differed"}
-        fast = None
+    in_threads = fast is not None and suits(engine, len(pieces))
+    run = partial(run_plan, Threads(engine.workers) if in_threads else engine)
+    function = partial(encode_with, Encoder(literal, fast), cutter.kinds) if in_threads else encode_task
+    tasks = _tasks(pieces, scratch, fast is not None, fractions)
+    dones = _encode(function, tasks, run, console)
+    if fast and not _agreed(dones, details, console):
+        run = partial(run_plan, engine)
+        dones = _encode(encode_task, _tasks(pieces, scratch, False, fractions), run, console)
     counts = _write_splits(dones, directory, scratch / "shards", literal.dtype.name, run, console)
-    statistics = dones[0].statistics if dones else TokenStatistics(kinds)
+    statistics = dones[0].statistics if dones else TokenStatistics(cutter.kinds)
     for done in dones[1:]:
         statistics.merge(done.statistics)
     return Made(counts, statistics, sum(done.lost_bytes for done in dones), details)
+
+
+def _tasks(
+    pieces: Sequence[tuple[Piece, ...]], scratch: Path, fast: bool, fractions: tuple[float, float]
+) -> list[Task]:
+    folder = scratch / ("fast" if fast else "exact")
+    return [Task(i, cut, scratch / "setup", folder / f"{i:06}", fast, *fractions) for i, cut in enumerate(pieces)]
+
+
+def _agreed(dones: Sequence[Done], details: dict[str, Any], console: Console) -> bool:
+    """Note how far the fast encoder was checked; tell whether its ids were right, else all text is encoded again.
+
+    All of it, not only what is left: what was not compared may differ as well, and the shards must not depend on how
+    far which worker had come.
+    """
+    details["documents_checked"] += sum(done.checked for done in dones)
+    details["bytes_checked"] += sum(done.checked_bytes for done in dones)
+    differences = [text for done in dones for text in done.differences]
+    if differences:
+        console.warn(f"gigatoken and tokenizers disagree on {differences[0][:60]!r}: encoding all text with tokenizers")
+        details |= {"name": "tokenizers", "differences": differences, "why": "the ids of gigatoken differed"}
+    return not differences
 
 
 def choose(name: EncoderName, literal: LiteralEncoder) -> tuple[FastEncoder | None, dict[str, Any]]:
@@ -192,11 +196,12 @@ def choose(name: EncoderName, literal: LiteralEncoder) -> tuple[FastEncoder | No
     return check.fast, {**details, "name": "gigatoken", "version": check.fast.version()}
 
 
-def _encode(
-    function: Callable[[Task], Done], tasks: Sequence[Task], folder: Path, run: Run, console: Console
-) -> list[Done]:
+def _encode(function: Callable[[Task], Done], tasks: Sequence[Task], run: Run, console: Console) -> list[Done]:
     """Run the tasks; stop at the first that found a difference."""
-    dones = []
+    dones: list[Done] = []
+    if not tasks:
+        return dones
+    folder = tasks[0].out.parent
     with console.progress("encoding", total=sum(task.num_bytes for task in tasks) / 1e6, unit="MB") as progress:
         for task, done in zip(tasks, run(function, tasks, folder / "done"), strict=False):
             dones.append(done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from llmkit.data.corpus import UNKNOWN_LANGUAGE
 from llmkit.data.split import SPLITS
 from llmkit.tokenization.show import Cutter, readable, spelled
 from llmkit.tokenization.statistics import LENGTH_EDGES, SPECIAL, UNKNOWN, Counts, TokenStatistics
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 RARE = 100
 """Tokens that occur less often are hardly learned: their embeddings stay close to where they began."""
@@ -30,15 +27,14 @@ _MANY_ODD = 0.05
 _LEAST_BINS = 8
 
 
-def write_token_reports(directory: Path, statistics: TokenStatistics, tokenizer: PreTrainedTokenizerFast) -> None:
+def write_token_reports(directory: Path, statistics: TokenStatistics, cutter: Cutter) -> None:
     """Write report.json and report.html.
 
     Args:
         directory: Directory of the tokens artifact.
         statistics: Merged statistics of all tasks.
-        tokenizer: The tokenizer that made the ids.
+        cutter: Of the tokenizer that made the ids.
     """
-    cutter = Cutter(tokenizer)
     report = make_report(statistics, cutter.contents)
     write_json(directory / "report.json", report)
     make_page(report, statistics, cutter).write(directory / "report.html")

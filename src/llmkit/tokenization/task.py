@@ -108,7 +108,7 @@ def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
     """
     splitter = Splitter(validation_fraction=task.validation_fraction, test_fraction=task.test_fraction)
     check = Check(encoder.literal, encoder.fast) if encoder.fast else None
-    gathered = [_Gathered(encoder.literal.dtype) for _ in SPLITS]
+    gathered = [_Gathered() for _ in SPLITS]
     done = Done({}, TokenStatistics(kinds))
     for batch in (batch for piece in task.pieces for batch in piece.batches()):
         sides, unusual = splitter.split(batch.data, batch.bounds)
@@ -127,13 +127,13 @@ def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
 
 
 class _Gathered:
-    """The documents of one split in a task; the ids wait as bytes, never as lists."""
+    """The documents of one split in a task; the ids wait as the arrays they came in, never as lists."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.ids, self.segments = bytearray(), bytearray()
+    def __init__(self) -> None:
+        self.ids: list[NDArray[Any]] = []
+        self.segments: list[NDArray[np.int32]] = []
         self.rows: list[pa.Table] = []
         self.num_bytes = 0
-        self.dtype = dtype
 
     def table(self) -> pa.Table:
         return pa.concat_tables(self.rows).combine_chunks()
@@ -154,8 +154,8 @@ def _distribute(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], gather
     for start, stop in pairwise(borders):
         if start < stop:
             split = gathered[sides[start]]
-            split.ids += encoded.ids[token_ends[start] : token_ends[stop]].tobytes()
-            split.segments += encoded.segments[segment_ends[start] : segment_ends[stop]].tobytes()
+            split.ids.append(encoded.ids[token_ends[start] : token_ends[stop]])
+            split.segments.append(encoded.segments[segment_ends[start] : segment_ends[stop]])
     for number in np.unique(sides):
         chosen = np.flatnonzero(sides == number)
         gathered[number].num_bytes += int(batch.sizes[chosen].sum())
@@ -190,8 +190,9 @@ def _write(path: Path, gathered: list[_Gathered]) -> dict[Split, Part]:
             with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as stream:
                 stream.write_table(table)
             places = [start, file.tell()]
-            for content in (found.ids, found.segments):
-                file.write(content)
+            for arrays in (found.ids, found.segments):
+                for array in arrays:
+                    file.write(array.data)
                 places.append(file.tell())
             rows, ids, segments = (Stretch(path, a, b) for a, b in pairwise(places))
             parts[split] = Part(
@@ -199,7 +200,7 @@ def _write(path: Path, gathered: list[_Gathered]) -> dict[Split, Part]:
                 ids,
                 segments,
                 table.num_rows,
-                len(found.ids) // found.dtype.itemsize,
+                sum(array.size for array in found.ids),
                 found.num_bytes,
             )
     fsync(path)

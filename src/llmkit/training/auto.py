@@ -6,6 +6,7 @@ machine must choose alike.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
 On 2 cores with AVX512-BF16 it costs 30 to 50 s and saves a seventh of the time, at about 350 GFLOP/s: even after some
 300 s, or 1e14. Three times that is asked for: a gain of seconds is not worth a minute before the first step.
 """
+COMPILE_MINUTES = 15
+"""The same for a run that time limits: what three times 300 s are."""
 
 
 def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
     Args:
         config: The training's config.
         device: `cpu` or `cuda`.
-        flops: Training FLOPs of the whole run; infinite where only time limits it.
+        flops: Training FLOPs of the whole run; infinite where no number of steps is known.
     """
     precision, micro, compiled = config.precision, config.micro_batch_tokens, config.compile
     if precision == "auto":
@@ -36,7 +39,8 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
     if micro == "auto":
         micro = max(config.context_length, min(config.batch_tokens, AUTO_MICRO_BATCH_TOKENS))
     if compiled == "auto":
-        compiled = flops >= COMPILE_FLOPS.get(device, float("inf"))
+        minutes = math.inf if config.max_minutes is None else config.max_minutes
+        compiled = flops >= COMPILE_FLOPS.get(device, math.inf) and minutes >= COMPILE_MINUTES
     return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
 
 
@@ -49,8 +53,10 @@ def compile_bodies(model: torch.nn.Module) -> None:
     found = {id(stack): stack for stack in stacks if isinstance(stack, torch.nn.Module) and stack is not model}
     if not found and (base := getattr(model, "base_model", model)) is not model:
         found = {id(base): base}
+    inside = {id(part) for stack in found.values() for part in stack.modules() if part is not stack}
     for stack in found.values():
-        stack.compile(dynamic=False)
+        if id(stack) not in inside:  # BERT names its whole body as decoder, and the layers in it as encoder
+            stack.compile(dynamic=False)
 
 
 def _multiplies_bf16(device: str) -> bool:

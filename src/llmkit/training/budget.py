@@ -43,6 +43,10 @@ class Budget:
             limits.append(max(step + 1, int(step * self._max_s / elapsed_s)) if step and elapsed_s else 10**6)
         return min(limits)
 
+    def may_end(self, state: TrainState) -> bool:
+        """Return whether one more validation without a lower loss would end the run."""
+        return self._patience is not None and state.worse + 1 >= self._patience
+
     def end(self, state: TrainState, elapsed_s: float) -> str:
         """Return why the run ends after the step that was done; empty while it goes on."""
         if self.max_steps is not None and state.step >= self.max_steps:

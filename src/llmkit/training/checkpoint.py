@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
 from llmkit.modeling.load import fill_weights
+from llmkit.training.optimizers import restore
+from llmkit.training.shard import gather, is_sharded, scatter_moments, scatter_weights
 
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
@@ -37,6 +39,7 @@ class TrainState:
         losses: Of the steps since the last regular line of metrics.jsonl, so that the next line's mean covers them.
         best: The lowest validation loss so far.
         worse: Validations in a row without a lower one.
+        validated: Step of the last validation that is counted in these two; -1 before the first.
         ended: Why the run ended before its budget; empty while it goes on.
     """
 
@@ -47,7 +50,18 @@ class TrainState:
     losses: list[dict[str, float]] = field(default_factory=list)
     best: float | None = None
     worse: int = 0
+    validated: int = -1
     ended: str = ""
+
+    def count_validation(self, loss: float) -> None:
+        """Take note of a validation at this step; one that a resumed run repeats counts once."""
+        if self.validated == self.step:
+            return
+        self.validated = self.step
+        if self.best is None or loss < self.best:
+            self.best, self.worse = loss, 0
+        else:
+            self.worse += 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,10 @@ class Snapshot:
     def of(cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, copy: bool) -> Self:
         """Take a model and its optimizer; a copy costs their memory once more."""
         # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
-        weights, moments = _untied(model.state_dict()), optimizer.state_dict()
+        if is_sharded(model):
+            weights, moments = gather(model, optimizer)
+        else:
+            weights, moments = _untied(model.state_dict()), optimizer.state_dict()
         if copy:
             weights, moments = _copied(weights), _copied(moments)
             state = TrainState(**json.loads(json.dumps(asdict(state))))
@@ -194,11 +211,11 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -
     """
     if not _is_complete(path):
         raise DataError(f"{path} is not a whole checkpoint", hint=f"ls {path.parent}")
-    fill_weights(model, load_file(path / MODEL), path)
+    fill_weights(model, scatter_weights(load_file(path / MODEL), model), path)
     stored = torch.load(path / OPTIMIZER, weights_only=True)
     try:
-        optimizer.load_state_dict(stored)
-    except (ValueError, KeyError) as error:
+        restore(optimizer, scatter_moments(stored, optimizer))
+    except ValueError as error:
         raise DataError(
             f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"
         ) from error

@@ -91,7 +91,7 @@ class Gradients:
             signals: Numbers that are summed over the ranks on the way, such as the flag that asks to stop.
 
         Raises:
-            DataError: A part of the loss has no target in the whole batch.
+            DataError: A part of the loss has no target in the whole batch, or an id is beyond the vocabulary.
         """
         micro = self._split(batch)
         collated = [self.objective.collate(part, self.vocabulary, self.seed) for part in micro]
@@ -128,6 +128,12 @@ class Gradients:
         self.module.zero_grad(set_to_none=True)
 
     def _split(self, batch: Batch) -> list[Batch]:
+        largest = int(batch.input_ids.max())
+        if largest >= self.vocabulary.size:  # the embedding would only say that an index is out of range
+            raise DataError(
+                f"data: the tokens hold the id {largest}, but the tokenizer has only {self.vocabulary.size}",
+                hint="they are damaged: llmkit lineage TOKENS --verify names the file",
+            )
         size = self.micro_blocks
         return [batch.slice(start, start + size) for start in range(0, len(batch.input_ids), size)]
 
@@ -138,7 +144,7 @@ class Gradients:
         )
         means = torch.stack([parts[name][0] / count for name, count in counts.items()])
         weights = [parts[name][1] for name in counts]
-        # DDP averages over ranks, the counts are global already.
+        # DDP and FSDP average over ranks, the counts are global already.
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
         self.accelerator.backward(loss * self.accelerator.num_processes)
         return means.detach().float(), weights

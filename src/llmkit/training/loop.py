@@ -25,10 +25,12 @@ from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
 from llmkit.training.gradients import Gradients, LossModule, StepLoss
 from llmkit.training.job import Job
+from llmkit.training.memory import check_machine
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator
 from llmkit.training.schedule import lr_factor
+from llmkit.training.shard import gather, is_sharded, make_whole, place, whole
 from llmkit.training.stop import StopSignal
 from llmkit.training.validation import validate
 from llmkit.training.watch import Watch, open_watch
@@ -51,31 +53,27 @@ class Trainer:
         self.job, self.config, self.directory, self.console = job, config, directory, console
         self.model, self.data = job.model, job.data
         self.budget = Budget(config, job.data)
-        self.accelerator = build_accelerator(config.parallel, job.model, context_length=config.context_length)
+        self.accelerator = build_accelerator(config.parallel, job.model)
         self._check_batch()
         self.device = self.accelerator.device
-        self.model.to(self.device)  # first: a restored optimizer state goes to where its parameters are
+        self.plain = LossModule(self.model, job.objective, torch.float32)
+        place(self.plain, config, self.accelerator, console)  # first: the optimizer's state is like its parameters
         self.optimizer = config.optimizer.build(self.model)
         self.flops_per_token = flops_per_token(self.model, config.context_length)
         self.checkpoints = directory / "checkpoints"
         self.state = self._restore()
-        dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
+        dtype = self.plain.dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
         # Without this, two runs on CPU may differ in the last bit; it costs nothing there. On GPUs some operators have
         # no deterministic form, and nothing is promised. Filling new memory with NaN would cost, and finds no bug here.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        check_machine(self.model, config, directory, bf16=dtype == torch.bfloat16, accelerator=self.accelerator)
         self.model.train()  # both ways of getting a model give it in eval mode, without dropout
-        self.plain = LossModule(self.model, job.objective, dtype)
-        if self.state.resolved["compile"]:
+        if self.state.resolved["compile"] and not is_sharded(self.plain):
             compile_bodies(self.model)
-        self.gradients = Gradients(
-            self.accelerator,
-            self.accelerator.prepare(self.plain),
-            job.objective,
-            job.vocabulary,
-            seed=config.seed,
-            micro_blocks=int(self.state.resolved["micro_batch_tokens"]) // config.context_length,
-        )
+        module = self.plain if is_sharded(self.plain) else self.accelerator.prepare(self.plain)
+        what = {"seed": config.seed, "micro_blocks": self.state.resolved["micro_batch_tokens"] // config.context_length}
+        self.gradients = Gradients(self.accelerator, module, job.objective, job.vocabulary, **what)
         self.peak_flops = measure_peak(self.model, dtype)
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
@@ -100,7 +98,10 @@ class Trainer:
             resolved = resolve(self.config, device=self.device.type, flops=flops)
             return TrainState(step=0, tokens=0, elapsed_s=0.0, resolved=resolved)
         state = checkpoint.load(path, self.model, self.optimizer)
-        checkpoint.rewind(self.checkpoints, state.step)
+        if path == self.job.resume_from and self.budget.end(state, 0.0):
+            raise ConfigError(f"{path} is at step {state.step:,} already: nothing is left to train", "raise max_steps")
+        if self.accelerator.is_main_process:
+            checkpoint.rewind(self.checkpoints, state.step)
         of = "" if self.budget.max_steps is None else f" of {self.budget.max_steps:,}"
         self.console.info(f"resumed at step {state.step:,}{of}")
         state.ended = ""  # a raised budget goes on
@@ -124,6 +125,7 @@ class Trainer:
             if self._due(self.config.validate.every) or self.state.ended:
                 self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
             self._steps(watch, writer, stop, start)
+        make_whole(self.plain)
         return self.state
 
     def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:
@@ -134,7 +136,8 @@ class Trainer:
             self.state.ended = self.budget.end(self.state, self.clock_s)
             row |= self._speed(meter.rate(self.state.tokens))
             watch.step(row)
-            last, regular = bool(self.state.ended), self._due(self.config.log_every)
+            validating, regular = self._due(self.config.validate.every), self._due(self.config.log_every)
+            last = bool(self.state.ended) or (validating and self.budget.may_end(self.state))
             if regular or last:
                 watch.log({**row, **self._mean_losses()})
                 meter = Meter(self.state.tokens)
@@ -144,7 +147,7 @@ class Trainer:
                 break
             if last or self._due(self.config.checkpoint.every):
                 self._save(writer)  # before validating, which may run out of memory
-            if last or self._due(self.config.validate.every):
+            if last or validating:
                 self._validate(watch, stop)  # one that a signal cuts short is owed, and done by the resumed run
         if self._stopped(stop):
             self._save(writer)
@@ -170,7 +173,7 @@ class Trainer:
         total = self.budget.total_steps(step, self.clock_s)
         factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=config.batch_tokens)
         lr = set_lr(self.optimizer, factor)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.max_grad_norm))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.max_grad_norm)))
         if not (math.isfinite(found.total) and math.isfinite(norm)):
             raise self._diverged(f"step {step + 1}: the loss is {found.total} and the gradient norm {norm}", step)
         self.optimizer.step()
@@ -210,10 +213,7 @@ class Trainer:
         loss = row["validation_loss"]
         if not math.isfinite(loss):
             raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
-        if self.state.best is None or loss < self.state.best:
-            self.state.best, self.state.worse = loss, 0
-        else:
-            self.state.worse += 1
+        self.state.count_validation(loss)
         self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
         watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
         bits = f", {row['bits_per_byte']:.4f} bits per byte" if "bits_per_byte" in row else ""
@@ -224,9 +224,7 @@ class Trainer:
         if step is not None:
             first = step * self.config.batch_blocks
             names = self.data.documents(range(first, first + self.config.batch_blocks))
-            what += f"; the batch holds {', '.join(names[:5])}" + (
-                f" and {len(names) - 5} more" if len(names) > 5 else ""
-            )
+            what += f"; the batch holds {', '.join(names[:5])}" + f" and {len(names) - 5} more" * (len(names) > 5)
         return DivergedError(what, hint=f"lower the learning rate, such as --set optimizer.lr={lower}")
 
     def _due(self, every: int) -> bool:
@@ -235,6 +233,8 @@ class Trainer:
     def _save(self, writer: checkpoint.Writer) -> None:
         if self.accelerator.is_main_process:
             writer.save(self.model, self.optimizer, self.state)
+        elif is_sharded(self.plain):
+            gather(self.model, self.optimizer)  # the first process needs what the others have
         self.accelerator.wait_for_everyone()
 
     def _watch(self, progress: Progress) -> Watch:

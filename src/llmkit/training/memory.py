@@ -16,6 +16,7 @@ from llmkit.core.errors import MemoryLimitError, SetupError
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
     from llmkit.training.config import TrainingConfig
@@ -77,6 +78,27 @@ def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, nu
         bf16=bf16,
         cuda=torch.cuda.is_available(),
     )
+
+
+def check_machine(
+    model: PreTrainedModel, config: TrainingConfig, directory: Path, *, bf16: bool, accelerator: Accelerator
+) -> None:
+    """Make sure, before the first step, that a run fits into memory and onto the disk.
+
+    Args:
+        model: The model.
+        config: The run's.
+        directory: Where the run writes; checkpoints that are there already need no more room.
+        bf16: The precision that `auto` was resolved to.
+        accelerator: The processes that share the work; the first one writes.
+
+    Raises:
+        MemoryLimitError, SetupError: It does not.
+    """
+    check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
+    if accelerator.is_main_process:
+        there = sum(file.stat().st_size for file in (directory / "checkpoints").rglob("*") if file.is_file())
+        check_disk(directory, disk_needed(model, config.optimizer.type_name, config.checkpoint.keep) - there)
 
 
 def check_memory(

@@ -14,7 +14,7 @@ class ScheduleConfig(Config):
     """The learning rate over the run."""
 
     type: Literal["cosine", "linear", "wsd", "constant", "inverse_sqrt"] = "cosine"
-    """Shape after the warmup. wsd: constant, then a line down over the last steps (Hu et al. 2024, MiniCPM).
+    """Shape after the warmup. wsd: constant, then down over the last steps (Hu et al. 2024, MiniCPM).
     inverse_sqrt: falls with the root of the step (Vaswani et al. 2017)."""
     warmup_steps: int = Field(100, ge=0)
     """Steps of linear warmup from 0, at most half of the run."""
@@ -24,6 +24,8 @@ class ScheduleConfig(Config):
     """Final learning rate as a share of the peak (cosine, linear and wsd)."""
     decay_fraction: float = Field(0.2, gt=0, le=1)
     """Share of the run over which wsd falls at its end."""
+    decay_shape: Literal["linear", "sqrt"] = "linear"
+    """How wsd falls: a line, or 1 - sqrt of the share done, steep at first (Haegele et al. 2024)."""
 
     @model_validator(mode="after")
     def _one_warmup(self) -> ScheduleConfig:
@@ -58,5 +60,10 @@ def lr_factor(step: int, *, total_steps: int, schedule: ScheduleConfig, batch_to
     if schedule.type == "wsd":
         begin = max(warmup, total_steps - 1 - math.ceil(schedule.decay_fraction * total_steps))
     done = min(1.0, max(0, step - begin) / max(1, total_steps - 1 - begin))
-    shape = 0.5 * (1 + math.cos(math.pi * done)) if schedule.type == "cosine" else 1 - done
+    if schedule.type == "cosine":
+        shape = 0.5 * (1 + math.cos(math.pi * done))
+    elif schedule.type == "wsd" and schedule.decay_shape == "sqrt":
+        shape = 1 - math.sqrt(done)
+    else:
+        shape = 1 - done
     return schedule.min_lr_ratio + (1 - schedule.min_lr_ratio) * shape

@@ -32,20 +32,22 @@ def validate(
     """
     accelerator, objective = gradients.accelerator, gradients.objective
     ranks, rank = accelerator.num_processes, accelerator.process_index
-    indices = list(range(validation.packer.num_blocks(0)))[rank::ranks]
+    num_blocks = validation.packer.num_blocks(0)
+    indices = list(range(num_blocks))[rank::ranks]
     totals: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
     weights: dict[str, float] = {}
     module.eval()
     try:
-        for start in range(0, len(indices), gradients.micro_blocks):
+        for start in range(0, -(-num_blocks // ranks), gradients.micro_blocks):
             if stopped():
                 return None
-            batch = validation.packer.blocks(0, indices[start : start + gradients.micro_blocks])
+            mine = indices[start : start + gradients.micro_blocks]
+            batch = validation.packer.blocks(0, mine or [0])  # sharded layers need all ranks: one without blocks joins
             tensors, found = objective.collate(batch, gradients.vocabulary, gradients.seed)
             with torch.no_grad():
                 parts = module({name: tensor.to(accelerator.device) for name, tensor in tensors.items()})
-            for name, (total, weight) in parts.items():
+            for name, (total, weight) in parts.items() if mine else ():
                 totals[name] = totals.get(name, 0.0) + total.double()
                 counts[name] = counts.get(name, 0) + found[name]
                 weights[name] = weight

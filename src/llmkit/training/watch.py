@@ -180,7 +180,8 @@ def open_watch(
     metrics = MetricsFile(directory, step)
     trackers = Trackers(accelerator, config.trackers, directory, step=step, config=dump(config, mode="json"))
     sampler = None
-    if job.tokenizer is not None and job.prompts:
+    whole = config.parallel.shard == 1  # a sharded model writes nothing: generation goes past the root unit
+    if job.tokenizer is not None and job.prompts and whole:
         limit = getattr(job.model.config, "max_position_embeddings", None) or config.context_length
         sampler = Sampler(
             job.model, job.tokenizer, job.prompts, config.samples, max_positions=limit, dtype=dtype, seed=config.seed,

@@ -1,43 +1,39 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import chain, pairwise
 
 import numpy as np
 import pytest
+from corpora import FIELDS, InMemory, assert_equal, neighbours, real, seeds, specials, texts, whole_epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.core.errors import DataError
-from llmkit.data.order import Order
-from llmkit.data.packing import Batch, RowPacker, StreamPacker
+from llmkit.data import packing
+from llmkit.data.packing import Batch, BestFitPacker, PadPacker, RowPacker, StreamPacker
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.tokens import TokenShardWriter
 
 X = -100
-FIELDS = ("input_ids", "labels", "position_ids", "num_tokens")
-
-
-class InMemory:
-    def __init__(self, documents):
-        self.offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-        self._flat = np.array([*chain(*documents)], dtype=np.int64)
-
-    def gather(self, positions):
-        return self._flat[positions]
 
 
 def stream(documents, context_length=4, *, prefix=(1,), suffix=(2,), seed=None, **options):
     return StreamPacker(InMemory(documents), context_length, prefix=prefix, suffix=suffix, seed=seed, **options)
 
 
-def whole_epoch(packer, epoch=0):
-    return packer.blocks(epoch, np.arange(packer.num_blocks(epoch)))
-
-
-def assert_equal(left, right):
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
+@pytest.mark.parametrize(("packer", "column"), [(StreamPacker, 0), (BestFitPacker, 1), (PadPacker, 2)])
+def test_the_example_of_the_package_is_what_the_code_gives(packer, column):
+    lines = packing.__doc__.splitlines()
+    at = next(i for i, line in enumerate(lines) if "BestFitPacker" in line)
+    assert lines[at].split()[column] == packer.__name__
+    batch = whole_epoch(packer(InMemory([[5], [7, 8, 9]]), 4, prefix=[1], suffix=[2], seed=None, pad_id=0))
+    for line in lines[at + 1 : at + 4]:
+        text, name = line.strip().removesuffix(")").rsplit("(", 1)
+        shown = [block.split() for block in re.split(r"\s{3,}", text.strip())[column].split("|")]
+        found = np.where(getattr(batch, name) == X, 0, getattr(batch, name)).tolist()
+        assert found == [[int(value.replace(".", "0")) for value in block] for block in shown], name
 
 
 def test_three_documents_with_specials():
@@ -47,6 +43,8 @@ def test_three_documents_with_specials():
     assert batch.labels.tolist() == [[7, 8, 9, 2], [X, 5, 2, X], [3, 4, 2, X]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3], [0, 0, 1, 2], [0, 1, 2, 3]]
     assert batch.num_tokens.tolist() == [4, 4, 4]
+    assert batch.numbers.tolist() == [0, 1, 2]
+    assert batch.follows.tolist() == [1, 1, 1]
     assert {getattr(batch, name).dtype for name in FIELDS} == {np.dtype(np.int64)}
 
 
@@ -99,8 +97,8 @@ def test_the_order_is_the_documented_draw():
     expected = whole_epoch(stream(permuted))
     blocks = generator.permutation(expected.input_ids.shape[0])
     batch = whole_epoch(stream(documents, seed=5, source=2), epoch=3)
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name)[blocks])
+    assert_equal(batch, expected.take(blocks), but=["numbers"])
+    assert batch.numbers.tolist() == list(range(blocks.size))
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"source": 1}, {"epoch": 1}])
@@ -125,7 +123,7 @@ def test_any_block_is_a_seek():
     for epoch, index in [(2, 7), (0, 0), (1, 11), (2, 3)]:
         fresh = stream(documents, seed=1).block(epoch, index)
         assert fresh.input_ids.shape == (1, 4)
-        assert_equal(fresh, Batch(*(getattr(epochs[epoch], name)[index : index + 1] for name in FIELDS)))
+        assert_equal(fresh, epochs[epoch].slice(index, index + 1))
         assert_equal(fresh, walked.block(epoch, index))
 
 
@@ -152,12 +150,31 @@ def test_two_shards_equal_one_shard(tmp_path):
     assert_equal(whole_epoch(packers[1], 1), whole_epoch(memory, 1))
 
 
-corpora = st.lists(st.lists(st.integers(10, 99), max_size=12), min_size=1, max_size=8).filter(any)
-specials = st.lists(st.integers(1, 9), max_size=2)
+def test_batches_are_cut_taken_and_joined_with_all_their_fields():
+    batch = Batch(*(np.arange(6).reshape(3, 2) + 10 * i for i in range(3)), *(np.arange(3) + 10 * i for i in (3, 4, 5)))
+    cut, taken = batch.slice(1, 3), batch.take(np.array([2, 0]))
+    assert cut.input_ids.tolist() == [[2, 3], [4, 5]]
+    assert cut.position_ids.tolist() == [[22, 23], [24, 25]]
+    assert [cut.num_tokens.tolist(), cut.numbers.tolist(), cut.follows.tolist()] == [[31, 32], [41, 42], [51, 52]]
+    assert taken.labels.tolist() == [[14, 15], [10, 11]]
+    assert [taken.num_tokens.tolist(), taken.numbers.tolist(), taken.follows.tolist()] == [[32, 30], [42, 40], [52, 50]]
+    assert_equal(Batch.join([batch.slice(0, 1), cut]), batch)
+
+
+@pytest.mark.parametrize("kind", [StreamPacker, BestFitPacker, PadPacker])
+def test_the_documents_of_blocks_have_names(kind):
+    packer = kind(InMemory([[], [10] * 6, [11], [], [12] * 3]), 4, seed=3)
+    for epoch in range(3):
+        batch = whole_epoch(packer, epoch)
+        for index, ids in enumerate(batch.input_ids.tolist()):
+            held = packer.documents(epoch, [index])
+            assert held.tolist() == sorted({{10: 1, 11: 2, 12: 4}[token] for token in ids if token})
+            assert packer.names(held) == [f"d{i}" for i in held]
+        assert packer.documents(epoch, range(packer.num_blocks(epoch))).tolist() == [1, 2, 4]
 
 
 @settings(deadline=None)
-@given(corpora, st.tuples(specials, specials), st.integers(1, 9), st.none() | st.integers(0, 5), st.integers(0, 3))
+@given(texts, st.tuples(specials, specials), st.integers(1, 9), seeds, st.integers(0, 3))
 def test_an_epoch_inputs_every_position_and_targets_every_non_first_one_once(
     documents, ends, context_length, seed, epoch
 ):
@@ -165,19 +182,14 @@ def test_an_epoch_inputs_every_position_and_targets_every_non_first_one_once(
     packer = stream(documents, context_length, prefix=prefix, suffix=suffix, seed=seed)
     batch = whole_epoch(packer, epoch)
     wrapped = [[*prefix, *ids, *suffix] for ids in documents if ids]
-    real = np.arange(context_length) < batch.num_tokens[:, None]
-    assert Counter(batch.input_ids[real].tolist()) == Counter(chain(*wrapped))
-    assert Counter(batch.labels[batch.labels != X].tolist()) == Counter(chain(*(ids[1:] for ids in wrapped)))
-    assert (batch.labels[~real] == X).all()
+    assert Counter(batch.input_ids[real(batch)].tolist()) == Counter(chain(*wrapped))
+    assert (batch.labels[~real(batch)] == X).all()
     # Every (input, target) pair are neighbours in one document, and there are no others.
-    pairs = Counter(
-        zip(batch.input_ids[batch.labels != X].tolist(), batch.labels[batch.labels != X].tolist(), strict=True)
-    )
-    assert pairs == Counter(pair for ids in wrapped for pair in pairwise(ids))
+    assert neighbours(batch) == sorted(pair for ids in wrapped for pair in pairwise(ids))
 
 
 @settings(deadline=None)
-@given(corpora, st.integers(1, 9))
+@given(texts, st.integers(1, 9))
 def test_positions_count_within_block_and_document(documents, context_length):
     batch = whole_epoch(stream(documents, context_length, prefix=[], suffix=[2]))
     for ids, positions, num_tokens in zip(batch.input_ids, batch.position_ids, batch.num_tokens, strict=True):
@@ -233,54 +245,9 @@ def test_rows_come_out_whole_and_once(pairs, context_length, epoch):
     rows = [([a for a, _ in row], [b for _, b in row]) for row in pairs]
     batch = whole_epoch(RowPacker(rows, context_length, seed=4), epoch)
     found = Counter()
-    for ids, labels, positions, num_tokens in zip(*(getattr(batch, name) for name in FIELDS), strict=True):
+    for ids, labels, positions, num_tokens in zip(*(getattr(batch, name) for name in FIELDS[:4]), strict=True):
         starts = [*np.flatnonzero(positions[:num_tokens] == 0), num_tokens]
         for start, end in pairwise(starts):
             found[tuple(zip(ids[start:end].tolist(), labels[start:end].tolist(), strict=True))] += 1
         assert (labels[num_tokens:] == X).all()
     assert found == Counter(tuple(row) for row in pairs if row)
-
-
-class Counted:
-    """Epochs of 3, 1, 2, 3, 1, 2 ... blocks; a block holds its epoch and index."""
-
-    def num_blocks(self, epoch):
-        return (3, 1, 2)[epoch % 3]
-
-    def blocks(self, epoch, indices):
-        index = np.asarray(indices, dtype=np.int64)
-        table = np.stack([np.full_like(index, epoch), index], axis=1)
-        return Batch(table, table, table, index)
-
-
-def test_order_numbers_the_blocks_of_all_epochs():
-    expected = [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 0)]
-    order = Order(Counted())
-    assert [order.locate(k) for k in range(10)] == expected
-    assert Order(Counted()).locate(9) == (4, 0)  # a seek
-    assert [order.epoch_of(k) for k in (0, 1, 3, 4, 5, 6)] == [0, pytest.approx(1 / 3), 1, 2, 2.5, 3]
-
-
-def test_order_gives_whole_batches_across_epochs_and_any_share_of_them():
-    order = Order(Counted())
-    assert order.batch(0, 4).input_ids.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0]]
-    assert order.batch(1, 4).input_ids.tolist() == [[2, 0], [2, 1], [3, 0], [3, 1]]
-    shuffled = order.blocks([7, 0, 4, 1])
-    assert shuffled.input_ids.tolist() == [[3, 1], [0, 0], [2, 0], [0, 1]]
-    assert shuffled.num_tokens.tolist() == [1, 0, 0, 1]
-    assert order.blocks([]).input_ids.shape == (0, 2)
-
-
-def test_order_over_a_real_packer_resumes_by_step():
-    documents = [[10 + i] * (i % 6) for i in range(20)]
-    order = Order(stream(documents, seed=1))
-    num_blocks = stream(documents, seed=1).num_blocks(0)
-    steps = [order.batch(step, 5) for step in range(2 * num_blocks)]  # ten epochs
-    resumed = Order(stream(documents, seed=1))
-    assert_equal(resumed.batch(num_blocks, 5), steps[num_blocks])
-    seen = np.concatenate([step.input_ids for step in steps])
-    assert seen.shape == (10 * num_blocks, 4)
-    for epoch in range(10):
-        batch = whole_epoch(stream(documents, seed=1), epoch)
-        np.testing.assert_array_equal(seen[epoch * num_blocks : (epoch + 1) * num_blocks], batch.input_ids)
-    assert resumed.blocks([]).position_ids.shape == (0, 4)

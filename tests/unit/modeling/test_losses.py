@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from llmkit.modeling.losses import auto_chunk_size, causal_lm_loss, linear_cross_entropy, uses_plain_head
+from llmkit.modeling.losses import (
+    auto_chunk_size,
+    causal_lm_loss,
+    causal_lm_losses,
+    linear_cross_entropy,
+    linear_cross_entropy_and_z,
+    uses_plain_head,
+)
 
 
 def reference(hidden, weight, labels, bias=None):
@@ -65,6 +72,51 @@ def test_equals_cross_entropy_in_float64(labels, chunk_size, with_bias):
     (0.3 * loss).backward()
     (0.3 * expected).backward()
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_hand_computed_z_loss_and_gradients():
+    # Logits 0 and ln 3: the normalizer is 4, the softmax 1/4 and 3/4. With z = ln 4 and weight w the gradient of the
+    # logits is softmax - one-hot + 2 w z softmax.
+    hidden = torch.tensor([[1.0]], requires_grad=True)
+    weight = torch.tensor([[0.0], [math.log(3)]], requires_grad=True)
+    loss, squares = linear_cross_entropy_and_z(hidden, weight, torch.tensor([0]), z_loss=0.5)
+    loss.backward()
+    z = math.log(4)
+    assert loss.item() == pytest.approx(z)
+    assert squares.item() == pytest.approx(z**2)
+    assert not squares.requires_grad
+    assert weight.grad.flatten().tolist() == pytest.approx([-0.75 + z / 4, 0.75 + 3 * z / 4])
+    assert hidden.grad.item() == pytest.approx((0.75 + 3 * z / 4) * math.log(3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from([-100, 0, 3, 10]), min_size=1, max_size=12),
+    chunk_size=st.integers(1, 13),
+    with_bias=st.booleans(),
+    z_loss=st.sampled_from([0.0, 1e-4, 0.3]),
+)
+def test_z_loss_equals_autograd_on_all_logits_in_float64(labels, chunk_size, with_bias, z_loss):
+    target = torch.tensor(labels)
+
+    def inputs():
+        shapes = [(len(labels), 5), (11, 5), *([(11,)] if with_bias else [])]
+        generator = torch.Generator().manual_seed(1)
+        return [torch.randn(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes]
+
+    ours, theirs = inputs(), inputs()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llmkit.modeling.losses.auto_chunk_size", lambda _: chunk_size)
+        bias = {"bias": ours[2]} if with_bias else {}
+        loss, squares = linear_cross_entropy_and_z(ours[0], ours[1], target, z_loss=z_loss, **bias)
+    entropy = reference(theirs[0], theirs[1], target, *theirs[2:])
+    normalizers = F.linear(*theirs)[target != -100].logsumexp(-1).square().sum()
+    (0.3 * loss).backward()
+    (0.3 * (entropy + z_loss * normalizers)).backward()
+    torch.testing.assert_close(loss, entropy, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(squares, normalizers if z_loss else torch.zeros_like(squares), rtol=1e-12, atol=1e-12)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-12, atol=1e-12)
 
@@ -190,6 +242,32 @@ def test_causal_lm_loss_equals_the_models_own(arch, settings, plain):
     torch.testing.assert_close(loss, own, rtol=1e-5, atol=0)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(ours[name], parameter.grad, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("arch", ["llama", "granite"])
+@pytest.mark.parametrize("z_loss", [0.0, 0.2])
+def test_causal_lm_losses_equal_autograd_on_the_models_logits(arch, z_loss):
+    model = tiny(arch, **({"logits_scaling": 8.0} if arch == "granite" else {})).eval()
+    ids = torch.randint(3, 40, (2, 9), generator=torch.Generator().manual_seed(0))
+    labels = torch.cat([ids[:, 1:], torch.full((2, 1), -100)], dim=1)
+    positions = torch.tensor([[*range(5), *range(4)], [*range(9)]])
+    labels[0, 4] = -100
+    batch = {"input_ids": ids, "position_ids": positions, "labels": labels}
+    assert uses_plain_head(model) is (arch == "llama")
+
+    entropy, squares = causal_lm_losses(model, batch, z_loss=z_loss)
+    (3 * entropy).backward()
+    ours = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits[labels != -100]
+    expected = F.cross_entropy(logits, labels[labels != -100], reduction="sum")
+    z = logits.logsumexp(-1).square().sum()
+    (3 * (expected + z_loss * z)).backward()
+    assert entropy.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert squares.item() == pytest.approx(z.item() if z_loss else 0.0, rel=1e-5)
+    assert not squares.requires_grad
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(ours[name], parameter.grad, rtol=1e-4, atol=1e-4, msg=name)
 
 
 def test_plain_head_probe_leaves_modes_random_state_and_hooks_alone():

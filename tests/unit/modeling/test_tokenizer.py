@@ -172,6 +172,7 @@ def test_digest_ignores_what_does_not_change_ids(tmp_path, bpe):
     again.backend_tokenizer.enable_padding(length=5, pad_id=0, pad_token=END)  # another one would be added
     again.save_pretrained(tmp_path / "b")
     assert tokenizer_digest(tmp_path / "b") == digest
+    assert tokenizer_digest(load_tokenizer(tmp_path / "b")) == digest
     content = json.loads((tmp_path / "a" / "tokenizer.json").read_text())
     reordered = dict(reversed(content.items()))
     (tmp_path / "a" / "tokenizer.json").write_text(json.dumps(reordered, indent=7))

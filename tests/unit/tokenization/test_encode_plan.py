@@ -20,6 +20,7 @@ from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization import plan, task
 from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.plan import cut_pieces, encode_corpora, group_parts
+from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts
 
 FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.2}
@@ -57,12 +58,12 @@ def run_here(engine, function, tasks, folder):
 
 
 def encode(corpora, directory, run_plan=run_here, tokenizer=None, **options):
-    tokenizer = tokenizer or trained()
+    cutter = Cutter(tokenizer or trained())
     scratch = directory.with_name(f"{directory.name}-scratch")
     options = {**FRACTIONS, **options}
     return encode_corpora(
         corpora,
-        tokenizer,
+        cutter,
         directory,
         scratch,
         engine=Engine("local", 1),

@@ -9,7 +9,7 @@ import pytest
 
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization.report import RARE, make_report, rates, write_token_reports
-from llmkit.tokenization.show import token_bytes, token_kinds
+from llmkit.tokenization.show import Cutter, token_bytes, token_kinds
 from llmkit.tokenization.statistics import SPECIAL, UNKNOWN, WHOLE, Counts, TokenStatistics
 from tiny import byte_tokenizer
 
@@ -115,7 +115,7 @@ def test_the_files_are_complete_and_the_same_every_time(tmp_path):
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-        write_token_reports(folder, corpus_statistics(), BYTES)
+        write_token_reports(folder, corpus_statistics(), Cutter(BYTES))
     first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert first == second
     assert set(first) == {"report.json", "report.html"}
@@ -123,7 +123,7 @@ def test_the_files_are_complete_and_the_same_every_time(tmp_path):
 
 
 def test_the_page_shows_samples_at_their_borders_and_loads_nothing(tmp_path):
-    write_token_reports(tmp_path, corpus_statistics(), BYTES)
+    write_token_reports(tmp_path, corpus_statistics(), Cutter(BYTES))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b>dog" not in page  # text is escaped
     fox = [f'<i title="{BYTES.convert_tokens_to_ids(c)}  {c}">{c}</i>' for c in "fox"]
@@ -138,6 +138,6 @@ def test_the_page_shows_samples_at_their_borders_and_loads_nothing(tmp_path):
 
 
 def test_a_corpus_without_tokens_has_a_report_too(tmp_path):
-    write_token_reports(tmp_path, TokenStatistics(token_kinds(BYTES)), BYTES)
+    write_token_reports(tmp_path, TokenStatistics(token_kinds(BYTES)), Cutter(BYTES))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["total"]["tokens"] == 0
     assert "0 tokens of 0 documents" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -14,9 +14,11 @@ from llmkit.core.doctor import has_bf16
 from llmkit.core.errors import DataError, DivergedError, Interrupted
 from llmkit.data.order import Order
 from llmkit.data.packing import IGNORED, RowPacker, StreamPacker
-from llmkit.objectives import NextToken
+from llmkit.objectives.causal_lm import CausalLM
 from llmkit.objectives.sft import SFT
-from llmkit.training.loop import Validation
+from llmkit.training import loop
+from llmkit.training.gradients import Gradients
+from llmkit.training.job import Validation
 from llmkit.training.metrics import MetricsFile, read_metrics
 from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, rows, stream, trainer, untimed
 
@@ -135,6 +137,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(cli, chain):
     )  # fmt: skip
     assert outcome.code == 6
     assert re.search(r"step \d+: the loss is \S+ and the gradient norm nan", " ".join(outcome.err.split()))
+    assert re.search(r"; the batch holds \S+(, \S+){4} and \d+ more", " ".join(outcome.err.split()))
     assert "--set optimizer.lr=3.3e+29" in " ".join(outcome.err.split())
     assert "Traceback" not in outcome.err
 
@@ -161,8 +164,7 @@ def test_a_step_without_targets_is_an_error(tmp_path):
     assert error.value.exit_code == 3
 
 
-@pytest.mark.parametrize("micro_batch_tokens", [8 * CONTEXT, 3 * CONTEXT, CONTEXT])
-def test_validation_by_hand(tmp_path, micro_batch_tokens):
+def test_validation_by_hand(tmp_path):
     # With a zero head every one of V ids is as likely: ln V nats for each target, and each target is scored once.
     uniform = model(tie_word_embeddings=False)
     torch.nn.init.zeros_(uniform.lm_head.weight)
@@ -175,7 +177,7 @@ def test_validation_by_hand(tmp_path, micro_batch_tokens):
         start=uniform,
         validation=Validation(packer, 777),
         max_steps=1,
-        micro_batch_tokens=micro_batch_tokens,
+        micro_batch_tokens=3 * CONTEXT,
     )
     first = found[0]
     assert (first["step"], first["tokens"]) == (0, 0)
@@ -198,7 +200,8 @@ def test_columns_of_metrics_and_when_they_are_written(tmp_path):
     trainer(tmp_path, max_steps=7, log_every=3, validation=Validation(stream(20, seed=None), 500)).train()
     found = read_metrics(tmp_path)
     assert [(row["step"], "loss" in row) for row in found] == [(0, False), (3, True), (6, True), (7, True), (7, False)]
-    columns = ["step", "tokens", "epoch", "loss", "lr", "grad_norm", "tokens_per_second", "utilization", "elapsed_s"]
+    columns = ["step", "tokens", "epoch", "loss", "lr", "grad_norm", "tokens_per_second", "utilization", "elapsed_s",
+               "memory_gb"]  # fmt: skip
     assert [list(row) for row in found if "loss" in row] == [columns] * 3
     assert list(found[0]) == ["step", "tokens", "validation_loss", "bits_per_byte"]
     num_blocks, order = stream().num_blocks(0), Order(stream())
@@ -219,14 +222,14 @@ def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path):
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while the step is computed."""
-    collate, calls = NextToken.collate, iter(range(1, 1000))
+    accumulate = Gradients.accumulate
 
-    def counting(self, batch):
-        if next(calls) == step + 1:  # the first call is the dry run's
+    def signalled(self, batch, **arguments):
+        if arguments["step"] == step - 1:
             os.kill(os.getpid(), number)
-        return collate(self, batch)
+        return accumulate(self, batch, **arguments)
 
-    monkeypatch.setattr(NextToken, "collate", counting)
+    monkeypatch.setattr(Gradients, "accumulate", signalled)
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
@@ -252,10 +255,13 @@ def test_a_signal_saves_and_the_next_run_goes_on_to_the_bit(tmp_path, monkeypatc
 
 def test_a_resume_keeps_what_auto_was_resolved_to(tmp_path):
     first = trainer(tmp_path, max_steps=2, precision="auto", micro_batch_tokens="auto")
-    first.state.resolved.update(precision="float32", micro_batch_tokens=2 * CONTEXT)
+    chosen = {"precision": "float32", "micro_batch_tokens": 2 * CONTEXT, "compile": False}
+    first.state.resolved.update(chosen)
     first.train()
     again = trainer(tmp_path, max_steps=3, precision="auto", micro_batch_tokens="auto")
-    assert again.state.resolved == {"precision": "float32", "micro_batch_tokens": 2 * CONTEXT}
+    assert again.state.resolved == chosen
+    assert again.gradients.micro_blocks == 2
+    assert again.plain.dtype == torch.float32
     assert again.state.step == 2
 
 
@@ -284,17 +290,6 @@ def test_a_longer_run_goes_on_as_if_the_shorter_had_not_ended(tmp_path):
     assert_weights(found, expected, rtol=0, atol=0)
 
 
-def test_the_dry_run_leaves_no_trace(tmp_path):
-    job = trainer(tmp_path, start=model("gpt2"), max_steps=1)
-    before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
-    random_state = torch.get_rng_state()
-    job._dry_run()
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.state_dict().items())
-    assert all(parameter.grad is None for parameter in job.model.parameters())
-    assert not job.optimizer.state
-
-
 def test_rows_written_after_the_last_checkpoint_are_written_again(tmp_path):
     options = {"max_steps": 5, "checkpoint": {"every": 5}}
     straight, _ = run(tmp_path, **options)
@@ -302,3 +297,114 @@ def test_rows_written_after_the_last_checkpoint_are_written_again(tmp_path):
     file.write({"step": 6, "loss": 1.0})
     resumed, _ = run(tmp_path, **options)
     assert resumed == straight
+
+
+def test_the_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path, monkeypatch):
+    first, states = [], []
+    accumulate = Gradients.accumulate
+
+    def noting(self, batch, **arguments):
+        states.append(torch.get_rng_state())
+        return accumulate(self, batch, **arguments)
+
+    monkeypatch.setattr(Gradients, "accumulate", noting)
+    straight, expected = run(tmp_path / "straight", start=model("gpt2"), max_steps=4)
+    first, states = states, []
+    assert len({tuple(state.tolist()) for state in first}) == 4
+
+    def drawing(*_, **__):
+        torch.rand(7)
+        return {"validation_loss": 1.0}
+
+    monkeypatch.setattr(loop, "validate", drawing)
+    torch.manual_seed(99)
+    options = {"validation": Validation(stream(20, seed=None), 500), "validate": {"every": 1}}
+    found, drawn = run(tmp_path / "drawing", start=model("gpt2"), max_steps=4, **options)
+    assert all(torch.equal(one, other) for one, other in zip(first, states, strict=True))
+    assert [row for row in found if "loss" in row] == straight
+    assert_weights(drawn, expected, rtol=0, atol=0)
+
+    other, _ = run(tmp_path / "seed", start=model("gpt2"), max_steps=1, seed=1)
+    assert column(other, "loss") != column(straight[:1], "loss")
+
+
+def test_each_part_of_a_loss_has_its_column(tmp_path):
+    found, _ = run(tmp_path / "parts", objective=CausalLM(z_loss=0.25), max_steps=4)
+    for row in found:
+        assert row["loss"] == pytest.approx(row["loss_tokens"] + 0.25 * row["loss_z"], rel=1e-6)
+    pairs, _ = run(tmp_path / "pairs", objective=CausalLM(z_loss=0.25), max_steps=4, log_every=2)
+    for name in ("loss", "loss_tokens", "loss_z"):
+        one, two, three, four = column(found, name)
+        assert column(pairs, name) == [(one + two) / 2, (three + four) / 2]
+
+
+def full_rows(count):
+    """Rows that fill a block each."""
+    return RowPacker([([5] * CONTEXT, [6] * CONTEXT)] * count, CONTEXT, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "named"),
+    [(3, "row 0, row 1, row 2"), (8, "row 0, row 1, row 2, row 3, row 4 and 3 more")],
+)
+def test_a_loss_that_is_not_a_number_names_what_the_batch_holds(tmp_path, blocks, named):
+    broken = model()
+    broken.model.norm.weight.data.fill_(math.nan)
+    options = {"batch_tokens": blocks * CONTEXT, "optimizer": {"lr": 3e-3}, "max_steps": 2}
+    with pytest.raises(DivergedError) as error:
+        trainer(tmp_path, start=broken, packer=full_rows(blocks), objective=SFT(), **options).train()
+    assert error.value.message == f"step 1: the loss is nan and the gradient norm nan; the batch holds {named}"
+    assert error.value.hint == "lower the learning rate, such as --set optimizer.lr=0.001"
+    assert error.value.exit_code == 6
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch, background):
+    monkeypatch.setattr(loop.checkpoint, "save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    options = {"max_steps": 6, "checkpoint": {"every": 2, "background": background}}
+    with pytest.raises(OSError, match="No space left"):
+        trainer(tmp_path, **options).train()
+    assert len(column(read_metrics(tmp_path), "loss")) == (4 if background else 2)  # it is seen at the next save
+
+
+def test_checkpoints_in_the_background_are_those_in_the_foreground(tmp_path):
+    folders = []
+    for background in (True, False):
+        folder = tmp_path / str(background)
+        run(folder, max_steps=5, checkpoint={"every": 2, "keep": 9, "background": background})
+        folders.append(folder / "checkpoints")
+    assert [path.name for path in sorted(folders[0].iterdir())] == [f"step-0000000{step}" for step in (2, 4, 5)]
+    for path in folders[0].glob("*/*"):
+        other = folders[1] / path.relative_to(folders[0])
+        if path.name == "model.safetensors":
+            assert path.read_bytes() == other.read_bytes()
+        if path.name == "optimizer.pt":
+            one, other = (torch.load(file, weights_only=True)["state"] for file in (path, other))
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+COMPILING = pytest.mark.filterwarnings(r"ignore:.*torch\.jit\.script_method.* is deprecated:DeprecationWarning")
+
+
+@pytest.mark.slow
+@COMPILING
+def test_compiled_is_eager_within_rounding_and_resumes_to_the_bit(tmp_path, monkeypatch):
+    options = {"max_steps": 6, "log_every": 2}
+    eager, plain = run(tmp_path / "eager", start=model("gpt2", **NO_DROPOUT), **options)
+    straight, expected = run(tmp_path / "straight", start=model("gpt2", **NO_DROPOUT), compile=True, **options)
+    for name in ("loss", "grad_norm"):
+        assert column(straight, name) == pytest.approx(column(eager, name), rel=1e-4)
+    assert_weights(expected, plain, rtol=0, atol=2e-4)
+    for start in (NO_DROPOUT, {}):
+        name = f"{len(start)}"
+        straight, expected = run(tmp_path / f"s{name}", start=model("gpt2", **start), compile=True, **options)
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            stop_at(patch, 3)
+            run(tmp_path / f"r{name}", start=model("gpt2", **start), compile=True, **options)
+        torch._dynamo.reset()  # as in another process
+        resumed, found = run(tmp_path / f"r{name}", start=model("gpt2", **start), compile=True, **options)
+        assert resumed == straight
+        assert_weights(found, expected, rtol=0, atol=0)
+
+
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}

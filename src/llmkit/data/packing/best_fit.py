@@ -68,7 +68,7 @@ class Rooms:
 
     def place(self, length: int, count: int) -> Ints:
         """Return the blocks, `[count]`, into which best fit puts as many pieces of a length, one by one."""
-        placed = []
+        placed: list[Ints] = []
         fitting = sorted(room for room in self._by_room if room >= length)
         for room in fitting:
             blocks = np.concatenate(self._by_room.pop(room))
@@ -86,7 +86,7 @@ class Rooms:
         """Put up to `count` pieces into blocks of equal room, one block full before the next; return how many."""
         each = room // length
         full = min(blocks.size, count // each)
-        rest = min(count - full * each, each) if full < blocks.size else 0
+        rest = count - full * each if full < blocks.size else 0
         placed.append(np.repeat(blocks[:full], each))
         self._keep(blocks[:full], room - each * length)
         if rest:

@@ -18,7 +18,8 @@ class Layout:
 
     Attributes:
         documents: `[num_pieces]`: which document comes at each place; those without tokens are left out.
-        skips: `[num_pieces]`: how many of the document's positions, what is put around it included, lie before the piece.
+        skips: `[num_pieces]`: how many of the document's positions, what is put around it included, lie before the
+            piece.
         starts: `[num_pieces + 1]`: virtual position at which each starts, and the total length.
         block_starts: `[num_blocks + 1]`: virtual position at which each block starts, and the total length.
         block_order: `[num_blocks]`: which block is served at each index.

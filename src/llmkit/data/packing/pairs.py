@@ -1,4 +1,4 @@
-"""Pairs of text for next-sentence and sentence-order prediction (Devlin et al. 2018, "BERT"; Lan et al. 2019, "ALBERT").
+"""Pairs of texts for next-sentence prediction (Devlin et al. 2018, "BERT") and sentence order (Lan et al. 2019).
 
 With room for 6 tokens and a document of the sentences [1 2] [3] [4 5] [6 7 8 9], unshuffled: the first pair gathers
 the sentences that fit and is split at one of their borders, the second is one sentence, cut in its middle.
@@ -75,7 +75,7 @@ class PairPacker(DocumentPacker):
     ) -> None:
         if context_length < 2:
             raise ConfigError(
-                f"context_length: {context_length} tokens are left for the two parts of a pair, which need at least 2",
+                f"context_length: the two parts of a pair need a token each, and room is left for {context_length}",
                 "raise context_length",
             )
         super().__init__(tokens, context_length, seed=seed, source=source, pad_id=pad_id)
@@ -163,8 +163,9 @@ class PairPacker(DocumentPacker):
 
 def _borders(tokens: Sentences, longest: int) -> Ints:
     """Return where sentences start and end, `[num_sentences + 1]`: documents' borders, too, and none is too long."""
-    borders = np.sort(np.concatenate([tokens.offsets, tokens.sentence_starts()]), kind="stable")  # merges two runs
-    borders = borders[np.concatenate([[True], borders[1:] != borders[:-1]])]
+    places = np.concatenate([tokens.offsets, tokens.sentence_starts()])
+    places.sort(kind="stable")  # merges two runs
+    borders: Ints = places[np.concatenate([[True], places[1:] != places[:-1]])]
     counts = -(-np.diff(borders) // longest)
     if (counts <= 1).all():
         return borders

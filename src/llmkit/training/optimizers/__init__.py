@@ -102,6 +102,27 @@ def embedding_ids(model: torch.nn.Module) -> set[int]:
     return found if head is None else found | {id(head.weight)}
 
 
+def restore(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """Take over the state of a saved optimizer of the same type; settings such as the learning rate stay this one's.
+
+    Raises:
+        ValueError: It is of another type, or of other parameters.
+    """
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    saved = [group for state in stored.get("optimizers", [stored]) for group in state["param_groups"]]
+    # torch would take any state for groups of these sizes, and fail or go astray at the next step.
+    if len(saved) != len(own):
+        raise ValueError(f"it has {len(saved)} groups of parameters, not {len(own)}")
+    for one, other in zip(own, saved, strict=True):
+        if differing := sorted((one.keys() ^ other.keys()) - {"params", "initial_lr"}):
+            raise ValueError(f"only one of the two has {', '.join(differing)}")
+    optimizer.load_state_dict(stored)
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        parameters = group["params"]
+        group.clear()
+        group.update({"params": parameters, **settings})
+
+
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Set every group to this share of its own peak, and return the first group's learning rate."""
     for group in optimizer.param_groups:

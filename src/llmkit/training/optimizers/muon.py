@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Muon(Optimizer):
-    """Muon for the matrices of the body, AdamW for embeddings, the output layer and vectors.
+    """Muon for the matrices of the body, AdamW for embeddings, heads and vectors.
 
     Updates of matrices are scaled to the root mean square of AdamW's (Liu et al. 2025, "Muon is Scalable for LLM
     Training"), so that one learning rate serves both.
@@ -22,7 +22,7 @@ class Muon(Optimizer):
     lr: float = Field(3e-3, gt=0)
     """Peak learning rate of the body's matrices, and of the rest unless the next field is given."""
     other_lr: float | None = Field(None, gt=0)
-    """Peak learning rate of embeddings, output layer and vectors."""
+    """Peak learning rate of embeddings, heads and vectors."""
     momentum: float = Field(0.95, ge=0, lt=1)
     """Decay of the running sum of gradients, with Nesterov's look ahead."""
     iterations: int = Field(5, ge=1, le=20)
@@ -37,7 +37,9 @@ class Muon(Optimizer):
         import torch
 
         embeddings = embedding_ids(model)
-        matrices = [p for p in trained(model) if p.ndim == 2 and id(p) not in embeddings]
+        # Without the heads on top of it: orthogonalizing a classifier of two rows makes both move equally far.
+        body = getattr(model, "base_model", model)
+        matrices = [p for p in trained(body) if p.ndim == 2 and id(p) not in embeddings]
         inside = {id(p) for p in matrices}
         groups: list[dict[str, Any]] = []
         for group in self.groups(model):

@@ -27,6 +27,9 @@ class SGD(Optimizer):
     def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         """Return SGD over all trained parameters."""
         import torch
+        from torch.distributed.tensor import DTensor
 
         groups = self.groups(model)
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)
+        # torch 2.13 has no fused kernel for sharded parameters; the numbers are the same.
+        fused = not any(isinstance(parameter, DTensor) for parameter in model.parameters())
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused)

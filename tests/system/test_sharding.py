@@ -1,0 +1,121 @@
+"""`parallel: {shard: N}` for real, over CPU processes: the numbers, checkpoints and model of one process."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_processes import LLMKIT, OFTEN, losses, pretraining, rows, run, stop
+
+from llmkit.core.manifest import read_manifest
+from llmkit.training.metrics import TIMINGS
+
+TWO = ["--nproc", 2, "-s", "parallel.shard=2"]
+
+
+def untimed(out: Path) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows(out)]
+
+
+def saved(out: Path, step: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The weights and the optimizer state of a checkpoint."""
+    folder = next(out.glob(f"checkpoints/step-*{step}"))
+    return load_file(folder / "model.safetensors"), torch.load(folder / "optimizer.pt", weights_only=True)
+
+
+def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
+    """Hold two optimizer states against each other: same sizes and keys; tensors whole and of nearly equal numbers."""
+    sizes = [[len(group["params"]) for group in state["param_groups"]] for state in (left, right)]
+    assert sizes[0] == sizes[1]
+    assert left["state"].keys() == right["state"].keys()
+    for index, moments in left["state"].items():
+        assert moments.keys() == right["state"][index].keys()
+        for key, tensor in moments.items():
+            assert type(right["state"][index][key]) is torch.Tensor
+            torch.testing.assert_close(right["state"][index][key], tensor, rtol=1e-3, atol=1e-7)
+
+
+def test_two_shards_train_as_one_process_and_one_goes_on_from_their_checkpoint(chain, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    micro = ["-s", "micro_batch_tokens=128", "-s", "validate.every=6"]
+    code, _, err = run(*LLMKIT, *pretraining(chain, one, 12, *micro))
+    assert code == 0, err
+    code, _, err = run(*LLMKIT, *pretraining(chain, two, 12, *micro, *TWO))
+    assert code == 0, err
+    assert "no sample texts are written" in err
+    assert not (two / "samples.jsonl").exists()
+    left, right = rows(one), rows(two)
+    assert [row["step"] for row in left] == [row["step"] for row in right]
+    assert sum("validation_loss" in row for row in right) == 3
+    for before, after in zip(left, right, strict=True):
+        assert before.keys() == after.keys()
+        for name in before.keys() - set(TIMINGS):
+            assert after[name] == pytest.approx(before[name], rel=1e-5), name
+
+    (weights, moments), (shared, shared_moments) = saved(one, 12), saved(two, 12)
+    assert [*weights] == [*shared]
+    torch.testing.assert_close(shared, weights, rtol=1e-4, atol=2e-6)
+    assert_same_state(moments, shared_moments)
+    model = load_file(two / "model.safetensors")
+    assert model.keys() == shared.keys(), "the finished model is plain and whole"
+    assert all(torch.equal(tensor, shared[name]) for name, tensor in model.items())
+
+    for out, more in ((one, []), (two, [])):  # both extended by one process, the second from a sharded checkpoint
+        code, _, err = run(*LLMKIT, *pretraining(chain, out, 20, *micro, *more))
+        assert code == 0, err
+        assert "resumed at step 12 of 20" in err
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    code, _, err = run(*LLMKIT, *pretraining(chain, one, 24, *micro, *TWO))  # and one's checkpoint by two shards
+    assert code == 0, err
+    code, _, err = run(*LLMKIT, *pretraining(chain, two, 24, *micro))
+    assert code == 0, err
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert max(losses(two)) == 24
+
+
+def test_two_shards_are_stopped_and_go_on_exactly_with_activation_checkpointing(chain, tmp_path):
+    straight, out = tmp_path / "straight", tmp_path / "out"
+    more = [*OFTEN, *TWO, "-s", "parallel.activation_checkpointing=true"]
+    code, _, err = run(*LLMKIT, *pretraining(chain, straight, 120, *more))
+    assert code == 0, err
+    command = pretraining(chain, out, 120, *more)
+    code, err = stop(command, out, 20, signal.SIGTERM)
+    reached = max(losses(out))
+    assert code == 75, err
+    assert f"interrupted by SIGTERM after step {reached:,}; the state is saved" in err
+    assert 20 <= reached < 120
+    code, _, err = run(*LLMKIT, *command)
+    assert code == 0, err
+    assert f"resumed at step {reached}" in err
+    assert untimed(out) == untimed(straight)
+    assert read_manifest(out).id == read_manifest(straight).id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_two_copies_of_two_shards_train_as_one_process(chain, tmp_path, optimizer):
+    one, four = tmp_path / "one", tmp_path / "four"
+    more = ["-s", f"optimizer.type={optimizer}"]
+    code, _, err = run(*LLMKIT, *pretraining(chain, one, 6, *more))
+    assert code == 0, err
+    code, _, err = run(*LLMKIT, *pretraining(chain, four, 6, *more, "--nproc", 4, "-s", "parallel.shard=2"))
+    assert code == 0, err
+    assert losses(four) == pytest.approx(losses(one), rel=1e-5)
+    assert_same_state(saved(one, 6)[1], saved(four, 6)[1])
+
+
+@pytest.mark.parametrize(("setting", "message"), [
+    ("optimizer.type=muon", "optimizer: muon needs whole matrices, and parallel.shard is 2"),
+    ("compile=true", "compile: sharded models are not compiled, and parallel.shard is 2"),
+])  # fmt: skip
+def test_what_shards_cannot_do_is_refused(chain, tmp_path, setting, message):
+    command = pretraining(chain, tmp_path / "out", 2, "-s", setting, *TWO)
+    code, out, err = run(*LLMKIT, *command, "--json")
+    assert code == 2, err
+    assert err.count(message) == 1
+    assert json.loads(out)["exit_code"] == 2
