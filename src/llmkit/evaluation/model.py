@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
-from llmkit.modeling.build import check_vocabulary, load_model
+from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.load import check_vocabulary, load_model
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ class EvalModel:
 
     @classmethod
     def load(cls, path: Path) -> EvalModel:
-        """Load a model directory; on a GPU if there is one."""
-        tokenizer = load_tokenizer(path)
-        model = load_model(path)
+        """Load a model directory; on a GPU if there is one.
+
+        Raises:
+            DataError: No model, or not a causal one: an encoder gives no probability to a text.
+        """
+        model, tokenizer = load_model(path, auto_class="AutoModelForCausalLM"), load_tokenizer(path)
         check_vocabulary(model, vocabulary_size(tokenizer), path)
-        limit = getattr(model.config, "max_position_embeddings", None) or 2048
+        limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
 

@@ -23,9 +23,9 @@ class Exporter(Part):
 
         Args:
             directory: The export.
-            probe: `.npz` with `input_ids` `[prompts, time]` and `num_new_tokens` `[]`.
-            answers: `.npz` to be written, with `logits` `[prompts, time, vocab]` float32 and `tokens`
-                `[prompts, num_new_tokens]`, the greedy continuations.
+            probe: `.npz` with `input_ids` `[prompts, time]`, `num_new_tokens` `[]` and `auto_class`, the transformers
+                class of the model.
+            answers: `.npz` to be written, with `logits` and `tokens` as `_probe.answer` returns them.
         """
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from llmkit.exporters import Exporter
+from llmkit.exporters import Exporter, _probe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -42,21 +42,5 @@ class Safetensors(Exporter):
 
     def reload_command(self, directory: Path, probe: Path, answers: Path) -> list[str]:
         """Load with transformers alone: none of llmkit's own loading code is in the way."""
-        code = _RELOAD.format(directory=str(directory), probe=str(probe), answers=str(answers))
-        return [sys.executable, "-c", code]
-
-
-_RELOAD = """
-import numpy, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-AutoTokenizer.from_pretrained({directory!r})
-model = AutoModelForCausalLM.from_pretrained({directory!r}).eval()
-probe = numpy.load({probe!r})
-ids = torch.from_numpy(probe["input_ids"])
-new = int(probe["num_new_tokens"])
-with torch.inference_mode():
-    logits = model(input_ids=ids, use_cache=False).logits.float()
-    tokens = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, min_new_tokens=new,
-                            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None, pad_token_id=0)
-numpy.savez({answers!r}, logits=logits.numpy(), tokens=tokens[:, ids.shape[1]:].numpy())
-"""
+        code = Path(_probe.__file__).read_text(encoding="utf-8")
+        return [sys.executable, "-c", f"{code}\nreload({str(directory)!r}, {str(probe)!r}, {str(answers)!r})"]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+CAUSAL = "AutoModelForCausalLM"
+
 
 def load_model(
     path: str | Path, *, auto_class: str | None = None, dtype: torch.dtype | str = "float32"
@@ -73,7 +75,15 @@ def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedCo
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
-    config_class(config.model_type, f"the model in '{path}'", DataError, auto_class)
+    where = f"the model in '{path}'"
+    config_class(config.model_type, where, DataError, None)
+    if auto_class == CAUSAL and own_auto_class(config) != CAUSAL:
+        # transformers would load an encoder as one, and let every token see those after it.
+        raise DataError(
+            f"{where} is not a causal language model: it was saved as {', '.join(config.architectures)}",
+            f"`llmkit pretrain --model {path}` goes on with it by its own objective; only causal models predict texts",
+        )
+    config_class(config.model_type, where, DataError, auto_class)
     return config
 
 

@@ -21,11 +21,10 @@ from llmkit.core.manifest import Artifact
 from llmkit.core.move import LOCK, RUN
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
+from llmkit.exporters._probe import CHOICES, answer
 from llmkit.exporters.safetensors import Safetensors
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 VERSION = 1
@@ -41,9 +40,9 @@ class Config(BaseConfig):
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
     parity_prompts: int = Field(4, ge=1)
-    """Random prompts of 32 tokens on which the export is compared with the model, by logits and by greedy tokens."""
+    """Random prompts of 32 tokens on which the export is compared with the model, by logits and by chosen tokens."""
     parity_new_tokens: int = Field(16, ge=1)
-    """Greedy tokens compared per prompt."""
+    """Greedy tokens compared per prompt; of an encoder, the likeliest token of every position is."""
     seed: int = Field(0, ge=0)
     """Seed of the prompts."""
 
@@ -60,7 +59,7 @@ def run(config: Config, context: Context) -> Result:
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
-    from llmkit.modeling.build import check_vocabulary, count_parameters, load_model
+    from llmkit.modeling.load import check_vocabulary, count_parameters, load_model, own_auto_class
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
 
     model, tokenizer = load_model(path), load_tokenizer(path)
@@ -68,16 +67,17 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     config.exporter.write(model, tokenizer, build.dir)
     written = [file for file in sorted(build.dir.rglob("*")) if file.is_file() and file.name not in (RUN, LOCK)]
     context.console.info("reloading the export in a fresh process")
-    parity = _compare(config, model, build)
+    auto_class = own_auto_class(model.config)
+    parity = _compare(config, model, auto_class, build)
     write_json(build.dir / PARITY_FILE, parity)
     if not parity["passed"]:
         raise CheckFailedError(
             f"the export does not answer like {path}: logits differ by {parity['max_logit_difference']:.3g} (at most"
-            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} greedy tokens equal",
+            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} {CHOICES[auto_class]} equal",
             hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
         )
     size = sum(file.stat().st_size for file in written)
-    _write_card(build.dir, config.exporter, model, tokenizer, parity)
+    _write_card(build.dir, config.exporter, model, tokenizer, parity, auto_class)
     metrics = {"parameters": count_parameters(model), "bytes": size, "parity": parity}
     artifact = build.finish(
         "export", payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
@@ -100,22 +100,24 @@ def parity_line(parity: dict[str, Any]) -> str:
     """Return the outcome of the comparison in a line."""
     return (
         f"logits within {parity['max_logit_difference']:.2g} (limit {parity['tolerance']:.2g}),"
-        f" {parity['equal_tokens']} of {parity['tokens']} greedy tokens equal, in a fresh process"
+        f" {parity['equal_tokens']} of {parity['tokens']} {CHOICES[parity['auto_class']]} equal, in a fresh process"
     )
 
 
-def _compare(config: Config, model: PreTrainedModel, build: Build) -> dict[str, Any]:
+def _compare(config: Config, model: PreTrainedModel, auto_class: str, build: Build) -> dict[str, Any]:
     """Ask model and export the same and compare."""
     import numpy as np
 
+    from llmkit.modeling.architecture import position_limit
+
     generator = np.random.Generator(np.random.PCG64(config.seed))
-    limit = getattr(model.config, "max_position_embeddings", None) or 2048
+    limit = position_limit(model.config) or 2048
     length = max(1, min(PROBE_TOKENS, limit // 2))
     ids = generator.integers(0, model.config.vocab_size, (config.parity_prompts, length))
     new = max(1, min(config.parity_new_tokens, limit - length))
     probe, answers = build.scratch / "probe.npz", build.scratch / "answers.npz"
-    np.savez(probe, input_ids=ids, num_new_tokens=np.int64(new))
-    logits, tokens = _answer(model, ids, new)
+    np.savez(probe, input_ids=ids, num_new_tokens=np.int64(new), auto_class=np.array(auto_class))
+    logits, tokens = answer(model, auto_class, ids, new)
     _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
     theirs = np.load(answers)
     difference = float(np.abs(theirs["logits"] - logits).max())
@@ -132,21 +134,9 @@ def _compare(config: Config, model: PreTrainedModel, build: Build) -> dict[str, 
         "equal_tokens": equal,
         "tokens": int(tokens.size),
         "prompts": config.parity_prompts,
+        "auto_class": auto_class,
         "exporter": config.exporter.spec(mode="json"),
     }
-
-
-def _answer(model: PreTrainedModel, ids: NDArray[np.int64], new: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    import torch
-
-    inputs = torch.from_numpy(ids)
-    with torch.inference_mode():
-        logits = model(input_ids=inputs, use_cache=False).logits.float()
-        output = model.generate(
-            input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=new, min_new_tokens=new,
-            do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None, pad_token_id=0,
-        )  # fmt: skip
-    return logits.numpy(), output[:, ids.shape[1] :].numpy()
 
 
 def _run_fresh(command: list[str]) -> None:
@@ -172,11 +162,12 @@ def _write_card(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     parity: dict[str, Any],
+    auto_class: str,
 ) -> None:
-    from llmkit.modeling.build import count_parameters
+    from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import write_card
 
     size = count_parameters(model)
     facts = {"parameters": f"{size:,}", "format": exporter.type_name, "parity": parity_line(parity)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M"
-    write_card(directory, title=title, facts=facts, chat=bool(tokenizer.chat_template))
+    write_card(directory, title=title, facts=facts, chat=bool(tokenizer.chat_template), auto_class=auto_class)

@@ -98,11 +98,10 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     from llmkit.training.loop import Trainer
     from llmkit.training.report import write_report
 
-    tokenizer = load_tokenizer(path)
+    model, tokenizer = load_model(path, auto_class=config.objective.auto_class), load_tokenizer(path)
     if ensure_template(tokenizer):
         context.console.info("the tokenizer has no chat template: it gets the ChatML one")
     vocabulary = vocabulary_of(tokenizer)
-    model = load_model(path, auto_class=config.objective.auto_class)
     check_isolation(model)
     check_vocabulary(model, vocabulary.size, path)
     check_positions(model.config, config.context_length, path)
