@@ -4,10 +4,10 @@ python benchmarks/quality.py --data TOKENS [--minutes 10] [--model llama-7m] [--
 
 All train the same new model on the same tokens for the same wall time, one after another on the whole machine, and are
 scored on the same validation blocks by llmkit's own validation. Trainer runs as people run it (bf16, fused AdamW,
-cosine with 5% warmup), at the best of several learning rates; `muon loop` is a raw loop with torch.optim.Muon for matrices,
+cosine with 5% warmup), at the best of several learning rates; `muon` is a raw loop with torch.optim.Muon for matrices,
 AdamW for the rest, and a constant rate that falls to zero over the last fifth. Each first measures its pace, so that
-its schedule ends where its time does. `time to Trainer's loss` is the share of the time after which llmkit's validation was
-as low as the best Trainer's last.
+its schedule ends where its time does. `time to Trainer's loss` is the share of the time after which llmkit's
+validation was as low as the best Trainer's last.
 """
 
 from __future__ import annotations

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 CAUSAL = "AutoModelForCausalLM"
+OWN_OBJECTIVES = {
+    "AutoModelForMaskedLM": "masked_lm",
+    "AutoModelForPreTraining": "masked_lm",
+    "AutoModelForSeq2SeqLM": "span_corruption",
+}
+"""What goes on with a model that is not causal, for messages."""
 
 
 def load_model(
@@ -77,11 +83,13 @@ def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedCo
         raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
-    if auto_class == CAUSAL and own_auto_class(config) != CAUSAL:
+    own = own_auto_class(config)
+    if auto_class == CAUSAL != own:
         # transformers would load an encoder as one, and let every token see those after it.
+        saved, objective = ", ".join(config.architectures or [own]), OWN_OBJECTIVES[own]
         raise DataError(
-            f"{where} is not a causal language model: it was saved as {', '.join(config.architectures)}",
-            f"`llmkit pretrain --model {path}` goes on with it by its own objective; only causal models predict texts",
+            f"{where} is not a causal language model: it was saved as {saved}",
+            f"name a causal one; `llmkit pretrain --model {path} -s objective={objective}` goes on with this one",
         )
     config_class(config.model_type, where, DataError, auto_class)
     return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.modeling.architecture import position_limit
 from llmkit.training.metrics import read_metrics
 from llmkit.training.report import write_report
 
@@ -36,7 +37,7 @@ def save_model(
         end_ids: Tokens at which generation stops.
     """
     if tokenizer.model_max_length > 10**9:
-        tokenizer.model_max_length = getattr(model.config, "max_position_embeddings", None) or context_length
+        tokenizer.model_max_length = position_limit(model.config) or context_length
     if model.can_generate():  # an encoder has no generation config
         generation = model.generation_config
         generation.bos_token_id = tokenizer.bos_token_id

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from llmkit.core.config import dump
 from llmkit.core.progress import Progress
+from llmkit.modeling.architecture import position_limit
 from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job
 from llmkit.training.metrics import MetricsFile, memory_gb
@@ -182,7 +183,7 @@ def open_watch(
     sampler = None
     whole = config.parallel.shard == 1  # a sharded model writes nothing: generation goes past the root unit
     if job.tokenizer is not None and job.prompts and whole:
-        limit = getattr(job.model.config, "max_position_embeddings", None) or config.context_length
+        limit = position_limit(job.model.config) or config.context_length
         sampler = Sampler(
             job.model, job.tokenizer, job.prompts, config.samples, max_positions=limit, dtype=dtype, seed=config.seed,
             directory=directory, step=step,
