@@ -134,7 +134,9 @@ def test_unreadable_recipe(fails, tmp_path, content, words):
 
 def test_set_without_a_value_and_a_wrong_resume(fails, stage_commands):
     assert "--set seed: expected KEY=VALUE" in fails(2, "pretrain", "-s", "seed")
-    assert "--resume perhaps: should be auto or never" in fails(2, *stage_commands["pretrain"], "--resume", "perhaps")
+    assert "--resume perhaps: should be auto, never or the directory of a checkpoint" in fails(
+        2, *stage_commands["pretrain"], "--resume", "perhaps"
+    )
 
 
 # --- --json
@@ -226,7 +228,9 @@ def test_directory_without_a_model(fails, stage_commands, tmp_path):
     assert "'mine' is not a model directory: it holds no config.json" in fails(
         3, *stage_commands["export"], "--model", "mine"
     )
-    assert "'mine' holds no tokenizer.json" in fails(3, *stage_commands["eval"], "--model", "mine", out="out2")
+    assert "'mine' is not a model directory: it holds no config.json" in fails(
+        3, *stage_commands["eval"], "--model", "mine", out="out2"
+    )
 
 
 @pytest.mark.parametrize(("rows", "words"), [
@@ -308,11 +312,11 @@ def test_tokenizer_larger_than_the_model(fails, stage_commands, mismatched, stag
 def test_tokens_of_another_tokenizer_than_the_models(fails, cli, chain, mismatched, training_options):
     arguments = ["--model", chain.base, *training_options, "--max-steps", 1]
     said = fails(3, "pretrain", "--data", "tokens", *arguments)
-    assert f"the tokenizer in 'tokens' has 500 ids, but the model in '{chain.base}' has only 400" in said
+    assert "model.path: the model was trained with another tokenizer than the one in tokens" in said
     cli("tokenize", "-i", chain.corpus, "--vocab-size", 300, "-s", "validation_fraction=0", "-o", "small")
     said = fails(3, "pretrain", "--data", "small", *arguments, out="out2")
-    assert f"model.path: {chain.base} was trained with another tokenizer than the one in small" in said
-    assert f"--tokenizer {chain.base}" in said
+    assert "model.path: the model was trained with another tokenizer than the one in small" in said
+    assert "tokenize with `--tokenizer` naming the model's directory" in said
 
 
 def test_tokens_of_two_tokenizers(fails, stage_commands, mismatched):

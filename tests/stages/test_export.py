@@ -157,3 +157,80 @@ def test_a_model_of_zeros_does_not_pass_for_a_rounded_one(export, monkeypatch):
     assert outcome.code == 7
     assert "the export does not answer like" in outcome.err
     assert not Path("out/llmkit.json").exists()
+
+
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+KINDS = {
+    "bert": ("AutoModelForMaskedLM", SMALL, "64 of 64 likeliest tokens equal"),
+    "roberta": ("AutoModelForMaskedLM", {**SMALL, "max_position_embeddings": 66}, "64 of 64 likeliest tokens equal"),
+    "albert": ("AutoModelForPreTraining", {**SMALL, "embedding_size": 16}, "64 of 64 likeliest tokens equal"),
+    "t5": (
+        "AutoModelForSeq2SeqLM",
+        {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0},
+        "8 of 8 greedy tokens equal",
+    ),
+}
+
+
+def save_model(kind, chain, folder):
+    """A new model of a kind, as transformers saves it, with the chain's tokenizer."""
+    import transformers
+
+    auto_class, settings, _ = KINDS[kind]
+    config = transformers.AutoConfig.for_model(kind, vocab_size=400, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        getattr(transformers, auto_class).from_config(config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(chain.base).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.usefixtures("reload_here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model(cli, chain, kind):
+    import transformers
+
+    model = save_model(kind, chain, Path("model"))
+    outcome = cli("export", "--model", model, *PROBE, "-o", "out")
+    assert outcome.code == 0, outcome.err
+    auto_class, _, words = KINDS[kind]
+    assert words in outcome.out
+    parity = json.loads(Path("out/parity.json").read_text())
+    assert (parity["auto_class"], parity["max_logit_difference"]) == (auto_class, 0)
+    card = Path("out/README.md").read_text(encoding="utf-8")
+    assert f'model = {auto_class}.from_pretrained("DIR")' in card
+    ours, theirs = (getattr(transformers, auto_class).from_pretrained(path).state_dict() for path in (model, "out"))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.usefixtures("reload_here")
+@pytest.mark.parametrize(
+    ("kind", "head"), [("bert", "cls.predictions.decoder.bias"), ("albert", "sop_classifier.classifier.bias")]
+)
+def test_an_encoder_with_another_head_is_refused(cli, chain, monkeypatch, kind, head):
+    from llmkit.exporters.safetensors import Safetensors
+
+    write = Safetensors.write
+
+    def shift(self, model, tokenizer, directory):
+        other = copy.deepcopy(model)
+        other.get_parameter(head).data += 1
+        write(self, other, tokenizer, directory)
+
+    monkeypatch.setattr(Safetensors, "write", shift)
+    outcome = cli("export", "--model", save_model(kind, chain, Path("model")), *PROBE, "-o", "out")
+    assert outcome.code == 7
+    assert "logits differ by 1 (at most " in outcome.err
+    assert "likeliest tokens" in outcome.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_causal_models_are_evaluated_and_fine_tuned(cli, chain, kind):
+    model = save_model(kind, chain, Path("model"))
+    tasks = f"tasks=[{{type: perplexity, data: {chain.tokens}}}]"
+    for command in (["eval", "-s", tasks], ["finetune", "--data", chain.pairs, "--max-steps", "1"]):
+        outcome = cli(*command, "--model", model, "-o", "out")
+        assert outcome.code == 3
+        assert "error: the model in " in outcome.err
+        assert "is not a causal language model: it was saved as " in outcome.err
+        assert "`llmkit pretrain --model model -s objective=" in outcome.err

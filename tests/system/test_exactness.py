@@ -13,13 +13,13 @@ from killed import assert_same_model
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from conftest import sentences, write_jsonl
 from llmkit.cli.main import run
 from llmkit.core.errors import MemoryLimitError
 from llmkit.core.registry import Family
 from llmkit.training.checkpoint import MODEL, latest
 from llmkit.training.launch import start
 from llmkit.training.metrics import read_metrics
+from texts import sentences, write_jsonl
 from tiny import one_thread, untimed
 
 SIZES = "hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2"

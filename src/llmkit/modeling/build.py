@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
@@ -60,7 +61,7 @@ class ModelConfig(Part):
         if not isinstance(name, str) or ("type" in value and "preset" in value):
             return value
         if name not in PRESETS:
-            message = f"unknown preset '{name}'{nearest(name, PRESETS)}"
+            message = f"unknown preset '{name}'{nearest(name, PRESETS) or '; valid: ' + ', '.join(PRESETS)}"
             raise PydanticCustomError("model_preset", "{message}", {"message": message})
         preset, rest = PRESETS[name], {key: item for key, item in value.items() if key not in ("preset", "type")}
         if rest.get("arch") not in (None, preset.arch) or not isinstance(rest.get("config", {}), Mapping):
@@ -71,6 +72,9 @@ class ModelConfig(Part):
     def _one_origin(self) -> ModelConfig:
         if self.preset is not None:
             raise PydanticCustomError("model_origin", "give either 'preset', or 'arch', or 'path': two are given")
+        if self.path in PRESETS and not Path(self.path).exists():
+            message = "there is no directory '{name}'; the preset of that name is chosen by --set model={name}"
+            raise PydanticCustomError("model_origin", message, {"name": self.path})
         if (self.arch is None) == (self.path is None):
             problem = "neither is given" if self.arch is None else "both are given"
             message = "give either 'arch' (a new model) or 'path' (a model directory): {problem}"
@@ -84,7 +88,7 @@ class ModelConfig(Part):
         mapping = handler(schema)
         names = {"enum": list(PRESETS), "type": "string"}
         handler.resolve_ref_schema(mapping).get("properties", {}).get("preset", {})["enum"] = [*PRESETS, None]
-        return {"anyOf": [names, mapping]}
+        return {"anyOf": [names, mapping], "description": cls.__doc__}
 
 
 def check_model(spec: ModelConfig, auto_class: str = "AutoModelForCausalLM") -> PreTrainedConfig:

@@ -6,6 +6,7 @@ Nothing here needs weights: models may be on the meta device.
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 import weakref
@@ -51,6 +52,7 @@ class Memory:
     activations: int
     logits: int
     runtime: int
+    checkpoint_copy: int = 0
 
     @property
     def total(self) -> int:
@@ -216,6 +218,7 @@ def _live_bytes(model: PreTrainedModel, num_blocks: int, context_length: int, bf
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModel
 
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the caller hears of it anyway
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.random.fork_rng(devices=[]):
             body = AutoModel.from_config(copy.deepcopy(model.config), dtype=torch.float32).train()

@@ -84,9 +84,9 @@ def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedCo
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
     own = own_auto_class(config)
-    if auto_class == CAUSAL != own:
+    if auto_class == CAUSAL != own and config.architectures:
         # transformers would load an encoder as one, and let every token see those after it.
-        saved, objective = ", ".join(config.architectures or [own]), OWN_OBJECTIVES[own]
+        saved, objective = ", ".join(config.architectures), OWN_OBJECTIVES[own]
         raise DataError(
             f"{where} is not a causal language model: it was saved as {saved}",
             f"name a causal one; `llmkit pretrain --model {path} -s objective={objective}` goes on with this one",

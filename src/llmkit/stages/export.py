@@ -73,7 +73,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     if not parity["passed"]:
         raise CheckFailedError(
             f"the export does not answer like {path}: logits differ by {parity['max_logit_difference']:.3g} (at most"
-            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} {CHOICES[auto_class]} equal",
+            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} {CHOICES[auto_class]}"
+            " equal",
             hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
         )
     size = sum(file.stat().st_size for file in written)

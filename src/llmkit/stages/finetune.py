@@ -96,6 +96,7 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     from llmkit.modeling.isolation import check_isolation
     from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
     from llmkit.training.loop import Trainer
+    from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
 
     model, tokenizer = load_model(path, auto_class=config.objective.auto_class), load_tokenizer(path)
@@ -108,7 +109,8 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     train, validation = _encode(config, data, tokenizer)
     _report_rows(context, train)
     job = _job(config, context, model, vocabulary, train, validation)
-    state = Trainer(job, config, build.dir, context.console).train()
+    with out_of_memory_explained(config):
+        state = Trainer(job, config, build.dir, context.console).train()
     if not context.leads:
         return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
     end_ids = _end_ids(tokenizer, train.rows)

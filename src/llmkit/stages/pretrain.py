@@ -97,6 +97,7 @@ def run(config: Config, context: Context) -> Result:
 def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]) -> Result:
     from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
     from llmkit.training.loop import Trainer
+    from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
 
     check(config)
@@ -105,8 +106,8 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     config.objective.check(vocabulary)
     model = _model(config, context, tokenizer, vocabulary, tokens[0])
     job = _job(config, context, model, tokenizer, vocabulary, tokens)
-    trainer = Trainer(job, config, build.dir, context.console)
-    state = trainer.train()
+    with out_of_memory_explained(config):
+        state = Trainer(job, config, build.dir, context.console).train()
     if not context.leads:
         return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
     end_ids = [] if vocabulary.eos is None else [vocabulary.eos]

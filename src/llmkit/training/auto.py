@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from llmkit.core.doctor import has_bf16
+from llmkit.core.errors import ConfigError
 from llmkit.training.config import TrainingConfig
 
 AUTO_MICRO_BATCH_TOKENS = 16384
@@ -42,6 +43,20 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
         minutes = math.inf if config.max_minutes is None else config.max_minutes
         compiled = flops >= COMPILE_FLOPS.get(device, math.inf) and minutes >= COMPILE_MINUTES
     return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
+
+
+def check_batch(config: TrainingConfig, num_processes: int) -> None:
+    """Make sure that the processes can share a batch evenly.
+
+    Raises:
+        ConfigError: They cannot; the hint has the next larger batch that they can.
+    """
+    blocks = config.batch_blocks
+    if blocks % num_processes:
+        raise ConfigError(
+            f"batch_tokens: {blocks} blocks cannot be shared by {num_processes} processes",
+            hint=f"--set batch_tokens={-(-blocks // num_processes) * num_processes * config.context_length}",
+        )
 
 
 def compile_bodies(model: torch.nn.Module) -> None:

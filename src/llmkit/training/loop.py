@@ -19,7 +19,7 @@ from llmkit.core.progress import Progress
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
 from llmkit.training import checkpoint
-from llmkit.training.auto import compile_bodies, resolve
+from llmkit.training.auto import check_batch, compile_bodies, resolve
 from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
@@ -54,7 +54,7 @@ class Trainer:
         self.model, self.data = job.model, job.data
         self.budget = Budget(config, job.data)
         self.accelerator = build_accelerator(config.parallel, job.model)
-        self._check_batch()
+        check_batch(config, self.accelerator.num_processes)
         self.device = self.accelerator.device
         self.plain = LossModule(self.model, job.objective, torch.float32)
         place(self.plain, config, self.accelerator, console)  # first: the optimizer's state is like its parameters
@@ -72,19 +72,12 @@ class Trainer:
         if self.state.resolved["compile"] and not is_sharded(self.plain):
             compile_bodies(self.model)
         module = self.plain if is_sharded(self.plain) else self.accelerator.prepare(self.plain)
-        what = {"seed": config.seed, "micro_blocks": self.state.resolved["micro_batch_tokens"] // config.context_length}
-        self.gradients = Gradients(self.accelerator, module, job.objective, job.vocabulary, **what)
+        micro_blocks = max(1, self.state.resolved["micro_batch_tokens"] // config.context_length)
+        how = {"seed": config.seed, "micro_blocks": micro_blocks}
+        self.gradients = Gradients(self.accelerator, module, job.objective, job.vocabulary, **how)
         self.peak_flops = measure_peak(self.model, dtype)
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
-
-    def _check_batch(self) -> None:
-        blocks, ranks = self.config.batch_blocks, self.accelerator.num_processes
-        if blocks % ranks:
-            raise ConfigError(
-                f"batch_tokens: {blocks} blocks cannot be shared by {ranks} processes",
-                hint=f"--set batch_tokens={-(-blocks // ranks) * ranks * self.config.context_length}",
-            )
 
     def _restore(self) -> TrainState:
         """Go on from a checkpoint, or start with every `auto` resolved."""
@@ -149,6 +142,7 @@ class Trainer:
                 self._save(writer)  # before validating, which may run out of memory
             if last or validating:
                 self._validate(watch, stop)  # one that a signal cuts short is owed, and done by the resumed run
+                meter = Meter(self.state.tokens)  # validating and sampling are no training
         if self._stopped(stop):
             self._save(writer)
             writer.wait()

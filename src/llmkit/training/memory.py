@@ -5,7 +5,11 @@ Out of memory on a CPU is a SIGKILL, not an exception: it must be seen coming.
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +17,9 @@ import torch
 
 from llmkit.core import doctor
 from llmkit.core.errors import MemoryLimitError, SetupError
+from llmkit.core.page import size
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
+from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -22,8 +28,10 @@ if TYPE_CHECKING:
     from llmkit.training.config import TrainingConfig
 
 CGROUPS = Path("/sys/fs/cgroup")
-AUTO_MICRO_BATCH_TOKENS = 16384
-"""Tokens of a forward pass where the recipe says `micro_batch_tokens: auto`."""
+MARGIN = 1.25
+"""A run is refused where the estimate is so many times what is there: it was up to 1.14 times what runs then took."""
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "out of memory", "bad_alloc")
+"""What torch's allocators and the system say."""
 
 
 def memory_limit(own: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> int:
@@ -68,37 +76,50 @@ def micro_batch_tokens(config: TrainingConfig, num_processes: int = 1) -> int:
     return max(config.context_length, min(config.batch_tokens // num_processes, limit))
 
 
-def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_blocks: int) -> Memory:
-    """Return what a run's step takes on one device with `num_blocks` blocks per forward pass."""
-    return estimate_memory(
-        model,
-        num_blocks=num_blocks,
-        context_length=config.context_length,
-        optimizer=config.optimizer.type_name,
-        bf16=bf16,
-        cuda=torch.cuda.is_available(),
-    )
+def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_blocks: int) -> Memory | None:
+    """Return what a run's step takes on one device with `num_blocks` blocks per forward pass.
+
+    None for an architecture whose operators cannot be run without data: mixtures of experts, for one.
+    """
+    cuda = torch.cuda.is_available()
+    try:
+        memory = estimate_memory(
+            model,
+            num_blocks=num_blocks,
+            context_length=config.context_length,
+            optimizer=config.optimizer.type_name,
+            bf16=bf16,
+            cuda=cuda,
+        )
+    except Exception:  # noqa: BLE001 - whatever it is, the run itself may work: an estimate must not end it
+        return None
+    # The copy of a checkpoint at the very end meets no step; a GPU's is in the machine's memory.
+    only_last = config.max_steps is not None and config.max_steps <= config.checkpoint.every
+    if cuda or not config.checkpoint.background or only_last:
+        return memory
+    return replace(memory, checkpoint_copy=memory.weights + memory.optimizer)
 
 
 def check_machine(
     model: PreTrainedModel, config: TrainingConfig, directory: Path, *, bf16: bool, accelerator: Accelerator
 ) -> None:
-    """Make sure, before the first step, that a run fits into memory and onto the disk.
+    """Make sure, before the first step, that a run fits into memory and its next checkpoint onto the disk.
 
     Args:
         model: The model.
         config: The run's.
-        directory: Where the run writes; checkpoints that are there already need no more room.
+        directory: Where the run writes.
         bf16: The precision that `auto` was resolved to.
         accelerator: The processes that share the work; the first one writes.
 
     Raises:
         MemoryLimitError, SetupError: It does not.
     """
-    check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
+    parallel = config.parallel
+    if parallel.shard == 1 and not parallel.activation_checkpointing:  # the estimate knows nothing of either
+        check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
     if accelerator.is_main_process:
-        there = sum(file.stat().st_size for file in (directory / "checkpoints").rglob("*") if file.is_file())
-        check_disk(directory, disk_needed(model, config.optimizer.type_name, config.checkpoint.keep) - there)
+        check_disk(directory, disk_needed(model, config.optimizer.type_name, keep=0))
 
 
 def check_memory(
@@ -108,8 +129,10 @@ def check_memory(
     bf16: bool,
     num_processes: int = 1,
     limit: int | None = None,
-) -> Memory:
-    """Make sure that a step fits into memory, and return what it takes.
+) -> Memory | None:
+    """Make sure that a step fits into memory, and return what it takes; None if that is not known.
+
+    What seems too large by less than `MARGIN` is let through: a run that would fit must never be refused.
 
     Args:
         model: The model, on any device, the meta device included.
@@ -125,17 +148,44 @@ def check_memory(
         limit = device_limit() // (1 if torch.cuda.is_available() else num_processes)
     tokens = micro_batch_tokens(config, num_processes)
     needed = run_memory(model, config, bf16=bf16, num_blocks=tokens // config.context_length)
-    if needed.total <= limit:
+    if needed is None or needed.total <= limit * MARGIN:
         return needed
-    parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in vars(needed).items())
-    message = f"a step needs about {needed.total / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are there ({parts})"
+    parts = ", ".join(f"{name.replace('_', ' ')} {size(part)}" for name, part in vars(needed).items() if part)
+    message = f"a step needs about {size(needed.total)} of memory, {size(limit)} are there ({parts})"
+    if needed.total - needed.checkpoint_copy <= limit:
+        raise MemoryLimitError(message, "write checkpoints without a copy: --set checkpoint.background=false")
     blocks = tokens // config.context_length // 2
-    while blocks and run_memory(model, config, bf16=bf16, num_blocks=blocks).total > limit:
+    while blocks and (less := run_memory(model, config, bf16=bf16, num_blocks=blocks)) and less.total > limit:
         blocks //= 2
     if blocks:
         lower = f"lower micro_batch_tokens from {tokens} to {blocks * config.context_length}, with the same result"
         raise MemoryLimitError(message, f"{lower}: --set micro_batch_tokens={blocks * config.context_length}")
     raise MemoryLimitError(message, "even one block is too much: lower context_length, or take a smaller model")
+
+
+@contextmanager
+def out_of_memory_explained(config: TrainingConfig) -> Iterator[None]:
+    """Turn a training's out of memory, on a CPU or a GPU, into words that say what to lower, and by how much.
+
+    Raises:
+        MemoryLimitError: Memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        found = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not found and not any(text in str(error) for text in OUT_OF_MEMORY):
+            raise
+        tokens = micro_batch_tokens(config, int(os.environ.get("WORLD_SIZE", "1")))
+        half = tokens // config.context_length // 2 * config.context_length
+        if not half:
+            raise MemoryLimitError(
+                "out of memory, with one block at a time", "lower context_length, or take a smaller model"
+            ) from error
+        raise MemoryLimitError(
+            f"out of memory, with {tokens:,} tokens at a time",
+            f"lower micro_batch_tokens from {tokens} to {half}, with the same result: --set micro_batch_tokens={half}",
+        ) from error
 
 
 def disk_needed(model: PreTrainedModel, optimizer: str, keep: int) -> int:
@@ -163,6 +213,7 @@ def check_disk(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise SetupError(
-            f"{directory}: checkpoints and the model need {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free",
-            "free some space, or lower checkpoint.keep",
+            f"the disk is full: the next checkpoint and the model need {size(needed)} in {directory},"
+            f" {size(free)} are free",
+            "free some space and run the same command again: it goes on",
         )

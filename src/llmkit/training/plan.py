@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from llmkit.core.doctor import has_bf16
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, configure, count_parameters
 from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak, pass_seconds
 from llmkit.modeling.load import read_config
 from llmkit.modeling.presets import PRESETS
+from llmkit.training.auto import resolve
 from llmkit.training.memory import (
     checkpoint_bytes,
     device_limit,
@@ -33,6 +33,8 @@ COMPUTE_OPTIMAL = 20
 """Training tokens per parameter (Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models")."""
 START_SECONDS = 8.0
 """From the command to the first step: imports, model, data."""
+COMPILE_SECONDS, COMPILED_SHARE = 40.0, 6 / 7
+"""What compiling costs once, and the share of a step's time that is left, on 2 cores; see training/auto.py."""
 DEFAULT_VOCABULARY = 16384
 
 
@@ -47,18 +49,21 @@ class Plan:
         embedding: Lookup tables and output layer.
         body: The rest.
         tokens_per_epoch: Tokens of the training split, None if the data is not there yet.
-        steps: Optimizer steps, None if the recipe counts in epochs and the data is not there.
+        steps: Optimizer steps, those of `max_minutes` at the planned speed; None if the recipe counts in epochs and
+            the data is not there, or nothing is known of the time.
         tokens: `steps` times `batch_tokens`.
         epochs: Passes over the data.
         tokens_per_parameter: 20 is compute-optimal.
         flops_per_token: Forward and backward.
         flops: Of the whole run.
         precision: What the run computes in.
+        compile: Whether the model is compiled.
+        optimizer: Its name.
         micro_batch_tokens: Tokens of a forward pass of one process.
-        memory: Peak bytes of one device by part.
+        memory: Peak bytes of one device by part, None for an architecture that cannot be run without data.
         memory_limit: Bytes one process has.
         flops_per_second: Of the matrix products alone, measured now, of all processes together.
-        seconds: Start, dry run and training; validation comes on top.
+        seconds: Start, dry run and training; validation comes on top. None without `steps` or `memory`.
         checkpoint: Bytes of one checkpoint.
         disk: Bytes the run writes at most.
     """
@@ -76,8 +81,10 @@ class Plan:
     flops_per_token: float
     flops: float | None
     precision: str
+    compile: bool
+    optimizer: str
     micro_batch_tokens: int
-    memory: Memory
+    memory: Memory | None
     memory_limit: int
     flops_per_second: float
     seconds: float | None
@@ -86,7 +93,8 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values; the memory has its total."""
-        return {**asdict(self), "memory": {**vars(self.memory), "total": self.memory.total}}
+        memory = None if self.memory is None else {**vars(self.memory), "total": self.memory.total}
+        return {**asdict(self), "memory": memory}
 
 
 def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class: str, num_processes: int = 1) -> Plan:
@@ -110,31 +118,42 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
     model = _weightless(spec, auto_class, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     steps = _steps(config, epoch_tokens)
-    tokens = None if steps is None else steps * config.batch_tokens
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and (torch.cuda.is_available() or has_bf16()))
     per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, num_processes)
-    # Processes on one CPU share its cores and its memory; GPUs are one each.
-    devices, sharers = (num_processes, 1) if torch.cuda.is_available() else (1, num_processes)
-    rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
-    size, tables = count_parameters(model), count_embeddings(model)
-    flops = None if tokens is None else per_token * tokens
-    memory = run_memory(model, config, bf16=bf16, num_blocks=micro // config.context_length)
-    one = pass_seconds(
-        model, memory, tokens=micro, context_length=config.context_length, peak=rate / devices, bf16=bf16
+    cuda = torch.cuda.is_available()
+    resolved = resolve(
+        config,
+        device="cuda" if cuda else "cpu",
+        flops=math.inf if steps is None else per_token * steps * config.batch_tokens,
     )
+    bf16, compiled = resolved["precision"] == "bf16", bool(resolved["compile"])
+    # Processes on one CPU share its cores and its memory; GPUs are one each.
+    devices, sharers = (num_processes, 1) if cuda else (1, num_processes)
+    rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
+    memory = run_memory(model, config, bf16=bf16, num_blocks=micro // config.context_length)
+    one = start = None
+    if memory is not None:
+        one = pass_seconds(
+            model, memory, tokens=micro, context_length=config.context_length, peak=rate / devices, bf16=bf16
+        ) * (COMPILED_SHARE if compiled else 1)
+        start = START_SECONDS + one / devices + (COMPILE_SECONDS if compiled else 0)
+        if config.max_minutes is not None:
+            fitting = max(1, int(60 * config.max_minutes * devices * micro / one / config.batch_tokens))
+            steps = fitting if steps is None else min(steps, fitting)
+    tokens = None if steps is None else steps * config.batch_tokens
+    size, tables = count_parameters(model), count_embeddings(model)
     return Plan(
         arch=model.config.model_type, vocab_size=vocab_size,
         parameters=size, embedding=tables, body=size - tables,
         tokens_per_epoch=epoch_tokens, steps=steps, tokens=tokens,
         epochs=round(tokens / epoch_tokens, 4) if tokens and epoch_tokens else None,
         tokens_per_parameter=None if tokens is None else tokens / size,
-        flops_per_token=per_token, flops=flops,
-        precision="bf16" if bf16 else "float32",
+        flops_per_token=per_token, flops=None if tokens is None else per_token * tokens,
+        precision="bf16" if bf16 else "float32", compile=compiled, optimizer=config.optimizer.type_name,
         micro_batch_tokens=micro,
         memory=memory,
         memory_limit=device_limit() // sharers,
         flops_per_second=rate,
-        seconds=None if tokens is None else START_SECONDS + (tokens / micro + 1) * one / devices,
+        seconds=None if tokens is None or one is None or start is None else start + tokens / micro * one / devices,
         checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
         disk=disk_needed(model, config.optimizer.type_name, config.checkpoint.keep),
     )  # fmt: skip
@@ -173,5 +192,5 @@ def _steps(config: TrainingConfig, epoch_tokens: int | None) -> int | None:
     if config.max_tokens is not None:
         limits.append(math.ceil(config.max_tokens / config.batch_tokens))
     if config.max_epochs is not None and epoch_tokens:
-        limits.append(max(1, math.floor(config.max_epochs * epoch_tokens / config.batch_tokens)))
+        limits.append(math.ceil(config.max_epochs * epoch_tokens / config.batch_tokens))  # as budget.py counts
     return min((limit for limit in limits if limit is not None), default=None)

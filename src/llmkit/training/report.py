@@ -18,6 +18,7 @@ INTERVAL_S = 30
 """Between two versions of the report while training."""
 MAX_POINTS = 1000
 """Of a curve: more than a page has pixels; the file stays small in runs of a million steps."""
+NO_TEXT = "(no text, only special tokens)"
 SHOWN_SAMPLES = 5
 """Validations whose samples are shown, the newest first, and the first one for comparison."""
 
@@ -126,7 +127,8 @@ def _samples(page: Page, rows: list[dict[str, Any]]) -> None:
         with page.folded(f"step {step:,}", is_open=step == shown[-1]):
             for row in rows:
                 if row["step"] == step:
-                    page.quote(f"after: {row['prompt']}" if row["prompt"] else "from nothing", row["text"], prose=True)
+                    before = f"after: {row['prompt']}" if row["prompt"] else "from nothing"
+                    page.quote(before, row["text"] if row["text"].strip() else NO_TEXT, prose=True)
 
 
 def _curve(page: Page, heading: str, series: Mapping[str, list[tuple[float, float]]], unit: str) -> None:

@@ -152,7 +152,7 @@ def test_groups(problems, text, line):
         (
             pretrain.Config,
             "data: [d]\nmodel: {arch: llama}",
-            "one of max_steps, max_tokens and max_epochs is required",
+            "one of max_steps, max_tokens, max_epochs and max_minutes is required",
         ),
         (
             tokenize.Config,

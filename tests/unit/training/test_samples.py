@@ -73,3 +73,16 @@ def test_a_long_prompt_is_cut_to_the_positions_of_the_model(tmp_path):
 def test_none_are_written_without_prompts(tmp_path):
     assert sampler(tmp_path, prompts=[]).sample(0) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sample_without_text_says_so_in_the_report(tmp_path):
+    from llmkit.training.report import write_report
+
+    rows = [{"step": 0, "prompt": "", "text": " "}, {"step": 0, "prompt": "The", "text": " sea"}]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "metrics.jsonl").write_text("", encoding="utf-8")
+    write_report(tmp_path, title="Training", facts={})
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("(no text, only special tokens)") == 1
+    assert "from nothing" in page
+    assert "after: The" in page

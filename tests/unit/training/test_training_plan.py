@@ -43,7 +43,7 @@ def test_what_can_be_counted_by_hand(tokens):
     ("limits", "steps"),
     [
         ({"max_steps": None, "max_tokens": 2049}, 3),
-        ({"max_steps": None, "max_epochs": 2}, 9),
+        ({"max_steps": None, "max_epochs": 2}, 10),  # 9.77: the last step goes on into the next epoch
         ({"max_steps": 4, "max_epochs": 2}, 4),
     ],
 )
@@ -57,6 +57,33 @@ def test_without_data_epochs_are_unknown_and_the_rest_is_said():
     assert found.vocab_size == 16384
     assert planned(ModelConfig(preset="llama-1m")).vocab_size == 4096
     assert found.memory.weights == 4 * found.parameters
+
+
+def test_minutes_become_the_steps_that_fit(monkeypatch):
+    monkeypatch.setattr("llmkit.training.plan.pass_seconds", lambda *_, tokens, **__: tokens / 100)
+    found = planned(max_steps=None, max_minutes=2, compile=False, batch_tokens=512, micro_batch_tokens=256)
+    assert (found.steps, found.tokens) == (23, 23 * 512)  # 5.12 s each
+    assert found.seconds == pytest.approx(8 + 2.56 + 23 * 5.12)  # the start, a dry run, the steps
+    assert planned(max_steps=7, max_minutes=2, compile=False, batch_tokens=512).steps == 7
+    compiled = planned(max_steps=None, max_minutes=2, compile=True, batch_tokens=512, micro_batch_tokens=256)
+    assert (compiled.compile, compiled.steps) == (True, 27)  # at 6/7 of the time
+
+
+def test_an_architecture_that_cannot_be_run_without_data_has_neither_memory_nor_time(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no meta kernel")
+
+    monkeypatch.setattr("llmkit.modeling.cost._live_bytes", fail)
+    found = planned()
+    assert (found.memory, found.seconds, found.steps) == (None, None, 10)
+    assert found.as_json()["memory"] is None
+
+
+def test_a_copy_for_the_checkpoint_counts_where_training_goes_on_meanwhile():
+    assert planned(max_steps=500).memory.checkpoint_copy == 0  # the only one is at the end
+    copied = planned(max_steps=501).memory
+    assert copied.checkpoint_copy == copied.weights + copied.optimizer == 12 * planned().parameters
+    assert planned(max_steps=501, checkpoint={"background": False}).memory.checkpoint_copy == 0
 
 
 def test_other_kinds_of_model_and_several_processes():
