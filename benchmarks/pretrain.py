@@ -68,10 +68,9 @@ class Contender:
     def _answer(self) -> dict[str, float]:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("{"):
+            if line.startswith('{"seconds"'):  # Trainer prints dictionaries, too
                 found: dict[str, float] = json.loads(line)
-                if "seconds" in found:
-                    return found
+                return found
         self.log.seek(0)
         raise SystemExit(f"{self.who} ended:\n{self.log.read()[-3000:]}")
 
