@@ -289,11 +289,12 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_checkpoint(pretrain, monkeyp
 
 
 def test_a_disk_too_small_is_told_before_training(pretrain, monkeypatch):
-    # 33,440 float32 weights, and twice as many for AdamW: two checkpoints and the model take 0.94 MB.
+    # 33,440 float32 weights, and twice as many for AdamW: the next checkpoint and the model take 0.54 MB.
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=900_000))
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500_000))
         outcome = pretrain("-o", "out")
     assert outcome.code == 4
-    assert "checkpoints and the model need 0.00 GB of disk, 0.00 GB are free" in outcome.err
+    needed = "the disk is full: the next checkpoint and the model need 535.0 kB in out/.partial, 500.0 kB are free"
+    assert needed in " ".join(outcome.err.split())
     assert "step 0" not in outcome.err
     assert pretrain("-o", "out").code == 0
