@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import shutil
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from _corpus import Pool, write_corpus
-from _measure import Measurement, RunError, run
+from _measure import Measurement, RunError, machine, run
 
 MB, GB = 10**6, 10**9
 FILE_BYTES = 16 * MB
@@ -114,11 +115,24 @@ def print_tables(bench: Bench) -> None:
         sizes = f"{row['bytes'] / MB:7.1f} {row['seconds']:8.2f} {row['cpu_seconds']:8.2f} {row['mb_per_s']:7.2f}"
         ends = f"{row['peak_bytes'] / MB:8.0f} {row.get('kept', ''):>8} {missed:>7}"
         print(f"{row['case']:34} {row['who']:10} {sizes} {ends}")
+    print_claims(bench)
+
+
+def print_claims(bench: Bench) -> None:
+    """Print the claims, and what could not be measured."""
     for claim in bench.claims:
         verdict = "" if claim["holds"] else "   MISSED"
         print(f"{claim['claim']:50} {claim['value']:8.2f} {claim['relation']} {claim['target']}{verdict}")
     for failure in bench.failures:
         print(f"not measured: {failure}")
+
+
+def finish(bench: Bench, path: Path | None, packages: Sequence[str]) -> None:
+    """Write the JSON, if it is wanted, and exit: with 1 where a claim is missed or could not be measured."""
+    if path:
+        found = {"machine": machine(packages), "rows": bench.rows, "claims": bench.claims, "failures": bench.failures}
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    sys.exit(bool(bench.failures) or not all(claim["holds"] for claim in bench.claims))
 
 
 def parse_size(text: str) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import shutil
 import sys
 import tempfile
@@ -20,9 +19,8 @@ from itertools import chain
 from pathlib import Path
 
 from _adversary import INPUTS, write_input
-from _compare import GB, MB, Bench, Command, Contender, parse_size, print_tables
+from _compare import GB, MB, Bench, Command, Contender, finish, parse_size, print_tables
 from _corpus import Pool, kept_rows, make_pool, origins, outcome, python_docs, read_texts
-from _measure import machine
 
 HERE = Path(__file__).parent
 START_BYTES = 50_000
@@ -199,10 +197,7 @@ def main() -> None:
         if not args.work:
             shutil.rmtree(work)
     print_tables(bench)
-    if args.json:
-        found = {"machine": machine(PACKAGES), "rows": bench.rows, "claims": bench.claims, "failures": bench.failures}
-        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(bool(bench.failures) or not all(claim["holds"] for claim in bench.claims))
+    finish(bench, args.json, PACKAGES)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from _compare import GB, MB, Bench, parse_size
+from _compare import GB, MB, Bench, finish, parse_size, print_claims
 from _corpus import make_pool, make_rows, python_docs, read_texts
-from _measure import RunError, machine, run
+from _measure import RunError, run
 
 HERE = Path(__file__).parent
 PACKAGES = ("llmkit", "gigatoken", "tokenizers", "transformers", "datasets", "pyarrow", "numba", "numpy")
@@ -117,11 +117,7 @@ def print_tables(bench: Bench) -> None:
             continue
         sizes = f"{row['bytes'] / MB:7.1f} {row['seconds']:8.2f} {row['mb_per_s']:8.2f} {row['peak_bytes'] / MB:8.0f}"
         print(f"{row['case']:8} {row['who']:18} {sizes}")
-    for claim in bench.claims:
-        verdict = "" if claim["holds"] else "   MISSED"
-        print(f"{claim['claim']:50} {claim['value']:8.2f} {claim['relation']} {claim['target']}{verdict}")
-    for failure in bench.failures:
-        print(f"not measured: {failure}")
+    print_claims(bench)
 
 
 def main() -> None:
@@ -151,10 +147,7 @@ def main() -> None:
         if not args.work:
             shutil.rmtree(work)
     print_tables(bench)
-    if args.json:
-        found = {"machine": machine(PACKAGES), "rows": bench.rows, "claims": bench.claims, "failures": bench.failures}
-        args.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(bool(bench.failures) or not all(claim["holds"] for claim in bench.claims))
+    finish(bench, args.json, PACKAGES)
 
 
 if __name__ == "__main__":
