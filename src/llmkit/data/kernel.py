@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,7 +19,28 @@ def kernel(function: F) -> F:
     """
     import numba
 
+    _start_lean()
     try:
         return numba.njit(cache=True, nogil=True, boundscheck=False)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # "no locator available": neither the package nor the home directory is writable
         return numba.njit(nogil=True, boundscheck=False)(function)  # type: ignore[no-any-return]
+
+
+@cache
+def _start_lean() -> None:
+    """Leave out what numba would import with the first kernel, and no kernel here uses: half a second per process.
+
+    Packages register with numba, as awkward does, which comes with gigatoken. And `scipy.linalg` is imported only to
+    note that products of matrices would work; where one is compiled, numba asks again, and is told.
+    """
+    from numba.core import entrypoints
+    from numba.np import linalg
+
+    entrypoints._already_initialized = True
+    ensure_blas = linalg.ensure_blas
+
+    def ensure_blas_when_needed() -> None:
+        if hasattr(sys.modules.get("numba.np.arraymath"), "_HAVE_BLAS"):
+            ensure_blas()
+
+    linalg.ensure_blas = ensure_blas_when_needed

@@ -139,7 +139,7 @@ def encode_documents(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
     Returns:
         One array of ids per text, uint16 where every id fits, else uint32.
     """
-    return [ids for ids, _ in _literal(tokenizer).encode(texts)]
+    return [ids for ids, _ in literal_encoder(tokenizer).encode(texts)]
 
 
 def encode_with_ends(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -149,11 +149,18 @@ def encode_with_ends(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -
         Per text its ids and, per token, the character position behind it, int64. Keeping track of positions costs
         about a fifth more than the ids alone.
     """
-    return _literal(tokenizer).encode(texts, ends=True)
+    return literal_encoder(tokenizer).encode(texts, ends=True)
 
 
-def _literal(tokenizer: PreTrainedTokenizerFast) -> LiteralEncoder:
-    """Return the tokenizer's literal encoder, made once; tokens added later make it anew."""
+def literal_encoder(tokenizer: PreTrainedTokenizerFast, *, allow_special: bool = False) -> LiteralEncoder:
+    """Return the tokenizer's literal encoder, made once; tokens added later make it anew.
+
+    Args:
+        tokenizer: The tokenizer.
+        allow_special: Find special tokens in text; such an encoder is made at every call.
+    """
+    if allow_special:
+        return LiteralEncoder.of(tokenizer, allow_special=True)
     state = (len(tokenizer), *tokenizer.all_special_ids)
     known = _literals.get(tokenizer)
     if known is None or known[0] != state:

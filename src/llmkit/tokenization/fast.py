@@ -57,7 +57,6 @@ class FastEncoder:
 
     def __init__(self, literal: LiteralEncoder) -> None:
         content = _supported(literal)
-        _leave_out_extensions()
         try:
             from gigatoken.gigatoken_rs import load_hf_json
         except ImportError as error:
@@ -87,16 +86,6 @@ class FastEncoder:
             return version("gigatoken")
         except PackageNotFoundError:
             return None
-
-
-def _leave_out_extensions() -> None:
-    """Keep numba from loading awkward, which comes with gigatoken and registers with numba.
-
-    No kernel here uses it; it takes a quarter of a second in every process.
-    """
-    from numba.core import entrypoints
-
-    entrypoints._already_initialized = True
 
 
 def _supported(literal: LiteralEncoder) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the work: tasks are cut by the corpus, joined in its order, and the ids are thos
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
 from llmkit.data.tokens import DEFAULT_SHARD_BYTES, SplitCounts
 from llmkit.modeling.literal import LiteralEncoder
+from llmkit.modeling.tokenizer import literal_encoder
 from llmkit.tokenization.batch import Piece
 from llmkit.tokenization.encode import Encoder
 from llmkit.tokenization.fast import Check, FastEncoder
@@ -130,7 +132,9 @@ def encode_corpora(
         ConfigError: gigatoken was asked for and cannot do this tokenizer.
         DataError: A document has too many tokens for a shard.
     """
-    literal = LiteralEncoder.of(cutter.tokenizer, allow_special=allow_special)
+    # What transformers has loaded, some million objects, would be searched for garbage with every vocabulary: 0.1 s each.
+    gc.freeze()
+    literal = literal_encoder(cutter.tokenizer, allow_special=allow_special)
     scratch = scratch.absolute()  # workers on other machines start in other folders
     write_setup(scratch / "setup", literal, cutter.kinds)
     pieces, fractions = cut_pieces(corpora), (validation_fraction, test_fraction)
