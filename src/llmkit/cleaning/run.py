@@ -86,7 +86,8 @@ def _clean_inputs(
 
 def _walk(walk: Pass, tasks: list[Task], scratch: Path, tally: Tally, engine: Engine, context: Context) -> list[int]:
     """Take all tasks through a pass; return the characters of text that each has left."""
-    label = "cleaning" if walk.number == 0 else f"cleaning, pass {walk.number + 1}"
+    label = "cleaning" if walk.steps or walk.number else "reading"
+    label += f", pass {walk.number + 1}" if walk.number else ""
     works = [Work(task, walk, scratch, context.strict) for task in tasks]
     sizes = []
     with context.console.progress(label, total=sum(t.num_bytes for t in tasks) / 1e6, unit="MB") as progress:

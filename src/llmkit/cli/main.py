@@ -185,6 +185,7 @@ def _machine_limit(error: Exception) -> UserError | None:
         return ConfigError(f"{name or text}: a part of this path is a file, not a directory")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
         return SetupError(f"no permission{at or ': ' + text}", hint="choose a path you may read and write")
-    if isinstance(error, MemoryError) or "not enough memory" in text or type(error).__name__ == "OutOfMemoryError":
+    no_memory = any(said in text for said in ("not enough memory", "allocate memory"))
+    if isinstance(error, MemoryError) or no_memory or type(error).__name__ == "OutOfMemoryError":
         return MemoryLimitError("out of memory", hint="lower batch_tokens, context_length or workers")
     return None

@@ -114,7 +114,7 @@ def _interruptions(directory: Path) -> list[str]:
     notes = []
     for row in read_rows(directory / STARTS)[1:]:
         seen = f" (last seen at work {row['stopped']})" if "stopped" in row else ""
-        notes.append(f"Interrupted and resumed at step {row['step']:,} on {row['started']}{seen}.")
+        notes.append(f"Resumed at step {row['step']:,} on {row['started']}{seen}.")
     return notes
 
 
