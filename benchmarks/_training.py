@@ -1,7 +1,7 @@
 """One contender of pretrain.py, in a process of its own: it sets up, then runs a few steps each time it is told to.
 
 python _training.py WHO JSON, where JSON has the fields of `Setting`. Lines on stdout: {"ready": seconds, "first": ...}
-after the first steps, then for each line on stdin {"seconds": ..., "peak_mb": ...}.
+after the first steps, then for each line on stdin {"seconds": ..., "peak_mb": ..., "learning_s": ...}.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Turns:
         self.setting = setting
         self.done = 0
         self.start = BEGAN
+        self.learning_s = 0.0
 
     def step(self) -> bool:
         """Note that a step was done; after the last of a turn say what it took and wait. True when all is over."""
@@ -59,10 +60,23 @@ class Turns:
         if self.done % self.setting.steps:
             return False
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": time.perf_counter() - self.start, "peak_mb": peak}), flush=True)
+        seconds = time.perf_counter() - self.start
+        print(json.dumps({"seconds": seconds, "peak_mb": peak, "learning_s": self.learning_s}), flush=True)
         line = sys.stdin.readline()
-        self.start = time.perf_counter()
+        self.start, self.learning_s = time.perf_counter(), 0.0
         return not line.strip()
+
+    def learning(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, with its time counted as learning: what is left is the loop's own."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.learning_s += time.perf_counter() - start
+
+        return timed
 
 
 class Documents:
@@ -109,6 +123,8 @@ def blocks(setting: Setting) -> Iterator[np.ndarray]:
 
 def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     """The loop of llmkit, whole: data, logging, schedule."""
+    import torch
+
     from llmkit.core.console import Console
     from llmkit.data.order import Order
     from llmkit.data.packing import StreamPacker
@@ -147,7 +163,12 @@ def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     order = Order(StreamPacker(Documents(setting, lengths), setting.context, seed=0))
     vocabulary = Vocabulary(setting.vocab)
     job = Job(build(setting), CausalLM(), vocabulary, order)
-    loop.Trainer(job, config, Path(tempfile.mkdtemp()), Console(quiet=True)).train()
+    job_trainer = loop.Trainer(job, config, Path(tempfile.mkdtemp()), Console(quiet=True))
+    gradients, optimizer = job_trainer.gradients, job_trainer.optimizer
+    gradients._backward = turns.learning(gradients._backward)  # type: ignore[method-assign]
+    torch.nn.utils.clip_grad_norm_ = turns.learning(torch.nn.utils.clip_grad_norm_)
+    optimizer.step = turns.learning(optimizer.step)  # type: ignore[method-assign]
+    job_trainer.train()
 
 
 def trainer(setting: Setting, *, compiled: bool) -> None:

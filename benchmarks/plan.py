@@ -44,7 +44,7 @@ def main(tokens: Path, out: Path, runs: list[tuple[str, int, int, int, int]]) ->
     print("|" + "---|" * len(HEADINGS))
     for preset, context, batch, micro, steps in runs:
         sets = {"model": preset, "context_length": context, "batch_tokens": batch, "micro_batch_tokens": micro}
-        fixed = {"model.config.vocab_size": VOCABULARY, "compile": "false", "max_steps": steps}
+        fixed = {"model.config.vocab_size": VOCABULARY, "compile": "false", "max_steps": steps, "samples.count": 0}
         arguments = [f"--set={key}={value}" for key, value in {**sets, **fixed}.items()]
         found = compare([*arguments, "--data", str(tokens)], out / f"{preset}-{context}-{micro}.log")
         rows.append({**sets, "steps": steps, "load": os.getloadavg()[0], **found})

@@ -5,7 +5,8 @@ python benchmarks/pretrain.py [--models 7m,30m] [--contexts 512,2048] [--vocabs 
 Every contender is a process that sets up once, then takes turns of a few steps with the others, so that the noise of
 the machine falls on all alike; medians over the turns are shown. All train the same Llama on blocks of random tokens in
 bf16 with fused AdamW; `llmkit packed` packs documents into its blocks and keeps them apart, which no other does. The
-time to the first step is from the start of Python, compilation included.
+time to the first step is from the start of Python, compilation included. `own` is the share of llmkit's step that is
+neither forward, backward, clipping nor the optimizer: data, collation, logging.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Contender:
         )
         self.first_s = self._answer()["seconds"]
         self.seconds: list[float] = []
+        self.own: list[float] = []
         self.peak_mb = 0.0
 
     def turn(self) -> None:
@@ -49,6 +51,8 @@ class Contender:
         self.process.stdin.flush()
         found = self._answer()
         self.seconds.append(found["seconds"])
+        if found["learning_s"]:
+            self.own.append(1 - found["learning_s"] / found["seconds"])
         self.peak_mb = found["peak_mb"]
 
     def end(self) -> dict[str, Any]:
@@ -62,6 +66,7 @@ class Contender:
             "tokens_per_s": rate,
             "first_s": self.first_s,
             "peak_mb": self.peak_mb,
+            "own_share": statistics.median(self.own) if self.own else None,
             "all_seconds": self.seconds,
         }
 
@@ -91,7 +96,8 @@ def show(case: str, rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         ratio = f"{row['tokens_per_s'] / reference:6.2f}" if reference else "      "
         peak, first = f"{row['peak_mb']:8.0f}", f"{row['first_s']:8.1f}"
-        lines.append(f"{case:22} {row['who']:18} {row['tokens_per_s']:9.0f} {ratio} {peak} {first}")
+        own = "" if row["own_share"] is None else f"{row['own_share']:8.1%}"
+        lines.append(f"{case:22} {row['who']:18} {row['tokens_per_s']:9.0f} {ratio} {peak} {first} {own}")
     return lines
 
 
@@ -107,7 +113,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found: dict[str, Any] = {}
-    print(f"{'case':22} {'who':18} {'tokens/s':>9} {'ratio':>6} {'peak MB':>8} {'first s':>8}")
+    print(f"{'case':22} {'who':18} {'tokens/s':>9} {'ratio':>6} {'peak MB':>8} {'first s':>8} {'own':>8}")
     for model, context, vocab in itertools.product(
         args.models.split(","), args.contexts.split(","), args.vocabs.split(",")
     ):

@@ -35,12 +35,15 @@ def test_memory_that_runs_out_on_the_way(cli, stage_commands, monkeypatch):
     def run_out(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes")
 
-    monkeypatch.setattr("llmkit.training.gradients.Gradients.dry_run", run_out)
-    outcome = cli(*stage_commands["pretrain"], "-o", "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("llmkit.training.gradients.Gradients.dry_run", run_out)
+        outcome = cli(*stage_commands["pretrain"], "-o", "out")
     assert outcome.code == 5
     assert "error: out of memory, with 256 tokens at a time" in outcome.err
     assert "--set micro_batch_tokens=128" in outcome.err
     assert "Traceback" not in outcome.err
+    told = cli(*stage_commands["pretrain"], "-s", "micro_batch_tokens=128", "-o", "out")
+    assert told.code == 0, "the corrected command needs no --force"
 
 
 def test_no_room_for_the_next_checkpoint(cli, stage_commands, monkeypatch):

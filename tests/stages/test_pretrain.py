@@ -95,6 +95,18 @@ def test_more_steps_go_on_from_the_finished_run(pretrain):
     assert "out is finished: going on from its last checkpoint" in outcome.err
     assert "resumed at step 4 of 8" in outcome.err
     assert [row["step"] for row in rows_of("out") if "loss" in row] == list(range(1, 9))
+    starts = [json.loads(line)["step"] for line in Path("out/starts.jsonl").read_text().splitlines()]
+    assert starts == [0, 4]
+    samples = [json.loads(line)["step"] for line in Path("out/samples.jsonl").read_text().splitlines()]
+    assert set(samples) == {0, 8}, "what a straight run writes"
+
+
+def test_a_model_to_go_on_from_takes_the_place_of_the_recipes(cli, chain, training_options):
+    Path("recipe.yaml").write_text("data: [tokens]\nmodel: llama-7m\nseed: 3\n")
+    arguments = ["-r", "recipe.yaml", "--data", chain.tokens, "--model", chain.base, *training_options]
+    outcome = cli("pretrain", *arguments, "--max-steps", 1, "-s", "schedule.warmup_steps=0", "-o", "onward")
+    assert outcome.code == 0, outcome.err
+    assert [item.role for item in read_manifest(Path("onward")).inputs] == ["data", "model"]
 
 
 def test_another_model_of_ours_can_be_trained_onward(cli, chain, training_options):
@@ -215,6 +227,13 @@ def test_starting_at_another_runs_checkpoint_counts_for_the_identity(pretrain, m
     assert pretrain("-o", "out", *OFTEN).code == 2
 
 
+def test_what_a_recipe_says_wins_over_what_another_runs_checkpoint_holds(pretrain, many):
+    assert read_manifest(Path("many")).config["resolved"]["precision"] == "float32"
+    outcome = pretrain("-o", "out", *OFTEN, "--resume", many / "step-00000004", "-s", "precision=bf16")
+    assert outcome.code == 0, outcome.err
+    assert read_manifest(Path("out")).config["resolved"]["precision"] == "bf16"
+
+
 @pytest.mark.parametrize(("path", "code", "words"), [
     ("nowhere", 2, "--resume nowhere: should be auto, never or the directory of a checkpoint"),
     ("many", 3, "--resume many is not a whole checkpoint -> --resume {root}/many/checkpoints/step-00000006"),
@@ -236,7 +255,7 @@ def test_what_is_no_checkpoint_to_go_on_from(pretrain, many, tmp_path, path, cod
     (["-s", "model.config.hidden_size=16"], 3, "embed_tokens.weight is [400, 32] there, [400, 16] in the recipe"),
     (["-s", "model.config.num_hidden_layers=1"], 3, "is of another model: the model has no model.layers.1."),
     (["-s", "optimizer.type=sgd"], 3, "is of another optimizer"),
-    (["--max-steps", "6"], 2, "is at step 6 already: nothing is left to train -> raise max_steps"),
+    (["--max-steps", "6"], 2, "has reached 6 steps: nothing is left to train -> raise that limit"),
 ])  # fmt: skip
 def test_a_checkpoint_that_does_not_fit(pretrain, many, more, code, words):
     outcome = pretrain("-o", "out", *OFTEN, "--resume", many / "step-00000006", *more)
@@ -298,3 +317,17 @@ def test_a_disk_too_small_is_told_before_training(pretrain, monkeypatch):
     assert needed in " ".join(outcome.err.split())
     assert "step 0" not in outcome.err
     assert pretrain("-o", "out").code == 0
+
+
+def test_an_untied_model_does_not_become_a_tied_one_unsaid(pretrain, many):
+    assert pretrain("-o", "untied", "-s", "model.config.tie_word_embeddings=false", "--max-steps", 2).code == 0
+    outcome = pretrain("-o", "out", "--init-from", "untied")
+    assert outcome.code == 3
+    assert "differ there, and are one tensor in the recipe's model" in " ".join(outcome.err.split())
+
+
+def test_two_origins_of_weights_are_refused(cli, chain, many, training_options):
+    arguments = ["--data", chain.tokens, "--model", chain.base, "--init-from", "many", *training_options]
+    outcome = cli("pretrain", *arguments, "--max-steps", 1, "-o", "out")
+    assert outcome.code == 2
+    assert "init_from: the model of model.path has weights already" in outcome.err

@@ -76,11 +76,11 @@ def _rows(found: Plan) -> list[tuple[str, str]]:
     if found.seconds is not None:
         compiled = ", compiled" if found.compile else ""
         rows += [
-            ("time", f"{clock(found.seconds)} in {found.precision}{compiled}, without validation"),
+            ("time", f"{clock(found.seconds)} in {found.precision}{compiled}, validation included"),
             ("", f"{found.flops_per_second / 1e9:,.0f} GFLOP/s of matrix products, measured now"),
         ]
     if found.memory is None:
-        rows.append(("memory", f"unknown: {found.arch} cannot be run without data, so its time is not known either"))
+        rows.append(("memory", f"unknown: {found.arch} cannot be run without data"))
     else:
         total = f"{size(found.memory.total)} per process, {size(found.memory_limit)} are there"
         rows += [("memory", total), ("", f"{found.micro_batch_tokens:,} tokens at a time")]

@@ -25,7 +25,7 @@ def pretrain(
     """Train a language model from scratch, or onward, on tokens."""
     return {
         "data": ("--data", data or None),
-        "model.path": ("--model", model),
+        "model": ("--model", model and {"path": model}),
         "init_from": ("--init-from", init_from),
         "verify_packing": ("--verify-packing", verify_packing or None),
         "max_steps": ("--max-steps", max_steps),

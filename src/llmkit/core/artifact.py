@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from llmkit.core.config import Budget, Config, dump
 from llmkit.core.durable import fsync, write_json
-from llmkit.core.errors import CheckFailedError, ConfigError, DataError
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
@@ -36,7 +36,7 @@ from llmkit.core.manifest import (
     read_manifest,
     versions,
 )
-from llmkit.core.move import CURVE, LOCK, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
+from llmkit.core.move import LOCK, LOGS, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
 
 EXIT = "exit.json"
 """How the last run under a foreign launcher ended: torchrun itself turns every code into 1."""
@@ -100,6 +100,8 @@ class Build:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
+        # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
+        mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
         if mistake and self._lock is not None and not (self.dir / UNLISTED).exists():
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._release()
@@ -209,8 +211,8 @@ class Build:
             self.resumed = False
         if self.extends and not self.resumed:  # before RUN, which says that everything to go on from is there
             _link_tree(self.out / UNLISTED, self.dir / UNLISTED)
-            if (self.out / CURVE).exists():
-                shutil.copyfile(self.out / CURVE, self.dir / CURVE)
+            for log in (self.out / name for name in LOGS if (self.out / name).exists()):
+                (shutil.copytree if log.is_dir() else shutil.copyfile)(log, self.dir / log.name)
             self.resumed = True
         fields = {"pid": os.getpid(), "run": self.fingerprint.run, **self.fingerprint.fields}
         write_json(self.dir / RUN, fields)

@@ -20,8 +20,8 @@ REPLACED = "replaced.json"
 """Copy of the manifest that a finished build is about to replace: which files to remove, even after a crash."""
 UNLISTED = "checkpoints"
 """Folder that travels with an artifact without being listed or digested: resume state, not result."""
-CURVE = "metrics.jsonl"
-"""What a training has logged; a run that extends it goes on with the same file."""
+LOGS = ("metrics.jsonl", "samples.jsonl", "starts.jsonl", "tracker_id.txt", "tensorboard")
+"""Files and folders a training has logged to; a run that extends it goes on with them."""
 OWN = (RUN, LOCK, REPLACED, MANIFEST + NEW)
 """Files of the build itself; the last one is what a process killed while writing the manifest leaves behind."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from math import ceil, lcm
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -117,7 +118,7 @@ class Mixture:
         """Return how many blocks `epochs` epochs are, rounded up."""
         return ceil(round(epochs * self._epoch, 6))
 
-    @property
+    @cached_property  # to lay out the first epoch of pairs again takes as long as a step
     def _epoch(self) -> int:
         return sum(order.packer.num_blocks(0) for order in self._orders)
 

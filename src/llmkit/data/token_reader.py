@@ -53,7 +53,8 @@ class TokenSplit:
         self.num_bytes = sum(int(batch.column("num_bytes").to_numpy().sum()) for batch in batches)
         if not self.num_tokens:
             raise DataError(
-                f"{directory}: split '{split}' holds no tokens", "check the corpus it was made of: llmkit lineage"
+                f"{directory}: split '{split}' holds no tokens",
+                f"check the corpus it was made of: llmkit lineage {directory}",
             )
 
     def __reduce__(self) -> tuple[type[TokenSplit], tuple[Path, Split]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,10 @@ class LiteralEncoder:
         self.__dict__.pop("content", None)
 
     def without_special(self) -> dict[str, Any]:
-        """Return the pipeline with every special entry renamed to noncharacters no text contains; ids stay."""
+        """Return the pipeline with every special entry renamed to noncharacters no text contains; ids stay.
+
+        Merges that such an entry has a part in are left out.
+        """
         content = {**self.content, "post_processor": None, "truncation": None, "padding": None}
         content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] not in self.special]
         renamed = {token: f"\ufdd0{number}\ufdd0" for number, token in enumerate(sorted(self.special))}
@@ -111,7 +114,10 @@ class LiteralEncoder:
             entries = {renamed.get(token, token): i for token, i in vocab.items()}
         else:
             entries = [[renamed.get(token, token), score] for token, score in vocab]
-        return {**content, "model": {**content["model"], "vocab": entries}}
+        model = {**content["model"], "vocab": entries}
+        if model.get("merges"):
+            model["merges"] = merges_without(model, renamed)
+        return {**content, "model": model}
 
     @cached_property
     def _forbidden(self) -> NDArray[Any]:
@@ -119,9 +125,7 @@ class LiteralEncoder:
 
     @cached_property
     def _backend(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        backend = Tokenizer.from_str(self.pipeline)
+        backend = _backend_of(self.pipeline)
         # A tokenizer.json keeps the padding and truncation of the call before it was saved.
         backend.no_padding()
         backend.no_truncation()
@@ -130,11 +134,25 @@ class LiteralEncoder:
 
     @cached_property
     def _renamed(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        backend = Tokenizer.from_str(orjson.dumps(self.without_special()).decode())
+        backend = _backend_of(orjson.dumps(self.without_special()).decode())
         backend.encode_special_tokens = True  # a literal `<unk>` is text as well
         return backend
+
+
+def merges_without(model: Mapping[str, Any], tokens: Collection[str]) -> list[Sequence[str]]:
+    """Return the merges of a BPE, without those of which one of the tokens is a part or the result."""
+    prefix = len(model.get("continuing_subword_prefix") or "")
+    return [(a, b) for a, b in model["merges"] if not (a in tokens or b in tokens or a + b[prefix:] in tokens)]
+
+
+def _backend_of(pipeline: str) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(pipeline)
+    model: Any = backend.model
+    if getattr(model, "dropout", None) is not None:
+        model.dropout = None  # it leaves out merges at random: a text would have other ids every time
+    return backend
 
 
 def _vocab_size(content: Mapping[str, Any]) -> int:

@@ -128,6 +128,8 @@ def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], wh
     Raises:
         DataError: Names or shapes differ; the message has the first that does.
     """
+    import torch
+
     own = model.state_dict()
     names: dict[int, list[str]] = {}
     for name, tensor in own.items():
@@ -143,6 +145,11 @@ def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], wh
         if tensor.shape != own[name].shape:
             shapes = f"{list(tensor.shape)} there, {list(own[name].shape)} in the recipe's model"
             raise DataError(f"{where} is of another model: {name} is {shapes}", hint)
+    for alike in names.values():
+        given = [name for name in alike if name in weights]
+        if any(not torch.equal(weights[given[0]], weights[name]) for name in given[1:]):
+            what = f"{' and '.join(given)} differ there, and are one tensor in the recipe's model"
+            raise DataError(f"{where} is of another model: {what}", hint)
     model.load_state_dict(weights, strict=False)
 
 

@@ -43,7 +43,7 @@ def softmax_error_(
     if wanted.size and not 0 <= wanted.min() <= wanted.max() < bits.shape[1]:  # compiled code would not notice
         raise IndexError(f"targets {wanted.min()} to {wanted.max()} of {bits.shape[1]} classes")
     losses, norms = np.empty(len(bits), np.float32), np.empty(len(bits), np.float32)
-    workers = min(torch.get_num_threads(), len(bits))
+    workers = max(1, min(torch.get_num_threads(), len(bits)))  # a micro-batch may have no target at all
     borders = [len(bits) * i // workers for i in range(workers + 1)]
     parts = [slice(*pair) for pair in pairwise(borders)]
     # Threads of Python, for the loop holds no lock: numba's own would be a second pool beside PyTorch's.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
+from llmkit.core.errors import ConfigError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
 from llmkit.objectives import Collated, NextToken
@@ -55,7 +56,13 @@ class FillInTheMiddle(NextToken):
 
     def raw_length(self, context_length: int) -> int:
         """Return the tokens of text in a block: each rearranged document takes three more, the last one an EOS."""
-        return context_length - 3 * self.max_per_block - 1
+        room = context_length - 3 * self.max_per_block - 1
+        if room < 1:
+            raise ConfigError(
+                f"context_length: {context_length} leaves no room for text beside the sentinels of a block",
+                "raise context_length, or lower objective.max_per_block",
+            )
+        return room
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
         """Return `input_ids`, `labels` and `position_ids`, each `[blocks, context_length]` int64.

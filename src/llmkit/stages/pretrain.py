@@ -69,6 +69,8 @@ class Config(TrainingConfig):
 def check(config: Config) -> None:
     """Check what the schema cannot know: the architecture's fields, and what excludes what. `--dry-run` does, too."""
     check_model(config.model, config.objective.auto_class)
+    if config.model.path is not None and config.init_from is not None:
+        raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
     packing_of(config)
     if config.temperature is not None and any(item.weight is not None for item in config.data):
         raise ConfigError("temperature: the data have weights of their own", hint="take out one of the two")

@@ -31,17 +31,19 @@ _SPM_STEPS = [
 _LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer"}
 
 
-def border_of(content: dict[str, Any]) -> re.Pattern[bytes] | None:
+def border_of(content: dict[str, Any], *, allow_special: bool = False) -> re.Pattern[bytes] | None:
     """Return the borders at which a tokenizer is known to cut every text; None where it may not.
 
     Args:
         content: The content of its `tokenizer.json`.
+        allow_special: Special tokens are found in the text, too.
     """
     normalizers = flatten(content["normalizer"], "normalizers")
     cutters = flatten(content["pre_tokenizer"], "pretokenizers")
     # A token added with blanks in it, or that takes those around it along, may lie across a border.
     for token in content["added_tokens"]:
-        if not token["special"] and (token["lstrip"] or token["rstrip"] or re.search(r"[\s，。]", token["content"])):
+        reaches = token["lstrip"] or token["rstrip"] or re.search(r"[\s，。]", token["content"])
+        if reaches and (allow_special or not token["special"]):
             return None
     if _is_sentencepiece(normalizers, cutters):
         return _SPACE

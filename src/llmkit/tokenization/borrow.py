@@ -11,6 +11,7 @@ from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
+from llmkit.tokenization.byte_ranks import END_OF_TEXT
 from llmkit.tokenization.sentencepiece_model import read_model, to_tokenizer
 from llmkit.tokenization.trainers._patterns import Pattern, byte_level
 
@@ -27,7 +28,6 @@ FILES = (TOKENIZER_FILE, CONFIG_FILE, *OTHER_FILES, *PAIR, *MODEL_FILES, "*.tikt
 FORMATS = f"{TOKENIZER_FILE}, a SentencePiece .model, vocab.json with merges.txt, or a .tiktoken file"
 PATTERNS: dict[str, Pattern] = {"cl100k": "llama3", "o200k": "o200k", "qwen": "qwen2", "r50k": "gpt2", "p50k": "gpt2"}
 """Beginning of a tiktoken file's name -> the expression it goes with; the file itself does not tell."""
-END_OF_TEXT = "<|endoftext|>"
 
 
 def locate(path: str) -> Path:
@@ -62,8 +62,11 @@ def tokenizer_files(place: Path) -> list[Path]:
     Raises:
         DataError: There is no tokenizer in the directory.
     """
+    if place.is_file() and place.name == TOKENIZER_FILE and (place.parent / CONFIG_FILE).is_file():
+        return tokenizer_files(place.parent)  # what `load` reads
     if place.is_file():
-        return [place, *(f for f in (place.parent / CONFIG_FILE,) if place.name == TOKENIZER_FILE and f.is_file())]
+        pair = [place.parent / name for name in PAIR if place.name in PAIR]
+        return [file for file in pair if file.is_file()] or [place]
     if (place / MANIFEST).is_file() or (place / PARTIAL).is_dir():
         return [place]
     found = sorted({file for name in FILES for file in place.glob(name) if file.is_file()})

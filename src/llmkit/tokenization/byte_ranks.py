@@ -12,6 +12,9 @@ from llmkit.core.errors import DataError
 if TYPE_CHECKING:
     from tokenizers import models
 
+END_OF_TEXT = "<|endoftext|>"
+_END_OF_TEXT_RANK = 50256
+"""Of the vocabularies that go back to GPT-2; the file of p50k leaves it out between its ranks."""
 _LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
 
 
@@ -43,21 +46,27 @@ def to_model(ranks: dict[bytes, int]) -> models.BPE:
     """Return the model that gives the same ids.
 
     tiktoken takes a word that is a token as it is, and otherwise merges the neighbours whose joint bytes have the
-    lowest rank: so every way to cut a token in two tokens is a merge.
+    lowest rank: so every way to cut a token in two tokens is a merge. A rank that no token has gets one that no text
+    becomes: tokens added later are numbered by the count, and would else get the id of another.
     """
     from tokenizers import models
 
-    characters = _byte_characters()
+    characters = byte_characters()
     merges = []
     for token, rank in ranks.items():
         cuts = ((token[:i], token[i:]) for i in range(1, len(token)))
         merges += [(rank, ranks[a], ranks[b], a, b) for a, b in cuts if a in ranks and b in ranks]
     text = {token: "".join(characters[byte] for byte in token) for token in ranks}
-    vocabulary = {text[token]: rank for token, rank in ranks.items()}
+    vocabulary = _placeholders(ranks) | {text[token]: rank for token, rank in ranks.items()}
     return models.BPE(vocabulary, [(text[a], text[b]) for *_, a, b in sorted(merges)], ignore_merges=True)
 
 
-def _byte_characters() -> list[str]:
+def _placeholders(ranks: dict[bytes, int]) -> dict[str, int]:
+    gaps = sorted(set(range(max(ranks.values()))) - set(ranks.values()))
+    return {END_OF_TEXT if gaps == [_END_OF_TEXT_RANK] else f"<|unused_{gap}|>": gap for gap in gaps}
+
+
+def byte_characters() -> list[str]:
     """Return the character that stands for each byte (Radford et al. 2019): itself if visible, else one from U+0100."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = iter(range(256, 512))

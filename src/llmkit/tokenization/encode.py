@@ -6,7 +6,7 @@ where each token ends; other tokenizers, and documents that a normalizer changes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,8 @@ from llmkit.data.sentences import sentence_starts
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import Batch
 from llmkit.tokenization.borders import border_of, chunks, flatten
-from llmkit.tokenization.fast import FastEncoder
+from llmkit.tokenization.byte_ranks import byte_characters
+from llmkit.tokenization.fast import FORMS, FastEncoder, is_normal
 from llmkit.tokenization.scan import find_segments
 
 GROUP_BYTES = 1 << 20
@@ -56,34 +57,44 @@ class Encoder:
         self.literal = literal
         self.fast = fast
         content = literal.content
-        self._normalizes = content["normalizer"] is not None
+        self._forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
         self._token_bytes = token_bytes(content, literal.vocab_size)
-        self._border = border_of(content)
+        self._loses = self._token_bytes is not None and lacks_bytes(content, literal.special)
+        self._border = border_of(content, allow_special=literal.allow_special)
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode the documents of a batch."""
         if self._token_bytes is None:
             return self._encode_by_offsets(batch)
-        found = self._ids(batch)
+        changed = self._changed(batch)
+        found = self._ids(batch, changed)
         counts = np.fromiter(map(len, found), np.int64, len(found))
         ids = np.concatenate(found) if found else np.zeros(0, self.literal.dtype)
         if ids.size and int(ids.max()) >= self.literal.vocab_size:
             raise AssertionError("an id is not in the vocabulary")
         segments, num_segments, lost = find_segments(batch.data, batch.bounds, ids, counts, self._token_bytes)
         ids = ids.astype(self.literal.dtype, copy=False)
-        if lost.any():
-            segments, num_segments = self._repair(batch, segments, num_segments, lost)
-        lost_bytes = 0 if self._normalizes else int(lost.sum())
+        # Of a text that was changed the bytes may add up by chance.
+        wrong = np.flatnonzero(changed | (lost != 0))
+        if wrong.size:
+            segments, num_segments = self._repair(batch, segments, num_segments, wrong)
+        lost_bytes = int(lost[~changed].clip(0).sum()) if self._loses else 0
         return Encoded(ids, counts, segments, num_segments, lost_bytes)
 
-    def _ids(self, batch: Batch) -> list[NDArray[Any]]:
+    def _changed(self, batch: Batch) -> NDArray[np.bool_]:
+        """Tell which documents the normalizer changes, `[documents]`."""
+        if not self._forms:
+            return np.zeros(len(batch), np.bool_)
+        return np.fromiter((not is_normal(d, self._forms) for d in batch.documents()), np.bool_, len(batch))
+
+    def _ids(self, batch: Batch, changed: NDArray[np.bool_]) -> list[NDArray[Any]]:
         if self.fast is None:
             return self._literal_ids(batch, range(len(batch)))
-        encode, takes = self.fast.encode, self.fast.takes
+        encode = self.fast.encode
         found: list[Any] = []
         left = []
-        for d, document in enumerate(batch.documents()):
-            if not takes(document):
+        for d, (document, differs) in enumerate(zip(batch.documents(), changed.tolist(), strict=True)):
+            if differs:
                 left.append(d)
                 found.append(b"")
             elif len(document) > GROUP_BYTES:
@@ -129,11 +140,10 @@ class Encoder:
         return chunks(document, GROUP_BYTES, self._border) if self._border else [(0, len(document))]
 
     def _repair(
-        self, batch: Batch, segments: NDArray[np.int32], num_segments: NDArray[np.int64], lost: NDArray[np.int64]
+        self, batch: Batch, segments: NDArray[np.int32], num_segments: NDArray[np.int64], wrong: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Find the segments of the documents whose tokens do not add up to their bytes by the offsets instead."""
+        """Find the segments of the documents whose tokens do not have their bytes by the offsets instead."""
         parts = np.split(segments, np.cumsum(num_segments)[:-1])
-        wrong = np.flatnonzero(lost)
         for d, (_, ends) in zip(wrong, self._literal(batch, wrong, ends=True), strict=True):
             parts[d] = segments_by_offsets(batch.text(int(d)), ends)
         return np.concatenate(parts), np.fromiter(map(len, parts), np.int64, len(parts))
@@ -168,18 +178,33 @@ def segments_by_offsets(text: str, ends: NDArray[np.int64]) -> NDArray[np.int32]
 
 
 def token_bytes(content: dict[str, Any], vocab_size: int) -> NDArray[np.int32] | None:
-    """Return how many bytes of text each token stands for, `[vocab_size]`; None where tokens are not byte-level.
+    """Return how many bytes of text each token stands for, `[vocab_size]`; None where its length does not tell.
 
     A token of the byte alphabet has a character per byte; an added token is written as it is.
     """
+    model = content["model"]
     cutters = flatten(content["pre_tokenizer"], "pretokenizers")
-    if content["model"]["type"] != "BPE" or not cutters or cutters[-1]["type"] != "ByteLevel":
+    if model["type"] != "BPE" or not cutters or cutters[-1]["type"] != "ByteLevel":
         return None
     if any(part.get("add_prefix_space") or part.get("behavior") == "Removed" for part in cutters):
         return None
+    if any(model.get(mark) for mark in ("continuing_subword_prefix", "end_of_word_suffix")):
+        return None
+    if (model.get("unk_token") is not None or model.get("byte_fallback")) and lacks_bytes(content):
+        return None
+    forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
+    normalized = [token["content"].encode() for token in content["added_tokens"] if token["normalized"]]
+    if not FORMS.issuperset(forms) or not all(is_normal(token, forms) for token in normalized):
+        return None
     sizes = np.zeros(vocab_size, np.int32)
-    for token, i in content["model"]["vocab"].items():
+    for token, i in model["vocab"].items():
         sizes[i] = len(token)
     for added in content["added_tokens"]:
         sizes[added["id"]] = len(added["content"].encode())
     return sizes
+
+
+def lacks_bytes(content: dict[str, Any], special: Container[str] = ()) -> bool:
+    """Tell whether a byte has no token in a byte-level vocabulary, or only a special one, which text never becomes."""
+    vocab = content["model"]["vocab"]
+    return any(character not in vocab or character in special for character in byte_characters())

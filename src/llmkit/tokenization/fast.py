@@ -8,7 +8,7 @@ its Python layer brings.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,8 @@ from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import Batch
 from llmkit.tokenization.borders import flatten
 
+FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD"})
+"""Normalizers that leave a text which is in their form as it is, and ASCII always."""
 FIRST, CHECK_EVERY = 8, 1000
 """The first so many documents of a task are checked, before any is written, and then one of so many."""
 MAX_CHECKED_BYTES = 4096
@@ -69,10 +71,7 @@ class FastEncoder:
 
     def takes(self, document: bytes) -> bool:
         """Tell whether the ids of a document are to be found here: it must be as the tokenizer would normalize it."""
-        if not self.forms or document.isascii():
-            return True
-        text = document.decode()
-        return all(unicodedata.is_normalized(form, text) for form in self.forms)
+        return is_normal(document, self.forms)
 
     def encode(self, document: bytes) -> NDArray[np.uint32]:
         """Return the ids of a document in UTF-8 that this encoder takes, `[tokens]`."""
@@ -88,6 +87,14 @@ class FastEncoder:
             return None
 
 
+def is_normal(document: bytes, forms: Sequence[Any]) -> bool:
+    """Tell whether a document in UTF-8 is in all of some normal forms."""
+    if not forms or document.isascii():
+        return True
+    text = document.decode()
+    return all(unicodedata.is_normalized(form, text) for form in forms)
+
+
 def _supported(literal: LiteralEncoder) -> dict[str, Any]:
     """Return the tokenizer for gigatoken: without special tokens, which text must not become, and normalization."""
     content = literal.without_special()
@@ -98,10 +105,16 @@ def _supported(literal: LiteralEncoder) -> dict[str, Any]:
         raise ValueError(f"the tokenizer is {model['type']}, not byte-level BPE")
     if model.get("dropout"):
         raise ValueError("the tokenizer drops merges at random")
-    if {part["type"] for part in flatten(content["normalizer"], "normalizers")} - {"NFC", "NFD", "NFKC", "NFKD"}:
+    if len(model.get("merges", ())) < len(literal.content["model"].get("merges", ())):
+        raise ValueError("a special token has a part in a merge")
+    forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
+    if not FORMS.issuperset(forms):
         raise ValueError("the tokenizer changes the text before it cuts it")
     if any(part["type"] == "ByteLevel" and part["add_prefix_space"] for part in cutters):
         raise ValueError("the tokenizer puts a space before the text")
+    for token in content["added_tokens"]:
+        if token["single_word"] or (token["normalized"] and not is_normal(token["content"].encode(), forms)):
+            raise ValueError(f"the added token {token['content']!r} is not found wherever it stands")
     content["normalizer"] = None  # documents that are not normal already are left to `tokenizers`
     return content
 

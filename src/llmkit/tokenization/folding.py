@@ -129,6 +129,7 @@ class Splitter:
 
     def __init__(self, *, validation_fraction: float, test_fraction: float) -> None:
         self._fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+        self._table = _folding()  # once: threads that ask at the same time may get one each
         self._known = np.zeros(0x1100, np.bool_)
         self._out = np.empty(0, np.uint8)  # kept: new memory costs as much as a third of the folding
 
@@ -154,7 +155,7 @@ class Splitter:
 
     def _hash(self, data: NDArray[np.uint8], bounds: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[int]]:
         """Return each document's number in [0, 1), NaN where only `split_of` can tell, and the unusual bytes."""
-        table, unusual = _folding(), []
+        table, unusual = self._table, []
         found = np.full(bounds.size - 1, np.nan)
         if self._out.size < data.size * 5 // 4 + _MAX_FOLDED:
             self._out = np.empty(data.size * 5 // 4 + _MAX_FOLDED, np.uint8)

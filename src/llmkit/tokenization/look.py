@@ -10,7 +10,7 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.sources import Record
 from llmkit.tokenization.borrow import load, locate
 from llmkit.tokenization.compare import compare, open_sources, sample, show_comparison
-from llmkit.tokenization.show import show_text
+from llmkit.tokenization.show import encoded, show_text
 
 
 def look(
@@ -40,6 +40,8 @@ def look(
             "--compare needs a text: either --input or --show", hint="llmkit tokenize --compare DIR DIR -i CORPUS"
         )
     text = _standard_input() if text == "-" else text
+    if text is not None:
+        encoded(text)  # else the first to encode it would fail
     if pair is not None:
         tokenizers = [load(locate(path)) for path in pair]
         records = sample(open_sources(list(inputs))) if text is None else [Record(0, text, "text")]

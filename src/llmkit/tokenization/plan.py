@@ -132,7 +132,7 @@ def encode_corpora(
         ConfigError: gigatoken was asked for and cannot do this tokenizer.
         DataError: A document has too many tokens for a shard.
     """
-    # What transformers has loaded, some million objects, would be searched for garbage with every vocabulary: 0.1 s each.
+    # What transformers has loaded, a million objects, would be searched for garbage with every vocabulary: 0.1 s each.
     gc.freeze()
     literal = literal_encoder(cutter.tokenizer, allow_special=allow_special)
     scratch = scratch.absolute()  # workers on other machines start in other folders

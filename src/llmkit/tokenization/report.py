@@ -102,7 +102,7 @@ def _vocabulary(statistics: TokenStatistics, contents: Sequence[bytes]) -> dict[
     return {
         "size": len(counts),
         "special": int(np.count_nonzero(~ordinary)),
-        "used": int(np.count_nonzero(counts)),
+        "used": int(np.count_nonzero(ordinary & (counts > 0))),
         "unused": len(unused),
         "rare": int(np.count_nonzero(ordinary & (counts > 0) & (counts < RARE))),
         "rare_below": RARE,

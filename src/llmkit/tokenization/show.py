@@ -77,10 +77,7 @@ class Cutter:
         Raises:
             DataError: The text has characters that UTF-8 does not know.
         """
-        try:
-            raw = text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"the text is not valid UTF-8: {error.reason} at character {error.start + 1}") from None
+        raw = encoded(text)
         ids, char_ends = encode_with_ends(self.tokenizer, [text])[0]
         if self._is_byte_level:
             contents = [self.contents[i] for i in ids.tolist()]
@@ -89,13 +86,15 @@ class Cutter:
         sizes = np.fromiter((len(character.encode()) for character in text), np.int64, len(text))
         char_ends = np.maximum.accumulate(char_ends)
         ends = np.concatenate([[0], np.cumsum(sizes)])[char_ends]
-        # Bytes that spell characters all have the borders of the whole; a mark put before the text has those of what
-        # follows it.
-        is_byte = self.kinds[ids] == BYTE
-        for i in np.flatnonzero((char_ends[:-1] == char_ends[1:]) | is_byte[1:])[::-1].tolist():
+        # Parts of characters all have the borders of the whole; a mark put before the text has those of what follows
+        # it, and bytes by fallback may have those of several characters.
+        kinds = self.kinds[ids]
+        is_part = (kinds == BYTE) | (kinds == PARTIAL)
+        for i in np.flatnonzero((char_ends[:-1] == char_ends[1:]) | is_part[1:])[::-1].tolist():
             first = int(np.searchsorted(char_ends, char_ends[i]))
             before = ends[first - 1] if first else 0
-            ends[i] = max(min(ends[i], ends[i + 1] - 1), 0) if is_byte[i + 1] else before
+            part, lowest = len(self.contents[ids[i + 1]]), 0 if kinds[i + 1] == BYTE else before
+            ends[i] = max(min(ends[i], ends[i + 1] - part), lowest) if is_part[i + 1] else before
         return ids, ends
 
     def pieces(self, text: str) -> list[Piece]:
@@ -112,6 +111,18 @@ class Cutter:
             found.append(Piece(i, token, int(self.kinds[i]), start, end, content))
             start = end
         return found
+
+
+def encoded(text: str) -> bytes:
+    """Return a text in UTF-8.
+
+    Raises:
+        DataError: It has characters that UTF-8 does not know.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the text is not valid UTF-8: {error.reason} at character {error.start + 1}") from None
 
 
 def readable(content: bytes, *, brief: bool = False) -> str:

@@ -7,6 +7,7 @@ machine must choose alike.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
 On 2 cores with AVX512-BF16 it costs 30 to 50 s and saves a seventh of the time, at about 350 GFLOP/s: even after some
 300 s, or 1e14. Three times that is asked for: a gain of seconds is not worth a minute before the first step.
 """
+RECOMPILATIONS = 64
+"""Shapes that may be compiled. What comes after runs eagerly, and which those are is another matter after a resume."""
 COMPILE_MINUTES = 15
 """The same for a run that time limits: what three times 300 s are."""
 
@@ -71,7 +74,13 @@ def compile_bodies(model: torch.nn.Module) -> None:
     inside = {id(part) for stack in found.values() for part in stack.modules() if part is not stack}
     for stack in found.values():
         if id(stack) not in inside:  # BERT names its whole body as decoder, and the layers in it as encoder
+            torch._dynamo.config.recompile_limit = RECOMPILATIONS
             stack.compile(dynamic=False)
+
+
+def eager(resolved: dict[str, Any]) -> AbstractContextManager[Any]:
+    """Keep validation and generation of a compiled model from being compiled, for their many shapes, a minute each."""
+    return torch.compiler.set_stance("force_eager") if resolved["compile"] else nullcontext()
 
 
 def _multiplies_bf16(device: str) -> bool:

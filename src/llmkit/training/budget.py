@@ -32,16 +32,28 @@ class Budget:
             most = min(limits) * config.batch_blocks if limits else None
             limits.append(math.ceil(data.blocks_in(config.max_epochs, most) / config.batch_blocks))
         self.max_steps = max(1, min(limits)) if limits else None
+        self._first: tuple[int, float] | None = None
 
     def total_steps(self, step: int, elapsed_s: float) -> int:
         """Return the steps of the whole run, for the schedule: where time limits it, as many as fit at today's pace.
 
-        The pace is known after a few steps; before, nothing is, and the warmup has hardly begun.
+        The pace is that since this process's first step: what came before it, such as a validation, is not repeated
+        every step. Until then the average of the whole run is taken, or, in its first step, nothing is known.
         """
         limits = [] if self.max_steps is None else [self.max_steps]
         if self._max_s is not None:
-            limits.append(max(step + 1, int(step * self._max_s / elapsed_s)) if step and elapsed_s else 10**6)
+            limits.append(self._fitting(step, elapsed_s, self._max_s))
         return min(limits)
+
+    def _fitting(self, step: int, elapsed_s: float, max_s: float) -> int:
+        if not step or not elapsed_s:
+            return 10**6
+        self._first = self._first or (step, elapsed_s)
+        first_step, first_s = self._first
+        if step > first_step and elapsed_s > first_s:
+            pace = (elapsed_s - first_s) / (step - first_step)
+            return max(step + 1, step + int((max_s - elapsed_s) / pace))
+        return max(step + 1, int(step * max_s / elapsed_s)) if step > 1 else 10**6
 
     def may_end(self, state: TrainState) -> bool:
         """Return whether one more validation without a lower loss would end the run."""

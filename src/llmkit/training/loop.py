@@ -19,13 +19,13 @@ from llmkit.core.progress import Progress
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
 from llmkit.training import checkpoint
-from llmkit.training.auto import check_batch, compile_bodies, resolve
+from llmkit.training.auto import check_batch, compile_bodies, eager, resolve
 from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
 from llmkit.training.gradients import Gradients, LossModule, StepLoss
 from llmkit.training.job import Job
-from llmkit.training.memory import check_machine
+from llmkit.training.memory import check_machine, keep_freed_memory
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator
@@ -52,6 +52,7 @@ class Trainer:
     def __init__(self, job: Job, config: TrainingConfig, directory: Path, console: Console) -> None:
         self.job, self.config, self.directory, self.console = job, config, directory, console
         self.model, self.data = job.model, job.data
+        keep_freed_memory()
         self.budget = Budget(config, job.data)
         self.accelerator = build_accelerator(config.parallel, job.model)
         check_batch(config, self.accelerator.num_processes)
@@ -91,8 +92,10 @@ class Trainer:
             resolved = resolve(self.config, device=self.device.type, flops=flops)
             return TrainState(step=0, tokens=0, elapsed_s=0.0, resolved=resolved)
         state = checkpoint.load(path, self.model, self.optimizer)
-        if path == self.job.resume_from and self.budget.end(state, 0.0):
-            raise ConfigError(f"{path} is at step {state.step:,} already: nothing is left to train", "raise max_steps")
+        # One of another run may be gone on from: what this recipe says is not overruled by what was chosen there.
+        state.resolved |= {name: own for name in state.resolved if (own := getattr(self.config, name)) != "auto"}
+        if path == self.job.resume_from and (reached := self.budget.end(state, state.elapsed_s)):
+            raise ConfigError(f"{path} has reached {reached}: nothing is left to train", "raise that limit")
         if self.accelerator.is_main_process:
             checkpoint.rewind(self.checkpoints, state.step)
         of = "" if self.budget.max_steps is None else f" of {self.budget.max_steps:,}"
@@ -201,15 +204,16 @@ class Trainer:
     def _validate(self, watch: Watch, stop: StopSignal) -> None:
         if self.job.validation is None:
             return
-        row = validate(self.job.validation, self.plain, self.gradients, stopped=lambda: self._stopped(stop))
-        if row is None:
-            return
-        loss = row["validation_loss"]
-        if not math.isfinite(loss):
-            raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
-        self.state.count_validation(loss)
-        self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
-        watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
+        with eager(self.state.resolved):
+            row = validate(self.job.validation, self.plain, self.gradients, stopped=lambda: self._stopped(stop))
+            if row is None:
+                return
+            loss = row["validation_loss"]
+            if not math.isfinite(loss):
+                raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
+            self.state.count_validation(loss)
+            self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
+            watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
         bits = f", {row['bits_per_byte']:.4f} bits per byte" if "bits_per_byte" in row else ""
         self.console.info(f"step {self.state.step:,}: validation loss {loss:.4f}{bits}")
 
@@ -219,7 +223,7 @@ class Trainer:
             first = step * self.config.batch_blocks
             names = self.data.documents(range(first, first + self.config.batch_blocks))
             what += f"; the batch holds {', '.join(names[:5])}" + f" and {len(names) - 5} more" * (len(names) > 5)
-        return DivergedError(what, hint=f"lower the learning rate, such as --set optimizer.lr={lower}")
+        return DivergedError(what, hint=f"start anew with a lower learning rate: --set optimizer.lr={lower} --force")
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0

@@ -6,14 +6,15 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, configure, count_parameters
-from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak, pass_seconds
+from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak
 from llmkit.modeling.load import read_config
+from llmkit.modeling.pace import measure_pace
 from llmkit.modeling.presets import PRESETS
 from llmkit.training.auto import resolve
 from llmkit.training.memory import (
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
 COMPUTE_OPTIMAL = 20
 """Training tokens per parameter (Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models")."""
-START_SECONDS = 8.0
+START_SECONDS = 7.0
 """From the command to the first step: imports, model, data."""
 COMPILE_SECONDS, COMPILED_SHARE = 40.0, 6 / 7
 """What compiling costs once, and the share of a step's time that is left, on 2 cores; see training/auto.py."""
+FORWARD_SHARE = 1 / 3
+"""Of a pass forward and backward."""
 DEFAULT_VOCABULARY = 16384
 
 
@@ -63,7 +66,8 @@ class Plan:
         memory: Peak bytes of one device by part, None for an architecture that cannot be run without data.
         memory_limit: Bytes one process has.
         flops_per_second: Of the matrix products alone, measured now, of all processes together.
-        seconds: Start, dry run and training; validation comes on top. None without `steps` or `memory`.
+        seconds: Start, dry run, training and validation; generated texts come on top. None without `steps`, or where
+            no step of the architecture could be timed.
         checkpoint: Bytes of one checkpoint.
         disk: Bytes the run writes at most.
     """
@@ -98,7 +102,7 @@ class Plan:
 
 
 def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class: str, num_processes: int = 1) -> Plan:
-    """Work out what a run takes; measures the machine's rate, which takes a second.
+    """Work out what a run takes; times steps of the model's first layers, which takes some seconds.
 
     Args:
         config: The run's.
@@ -117,6 +121,7 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
     vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
     model = _weightless(spec, auto_class, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
+    held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
     steps = _steps(config, epoch_tokens)
     per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, num_processes)
     cuda = torch.cuda.is_available()
@@ -129,16 +134,12 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
     # Processes on one CPU share its cores and its memory; GPUs are one each.
     devices, sharers = (num_processes, 1) if cuda else (1, num_processes)
     rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
-    memory = run_memory(model, config, bf16=bf16, num_blocks=micro // config.context_length)
-    one = start = None
-    if memory is not None:
-        one = pass_seconds(
-            model, memory, tokens=micro, context_length=config.context_length, peak=rate / devices, bf16=bf16
-        ) * (COMPILED_SHARE if compiled else 1)
-        start = START_SECONDS + one / devices + (COMPILE_SECONDS if compiled else 0)
-        if config.max_minutes is not None:
-            fitting = max(1, int(60 * config.max_minutes * devices * micro / one / config.batch_tokens))
-            steps = fitting if steps is None else min(steps, fitting)
+    blocks = micro // config.context_length
+    memory = run_memory(model, config, bf16=bf16, num_blocks=blocks)
+    times = _times(model, config, blocks, rate, devices, bf16=bf16, compiled=compiled)
+    if times is not None and config.max_minutes is not None:
+        fitting = max(1, int(60 * config.max_minutes / times.step))
+        steps = fitting if steps is None else min(steps, fitting)
     tokens = None if steps is None else steps * config.batch_tokens
     size, tables = count_parameters(model), count_embeddings(model)
     return Plan(
@@ -153,10 +154,57 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
         memory=memory,
         memory_limit=device_limit() // sharers,
         flops_per_second=rate,
-        seconds=None if tokens is None or one is None or start is None else start + tokens / micro * one / devices,
+        seconds=None if steps is None or times is None else times.total(config, steps, held_out),
         checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
         disk=disk_needed(model, config.optimizer.type_name, config.checkpoint.keep),
     )  # fmt: skip
+
+
+class _Times(NamedTuple):
+    """Seconds.
+
+    Attributes:
+        start: Before the first step.
+        step: Of a step.
+        scored: Of a block that is validated on.
+    """
+
+    start: float
+    step: float
+    scored: float
+
+    def total(self, config: TrainingConfig, steps: int, held_out: int) -> float:
+        """Return the whole run's: it validates before the first step, every so often, and after the last."""
+        validations = 1 + math.ceil(steps / config.validate.every)
+        return self.start + steps * self.step + validations * held_out / config.context_length * self.scored
+
+
+def _times(
+    model: PreTrainedModel,
+    config: TrainingConfig,
+    num_blocks: int,
+    rate: float,
+    devices: int,
+    *,
+    bf16: bool,
+    compiled: bool,
+) -> _Times | None:
+    """Return what the parts of a run take; None if no step of the model can be timed."""
+    pace = measure_pace(
+        model,
+        config.optimizer.build,
+        num_blocks=num_blocks,
+        context_length=config.context_length,
+        bf16=bf16,
+        peak=rate / devices,
+        limit=device_limit(),
+    )
+    if pace is None:
+        return None
+    one = pace.one_pass * (COMPILED_SHARE if compiled else 1)
+    start = START_SECONDS + one + (COMPILE_SECONDS if compiled else 0)
+    per_block = one / num_blocks / devices
+    return _Times(start, config.batch_blocks * per_block + pace.update, FORWARD_SHARE * per_block)
 
 
 def _weightless(spec: ModelConfig, auto_class: str, vocab_size: int, context_length: int) -> PreTrainedModel:

@@ -22,8 +22,7 @@ def validate(
 
     Args:
         validation: The held-out blocks.
-        module: Model and objective, not wrapped and not compiled: a last batch of another size, or evaluation mode,
-            would be compiled anew.
+        module: Model and objective, not wrapped; a compiled body is to be run eagerly, see the loop.
         gradients: How training cuts and collates.
         stopped: Whether a signal came in between.
 

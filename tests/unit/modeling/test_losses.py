@@ -146,6 +146,17 @@ def test_all_rows_ignored_is_zero_with_zero_gradients():
     assert weight.grad.eq(0).all()
 
 
+def test_a_bf16_batch_without_any_target_is_zero():
+    hidden, weight = torch.randn(5, 8, requires_grad=True), torch.randn(11, 8, requires_grad=True)
+    labels = torch.full((5,), -100)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = linear_cross_entropy(hidden, weight, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert not hidden.grad.any()
+    assert not weight.grad.any()
+
+
 def test_tied_weight_gets_both_gradients():
     labels, ids = torch.tensor([1, 2, 0]), torch.tensor([0, 1, 2])
     grads = []

@@ -7,7 +7,7 @@ import pytest
 import torch
 from blocks import BOS, EOS, MID, PAD, PRE, SUF, VOCABULARY, block, model, packed
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.objectives.fill_in_the_middle import FillInTheMiddle
@@ -67,6 +67,8 @@ def test_a_document_cut_by_its_block_gets_an_end():
 def test_room_is_left_and_no_token_is_lost():
     objective = FillInTheMiddle(fim_rate=1.0, max_per_block=2)
     assert objective.raw_length(64) == 64 - 3 * 2 - 1
+    with pytest.raises(ConfigError, match="context_length: 7 leaves no room for text"):
+        objective.raw_length(7)
     batch = packed(objective, rows=30)
     tensors, _ = objective.collate(batch, VOCABULARY, 0)
     assert tensors["input_ids"].shape == (30, 66 + 7)

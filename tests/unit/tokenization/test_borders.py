@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from llmkit.tokenization.borders import border_of, chunks
 from llmkit.tokenization.trainers._patterns import byte_level
@@ -128,3 +128,11 @@ def test_an_added_token_with_a_blank_may_lie_across():
         tokenizer = Tokenizer.from_str(TRAINED[PATTERNS[0]].to_str())
         tokenizer.add_tokens([token])
         assert (border_of(content(tokenizer)) is not None) is known
+
+
+def test_special_tokens_count_where_they_are_found():
+    for token, known in ((AddedToken("<x>", rstrip=True), False), (AddedToken("<x y>"), False), ("<x>", True)):
+        tokenizer = Tokenizer.from_str(TRAINED[PATTERNS[0]].to_str())
+        tokenizer.add_special_tokens([token])
+        assert border_of(content(tokenizer)) is not None
+        assert (border_of(content(tokenizer), allow_special=True) is not None) is known

@@ -127,6 +127,27 @@ def test_tiktoken_files(tmp_path):
     assert ids(load(tmp_path / "qwen.tiktoken"), ["123"]) == [[RANKS[b"1"], RANKS[b"2"], RANKS[b"3"]]]
 
 
+def test_ranks_that_no_token_has_are_filled():
+    ranks = {token: rank + (rank >= 258) for token, rank in RANKS.items()}
+    model = to_model(ranks)
+    assert model.token_to_id("<|unused_258|>") == 258
+    assert model.id_to_token(259) == "Ġthe"
+    content = b"".join(base64.b64encode(token) + b" %d\n" % rank for token, rank in ranks.items())
+    assert read_ranks(content, "f") == ranks
+
+
+def test_the_gap_of_p50k_is_its_end_of_text(tmp_path):
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    ranks |= {i.to_bytes(3, "big"): i + (i >= 50256) for i in range(256, 50280)}
+    content = b"".join(base64.b64encode(token) + b" %d\n" % rank for token, rank in ranks.items())
+    (tmp_path / "p50k_base.tiktoken").write_bytes(content)
+    tokenizer = load(tmp_path)
+    assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<|endoftext|>", 50256)
+    tokenizer.add_tokens(["<new>"])
+    assert tokenizer.convert_tokens_to_ids("<new>") == 50281
+    assert 50256 not in ids(tokenizer, ["a<|endoftext|>"])[0]
+
+
 def test_rank_files_that_are_damaged():
     with pytest.raises(DataError, match=r"f:2: not a line of a tiktoken file"):
         read_ranks(b"IQ== 0\nIg== x\n", "f")
@@ -179,3 +200,16 @@ def test_the_files_that_count(bpe, tmp_path):
     ]
     (tmp_path / "llmkit.json").write_text("{}")
     assert tokenizer_files(tmp_path) == [tmp_path]
+
+
+def test_the_files_that_count_are_those_that_are_read(bpe, pair, tmp_path):
+    for name in ("vocab.json", "merges.txt"):
+        assert tokenizer_files(pair / name) == [pair / "vocab.json", pair / "merges.txt"]
+    (pair / "merges.txt").unlink()
+    assert tokenizer_files(pair / "vocab.json") == [pair / "vocab.json"]
+    bpe.save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved/config.json").write_text("{}")  # names the class that is loaded
+    files = tokenizer_files(tmp_path / "saved/tokenizer.json")
+    assert [file.name for file in files] == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    (tmp_path / "saved/llmkit.json").write_text("{}")
+    assert tokenizer_files(tmp_path / "saved/tokenizer.json") == [tmp_path / "saved"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from llmkit.modeling.literal import LiteralEncoder
@@ -21,6 +21,7 @@ TEXTS = [
     "",
     " \n",
     "e\u0301 and é, ﬁ and Å. 🦊👩‍👩‍👧 done? Yes.",
+    "½ cup. He is\u00a0on\u00a0a\u00a0b",  # under NFKC as many bytes as before
 ]
 ANY_TEXT = st.lists(
     st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("ab .!。\n中e\u0301<|end|>"))),
@@ -132,3 +133,62 @@ def test_an_id_outside_the_vocabulary_is_never_written():
     encoder.fast.encode = lambda document: np.array([literal.vocab_size], np.uint32)
     with pytest.raises(AssertionError, match="not in the vocabulary"):
         encoder.encode(Batch.of_texts(["a"]))
+
+
+def encoder_of(tokenizer, **settings):
+    return Encoder(LiteralEncoder.of(tokenizer, **settings))
+
+
+def test_a_text_of_as_many_bytes_as_its_changed_form_goes_by_offsets():
+    tokenizer = trained("gpt2", normalizers.NFKC())
+    text = "½ cup. He is\u00a0on\u00a0a\u00a0b"
+    assert len(normalizers.NFKC().normalize_str(text).encode()) == len(text.encode())
+    for fast in (True, False):
+        check(tokenizer, [text, "ASCII. Is it."], fast=fast)
+    encoder = encoder_of(tokenizer)
+    encoder._repair = None  # texts that no normalizer changes do without
+    assert encoder.encode(Batch.of_texts(["Plain. Text.", "é. Yes."])).segments.size == 4
+
+
+@pytest.mark.parametrize("normalizer", [normalizers.Lowercase(), normalizers.Replace("ab", "ba")])
+def test_other_normalizers_go_by_offsets(normalizer):
+    tokenizer = trained("gpt2", normalizer)
+    assert encoder_of(tokenizer)._token_bytes is None
+    check(tokenizer, ["A test. The İ works. ab", "plain. text"], fast=False)
+
+
+def incomplete(**settings):
+    """`a`, `b`, `.`, a space, and what stands for the other bytes."""
+    backend = Tokenizer(models.BPE({"<unk>": 0, "a": 1, "b": 2, ".": 3, "Ġ": 4}, [], **settings))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+def test_an_unknown_token_is_not_lost():
+    text = "abx. ab. 天a"
+    found = check(incomplete(unk_token="<unk>"), [text, "xxxxx. ab"], fast=False)
+    assert found.lost_bytes == 0
+    assert check(incomplete(), [text], fast=False).lost_bytes == 4
+
+
+def test_blanks_that_an_added_token_takes_along_are_not_lost():
+    tokenizer = trained()
+    tokenizer.add_tokens([AddedToken("cup", lstrip=True, rstrip=True, normalized=False)])
+    assert check(tokenizer, ["a   cup   of it. A  cup  b"], fast=False).lost_bytes == 0
+
+
+def test_a_byte_that_only_a_special_token_has_is_lost():
+    tokenizer = trained()
+    tokenizer.add_special_tokens({"pad_token": "!"})
+    assert check(tokenizer, ["a! b"], fast=False).lost_bytes == 1
+    assert encoder_of(tokenizer, allow_special=True).encode(Batch.of_texts(["a! b"])).lost_bytes == 0
+
+
+def test_special_tokens_that_reach_over_blanks_keep_a_document_whole(monkeypatch):
+    backend = trained().backend_tokenizer
+    backend.add_special_tokens([AddedToken("<|turn|>", rstrip=True, normalized=False)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|turn|>")
+    text = "works <|turn|> a test"
+    whole = LiteralEncoder.of(tokenizer, allow_special=True).encode([text])[0][0]
+    monkeypatch.setattr(module, "GROUP_BYTES", 8)
+    assert encoder_of(tokenizer, allow_special=True).encode(Batch.of_texts([text])).ids.tolist() == whole.tolist()

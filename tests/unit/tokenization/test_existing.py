@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
 from llmkit.core.console import Console
@@ -128,3 +129,46 @@ def test_the_file_is_right_where_the_class_builds_another(tmp_path):
     # And where both are the same, the class stays.
     file.write_text(json.dumps(config | {"do_lower_case": False}))
     assert isinstance(load_tokenizer(tmp_path), BertTokenizer)
+
+
+def byte_level(folder, *more, merges=(), gap=0):
+    """Save a byte-level tokenizer: the 256 bytes, then, behind a gap in the ids, some more tokens."""
+    vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary |= {token: len(vocabulary) + gap + i for i, token in enumerate(more)}
+    backend = Tokenizer(models.BPE(vocabulary, list(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("field", ["add_tokens", "add_special_tokens"])
+def test_an_id_that_is_taken_is_refused(tmp_path, field):
+    path = byte_level(tmp_path, "ab", merges=[("a", "b")], gap=1)
+    with pytest.raises(DataError, match="the new token '<new>' would get the id 257 of 'ab'"):
+        made(Existing(path=path, **{field: ["<new>"]}))
+    assert made(Existing(path=path, add_tokens=["ab"])).convert_tokens_to_ids("ab") == 257
+
+
+@pytest.mark.parametrize("field", ["add_tokens", "add_special_tokens"])
+def test_a_token_that_the_vocabulary_writes_bytes_with_is_refused(tmp_path, field):
+    path = byte_level(tmp_path)
+    for token, written in (("£", "A3"), ("Ġ", "20")):
+        with pytest.raises(ConfigError, match=rf"tokenizer\.{field}: .* writes the bytes {written} as '{token}'"):
+            made(Existing(path=path, **{field: [token]}))
+    tokenizer = made(Existing(path=path, add_tokens=["£5", "a"]))
+    assert encode_documents(tokenizer, ["a£5"])[0].tolist() == [*tokenizer.convert_tokens_to_ids(["a", "£5"])]
+
+
+def test_a_role_is_no_token_of_ordinary_text(tmp_path):
+    path = byte_level(tmp_path, "ab", "abc", "<end>", merges=[("a", "b"), ("ab", "c")])
+    for token in ("a", "!", "ab", "abc"):
+        with pytest.raises(ConfigError, match=f"tokenizer.pad_token: '{token}' is a token of ordinary text"):
+            made(Existing(path=path, pad_token=token))
+        with pytest.raises(ConfigError, match=f"tokenizer.add_special_tokens: '{token}' is a token of ordinary text"):
+            made(Existing(path=path, add_special_tokens=[token]))
+    tokenizer = made(Existing(path=path, eos_token="<end>", pad_token="<end>"))
+    assert tokenizer.pad_token_id == 258
+    assert 258 not in encode_documents(tokenizer, ["abc<end>"])[0]
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert made(Existing(path=str(tmp_path / "again"), pad_token="<end>")).pad_token_id == 258

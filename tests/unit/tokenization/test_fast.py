@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from llmkit.modeling.literal import LiteralEncoder
@@ -74,6 +74,33 @@ def test_what_gigatoken_cannot_do_is_said(literal):
     dropping = json.loads(literal.pipeline)
     dropping["model"]["dropout"] = 0.1
     refused(replace(literal, pipeline=json.dumps(dropping)), "at random")
+
+
+def test_added_tokens_that_gigatoken_does_not_find_are_refused():
+    def with_token(content, normalizer=None, **settings):
+        tokenizer = trained(normalizer=normalizer)
+        tokenizer.add_tokens([AddedToken(content, **settings)])
+        return LiteralEncoder.of(tokenizer)
+
+    with pytest.raises(ValueError, match="the added token 'test' is not found"):
+        FastEncoder(with_token("test", single_word=True))
+    with pytest.raises(ValueError, match="the added token 'ﬁ' is not found"):
+        FastEncoder(with_token("ﬁ", normalizers.NFKC(), normalized=True))
+    for literal in (
+        with_token("ﬁ", normalizers.NFC(), normalized=True),
+        with_token("ﬁ", normalizers.NFKC(), normalized=False),
+    ):
+        check = Check(literal, FastEncoder(literal))
+        check.texts([TEXT, "a ﬁt", "fit"])
+        assert check.differences == []
+
+
+def test_special_tokens_that_text_is_made_of_are_refused():
+    tokenizer = trained()
+    merged = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"][0]
+    tokenizer.add_special_tokens({"pad_token": "".join(merged)})
+    with pytest.raises(ValueError, match="a part in a merge"):
+        FastEncoder(LiteralEncoder.of(tokenizer))
 
 
 def test_texts_that_a_normalizer_would_change_are_not_taken():

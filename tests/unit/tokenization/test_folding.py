@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmkit.data.split import SPLITS, split_of
-from llmkit.tokenization.folding import Splitter, _folded
+from llmkit.tokenization import folding
+from llmkit.tokenization.folding import Folding, Splitter, _folded
 
 FRACTIONS = {"validation_fraction": 0.3, "test_fraction": 0.3}
 
@@ -71,3 +72,12 @@ def test_characters_of_a_new_kind_are_pointed_at_once():
     assert split(splitter, ["aΩ一"])[1] == []
     assert split(splitter, ["aΩ一二", "🦊"])[1] == [12]
     assert split(Splitter(**FRACTIONS), ["aΩ"])[1] == [2]
+
+
+def test_a_splitter_keeps_to_one_table(monkeypatch):
+    # Threads that ask at the same time may get a table each: what a splitter knows must be in its own.
+    monkeypatch.setattr(folding, "_folding", Folding)
+    splitter = Splitter(**FRACTIONS)
+    texts = [f"Ωμέγα {i}" for i in range(50)] + [f"{i}ΩΣ" for i in range(50)]
+    for batch in (texts[:1], texts):
+        assert split(splitter, batch)[0] == [split_of(text, **FRACTIONS) for text in batch]

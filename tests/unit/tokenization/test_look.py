@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from llmkit.core.console import Console
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.tokenization.look import look
+from tiny import byte_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,11 @@ def test_what_is_missing_or_too_many_is_said(text, pair, inputs, message):
         look(text, pair, None, inputs, Console(quiet=True))
     assert error.value.message == message
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("pair", [None, ("bytes", "bytes")])
+def test_text_that_utf8_does_not_know_is_an_error(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    byte_tokenizer().save_pretrained("bytes")
+    with pytest.raises(DataError, match=r"the text is not valid UTF-8: .* at character 3"):
+        look("ab\udcff", pair, "bytes", [], Console(json_mode=True))

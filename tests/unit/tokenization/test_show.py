@@ -115,6 +115,34 @@ def test_a_mark_before_the_text_covers_nothing_and_is_shown_as_itself():
     assert bordered(pieces).endswith("▁|<E4>|<BD>|<A0=你>|a")
 
 
+def with_space_before(*merges):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *("".join(pair) for pair in merges)])}
+    backend = Tokenizer(models.BPE(vocabulary, list(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    return Cutter(PreTrainedTokenizerFast(tokenizer_object=backend))
+
+
+def test_parts_of_characters_behind_a_space_that_is_put_before():
+    pieces = with_space_before().pieces("你 a")
+    assert [(p.start, p.end) for p in pieces] == [(0, 0), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    assert bordered(pieces) == " |<E4>|<BD>|<A0=你>| |a"
+    # `a` with the first two bytes of `你`, its last one with the first of `好`, and so on.
+    pieces = with_space_before(("ä", "½"), ("a", "ä½"), ("ł", "å"), ("¥", "½")).pieces("a你好")
+    assert b"".join(p.content for p in pieces[1:]) == "a你好".encode()
+    assert [p.end - p.start for p in pieces] == [0, 3, 2, 2]
+
+
+@given(st.text(alphabet="ab 你😀½\n"))
+def test_borders_ascend_where_a_text_is_changed(text):
+    cutter = with_space_before()
+    cutter.tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
+    ends = cutter.ends(text)[1].tolist()
+    assert ends == sorted(ends)
+    assert not ends or 0 <= ends[0] <= ends[-1] == len(text.encode())
+
+
 def test_bytes_by_fallback_are_shown_one_by_one():
     pieces = Cutter(unigram()).pieces("ab 你")
     assert [(p.token, p.start, p.end, p.content) for p in pieces] == [

@@ -103,6 +103,11 @@ def test_coverage_by_hand():
     assert [item["id"] for item in found["first_unused"]] == [2]
 
 
+def test_special_tokens_of_the_text_are_not_among_those_in_use():
+    found = make_report(statistics_of([SPECIAL, WHOLE, WHOLE], [500, 400, 0]), [b"x"] * 3)["vocabulary"]
+    assert (found["used"], found["unused"], found["rare"], found["special"]) == (1, 1, 0, 1)
+
+
 def test_unknown_tokens_are_pointed_out():
     report = make_report(statistics_of([UNKNOWN, WHOLE], [1, 99]), [b"u", b"w"])
     assert report["notes"] == ["1.0% of the tokens are unknown: that text is lost"]

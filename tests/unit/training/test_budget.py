@@ -81,10 +81,10 @@ def test_whether_the_next_validation_may_be_the_last():
 
 def test_the_steps_of_a_run_that_time_limits_are_those_of_its_pace():
     limit = budget(max_minutes=1)
-    assert limit.total_steps(10, 20.0) == 30  # 2 s a step, 60 s
-    assert limit.total_steps(10, 4.0) == 150
-    assert limit.total_steps(29, 59.9) == 30  # the step that will be the last
-    assert limit.total_steps(40, 61.0) == 41  # never fewer than there will be
+    assert limit.total_steps(10, 20.0) == 30  # resumed: 2 s a step so far, 60 s
+    assert limit.total_steps(20, 30.0) == 50  # 1 s a step since then
+    assert limit.total_steps(49, 59.9) == 50  # the step that will be the last
+    assert limit.total_steps(60, 61.0) == 61  # never fewer than there will be
     assert limit.total_steps(0, 0.0) == 10**6  # nothing is known yet
     both = budget(max_minutes=1, max_steps=20)
     assert both.total_steps(10, 20.0) == 20

@@ -128,7 +128,7 @@ def test_the_report_tells_of_interruptions_parts_and_samples(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "refresh" not in page
     assert page.count("Resumed at step") == 1
-    assert re.search(r"resumed at step 120 on \d{4}-.* UTC \(last seen at work \d{4}-", page)
+    assert re.search(r"Resumed at step 120 on \d{4}-.* UTC \(last seen at work \d{4}-", page)
     for heading in ("Loss by part", "Memory", "Utilization"):
         assert f"<h2>{heading}</h2>" in page
     assert "&lt;text 70&gt;" in page

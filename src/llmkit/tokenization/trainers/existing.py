@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,10 @@ from pydantic import Field
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError, nearest
-from llmkit.modeling.tokenizer import vocabulary_size
+from llmkit.modeling.literal import merges_without
+from llmkit.modeling.tokenizer import id_sections, vocabulary_size
 from llmkit.tokenization.borrow import load, locate, tokenizer_files
+from llmkit.tokenization.show import is_byte_level, token_bytes
 from llmkit.tokenization.trainers import Texts, TokenizerPart
 from llmkit.tokenization.trainers._patterns import Pattern
 
@@ -64,16 +67,22 @@ class Existing(TokenizerPart):
         """Load the tokenizer and add the tokens.
 
         Raises:
-            ConfigError: A role names a token that is not there.
-            DataError: The tokenizer cannot be used.
+            ConfigError: A token to add is how the vocabulary writes bytes; a role names a token that is not there; or a
+                special token is one that text is made of.
+            DataError: The tokenizer cannot be used, or its ids have gaps where tokens are to be added.
         """
         from tokenizers import AddedToken
 
         tokenizer = load(locate(self.path), self.pattern)
+        before = tokenizer.get_vocab()
+        self._check_bytes(tokenizer, before)
+        for token in self.add_special_tokens:
+            _check_special(tokenizer, before, "add_special_tokens", token)
         tokenizer.add_tokens([AddedToken(token, normalized=False) for token in self._added()])
         if self.add_special_tokens:
             special = [AddedToken(token, normalized=False, special=True) for token in self.add_special_tokens]
             tokenizer.add_special_tokens({"extra_special_tokens": special}, replace_extra_special_tokens=False)
+        _check_ids(before, tokenizer.get_vocab())
         for role in ("bos_token", "eos_token", "pad_token"):
             token = getattr(self, role)
             if token is None:
@@ -84,6 +93,7 @@ class Existing(TokenizerPart):
                     f"tokenizer.{role}: the tokenizer has no token {token!r}{nearest(token, special)}",
                     f"add it with tokenizer.add_special_tokens=['{token}']",
                 )
+            _check_special(tokenizer, before, role, token)
             tokenizer.add_special_tokens({role: token})
         return tokenizer
 
@@ -109,3 +119,44 @@ class Existing(TokenizerPart):
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"tokenizer.add_tokens_from: {self.add_tokens_from} cannot be read: {error}") from error
         return list(dict.fromkeys([*self.add_tokens, *(line.strip() for line in listed if line.strip())]))
+
+    def _check_bytes(self, tokenizer: PreTrainedTokenizerFast, vocabulary: Mapping[str, int]) -> None:
+        """Refuse tokens such as `£`, which a byte-level vocabulary writes the byte A3 with: they would get its id."""
+        if not (self._added() or self.add_special_tokens) or not is_byte_level(tokenizer):
+            return
+        contents = token_bytes(tokenizer)
+        for field, tokens in (("add_tokens", self._added()), ("add_special_tokens", self.add_special_tokens)):
+            for token in tokens:
+                if token in vocabulary and contents[vocabulary[token]] != token.encode():
+                    written = contents[vocabulary[token]].hex(" ").upper()
+                    raise ConfigError(
+                        f"tokenizer.{field}: the vocabulary writes the bytes {written} as {token!r}",
+                        "leave it out: text with it is encoded byte by byte",
+                    )
+
+
+def _check_ids(before: Mapping[str, int], now: Mapping[str, int]) -> None:
+    """Refuse ids that are taken: `tokenizers` numbers new tokens by the count, whatever gaps the ids have."""
+    names = {i: token for token, i in before.items()}
+    for token, i in now.items():
+        if token not in before and i in names:
+            raise DataError(
+                f"the ids of the tokenizer have gaps: the new token {token!r} would get the id {i} of {names[i]!r}",
+                "take a tokenizer without gaps, or add no tokens",
+            )
+
+
+def _check_special(tokenizer: PreTrainedTokenizerFast, before: Mapping[str, int], field: str, token: str) -> None:
+    """Refuse a token that BPE makes text of: text never becomes a special token."""
+    if token not in before:
+        return
+    if any(added.special and added.content == token for added in tokenizer.added_tokens_decoder.values()):
+        return
+    model = id_sections(tokenizer.backend_tokenizer)["model"]
+    if model["type"] != "BPE" or token not in model["vocab"]:
+        return
+    if len(token) == 1 or len(merges_without(model, {token})) < len(model["merges"]):
+        raise ConfigError(
+            f"tokenizer.{field}: {token!r} is a token of ordinary text, which would lose it",
+            "name a special token, or add a new one with tokenizer.add_special_tokens",
+        )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SGD(Optimizer):
-    """SGD, fused; one number of state per parameter with momentum, none without."""
+    """SGD; one number of state per parameter with momentum, none without."""
 
     lr: float = Field(0.1, gt=0)
     """Peak learning rate."""
@@ -31,5 +31,6 @@ class SGD(Optimizer):
 
         groups = self.groups(model)
         # torch 2.13 has no fused kernel for sharded parameters; the numbers are the same.
-        fused = not any(isinstance(parameter, DTensor) for parameter in model.parameters())
+        # Nor takes its kernel momentum that some have and others not yet: a layer that the first step skipped.
+        fused = not self.momentum and not any(isinstance(parameter, DTensor) for parameter in model.parameters())
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused)
