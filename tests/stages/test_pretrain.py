@@ -155,7 +155,9 @@ def test_a_context_over_the_positions_of_the_model_is_refused(cli, chain):
     assert not (Path("out") / "llmkit.json").exists()
 
 
-def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, monkeypatch):
+@pytest.fixture
+def interrupted(pretrain, monkeypatch):
+    """Run a pretraining in `out` that is asked to stop after its first step."""
     from llmkit.training.loop import Trainer
 
     step = Trainer._step
@@ -165,13 +167,32 @@ def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, monkeyp
         stop.name = "SIGTERM"
         return row
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", step_then_stop)
-        assert pretrain("-o", "out", "--max-steps", 9).code == 75
+    def run(*more):
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_step", step_then_stop)
+            assert pretrain("-o", "out", *more).code == 75
+
+    return run
+
+
+def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, interrupted):
+    interrupted("--max-steps", 9)
     lower = pretrain("-o", "out", "--max-steps", 2)
     assert lower.code == 2
     assert "max_steps: 9 there, 2 now" in lower.err
     assert pretrain("-o", "out", "--max-steps", 9).code == 0
+
+
+def test_the_checkpoint_of_a_run_moved_aside_is_another_runs(pretrain, interrupted):
+    interrupted("--max-steps", 9)
+    assert pretrain("-o", "out", "-s", "seed=5", "--force").code == 0
+    (start,) = Path("out").glob(".partial-*/checkpoints/step-00000001")
+    outcome = pretrain("-o", "out", "-s", "seed=5", "--resume", start, "--force")
+    assert (outcome.code, "--output out holds the input" in outcome.err) == (2, True)
+    outcome = pretrain("-o", "other", "-s", "seed=5", "--resume", start)
+    assert outcome.code == 0, outcome.err
+    assert "resumed at step 1 of 8" in outcome.err
+    assert [item.role for item in read_manifest(Path("other")).inputs] == ["data", "resume"]
 
 
 def test_damaged_tokens_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):

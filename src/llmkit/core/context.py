@@ -13,7 +13,8 @@ from llmkit.core.errors import DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.follow import FollowingBuild, LeadingBuild, Team
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact
+from llmkit.core.manifest import PARTIAL, Artifact
+from llmkit.core.move import UNLISTED
 
 
 @dataclass
@@ -58,8 +59,9 @@ class Context:
             inside = [*path.glob("step-*"), *path.glob("checkpoints/step-*")]
             hint = f"--resume {max(inside)}" if inside else "checkpoints are in OUT/checkpoints, one per step"
             raise DataError(f"--resume {self.resume} is not a whole checkpoint", hint)
-        if path is not None and self.output.resolve() not in path.parents:
-            inputs.add_directory(path, (), role="resume")
+        out = self.output.resolve()
+        if path is not None and path.parent not in (out / UNLISTED, out / PARTIAL / UNLISTED):
+            inputs.add_directory(path, (), role="resume")  # what was moved aside is another run's
 
     def build(self, stage: str, version: int, config: Config, inputs: Inputs, *, resumable: bool = False) -> Build:
         """Return the build of this run's artifact, to be entered with `with`.
