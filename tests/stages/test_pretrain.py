@@ -328,13 +328,32 @@ def test_a_loss_that_is_not_a_number_keeps_the_last_checkpoint(pretrain, monkeyp
     assert (again.code, "resumed at step 4 of 8" in again.err) == (0, True)
 
 
+def test_weights_that_are_no_numbers_do_not_replace_the_last_checkpoint(pretrain, monkeypatch):
+    from llmkit.training.loop import Trainer
+
+    step = Trainer._step
+
+    def spoil(self, stop):
+        row = step(self, stop)
+        if self.state.step == 4:
+            next(self.model.parameters()).data.view(-1)[7] = math.nan
+        return row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", spoil)
+        outcome = pretrain("-o", "out", *OFTEN, "-s", "checkpoint.keep=1")
+    assert outcome.code == 6
+    assert "step 4: the norm of the weights is nan; the batch holds " in " ".join(outcome.err.split())
+    assert latest(Path("out/.partial/checkpoints"))[0].name == "step-00000002"
+
+
 def test_a_disk_too_small_is_told_before_training(pretrain, monkeypatch):
     # 33,440 float32 weights, and twice as many for AdamW: the next checkpoint and the model take 0.54 MB.
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500_000))
         outcome = pretrain("-o", "out")
     assert outcome.code == 4
-    needed = "the disk is full: the next checkpoint and the model need 535.0 kB in out/.partial, 500.0 kB are free"
+    needed = "the disk is full: checkpoints and the model need 535.0 kB in out/.partial, 500.0 kB are free"
     assert needed in " ".join(outcome.err.split())
     assert "step 0" not in outcome.err
     assert pretrain("-o", "out").code == 0

@@ -47,6 +47,15 @@ class Objective(Part):
         """
         raise NotImplementedError
 
+    def check_blocks(
+        self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
+    ) -> None:
+        """Refuse what could fail or go wrong at a later block: most objectives take any.
+
+        Raises:
+            ConfigError, DataError: The model or the tokenizer does not suit blocks of this length and packing.
+        """
+
     def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
         """Return the ids put before and after every document of a `block` layout."""
         raise NotImplementedError

@@ -60,6 +60,21 @@ def attention_mask(model: PreTrainedModel, allowed: torch.Tensor) -> torch.Tenso
     )
 
 
+def depends_on_place(model: PreTrainedModel) -> bool:
+    """Return whether an encoder sees where in a block a document lies: two equal ones come out differently."""
+    import torch
+
+    length, encoder = 6, model.get_encoder()
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        ids = torch.arange(length, device=model.device).repeat(2)[None]
+        mask = attention_mask(model, same_document(ids))
+        first, second = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[0].float().split(length)
+    model.train(was_training)
+    return not torch.allclose(first, second, rtol=1e-2, atol=1e-3)
+
+
 def model_positions(model: PreTrainedModel, position_ids: torch.Tensor) -> torch.Tensor:
     """Return positions as the model numbers them: RoBERTa and its kin begin behind the padding id."""
     embeddings = getattr(model.base_model, "embeddings", None)

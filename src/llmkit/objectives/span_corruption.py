@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, Losses, Objective, Tensors
+from llmkit.objectives import Collated, Losses, Objective, Packing, Tensors
 from llmkit.objectives._blocks import pieces
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ class SpanCorruption(Objective):
         vocabulary.need("eos", self.type_name)
         vocabulary.need("pad", self.type_name)
         self._sentinels(vocabulary, 1)
+
+    def check_blocks(
+        self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
+    ) -> None:
+        """Refuse fewer sentinels than a document as long as a block needs, and packing with learned positions."""
+        from llmkit.objectives._blocks import depends_on_place
+
+        self._sentinels(vocabulary, self._counts(self.raw_length(context_length))[1])
+        if packing != "pad" and depends_on_place(model):
+            raise ConfigError(
+                f"model: {model.config.model_type} numbers positions through the whole block, not by document",
+                "use --set packing=pad, or an architecture with relative positions, such as t5",
+            )
 
     def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:  # noqa: ARG002 - `collate` adds EOS
         """Return nothing: EOS ends the inputs and the targets, not the text."""
@@ -134,7 +147,8 @@ class SpanCorruption(Objective):
             raise DataError(
                 f"the tokenizer in '{vocabulary.where}' has no token '<extra_id_{ids.index(None)}>', and "
                 f"{self.type_name} needs {count} sentinels from <extra_id_0> on",
-                f"tokenize with -r t5-unigram, or with --set tokenizer.sentinels={max(count, 100)}",
+                f"tokenize with -r t5-unigram and --set tokenizer.sentinels={max(count, 100)}, or raise"
+                " objective.mean_span",
             )
         return np.array(ids, np.int64)
 

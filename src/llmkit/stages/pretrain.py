@@ -30,7 +30,7 @@ from llmkit.modeling.load import (
 )
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
-from llmkit.objectives import Objective
+from llmkit.objectives import Objective, Packing
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
 
@@ -144,7 +144,7 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     return facts
 
 
-def packing_of(config: Config) -> str:
+def packing_of(config: Config) -> Packing:
     """Return the packing mode, `auto` resolved.
 
     Raises:
@@ -200,6 +200,7 @@ def _job(
     plan = _plan(config, vocabulary)
     weights = [item.weight for item in config.data]
     data = training_stream(tokens, plan, seed=config.seed, weights=weights, temperature=config.temperature)
+    config.objective.check_blocks(model, vocabulary, context_length=config.context_length, packing=packing_of(config))
     _check_isolation(config, context, model, vocabulary, data)
     held_out = validation_packer(tokens, plan)
     size = count_parameters(model)

@@ -56,6 +56,12 @@ class StepLoss:
     num_tokens: int
     signals: list[int]
 
+    @property
+    def columns(self) -> dict[str, float]:
+        """The losses of metrics.jsonl: the whole, and its parts where there are several."""
+        parts = {f"loss_{name}": value for name, value in self.parts.items()} if len(self.parts) > 1 else {}
+        return {"loss": self.total, **parts}
+
 
 class Gradients:
     """Accumulates gradients.

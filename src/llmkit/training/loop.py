@@ -23,7 +23,7 @@ from llmkit.training.auto import check_batch, compile_bodies, eager, resolve
 from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
-from llmkit.training.gradients import Gradients, LossModule, StepLoss
+from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, keep_freed_memory
 from llmkit.training.metrics import Meter
@@ -177,7 +177,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.state.step += 1
         self.state.tokens += found.num_tokens
-        self.state.losses.append(_losses(found))
+        self.state.losses.append(found.columns)
         epoch = round(self.data.epoch_of(self.state.step * config.batch_blocks), 4)
         return {
             "step": self.state.step, "tokens": self.state.tokens, "epoch": epoch,
@@ -229,6 +229,9 @@ class Trainer:
         return self.state.step % every == 0
 
     def _save(self, writer: checkpoint.Writer) -> None:
+        norm = float(whole(torch.nn.utils.get_total_norm(self.model.parameters())))
+        if not math.isfinite(norm):  # the loss would tell at the next step, when the last good checkpoint is gone
+            raise self._diverged(f"step {self.state.step}: the norm of the weights is {norm}", self.state.step - 1)
         if self.accelerator.is_main_process:
             writer.save(self.model, self.optimizer, self.state)
         elif is_sharded(self.plain):
@@ -239,9 +242,3 @@ class Trainer:
         dtype, total = self.plain.dtype, self.budget.max_steps
         place = self.directory if self.accelerator.is_main_process else None
         return open_watch(self.job, self.config, self.accelerator, progress, place, self.state.step, total, dtype)
-
-
-def _losses(found: StepLoss) -> dict[str, float]:
-    """Return the columns of a step's losses: the whole, and its parts where there are several."""
-    parts = {f"loss_{name}": value for name, value in found.parts.items()} if len(found.parts) > 1 else {}
-    return {"loss": found.total, **parts}

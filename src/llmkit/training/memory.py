@@ -6,6 +6,7 @@ Out of memory on a CPU is a SIGKILL, not an exception: it must be seen coming.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -134,7 +135,8 @@ def check_machine(
     if parallel.shard == 1 and not parallel.activation_checkpointing:  # the estimate knows nothing of either
         check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
     if accelerator.is_main_process:
-        check_disk(directory, disk_needed(model, config.optimizer.type_name, keep=0))
+        needed = disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")]))
+        check_disk(directory, needed)
 
 
 def check_memory(
@@ -203,10 +205,19 @@ def out_of_memory_explained(config: TrainingConfig) -> Iterator[None]:
         ) from error
 
 
-def disk_needed(model: PreTrainedModel, optimizer: str, keep: int) -> int:
-    """Return the bytes a run writes at most: its checkpoints, one more while it is being written, and the model."""
+def disk_needed(model: PreTrainedModel, config: TrainingConfig, found: int = 0) -> int:
+    """Return the bytes a run writes at most: its checkpoints, one more while it is being written, and the model.
+
+    Args:
+        model: The model.
+        config: The run's.
+        found: Checkpoints that are there already, of an interrupted run.
+    """
+    count = config.checkpoint.keep + 1
+    if config.max_steps is not None:
+        count = min(count, math.ceil(config.max_steps / config.checkpoint.every))
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
-    return int((keep + 1) * checkpoint_bytes(model, optimizer) + weights)
+    return int(max(1, count - found) * checkpoint_bytes(model, config.optimizer.type_name) + weights)
 
 
 def checkpoint_bytes(model: PreTrainedModel, optimizer: str) -> int:
@@ -228,7 +239,6 @@ def check_disk(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise SetupError(
-            f"the disk is full: the next checkpoint and the model need {size(needed)} in {directory},"
-            f" {size(free)} are free",
+            f"the disk is full: checkpoints and the model need {size(needed)} in {directory}, {size(free)} are free",
             "free some space and run the same command again: it goes on",
         )

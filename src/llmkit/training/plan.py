@@ -156,7 +156,7 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
         flops_per_second=rate,
         seconds=None if steps is None or times is None else times.total(config, steps, held_out),
         checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
-        disk=disk_needed(model, config.optimizer.type_name, config.checkpoint.keep),
+        disk=disk_needed(model, config),
     )  # fmt: skip
 
 

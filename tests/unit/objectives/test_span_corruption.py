@@ -6,9 +6,10 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from blocks import EOS, PAD, SENTINELS, VOCABULARY, block, model, packed, texts
+from blocks import EOS, PAD, SENTINELS, SIZE, VOCABULARY, block, model, packed, texts
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives.span_corruption import SpanCorruption
 
@@ -183,10 +184,32 @@ def test_missing_sentinels_are_named():
         "the tokenizer in 'build/tokens' has no token '<extra_id_0>', and span_corruption needs 1 sentinels"
         " from <extra_id_0> on"
     )
-    assert caught.value.hint == "tokenize with -r t5-unigram, or with --set tokenizer.sentinels=100"
+    assert caught.value.hint == (
+        "tokenize with -r t5-unigram and --set tokenizer.sentinels=100, or raise objective.mean_span"
+    )
     long = block([list(np.arange(300) % 40 + 11)], length=300)  # 45 tokens of noise: 15 spans
     with pytest.raises(DataError, match=r"no token '<extra_id_10>', and span_corruption needs 15 sentinels"):
         SpanCorruption().collate(long, VOCABULARY, 0)
+
+
+def test_too_few_sentinels_for_the_longest_document_are_told_before_training():
+    objective, built = SpanCorruption(), model("t5", SpanCorruption.auto_class)
+    objective.check_blocks(built, VOCABULARY, context_length=180, packing="stream")  # 30 tokens of noise: 10 spans
+    with pytest.raises(DataError, match=r"no token '<extra_id_10>', and span_corruption needs 11 sentinels"):
+        objective.check_blocks(built, VOCABULARY, context_length=200, packing="stream")
+    SpanCorruption(mean_span=4).check_blocks(built, VOCABULARY, context_length=200, packing="stream")
+
+
+def test_learned_positions_are_refused_where_documents_share_a_block():
+    bart = AutoConfig.for_model(
+        "bart", vocab_size=SIZE, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, pad_token_id=PAD,
+    )  # fmt: skip
+    built = AutoModelForSeq2SeqLM.from_config(bart)
+    SpanCorruption().check_blocks(built, VOCABULARY, context_length=64, packing="pad")
+    with pytest.raises(ConfigError, match="bart numbers positions through the whole block") as caught:
+        SpanCorruption().check_blocks(built, VOCABULARY, context_length=64, packing="best_fit")
+    assert "--set packing=pad" in caught.value.hint
 
 
 def test_bf16_autocast():

@@ -159,7 +159,11 @@ def test_disk(tmp_path, monkeypatch):
     built = model()
     size = sum(p.numel() for p in built.parameters())
     assert checkpoint_bytes(built, "adamw") == 12 * size
-    assert disk_needed(built, "adamw", keep=2) == 3 * 12 * size + 4 * size
+    kept = {"every": 10, "keep": 2}
+    for steps, found, checkpoints in [(30, 0, 3), (99, 0, 3), (11, 0, 2), (10, 0, 1), (99, 2, 1), (99, 3, 1)]:
+        planned = config(max_steps=steps, checkpoint=kept)
+        assert disk_needed(built, planned, found) == checkpoints * 12 * size + 4 * size
+    assert disk_needed(built, config(max_steps=None, max_minutes=1, checkpoint=kept)) == 3 * 12 * size + 4 * size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 2_000_000_000))
     check_disk(tmp_path / "not" / "there", 2_000_000_000)
     with pytest.raises(SetupError, match=r"model need 2\.50 GB in .*there, 2\.00 GB are free") as caught:

@@ -164,6 +164,14 @@ def test_matrices_are_decayed_vectors_are_not_and_frozen_ones_are_left_out(kind)
     assert shapes(groups) == [([(3, 4), (2, 2, 3)], 0.3), ([(5, 4), *vectors], 0)]
 
 
+def test_stacked_vectors_are_no_matrices():
+    experts = nn.Module()
+    for name, shape in {"gate_up_proj": (2, 4), "gate_up_proj_bias": (2, 3), "A_log": (4, 2)}.items():
+        experts.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+    assert shapes(AdamW(weight_decay=0.3).build(experts).param_groups) == [([(2, 4)], 0.3), ([(2, 3), (4, 2)], 0)]
+    assert shapes(Muon(weight_decay=0.3).build(experts).param_groups) == [([(2, 4)], 0.3), ([(2, 3), (4, 2)], 0)]
+
+
 def test_muon_takes_the_bodys_matrices_and_adamw_the_rest():
     groups = Muon(weight_decay=0.3, decay_embeddings=False).build(mixed()).param_groups
     assert shapes(groups) == [([(3, 4)], 0.3), ([(2, 2, 3)], 0.3), ([(5, 4), (3,), (3,), (3,)], 0)]

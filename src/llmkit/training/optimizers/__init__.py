@@ -35,8 +35,9 @@ class Optimizer(Part):
         decayed: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         embeddings = embedding_ids(model)
+        matrices = matrix_ids(model)
         for parameter in trained(model):
-            is_decayed = parameter.ndim >= 2 and (self.decay_embeddings or id(parameter) not in embeddings)
+            is_decayed = id(parameter) in matrices and (self.decay_embeddings or id(parameter) not in embeddings)
             (decayed if is_decayed else rest).append(parameter)
         found = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         return [group for group in found if group["params"]]
@@ -91,6 +92,19 @@ class Joint:
 def trained(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Return the parameters that are trained, tied ones once."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def matrix_ids(model: torch.nn.Module) -> set[int]:
+    """Return the identities of the matrices (and convolutions), embeddings included.
+
+    Vectors may be stacked: the biases of a layer's experts, the rates at which Mamba's channels forget.
+    """
+    vectors = ("bias", "A_log")
+    return {
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.ndim >= 2 and not name.endswith(vectors)
+    }
 
 
 def embedding_ids(model: torch.nn.Module) -> set[int]:

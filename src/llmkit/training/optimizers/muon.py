@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field
 
-from llmkit.training.optimizers import Joint, Optimizer, embedding_ids, trained
+from llmkit.training.optimizers import Joint, Optimizer, embedding_ids, matrix_ids, trained
 
 if TYPE_CHECKING:
     import torch
@@ -36,10 +36,10 @@ class Muon(Optimizer):
         """Return both optimizers as one; AdamW alone where there is no matrix in the body."""
         import torch
 
-        embeddings = embedding_ids(model)
+        eligible = matrix_ids(model) - embedding_ids(model)
         # Without the heads on top of it: orthogonalizing a classifier of two rows makes both move equally far.
         body = getattr(model, "base_model", model)
-        matrices = [p for p in trained(body) if p.ndim == 2 and id(p) not in embeddings]
+        matrices = [p for p in trained(body) if p.ndim == 2 and id(p) in eligible]
         inside = {id(p) for p in matrices}
         groups: list[dict[str, Any]] = []
         for group in self.groups(model):
