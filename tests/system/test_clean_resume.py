@@ -5,6 +5,7 @@ Whatever was finished before the kill is not done again, and every row is accoun
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -215,8 +216,9 @@ def wait_for(process, out, count):
     """Wait until so many results of tasks are there; say whether the process still runs."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if len(list((out / ".partial/scratch").glob("**/*.done"))) >= count:
-            return True
+        with contextlib.suppress(FileNotFoundError):  # a folder that is removed while it is looked through
+            if len(list((out / ".partial/scratch").glob("**/*.done"))) >= count:
+                return True
         time.sleep(0.001)
     return False
 

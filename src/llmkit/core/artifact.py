@@ -85,6 +85,7 @@ class Build:
     def __enter__(self) -> Self:
         _check_owner(self.out)
         if self._take_if_current():
+            self._sweep()
             return self
         self._check_inputs()
         self.out.mkdir(parents=True, exist_ok=True)
@@ -272,6 +273,13 @@ class Build:
     def _remove_partial(self) -> None:
         self._release()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove the empty folder that a process killed in its last moment has left."""
+        with contextlib.suppress(ConfigError, OSError):  # in use, not there, or someone else's
+            if {entry.name for entry in self.dir.iterdir()} <= {LOCK}:
+                self._acquire()
+                self._remove_partial()
 
     def _acquire(self) -> None:
         """Lock `.partial/`; the file is checked to be the one on disk, since a finishing process removes it."""

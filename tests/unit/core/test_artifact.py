@@ -62,6 +62,17 @@ def test_fresh_build(out):
     assert open_artifact(out, "corpus", role="data").id == manifest.id
 
 
+@pytest.mark.parametrize("names", [[], ["lock"], ["lock", "scratch"]])
+def test_the_empty_folder_of_a_process_killed_in_its_last_moment_is_removed(out, names):
+    make(out, FILES)
+    (out / ".partial").mkdir()
+    for name in names:
+        (out / ".partial" / name).touch()
+    assert make(out, FILES).finished
+    assert (out / ".partial").exists() == ("scratch" in names), "what someone has made stays"
+    assert not (out / ".partial/llmkit.json").exists()
+
+
 def test_up_to_date(out):
     make(out, FILES)
     before = (out / "llmkit.json").read_bytes()
