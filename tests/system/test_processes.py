@@ -111,12 +111,13 @@ def test_two_processes_are_stopped_and_go_on_as_one_and_as_two_again(chain, tmp_
 
 
 @pytest.mark.slow
-def test_two_processes_fine_tune_as_one(chain, tmp_path):
+@pytest.mark.parametrize("parallel", ["{}", "{shard: 2}", "{tensor: 2}", "{context: 2}"])
+def test_two_processes_fine_tune_as_one(chain, tmp_path, parallel):
     one, two = tmp_path / "one", tmp_path / "two"
     command = ["finetune", "--data", chain.pairs, "--model", chain.base, *TRAINING, "--max-steps", 8]
     command += ["-s", "validation_fraction=0.2"]
     assert run(*LLMKIT, *command, "-o", one)[0] == 0
-    code, _, err = run(*LLMKIT, *command, "-o", two, "--nproc", 2)
+    code, _, err = run(*LLMKIT, *command, "-o", two, "--nproc", 2, "-s", f"parallel={parallel}")
     assert code == 0, err
     assert err.count("step 8: validation loss") == 1, "only one process talks"
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)

@@ -1,4 +1,4 @@
-"""`parallel: {shard: N}` for real, over CPU processes: the numbers, checkpoints and model of one process."""
+"""`parallel: {shard, tensor, context}` for real, over CPU processes: the numbers, checkpoints, model of one process."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
             torch.testing.assert_close(right["state"][index][key], tensor, rtol=1e-3, atol=1e-7)
 
 
-def test_two_shards_train_as_one_process_and_one_goes_on_from_their_checkpoint(chain, tmp_path):
+@pytest.mark.parametrize("way", ["shard", "tensor", "context"])
+def test_a_split_model_trains_as_one_process_and_one_goes_on_from_its_checkpoint(chain, tmp_path, way):
+    split = ["--nproc", 2, "-s", f"parallel.{way}=2"]
     one, two = tmp_path / "one", tmp_path / "two"
     micro = ["-s", "micro_batch_tokens=128", "-s", "validate.every=6"]
     code, _, err = run(*LLMKIT, *pretraining(chain, one, 12, *micro))
     assert code == 0, err
-    code, _, err = run(*LLMKIT, *pretraining(chain, two, 12, *micro, *TWO))
+    code, _, err = run(*LLMKIT, *pretraining(chain, two, 12, *micro, *split))
     assert code == 0, err
     assert "no sample texts are written" in err
     assert not (two / "samples.jsonl").exists()
@@ -70,7 +72,7 @@ def test_two_shards_train_as_one_process_and_one_goes_on_from_their_checkpoint(c
         assert code == 0, err
         assert "resumed at step 12 of 20" in err
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
-    code, _, err = run(*LLMKIT, *pretraining(chain, one, 24, *micro, *TWO))  # and one's checkpoint by two shards
+    code, _, err = run(*LLMKIT, *pretraining(chain, one, 24, *micro, *split))  # and one's checkpoint by two shards
     assert code == 0, err
     code, _, err = run(*LLMKIT, *pretraining(chain, two, 24, *micro))
     assert code == 0, err
@@ -78,9 +80,12 @@ def test_two_shards_train_as_one_process_and_one_goes_on_from_their_checkpoint(c
     assert max(losses(two)) == 24
 
 
-def test_two_shards_are_stopped_and_go_on_exactly_with_activation_checkpointing(chain, tmp_path):
+@pytest.mark.parametrize("way", [
+    "shard", pytest.param("tensor", marks=pytest.mark.slow), pytest.param("context", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_a_split_model_is_stopped_and_goes_on_exactly_with_activation_checkpointing(chain, tmp_path, way):
     straight, out = tmp_path / "straight", tmp_path / "out"
-    more = [*OFTEN, *TWO, "-s", "parallel.activation_checkpointing=true"]
+    more = [*OFTEN, "--nproc", 2, "-s", f"parallel.{way}=2", "-s", "parallel.activation_checkpointing=true"]
     code, _, err = run(*LLMKIT, *pretraining(chain, straight, 120, *more))
     assert code == 0, err
     command = pretraining(chain, out, 120, *more)
@@ -99,19 +104,64 @@ def test_two_shards_are_stopped_and_go_on_exactly_with_activation_checkpointing(
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_two_copies_of_two_shards_train_as_one_process(chain, tmp_path, optimizer):
+    four_train_as_one(chain, tmp_path, {"shard": 2}, "-s", f"optimizer.type={optimizer}")
+
+
+def four_train_as_one(chain, tmp_path, parallel, *more):
     one, four = tmp_path / "one", tmp_path / "four"
-    more = ["-s", f"optimizer.type={optimizer}"]
     code, _, err = run(*LLMKIT, *pretraining(chain, one, 6, *more))
     assert code == 0, err
-    code, _, err = run(*LLMKIT, *pretraining(chain, four, 6, *more, "--nproc", 4, "-s", "parallel.shard=2"))
+    code, _, err = run(
+        *LLMKIT, *pretraining(chain, four, 6, *more, "--nproc", 4, "-s", f"parallel={json.dumps(parallel)}")
+    )
     assert code == 0, err
     assert losses(four) == pytest.approx(losses(one), rel=1e-5)
     assert_same_state(saved(one, 6)[1], saved(four, 6)[1])
 
 
+def test_each_process_has_its_part_alone_and_together_they_are_the_whole():
+    script = Path(__file__).with_name("split_training.py")
+    code, out, err = run("-m", "torch.distributed.run", "--nproc_per_node", "2", script)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["shapes"] == {
+        "self_attn.q_proj.weight": [8, 16], "self_attn.k_proj.weight": [8, 16], "self_attn.v_proj.weight": [8, 16],
+        "self_attn.o_proj.weight": [16, 8],
+        "mlp.gate_proj.weight": [16, 16], "mlp.up_proj.weight": [16, 16], "mlp.down_proj.weight": [16, 16],
+    }  # fmt: skip
+    assert found["stretch"] == [2, 8], "half of each block"
+    assert found["attended"] == [2, 1, 16, 8], "one of two heads, over whole blocks"
+    assert len(found["errors"]) > 10
+    assert max(found["errors"]) < 1e-5
+
+
+# Qwen3 norms queries and keys by head: their weights meet only a process's own heads. Qwen2 has biases.
+@pytest.mark.parametrize("arch", [
+    pytest.param("qwen3", marks=[]), pytest.param("qwen2", marks=pytest.mark.slow),
+])  # fmt: skip
+@pytest.mark.parametrize("parallel", [
+    pytest.param({"shard": 2, "tensor": 2}, marks=[]),
+    pytest.param({"tensor": 2, "context": 2, "activation_checkpointing": True}, marks=pytest.mark.slow),
+    pytest.param({"data": 2, "context": 2}, marks=pytest.mark.slow),
+    pytest.param({"tensor": 4}, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_splits_together_train_as_one_process(chain, tmp_path, arch, parallel):
+    heads = ["-s", "model.config.num_attention_heads=4", "-s", "model.config.num_key_value_heads=4"]
+    four_train_as_one(chain, tmp_path, parallel, "-s", f"model.arch={arch}", *heads)
+
+
+def test_an_objective_with_masks_of_its_own_cannot_share_positions(chain, tmp_path):
+    command = pretraining(chain, tmp_path / "out", 2, "-s", "objective.type=prefix_lm")
+    code, out, err = run(*LLMKIT, *command, "--nproc", 2, "-s", "parallel.context=2", "--json")
+    assert code == 2, err
+    assert err.count("error: parallel.context 2: the objective needs ") == 1
+    assert json.loads(out)["exit_code"] == 2
+    assert not (tmp_path / "out/.partial").exists()
+
+
 @pytest.mark.parametrize(("setting", "message"), [
     ("optimizer.type=muon", "optimizer: muon needs whole matrices, and parallel.shard is 2"),
-    ("compile=true", "compile: sharded models are not compiled, and parallel.shard is 2"),
+    ("compile=true", "compile: models in parts are not compiled, and parallel.shard is 2"),
 ])  # fmt: skip
 def test_what_shards_cannot_do_is_refused(chain, tmp_path, setting, message):
     command = pretraining(chain, tmp_path / "out", 2, "-s", setting, *TWO)

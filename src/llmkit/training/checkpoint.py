@@ -20,7 +20,7 @@ from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
-from llmkit.training.shard import gather, is_sharded, scatter_moments, scatter_weights
+from llmkit.training.placement import gather, is_split, scatter_moments, scatter_weights
 
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
@@ -76,7 +76,7 @@ class Snapshot:
     def of(cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, copy: bool) -> Self:
         """Take a model and its optimizer; a copy costs their memory once more."""
         # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
-        if is_sharded(model):
+        if is_split(model):
             weights, moments = gather(model, optimizer)
         else:
             weights, moments = _untied(model.state_dict()), optimizer.state_dict()
@@ -214,7 +214,7 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -
     fill_weights(model, scatter_weights(load_file(path / MODEL), model), path)
     stored = torch.load(path / OPTIMIZER, weights_only=True)
     try:
-        restore(optimizer, scatter_moments(stored, optimizer))
+        restore(optimizer, scatter_moments(stored, model, optimizer))
     except ValueError as error:
         raise DataError(
             f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"

@@ -14,12 +14,15 @@ import torch
 from llmkit.core.errors import DataError
 from llmkit.data.packing import Batch
 from llmkit.objectives import Objective
+from llmkit.training.tensor import sum_partial_gradients
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
     from llmkit.modeling.vocabulary import Vocabulary
+    from llmkit.training.parallel import Plan
+    from llmkit.training.sequence import SequenceSplit
 
 Tensors = dict[str, torch.Tensor]
 
@@ -32,10 +35,13 @@ class LossModule(torch.nn.Module):
         self.model = model
         self.objective = objective
         self.dtype = dtype
+        self.sequence: SequenceSplit | None = None
 
     def forward(self, tensors: Tensors) -> dict[str, tuple[torch.Tensor, float]]:
         """Return the objective's parts for one micro-batch."""
         device = tensors["input_ids"].device.type
+        if self.sequence is not None:
+            tensors = self.sequence.take(tensors)
         with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
             return self.objective.loss(self.model, tensors)
 
@@ -71,6 +77,7 @@ class Gradients:
         module: The prepared `LossModule`.
         objective: What is learned.
         vocabulary: Its tokenizer's.
+        plan: How the processes share the work.
         seed: Seed of what is random about a block.
         micro_blocks: Blocks per forward pass.
     """
@@ -82,11 +89,12 @@ class Gradients:
         objective: Objective,
         vocabulary: Vocabulary,
         *,
+        plan: Plan,
         seed: int,
         micro_blocks: int,
     ) -> None:
         self.accelerator, self.module, self.objective, self.vocabulary = accelerator, module, objective, vocabulary
-        self.seed, self.micro_blocks = seed, micro_blocks
+        self.plan, self.seed, self.micro_blocks = plan, seed, micro_blocks
 
     def accumulate(self, batch: Batch, *, step: int, signals: list[int]) -> StepLoss:
         """Run the batch forward and backward.
@@ -103,7 +111,8 @@ class Gradients:
         collated = [self.objective.collate(part, self.vocabulary, self.seed) for part in micro]
         names = list(collated[0][1])
         local = [sum(counts[name] for _, counts in collated) for name in names]
-        summed = self._sum([*local, int(batch.num_tokens.sum()), *signals])
+        once = int(self.plan.tells(self.accelerator.process_index))
+        summed = self._sum([*(once * count for count in (*local, int(batch.num_tokens.sum()))), *signals])
         counts = dict(zip(names, summed, strict=False))
         for name, count in counts.items():
             if count == 0:
@@ -119,6 +128,8 @@ class Gradients:
             else:
                 found, weights = self._backward(tensors, counts)
                 totals += found
+        sum_partial_gradients(getattr(self.module, "module", self.module).model)
+        totals *= self.plan.adds(self.accelerator.process_index)
         values = dict(zip(names, self._reduced(totals), strict=True))
         total = sum(weight * values[name] for name, weight in zip(names, weights, strict=True))
         return StepLoss(values, total, summed[len(names)], summed[len(names) + 1 :])
@@ -150,9 +161,9 @@ class Gradients:
         )
         means = torch.stack([parts[name][0] / count for name, count in counts.items()])
         weights = [parts[name][1] for name in counts]
-        # DDP and FSDP average over ranks, the counts are global already.
+        # DDP and FSDP average over the ranks with different tokens, the counts are global already.
         loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
-        self.accelerator.backward(loss * self.accelerator.num_processes)
+        self.accelerator.backward(loss * self.plan.averaged)
         return means.detach().float(), weights
 
     def _sum(self, numbers: list[int]) -> list[int]:

@@ -28,9 +28,9 @@ from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, keep_freed_memory
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
-from llmkit.training.parallel import build_accelerator
+from llmkit.training.parallel import build_accelerator, plan_parallel
+from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
 from llmkit.training.schedule import lr_factor
-from llmkit.training.shard import gather, is_sharded, make_whole, place, whole
 from llmkit.training.stop import StopSignal
 from llmkit.training.validation import validate
 from llmkit.training.watch import Watch, open_watch
@@ -55,12 +55,13 @@ class Trainer:
         keep_freed_memory()
         self.budget = Budget(config, job.data)
         self.accelerator = build_accelerator(config.parallel, job.model)
-        check_batch(config, self.accelerator.num_processes)
+        self.plan = plan_parallel(config.parallel, self.accelerator.num_processes)
+        check_batch(config, self.plan.readers)
         self.device = self.accelerator.device
-        self.plain = LossModule(self.model, job.objective, torch.float32)
-        place(self.plain, config, self.accelerator, console)  # first: the optimizer's state is like its parameters
-        self.optimizer = config.optimizer.build(self.model)
         self.flops_per_token = flops_per_token(self.model, config.context_length)
+        self.plain = LossModule(self.model, job.objective, torch.float32)
+        place(self.plain, config, self.plan, self.device, console)  # before the optimizer, whose state is alike
+        self.optimizer = config.optimizer.build(self.model)
         self.checkpoints = directory / "checkpoints"
         self.state = self._restore()
         dtype = self.plain.dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
@@ -70,12 +71,14 @@ class Trainer:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         check_machine(self.model, config, directory, bf16=dtype == torch.bfloat16, accelerator=self.accelerator)
         self.model.train()  # both ways of getting a model give it in eval mode, without dropout
-        if self.state.resolved["compile"] and not is_sharded(self.plain):
+        if self.state.resolved["compile"] and not self.plan.splits:
             compile_bodies(self.model)
-        module = self.plain if is_sharded(self.plain) else self.accelerator.prepare(self.plain)
+        module = self.plain if self.plan.splits else self.accelerator.prepare(self.plain)
         micro_blocks = max(1, self.state.resolved["micro_batch_tokens"] // config.context_length)
-        how = {"seed": config.seed, "micro_blocks": micro_blocks}
-        self.gradients = Gradients(self.accelerator, module, job.objective, job.vocabulary, **how)
+        self.gradients = Gradients(
+            self.accelerator, module, job.objective, job.vocabulary,
+            plan=self.plan, seed=config.seed, micro_blocks=micro_blocks,
+        )  # fmt: skip
         self.peak_flops = measure_peak(self.model, dtype)
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
@@ -162,7 +165,8 @@ class Trainer:
         """One optimizer step; returns its row for metrics.jsonl."""
         step, config = self.state.step, self.config
         # The random state is a function of where the run is: nothing to save, and nothing in between can shift it.
-        torch.manual_seed(int(generator(config.seed, step, self.accelerator.process_index).integers(2**63)))
+        rank = self.accelerator.process_index // self.plan.tensor  # those that split matrices drop out alike
+        torch.manual_seed(int(generator(config.seed, step, rank).integers(2**63)))
         # Summed over ranks on the way: who was told to stop, and what the first rank's clock says.
         clock_ms = round(1000 * self.state.elapsed_s) if self.accelerator.is_main_process else 0
         found = self.gradients.accumulate(self._share(step), step=step, signals=[int(stop.name is not None), clock_ms])
@@ -170,7 +174,7 @@ class Trainer:
         total = self.budget.total_steps(step, self.clock_s)
         factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=config.batch_tokens)
         lr = set_lr(self.optimizer, factor)
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.optimizer.max_grad_norm)))
+        norm = clip_gradients(self.model, config.optimizer.max_grad_norm)
         if not (math.isfinite(found.total) and math.isfinite(norm)):
             raise self._diverged(f"step {step + 1}: the loss is {found.total} and the gradient norm {norm}", step)
         self.optimizer.step()
@@ -186,9 +190,9 @@ class Trainer:
 
     def _share(self, step: int) -> Batch:
         """Return this rank's blocks of a step."""
-        blocks, ranks = self.config.batch_blocks, self.accelerator.num_processes
-        first = step * blocks + self.accelerator.process_index * blocks // ranks
-        return self.data.blocks(range(first, first + blocks // ranks))
+        blocks, readers = self.config.batch_blocks, self.plan.readers
+        first = step * blocks + self.plan.reader(self.accelerator.process_index) * blocks // readers
+        return self.data.blocks(range(first, first + blocks // readers))
 
     def _mean_losses(self) -> dict[str, float]:
         losses = self.state.losses
@@ -229,12 +233,12 @@ class Trainer:
         return self.state.step % every == 0
 
     def _save(self, writer: checkpoint.Writer) -> None:
-        norm = float(whole(torch.nn.utils.get_total_norm(self.model.parameters())))
+        norm = total_norm(self.model, of_gradients=False)
         if not math.isfinite(norm):  # the loss would tell at the next step, when the last good checkpoint is gone
             raise self._diverged(f"step {self.state.step}: the norm of the weights is {norm}", self.state.step - 1)
         if self.accelerator.is_main_process:
             writer.save(self.model, self.optimizer, self.state)
-        elif is_sharded(self.plain):
+        elif self.plan.splits:
             gather(self.model, self.optimizer)  # the first process needs what the others have
         self.accelerator.wait_for_everyone()
 

@@ -22,6 +22,7 @@ from llmkit.core.errors import MemoryLimitError, SetupError
 from llmkit.core.page import size
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
+from llmkit.training.placement import is_split
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -131,8 +132,8 @@ def check_machine(
     Raises:
         MemoryLimitError, SetupError: It does not.
     """
-    parallel = config.parallel
-    if parallel.shard == 1 and not parallel.activation_checkpointing:  # the estimate knows nothing of either
+    # The estimate knows of neither.
+    if not is_split(model) and not config.parallel.activation_checkpointing:
         check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
     if accelerator.is_main_process:
         needed = disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")]))

@@ -1,7 +1,7 @@
 """Where a training runs: the recipe's `parallel:` fitted to the processes that there are.
 
-Data parallelism copies the model (DDP); `shard` splits weights, gradients and optimizer (FSDP2, see shard.py). Refused
-so far: `tensor` splits every matrix (Shoeybi et al. 2019), `context` the sequence (ring attention, Liu et al. 2023).
+Data parallelism copies the model (DDP); `shard` splits weights, gradients and optimizer (FSDP2, see shard.py), `tensor`
+every matrix product (see tensor.py), `context` the positions of a block (see sequence.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from llmkit.core.config import Config
-from llmkit.core.errors import ConfigError, SetupError
+from llmkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,9 +29,9 @@ class ParallelConfig(Config):
 
     No sample texts are written meanwhile, and the model is not compiled."""
     tensor: int = Field(1, ge=1)
-    """Processes that share every matrix product of the same blocks; refused while models are loaded whole."""
+    """Processes that share every matrix product of the same blocks (Megatron-LM), attention by heads."""
     context: int = Field(1, ge=1)
-    """Processes that share the positions of the same blocks; refused while ring attention cannot isolate documents."""
+    """Processes that share the positions of the same blocks, for long contexts (Ulysses); they shard weights, too."""
     activation_checkpointing: bool = False
     """Compute each layer's activations again in the backward pass: a third more compute, a fraction of the memory."""
     cpu_offload: bool = False
@@ -51,6 +51,28 @@ class Plan:
     def readers(self) -> int:
         """Groups of processes that read different blocks; `batch_tokens` is shared by these."""
         return self.data * self.shard
+
+    @property
+    def averaged(self) -> int:
+        """Processes over which gradients are averaged: those that see different tokens."""
+        return self.data * self.shard * self.context
+
+    @property
+    def splits(self) -> bool:
+        """Whether no process has a whole model and whole blocks."""
+        return self.shard * self.tensor * self.context > 1
+
+    def reader(self, rank: int) -> int:
+        """Return the number of the group that a process reads with; its processes have numbers in a row."""
+        return rank // (self.context * self.tensor)
+
+    def tells(self, rank: int) -> bool:
+        """Tell whether a process speaks for its readers: what all of them see is counted once."""
+        return rank % (self.context * self.tensor) == 0
+
+    def adds(self, rank: int) -> bool:
+        """Tell whether a process's loss is added up: those that split matrices all have the same."""
+        return rank % self.tensor == 0
 
 
 def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
@@ -72,29 +94,13 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
             f"{asked} x data {data} = {data * model} processes, but there are {world_size}",
             hint=f"--nproc {data * model}, or parallel.data=auto",
         )
+    if data > 1 and config.tensor > 1 and config.shard * config.context == 1:
+        raise ConfigError(f"parallel: data {data} x tensor {config.tensor}: copies of a split model are not built",
+                          hint=f"-s parallel.shard={data} does the same with less memory")  # fmt: skip
     if config.cpu_offload and config.shard == 1:
         raise ConfigError("parallel.cpu_offload moves sharded weights, and parallel.shard is 1",
                           hint="-s parallel.shard=N with N processes")  # fmt: skip
     return Plan(data, config.shard, config.tensor, config.context)
-
-
-def check_parallel(plan: Plan) -> None:
-    """Refuse splits that would not be any, or would be wrong.
-
-    Raises:
-        SetupError: A split by tensor or context.
-    """
-    if plan.tensor > 1:
-        raise SetupError(
-            f"parallel.tensor {plan.tensor}: the model is loaded whole on every process, and would stay so",
-            hint=f"use parallel.shard={plan.tensor} instead",
-        )
-    if plan.context > 1:
-        raise SetupError(
-            f"parallel.context {plan.context}: ring attention knows no document borders: packed documents would see"
-            " each other",
-            hint="use parallel.shard and parallel.activation_checkpointing for long contexts",
-        )
 
 
 def layer_classes(model: PreTrainedModel) -> list[str]:
@@ -113,14 +119,13 @@ def build_accelerator(config: ParallelConfig, model: PreTrainedModel, **how: Any
 
     Raises:
         ConfigError: The sizes do not fit the processes or the architecture.
-        SetupError: A split that is refused.
     """
     import torch
     from accelerate import Accelerator
 
     from llmkit.training.launch import world
 
-    check_parallel(plan_parallel(config, world()[1]))
+    plan_parallel(config, world()[1])
     if config.activation_checkpointing:
         checkpoint_activations(model)
     # The loop computes in its own precision: accelerate's would make float32 logits of the whole batch.

@@ -29,16 +29,16 @@ def validate(
     Returns:
         None if it was stopped.
     """
-    accelerator, objective = gradients.accelerator, gradients.objective
-    ranks, rank = accelerator.num_processes, accelerator.process_index
+    accelerator, objective, plan = gradients.accelerator, gradients.objective, gradients.plan
+    rank = accelerator.process_index
     num_blocks = validation.packer.num_blocks(0)
-    indices = list(range(num_blocks))[rank::ranks]
+    indices = list(range(num_blocks))[plan.reader(rank) :: plan.readers]
     totals: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
     weights: dict[str, float] = {}
     module.eval()
     try:
-        for start in range(0, -(-num_blocks // ranks), gradients.micro_blocks):
+        for start in range(0, -(-num_blocks // plan.readers), gradients.micro_blocks):
             if stopped():
                 return None
             mine = indices[start : start + gradients.micro_blocks]
@@ -47,8 +47,8 @@ def validate(
             with torch.no_grad():
                 parts = module({name: tensor.to(accelerator.device) for name, tensor in tensors.items()})
             for name, (total, weight) in parts.items() if mine else ():
-                totals[name] = totals.get(name, 0.0) + total.double()
-                counts[name] = counts.get(name, 0) + found[name]
+                totals[name] = totals.get(name, 0.0) + plan.adds(rank) * total.double()
+                counts[name] = counts.get(name, 0) + plan.tells(rank) * found[name]
                 weights[name] = weight
     finally:
         module.train()

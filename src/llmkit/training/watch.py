@@ -15,6 +15,7 @@ from llmkit.modeling.architecture import position_limit
 from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job
 from llmkit.training.metrics import MetricsFile, memory_gb
+from llmkit.training.placement import is_split
 from llmkit.training.report import LiveReport
 from llmkit.training.samples import Sampler
 from llmkit.training.trackers import Trackers
@@ -181,8 +182,8 @@ def open_watch(
     metrics = MetricsFile(directory, step)
     trackers = Trackers(accelerator, config.trackers, directory, step=step, config=dump(config, mode="json"))
     sampler = None
-    whole = config.parallel.shard == 1  # a sharded model writes nothing: generation goes past the root unit
-    if job.tokenizer is not None and job.prompts and whole:
+    # A model in parts writes nothing: generation would go past the root unit, and need all processes.
+    if job.tokenizer is not None and job.prompts and not is_split(job.model):
         limit = position_limit(job.model.config) or config.context_length
         sampler = Sampler(
             job.model, job.tokenizer, job.prompts, config.samples, max_positions=limit, dtype=dtype, seed=config.seed,

@@ -11,7 +11,7 @@ from llmkit.data.packing import IGNORED, Batch
 from llmkit.objectives.causal_lm import CausalLM
 from llmkit.objectives.next_sentence import NextSentence
 from llmkit.training.gradients import Gradients, LossModule
-from llmkit.training.parallel import ParallelConfig, build_accelerator
+from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from tiny import model, stream
 
 BLOCKS = 8
@@ -20,7 +20,7 @@ BLOCKS = 8
 def gradients(built, objective, micro_blocks, dtype=torch.float32):
     accelerator = build_accelerator(ParallelConfig(), built)
     module = LossModule(built, objective, dtype)
-    return Gradients(accelerator, module, objective, WORDS, seed=5, micro_blocks=micro_blocks)
+    return Gradients(accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=micro_blocks)
 
 
 def taken(built):

@@ -7,18 +7,19 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from llmkit.core.errors import ConfigError, SetupError
+from llmkit.core.errors import ConfigError
 from llmkit.training.config import TrainingConfig
 from llmkit.training.parallel import (
     ParallelConfig,
     Plan,
     build_accelerator,
-    check_parallel,
     checkpoint_activations,
     layer_classes,
     plan_parallel,
 )
+from llmkit.training.sequence import check_sequence
 from llmkit.training.shard import check_sharding
+from llmkit.training.tensor import check_tensor
 from tiny import VOCABULARY, model
 
 
@@ -41,6 +42,7 @@ def test_auto_takes_what_the_rest_leaves(config, world, expected):
     ({"shard": 4}, 6, "shard 4 x tensor 1 x context 1 = 4 processes for one model, but there are 6", "--nproc 4"),
     ({"shard": 2, "tensor": 4}, 1, "= 8 processes for one model, but there are 1", "--nproc 8"),
     ({"data": 2}, 1, "x data 2 = 2 processes, but there are 1", "--nproc 2, or parallel.data=auto"),
+    ({"tensor": 2}, 4, "parallel: data 2 x tensor 2: copies of a split model are not built", "-s parallel.shard=2"),
     ({"cpu_offload": True}, 2, "parallel.cpu_offload moves sharded weights, and parallel.shard is 1", "parallel.shard"),
 ])  # fmt: skip
 def test_sizes_that_do_not_fit_the_processes(config, world, message, hint):
@@ -62,13 +64,17 @@ def test_the_layers_are_the_units_of_sharding():
     assert layer_classes(model("gpt2")) == ["GPT2Block"]
 
 
-def test_splits_that_would_not_be_one_are_refused_and_shards_are_not():
-    check_parallel(Plan(2, 4, 1, 1))
-    with pytest.raises(SetupError, match=r"parallel.tensor 2: the model is loaded whole on every process") as caught:
-        check_parallel(Plan(1, 1, 2, 1))
-    assert (caught.value.hint, caught.value.exit_code) == ("use parallel.shard=2 instead", 4)
-    with pytest.raises(SetupError, match=r"parallel.context 2: ring attention knows no document borders"):
-        check_parallel(Plan(1, 1, 1, 2))
+def test_who_reads_what_and_what_is_counted_once():
+    plan = Plan(1, 2, 2, 2)  # tensor innermost, then context
+    assert plan.readers == 2
+    assert plan.averaged == 4
+    assert plan.splits
+    assert [plan.reader(rank) for rank in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert [rank for rank in range(8) if plan.tells(rank)] == [0, 4]
+    assert [rank for rank in range(8) if plan.adds(rank)] == [0, 2, 4, 6]
+    copies = Plan(4, 1, 1, 1)
+    assert (copies.readers, copies.averaged, copies.splits) == (4, 4, False)
+    assert all(copies.reader(rank) == rank and copies.tells(rank) and copies.adds(rank) for rank in range(4))
 
 
 def training(**config):
@@ -82,9 +88,35 @@ def test_optimizers_of_whole_matrices_and_compiling_are_refused_with_shards():
     for name in ("muon", "adafactor"):
         with pytest.raises(ConfigError, match=f"optimizer: {name} needs whole matrices, and parallel.shard is 2"):
             check_sharding(training(optimizer=name, parallel={"shard": 2}))
-    with pytest.raises(ConfigError, match=r"compile: sharded models are not compiled") as caught:
+    with pytest.raises(ConfigError, match=r"compile: models in parts are not compiled") as caught:
         check_sharding(training(compile=True, parallel={"shard": 2}))
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("arch", "settings", "message"), [
+    ("gpt2", {}, "parallel.tensor 2: transformers has no plan to split gpt2"),
+    ("phi3", {}, "phi3 is split by colwise_gather_output, rowwise_split_input, which is not known here"),
+    ("llama", {"num_key_value_heads": 1}, "parallel.tensor 2: 1 key-value heads cannot be shared by 2 processes"),
+    ("llama", {"num_key_value_heads": 2, "intermediate_size": 33}, "33 hidden units of the feed-forward layers cannot"),
+])  # fmt: skip
+def test_matrices_that_cannot_be_split(arch, settings, message):
+    with pytest.raises(ConfigError) as caught:
+        check_tensor(model(arch, **settings), 2)
+    assert message in caught.value.message
+    assert caught.value.hint == "use parallel.shard=2 instead"
+
+
+@pytest.mark.parametrize(("arch", "settings", "length", "message"), [
+    ("mistral", {"sliding_window": 8}, 16, "mistral does not attend to whole documents by SDPA"),
+    ("qwen3", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, 16, "qwen3 does not attend"),
+    ("llama", {"attn_implementation": "eager"}, 16, "llama does not attend to whole documents by SDPA"),
+    ("llama", {"num_key_value_heads": 1}, 16, "parallel.context 2: 1 key-value heads cannot be shared by 2 processes"),
+    ("llama", {"num_key_value_heads": 2}, 15, "parallel.context 2: context_length 15 is no multiple of 2"),
+])  # fmt: skip
+def test_blocks_that_cannot_be_shared(arch, settings, length, message):
+    with pytest.raises(ConfigError) as caught:
+        check_sequence(model(arch, **settings), 2, length)
+    assert message in caught.value.message
 
 
 def test_the_config_is_known_without_torch():

@@ -11,7 +11,7 @@ from llmkit.objectives.causal_lm import CausalLM
 from llmkit.objectives.masked_lm import MaskedLM
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Validation
-from llmkit.training.parallel import ParallelConfig, build_accelerator
+from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from llmkit.training.validation import validate
 from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, stream
 
@@ -19,7 +19,9 @@ from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, stre
 def scored(built, objective, packer, micro_blocks, *, num_bytes=777, stopped=lambda: False):
     accelerator = build_accelerator(ParallelConfig(), built)
     module = LossModule(built.train(), objective, torch.float32)
-    gradients = Gradients(accelerator, module, objective, WORDS, seed=5, micro_blocks=micro_blocks)
+    gradients = Gradients(
+        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=micro_blocks
+    )
     return validate(Validation(packer, num_bytes), module, gradients, stopped=stopped)
 
 
