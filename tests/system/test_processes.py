@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -158,6 +159,27 @@ def test_a_killed_process_ends_the_others_and_loses_nothing(chain, tmp_path):
     code, _, err = run(*LLMKIT, *command)
     assert code == 0, f"a process that outlives its launcher would hold the lock: {err}"
     assert "resumed at step" in err
+
+
+@pytest.mark.slow
+def test_accelerate_launch_and_two_nodes_train_as_one_process(chain, tmp_path):
+    assert run(*LLMKIT, *pretraining(chain, tmp_path / "one", 6))[0] == 0
+    expected = losses(tmp_path / "one")
+    # --cpu would start one process only; --multi_gpu starts all, which then find no GPU.
+    by_accelerate = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1,
+                     "--mixed_precision", "no", "--dynamo_backend", "no", *LLMKIT]  # fmt: skip
+    code, _, err = run(*by_accelerate, *pretraining(chain, tmp_path / "two", 6))
+    assert code == 0, err
+    assert losses(tmp_path / "two") == pytest.approx(expected, rel=1e-5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    node = ["-m", "torch.distributed.run", "--nnodes", 2, "--nproc_per_node", 1, "--master_addr", "127.0.0.1"]
+    train = [*LLMKIT, *pretraining(chain, tmp_path / "nodes", 6)]
+    with started([*node, "--master_port", port, "--node_rank", 1, *train]) as second:
+        code, _, err = run(*node, "--master_port", port, "--node_rank", 0, *train)
+        assert (code, second.wait(timeout=DEADLINE_S)) == (0, 0), err
+    assert losses(tmp_path / "nodes") == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
