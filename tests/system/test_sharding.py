@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from test_processes import LLMKIT, OFTEN, losses, pretraining, rows, run, stop
 
 from llmkit.core.manifest import read_manifest
+from llmkit.training import sequence, tensor
 from llmkit.training.metrics import TIMINGS
 
 TWO = ["--nproc", 2, "-s", "parallel.shard=2"]
@@ -35,9 +36,9 @@ def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
     assert left["state"].keys() == right["state"].keys()
     for index, moments in left["state"].items():
         assert moments.keys() == right["state"][index].keys()
-        for key, tensor in moments.items():
+        for key, moment in moments.items():
             assert type(right["state"][index][key]) is torch.Tensor
-            torch.testing.assert_close(right["state"][index][key], tensor, rtol=1e-3, atol=1e-7)
+            torch.testing.assert_close(right["state"][index][key], moment, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("way", ["shard", "tensor", "context"])
@@ -119,20 +120,42 @@ def four_train_as_one(chain, tmp_path, parallel, *more):
     assert_same_state(saved(one, 6)[1], saved(four, 6)[1])
 
 
-def test_each_process_has_its_part_alone_and_together_they_are_the_whole():
+def split_alone(tmp_path, monkeypatch, architectures):
+    monkeypatch.chdir(tmp_path)
     script = Path(__file__).with_name("split_training.py")
-    code, out, err = run("-m", "torch.distributed.run", "--nproc_per_node", "2", script)
+    code, _, err = run("-m", "torch.distributed.run", "--nproc_per_node", "2", script, *architectures)
     assert code == 0, err
-    found = json.loads(out)
-    assert found["shapes"] == {
-        "self_attn.q_proj.weight": [8, 16], "self_attn.k_proj.weight": [8, 16], "self_attn.v_proj.weight": [8, 16],
-        "self_attn.o_proj.weight": [16, 8],
-        "mlp.gate_proj.weight": [16, 16], "mlp.up_proj.weight": [16, 16], "mlp.down_proj.weight": [16, 16],
+    return json.loads(Path("found.json").read_text())
+
+
+def test_each_process_has_its_part_alone_and_together_they_are_the_whole(tmp_path, monkeypatch):
+    found = split_alone(tmp_path, monkeypatch, ["llama"])["llama"]
+    layer = {name.partition("layers.0.")[2]: shape for name, shape in found["tensor"]["shapes"].items()}
+    layer.pop("")
+    assert layer == {
+        "self_attn.q_proj.weight": [16, 32], "self_attn.k_proj.weight": [8, 32], "self_attn.v_proj.weight": [8, 32],
+        "self_attn.o_proj.weight": [32, 16],
+        "mlp.gate_proj.weight": [32, 32], "mlp.up_proj.weight": [32, 32], "mlp.down_proj.weight": [32, 32],
     }  # fmt: skip
-    assert found["stretch"] == [2, 8], "half of each block"
-    assert found["attended"] == [2, 1, 16, 8], "one of two heads, over whole blocks"
-    assert len(found["errors"]) > 10
-    assert max(found["errors"]) < 1e-5
+    assert found["context"]["stretch"] == [2, 8], "half of each block"
+    assert found["context"]["attended"] == [2, 2, 16, 8], "two of four heads, over whole blocks"
+    for way in found.values():
+        assert len(way["errors"]) > 10
+        assert max(way["errors"].values()) < 1e-5
+
+
+def test_every_architecture_that_is_split_is_the_whole_one_together(tmp_path, monkeypatch):
+    architectures = sorted(tensor.ARCHITECTURES | sequence.ARCHITECTURES)
+    found = split_alone(tmp_path, monkeypatch, architectures)
+    assert [*found] == architectures
+    wrong = {
+        (arch, way, name): error
+        for arch, ways in found.items()
+        for way, values in ways.items()
+        for name, error in values["errors"].items()
+        if error > 1e-4
+    }
+    assert not wrong
 
 
 # Qwen3 norms queries and keys by head: their weights meet only a process's own heads. Qwen2 has biases.

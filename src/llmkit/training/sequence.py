@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ATTENTION = "sequence_shared"
+ARCHITECTURES = frozenset((
+    "arcee", "cohere", "ernie4_5", "gemma", "glm", "glm4", "gpt2", "gpt_neox", "granite", "helium", "hunyuan_v1_dense",
+    "llama", "ministral3", "mistral", "mixtral", "nanochat", "nemotron", "olmo", "olmo2", "olmoe", "persimmon", "phi",
+    "phi3", "qwen2", "qwen3", "seed_oss", "smollm3", "stablelm", "starcoder2",
+))  # fmt: skip
+"""Those whose logits were compared with the whole model's; others may number positions themselves, or look sideways."""
 TENSORS = {"input_ids", "labels", "position_ids"}
 """What objectives of the next token collate: positions are alike, and every label stands at its own."""
 
@@ -124,6 +130,9 @@ def check_sequence(model: PreTrainedModel, size: int, context_length: int) -> No
     """
     config = model.config.get_text_config()
     asked, other = f"parallel.context {size}", "use parallel.shard instead"
+    if config.model_type not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ConfigError(f"{asked}: {config.model_type} cannot share positions", hint=f"{other}, or one of {known}")
     if model.config._attn_implementation != "sdpa" or not _is_plain(model):
         raise ConfigError(f"{asked}: {config.model_type} does not attend to whole documents by SDPA", hint=other)
     heads = config.num_attention_heads
