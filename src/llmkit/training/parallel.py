@@ -97,9 +97,12 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
     if data > 1 and config.tensor > 1 and config.shard * config.context == 1:
         raise ConfigError(f"parallel: data {data} x tensor {config.tensor}: copies of a split model are not built",
                           hint=f"-s parallel.shard={data} does the same with less memory")  # fmt: skip
-    if config.cpu_offload and config.shard == 1:
+    if config.cpu_offload and config.shard * config.context == 1:
         raise ConfigError("parallel.cpu_offload moves sharded weights, and parallel.shard is 1",
                           hint="-s parallel.shard=N with N processes")  # fmt: skip
+    if config.cpu_offload and config.tensor > 1:  # their gradients are summed where NCCL does not reach
+        raise ConfigError(f"parallel.cpu_offload does not go with parallel.tensor {config.tensor}",
+                          hint="leave one of the two out")  # fmt: skip
     return Plan(data, config.shard, config.tensor, config.context)
 
 

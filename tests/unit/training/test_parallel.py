@@ -43,6 +43,7 @@ def test_auto_takes_what_the_rest_leaves(config, world, expected):
     ({"shard": 2, "tensor": 4}, 1, "= 8 processes for one model, but there are 1", "--nproc 8"),
     ({"data": 2}, 1, "x data 2 = 2 processes, but there are 1", "--nproc 2, or parallel.data=auto"),
     ({"tensor": 2}, 4, "parallel: data 2 x tensor 2: copies of a split model are not built", "-s parallel.shard=2"),
+    ({"cpu_offload": True, "shard": 2, "tensor": 2}, 4, "cpu_offload does not go with parallel.tensor 2", "leave one"),
     ({"cpu_offload": True}, 2, "parallel.cpu_offload moves sharded weights, and parallel.shard is 1", "parallel.shard"),
 ])  # fmt: skip
 def test_sizes_that_do_not_fit_the_processes(config, world, message, hint):
