@@ -82,6 +82,10 @@ def by_positions(arch: str, group: dist.ProcessGroup) -> dict[str, Any]:
         if parameter.grad is not None:
             dist.all_reduce(parameter.grad)
             errors[name] = far(parameter.grad, other.grad)
+    alone = torch.arange(7, 23).repeat(2, 1)  # one document a block, cut off at both ends
+    mine = split.take({"input_ids": IDS, "labels": IDS, "position_ids": alone})
+    logits = logits_of(shared, mine["input_ids"], mine["position_ids"])
+    errors["one document"] = far(tensor.join(logits.detach(), 1, group), logits_of(whole, IDS, alone))
     return {"stretch": [*mine["input_ids"].shape], "attended": attended[0], "errors": errors}
 
 

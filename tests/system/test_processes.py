@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from llmkit.core.manifest import read_manifest
+from llmkit.data.token_reader import TokenSplit
 from llmkit.training.launch import start
 from llmkit.training.metrics import TIMINGS
 
@@ -126,6 +127,18 @@ def test_two_processes_fine_tune_as_one(chain, tmp_path, parallel):
     assert len(scored[0]) == 2
     assert scored[1] == pytest.approx(scored[0], rel=1e-5)
     assert read_manifest(one).identity == read_manifest(two).identity
+
+
+def test_a_process_without_held_out_blocks_takes_part_in_validation(chain, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    held_out = TokenSplit(chain.tokens, "validation").num_tokens
+    length = 64 * (held_out // 64 + 2)  # one block
+    more = ["-s", f"context_length={length}", "-s", f"batch_tokens={2 * length}"]
+    assert run(*LLMKIT, *pretraining(chain, one, 2, *more))[0] == 0
+    code, _, err = run(*LLMKIT, *pretraining(chain, two, 2, *more, "--nproc", 2))
+    assert code == 0, err
+    scored = [[row["validation_loss"] for row in rows(out) if "validation_loss" in row] for out in (one, two)]
+    assert scored[1] == pytest.approx(scored[0], rel=1e-5)
 
 
 def test_an_error_is_told_once(chain, tmp_path):

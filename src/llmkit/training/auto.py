@@ -44,7 +44,8 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
         micro = max(config.context_length, min(config.batch_tokens, AUTO_MICRO_BATCH_TOKENS))
     if compiled == "auto":
         minutes = math.inf if config.max_minutes is None else config.max_minutes
-        compiled = flops >= COMPILE_FLOPS.get(device, math.inf) and minutes >= COMPILE_MINUTES
+        long = flops >= COMPILE_FLOPS.get(device, math.inf) and minutes >= COMPILE_MINUTES
+        compiled = long and not config.parallel.splits
     return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
 
 

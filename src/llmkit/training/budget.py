@@ -34,6 +34,11 @@ class Budget:
         self.max_steps = max(1, min(limits)) if limits else None
         self._first: tuple[int, float] | None = None
 
+    @property
+    def out_of(self) -> str:
+        """` of 1,000` for messages, where the number of steps is known."""
+        return "" if self.max_steps is None else f" of {self.max_steps:,}"
+
     def total_steps(self, step: int, elapsed_s: float) -> int:
         """Return the steps of the whole run, for the schedule: where time limits it, as many as fit at today's pace.
 

@@ -25,7 +25,7 @@ from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
-from llmkit.training.memory import check_machine, keep_freed_memory
+from llmkit.training.memory import check_machine, check_room, keep_freed_memory
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, plan_parallel
@@ -59,6 +59,8 @@ class Trainer:
         check_batch(config, self.plan.readers)
         self.device = self.accelerator.device
         self.flops_per_token = flops_per_token(self.model, config.context_length)
+        if self.accelerator.is_main_process:
+            check_room(self.model, config, directory)
         self.plain = LossModule(self.model, job.objective, torch.float32)
         place(self.plain, config, self.plan, self.device, console)  # before the optimizer, whose state is alike
         self.optimizer = config.optimizer.build(self.model)
@@ -66,20 +68,20 @@ class Trainer:
         self.state = self._restore()
         dtype = self.plain.dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
         # Without this, two runs on CPU may differ in the last bit; it costs nothing there. On GPUs some operators have
-        # no deterministic form, and nothing is promised. Filling new memory with NaN would cost, and finds no bug here.
+        # no deterministic form. Filling new memory with NaN would cost, and finds no bug here.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        check_machine(self.model, config, directory, bf16=dtype == torch.bfloat16, accelerator=self.accelerator)
+        check_machine(self.model, config, bf16=dtype == torch.bfloat16, num_processes=self.accelerator.num_processes)
         self.model.train()  # both ways of getting a model give it in eval mode, without dropout
-        if self.state.resolved["compile"] and not self.plan.splits:
+        if self.state.resolved["compile"] and not config.parallel.splits:
             compile_bodies(self.model)
-        module = self.plain if self.plan.splits else self.accelerator.prepare(self.plain)
+        module = self.plain if config.parallel.splits else self.accelerator.prepare(self.plain)
         micro_blocks = max(1, self.state.resolved["micro_batch_tokens"] // config.context_length)
         self.gradients = Gradients(
             self.accelerator, module, job.objective, job.vocabulary,
             plan=self.plan, seed=config.seed, micro_blocks=micro_blocks,
         )  # fmt: skip
-        self.peak_flops = measure_peak(self.model, dtype)
+        self.peak_flops = measure_peak(self.model, dtype) * self.accelerator.num_processes
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
 
@@ -101,8 +103,7 @@ class Trainer:
             raise ConfigError(f"{path} has reached {reached}: nothing is left to train", "raise that limit")
         if self.accelerator.is_main_process:
             checkpoint.rewind(self.checkpoints, state.step)
-        of = "" if self.budget.max_steps is None else f" of {self.budget.max_steps:,}"
-        self.console.info(f"resumed at step {state.step:,}{of}")
+        self.console.info(f"resumed at step {state.step:,}{self.budget.out_of}")
         state.ended = ""  # a raised budget goes on
         return state
 
@@ -222,12 +223,12 @@ class Trainer:
         self.console.info(f"step {self.state.step:,}: validation loss {loss:.4f}{bits}")
 
     def _diverged(self, what: str, step: int | None) -> DivergedError:
-        lower = f"{self.config.optimizer.lr / 3:.2g}"
         if step is not None:
-            first = step * self.config.batch_blocks
-            names = self.data.documents(range(first, first + self.config.batch_blocks))
+            blocks = self.config.batch_blocks
+            names = self.data.documents(range(step * blocks, (step + 1) * blocks))
             what += f"; the batch holds {', '.join(names[:5])}" + f" and {len(names) - 5} more" * (len(names) > 5)
-        return DivergedError(what, hint=f"start anew with a lower learning rate: --set optimizer.lr={lower} --force")
+        lower = f"--set optimizer.lr={self.config.optimizer.lr / 3:.2g}"
+        return DivergedError(what, hint=f"start anew with a lower learning rate: {lower} --force")
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0
@@ -238,7 +239,7 @@ class Trainer:
             raise self._diverged(f"step {self.state.step}: the norm of the weights is {norm}", self.state.step - 1)
         if self.accelerator.is_main_process:
             writer.save(self.model, self.optimizer, self.state)
-        elif self.plan.splits:
+        elif self.config.parallel.splits:
             gather(self.model, self.optimizer)  # the first process needs what the others have
         self.accelerator.wait_for_everyone()
 

@@ -25,7 +25,6 @@ from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 from llmkit.training.placement import is_split
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
     from llmkit.training.config import TrainingConfig
@@ -117,27 +116,34 @@ def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, nu
     return replace(memory, checkpoint_copy=memory.weights + memory.optimizer)
 
 
-def check_machine(
-    model: PreTrainedModel, config: TrainingConfig, directory: Path, *, bf16: bool, accelerator: Accelerator
-) -> None:
-    """Make sure, before the first step, that a run fits into memory and its next checkpoint onto the disk.
+def check_room(model: PreTrainedModel, config: TrainingConfig, directory: Path) -> None:
+    """Make sure, before the first step, that a run's checkpoints and its model fit onto the disk.
+
+    Args:
+        model: The model, whole: what is saved is whole, too.
+        config: The run's.
+        directory: Where the run writes.
+
+    Raises:
+        SetupError: They do not.
+    """
+    check_disk(directory, disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")])))
+
+
+def check_machine(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:
+    """Make sure, before the first step, that a run fits into memory, as far as the estimate knows.
 
     Args:
         model: The model.
         config: The run's.
-        directory: Where the run writes.
         bf16: The precision that `auto` was resolved to.
-        accelerator: The processes that share the work; the first one writes.
+        num_processes: The processes that share the work.
 
     Raises:
-        MemoryLimitError, SetupError: It does not.
+        MemoryLimitError: It does not.
     """
-    # The estimate knows of neither.
-    if not is_split(model) and not config.parallel.activation_checkpointing:
-        check_memory(model, config, bf16=bf16, num_processes=accelerator.num_processes)
-    if accelerator.is_main_process:
-        needed = disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")]))
-        check_disk(directory, needed)
+    if not is_split(model) and not config.parallel.activation_checkpointing:  # it knows of neither
+        check_memory(model, config, bf16=bf16, num_processes=num_processes)
 
 
 def check_memory(
@@ -194,7 +200,9 @@ def out_of_memory_explained(config: TrainingConfig) -> Iterator[None]:
         found = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not found and not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
-        tokens = micro_batch_tokens(config, int(os.environ.get("WORLD_SIZE", "1")))
+        parallel = config.parallel
+        same = parallel.tensor * parallel.context  # processes that read the same blocks
+        tokens = micro_batch_tokens(config, max(1, int(os.environ.get("WORLD_SIZE", "1")) // same))
         half = tokens // config.context_length // 2 * config.context_length
         if not half:
             raise MemoryLimitError(

@@ -37,6 +37,11 @@ class ParallelConfig(Config):
     cpu_offload: bool = False
     """Keep sharded weights and optimizer state in the machine's memory, and on the GPU only while a layer runs."""
 
+    @property
+    def splits(self) -> bool:
+        """Whether no process has a whole model and whole blocks."""
+        return self.shard * self.tensor * self.context > 1
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,11 +62,6 @@ class Plan:
         """Processes over which gradients are averaged: those that see different tokens."""
         return self.data * self.shard * self.context
 
-    @property
-    def splits(self) -> bool:
-        """Whether no process has a whole model and whole blocks."""
-        return self.shard * self.tensor * self.context > 1
-
     def reader(self, rank: int) -> int:
         """Return the number of the group that a process reads with; its processes have numbers in a row."""
         return rank // (self.context * self.tensor)
@@ -79,7 +79,7 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
     """Fit the recipe to the number of processes.
 
     Raises:
-        ConfigError: The product is another number, or `cpu_offload` without `shard`.
+        ConfigError: The product is another number, or two of the fields exclude each other.
     """
     asked = f"parallel: shard {config.shard} x tensor {config.tensor} x context {config.context}"
     model = config.shard * config.tensor * config.context
@@ -98,7 +98,7 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
         raise ConfigError(f"parallel: data {data} x tensor {config.tensor}: copies of a split model are not built",
                           hint=f"-s parallel.shard={data} does the same with less memory")  # fmt: skip
     if config.cpu_offload and config.shard * config.context == 1:
-        raise ConfigError("parallel.cpu_offload moves sharded weights, and parallel.shard is 1",
+        raise ConfigError("parallel.cpu_offload moves sharded weights, and none are sharded",
                           hint="-s parallel.shard=N with N processes")  # fmt: skip
     if config.cpu_offload and config.tensor > 1:  # their gradients are summed where NCCL does not reach
         raise ConfigError(f"parallel.cpu_offload does not go with parallel.tensor {config.tensor}",

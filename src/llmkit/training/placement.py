@@ -46,7 +46,8 @@ def place(module: LossModule, config: TrainingConfig, plan: Plan, device: torch.
         sizes = (plan.data * plan.shard, plan.context, plan.tensor)
         mesh = init_device_mesh(device.type, sizes, mesh_dim_names=("readers", "context", "tensor"))
         if plan.context > 1:
-            module.sequence = SequenceSplit(module.model, mesh.get_group("context"), config.context_length)
+            group = mesh.get_group("context")
+            module.sequence = SequenceSplit(module.model, group, config.context_length, tensor=plan.tensor)
         if plan.tensor > 1:
             split_matrices(module.model, mesh.get_group("tensor"))
     if plan.shard * plan.context == 1:
@@ -58,7 +59,7 @@ def place(module: LossModule, config: TrainingConfig, plan: Plan, device: torch.
         console.info(f"matrices are split among {plan.tensor} processes")
     if plan.context > 1:
         console.info(f"the positions of a block are shared by {plan.context} processes")
-    if plan.splits:
+    if config.parallel.splits:
         console.info("no sample texts are written")
 
 
@@ -189,9 +190,10 @@ def _gathered(value: Any, axis: int | None, group: torch.distributed.ProcessGrou
     if not isinstance(value, torch.Tensor):
         return value
     tensor = _whole(value.detach())
+    is_new = isinstance(value, DTensor)
     if axis is not None and group is not None:
-        tensor = join(tensor, axis, group)
-    return tensor.to("cpu", copy=tensor is value).contiguous() if _leads() else None
+        tensor, is_new = join(tensor, axis, group), True
+    return tensor.to("cpu", copy=not is_new).contiguous() if _leads() else None
 
 
 def _leads() -> bool:

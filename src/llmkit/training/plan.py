@@ -123,7 +123,8 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
     steps = _steps(config, epoch_tokens)
-    per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, num_processes)
+    readers = max(1, num_processes // (config.parallel.tensor * config.parallel.context))
+    per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, readers)
     cuda = torch.cuda.is_available()
     resolved = resolve(
         config,

@@ -7,6 +7,7 @@ Ring attention would not do: torch's takes no such mask, and packed documents wo
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -36,18 +37,22 @@ class SequenceSplit:
         model: A causal language model with SDPA attention; its attention is replaced until `undo`.
         group: The processes that share blocks.
         context_length: Tokens per block.
+        tensor: Processes that will split the model's matrices, and its heads with them.
 
     Raises:
         ConfigError: The architecture or the sizes cannot be shared so.
     """
 
-    def __init__(self, model: PreTrainedModel, group: dist.ProcessGroup, context_length: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, group: dist.ProcessGroup, context_length: int, *, tensor: int = 1
+    ) -> None:
         from transformers import AttentionInterface
         from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
         self.group, self.size, self.rank = group, dist.get_world_size(group), dist.get_rank(group)
-        check_sequence(model, self.size, context_length)
+        check_sequence(model, self.size, context_length, tensor=tensor)
         self._mask: torch.Tensor | None = None
+        self._shares = False  # what runs before the first stretch is taken runs on whole blocks
         self._model = model
         uses_plain_head(model)  # asked now: it runs a batch of its own, which is not shared
         AttentionInterface.register(ATTENTION, self._attend)
@@ -67,7 +72,9 @@ class SequenceSplit:
             )
         positions = tensors["position_ids"]
         number = (positions == 0).cumsum(1)
-        self._mask = (number[:, :, None] == number[:, None, :]).tril()[:, None]
+        self._shares, self._mask = True, None
+        if (number > 1).any():  # otherwise a block is one document: attention is causal, and needs no square of a mask
+            self._mask = (number[:, :, None] == number[:, None, :]).tril()[:, None]
         return {name: tensor.chunk(self.size, 1)[self.rank] for name, tensor in tensors.items()}
 
     def undo(self) -> None:
@@ -89,7 +96,7 @@ class SequenceSplit:
         """
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        if self._mask is None:
+        if not self._shares:
             return cast("tuple[torch.Tensor, None]", sdpa_attention_forward(
                 module, query, key, value, attention_mask, **options))  # fmt: skip
         query, key, value = (_trade(states, self.group, 1, 2) for states in (query, key, value))
@@ -122,32 +129,34 @@ def _traded(tensor: torch.Tensor, group: dist.ProcessGroup, cut: int, join: int)
     return torch.cat([*received], join)
 
 
-def check_sequence(model: PreTrainedModel, size: int, context_length: int) -> None:
-    """Refuse what cannot be shared by so many processes.
+def check_sequence(model: PreTrainedModel, size: int, context_length: int, *, tensor: int = 1) -> None:
+    """Refuse what cannot be shared by so many processes, where others split matrices among them.
 
     Raises:
         ConfigError: The attention is not the plain causal one, or heads or positions do not divide.
     """
-    config = model.config.get_text_config()
+    config = model.config
     asked, other = f"parallel.context {size}", "use parallel.shard instead"
     if config.model_type not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ConfigError(f"{asked}: {config.model_type} cannot share positions", hint=f"{other}, or one of {known}")
     if model.config._attn_implementation != "sdpa" or not _is_plain(model):
-        raise ConfigError(f"{asked}: {config.model_type} does not attend to whole documents by SDPA", hint=other)
+        raise ConfigError(f"{asked}: {config.model_type} has windows, rotations by length, or no SDPA", hint=other)
     heads = config.num_attention_heads
     for name, count in (("attention heads", heads),
                         ("key-value heads", getattr(config, "num_key_value_heads", None) or heads)):  # fmt: skip
-        if count % size:
-            raise ConfigError(f"{asked}: {count} {name} cannot be shared by {size} processes", hint=other)
+        if count % (size * tensor):
+            raise ConfigError(f"{asked}: {count} {name} cannot be shared by {size * tensor} processes", hint=other)
     if context_length % size:
         raise ConfigError(f"{asked}: context_length {context_length} is no multiple of {size}",
                           hint=f"--set context_length={-(-context_length // size) * size}")  # fmt: skip
 
 
 def _is_plain(model: PreTrainedModel) -> bool:
-    """Whether every layer attends to all of its document: no window, no recurrence, no other kind of attention."""
-    config = model.config.get_text_config()
+    """Whether every layer attends to all of its document, and turns positions by the same angles in every stretch."""
+    config = model.config
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     windows = getattr(config, "sliding_window", None) is not None and not hasattr(config, "layer_types")
-    return not kinds and not windows and not config.is_encoder_decoder
+    # These choose frequencies by the largest position they see, which is the stretch's own.
+    changing = any(kind in json.dumps(getattr(config, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
+    return not kinds and not windows and not changing

@@ -1,8 +1,8 @@
 """Share every matrix product among processes: tensor parallelism (Shoeybi et al. 2019, "Megatron-LM").
 
 Of two matrices in a row, the first is split by outputs and the second by inputs: attention by heads, feed-forward
-layers by hidden units. One sum over processes follows each pair, and one precedes it in the backward pass. Embedding,
-head and norms are whole on every process.
+layers by hidden units. One sum over processes follows each pair; the backward pass has one for each of the first
+matrices. Embedding, head and norms are whole on every process.
 """
 
 from __future__ import annotations
@@ -128,8 +128,11 @@ def check_tensor(model: PreTrainedModel, size: int) -> dict[str, str]:
         ConfigError: The architecture is none of `ARCHITECTURES`, or its sizes do not divide.
     """
     asked, other = f"parallel.tensor {size}", f"use parallel.shard={size} instead"
-    config = model.config.get_text_config()
+    config = model.config
     plan: dict[str, str] = dict(getattr(config, "base_model_tp_plan", None) or {})
+    norms = [name for name in ("qk_layernorm", "use_qk_norm") if getattr(config, name, False)]
+    if norms:  # Phi's and Cohere's, of which their plans know nothing
+        raise ConfigError(f"{asked}: {config.model_type} with {norms[0]} cannot be split", hint=other)
     if config.model_type not in ARCHITECTURES or set(plan.values()) - {*KINDS, PARTIAL}:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ConfigError(f"{asked}: {config.model_type} cannot be split", hint=f"{other}, or one of {known}")
@@ -178,7 +181,7 @@ def sum_partial_gradients(model: PreTrainedModel) -> None:
     group = tensor_group(model)
     if group is None:
         return
-    plan = model.config.get_text_config().base_model_tp_plan
+    plan = model.config.base_model_tp_plan
     for name, module in model.base_model.named_modules():
         for parameter in module.parameters() if plan.get(_pattern(name)) == PARTIAL else ():
             if parameter.grad is not None:

@@ -46,10 +46,10 @@ def validate(
             tensors, found = objective.collate(batch, gradients.vocabulary, gradients.seed)
             with torch.no_grad():
                 parts = module({name: tensor.to(accelerator.device) for name, tensor in tensors.items()})
-            for name, (total, weight) in parts.items() if mine else ():
+            weights = {name: weight for name, (_, weight) in parts.items()}
+            for name, (total, _) in parts.items() if mine else ():
                 totals[name] = totals.get(name, 0.0) + plan.adds(rank) * total.double()
                 counts[name] = counts.get(name, 0) + plan.tells(rank) * found[name]
-                weights[name] = weight
     finally:
         module.train()
     nats, targets = _summed(gradients, totals, counts)

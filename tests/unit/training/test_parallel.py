@@ -44,7 +44,7 @@ def test_auto_takes_what_the_rest_leaves(config, world, expected):
     ({"data": 2}, 1, "x data 2 = 2 processes, but there are 1", "--nproc 2, or parallel.data=auto"),
     ({"tensor": 2}, 4, "parallel: data 2 x tensor 2: copies of a split model are not built", "-s parallel.shard=2"),
     ({"cpu_offload": True, "shard": 2, "tensor": 2}, 4, "cpu_offload does not go with parallel.tensor 2", "leave one"),
-    ({"cpu_offload": True}, 2, "parallel.cpu_offload moves sharded weights, and parallel.shard is 1", "parallel.shard"),
+    ({"cpu_offload": True}, 2, "parallel.cpu_offload moves sharded weights, and none are sharded", "parallel.shard"),
 ])  # fmt: skip
 def test_sizes_that_do_not_fit_the_processes(config, world, message, hint):
     with pytest.raises(ConfigError) as caught:
@@ -69,12 +69,13 @@ def test_who_reads_what_and_what_is_counted_once():
     plan = Plan(1, 2, 2, 2)  # tensor innermost, then context
     assert plan.readers == 2
     assert plan.averaged == 4
-    assert plan.splits
     assert [plan.reader(rank) for rank in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [rank for rank in range(8) if plan.tells(rank)] == [0, 4]
     assert [rank for rank in range(8) if plan.adds(rank)] == [0, 2, 4, 6]
     copies = Plan(4, 1, 1, 1)
-    assert (copies.readers, copies.averaged, copies.splits) == (4, 4, False)
+    assert (copies.readers, copies.averaged) == (4, 4)
+    assert not ParallelConfig(data=4).splits
+    assert all(ParallelConfig(**{way: 2}).splits for way in ("shard", "tensor", "context"))
     assert all(copies.reader(rank) == rank and copies.tells(rank) and copies.adds(rank) for rank in range(4))
 
 
@@ -97,6 +98,7 @@ def test_optimizers_of_whole_matrices_and_compiling_are_refused_with_shards():
 @pytest.mark.parametrize(("arch", "settings", "message"), [
     ("gpt2", {}, "parallel.tensor 2: gpt2 cannot be split"),
     ("phi3", {}, "parallel.tensor 2: phi3 cannot be split"),
+    ("phi", {"qk_layernorm": True, "num_key_value_heads": 2}, "phi with qk_layernorm cannot be split"),
     ("llama", {"num_key_value_heads": 1}, "parallel.tensor 2: 1 key-value heads cannot be shared by 2 processes"),
     ("llama", {"num_key_value_heads": 2, "intermediate_size": 33}, "33 hidden units of the feed-forward layers cannot"),
 ])  # fmt: skip
@@ -109,16 +111,24 @@ def test_matrices_that_cannot_be_split(arch, settings, message):
 
 @pytest.mark.parametrize(("arch", "settings", "length", "message"), [
     ("bloom", {}, 16, "parallel.context 2: bloom cannot share positions"),
-    ("mistral", {"sliding_window": 8}, 16, "mistral does not attend to whole documents by SDPA"),
-    ("qwen3", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, 16, "qwen3 does not attend"),
-    ("llama", {"attn_implementation": "eager"}, 16, "llama does not attend to whole documents by SDPA"),
+    ("mistral", {"sliding_window": 8}, 16, "mistral has windows, rotations by length, or no SDPA"),
+    ("qwen3", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0}, 16, "qwen3 has windows"),
+    ("llama", {"attn_implementation": "eager"}, 16, "llama has windows, rotations by length, or no SDPA"),
     ("llama", {"num_key_value_heads": 1}, 16, "parallel.context 2: 1 key-value heads cannot be shared by 2 processes"),
+    ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, 16, "llama has windows"),
     ("llama", {"num_key_value_heads": 2}, 15, "parallel.context 2: context_length 15 is no multiple of 2"),
 ])  # fmt: skip
 def test_blocks_that_cannot_be_shared(arch, settings, length, message):
     with pytest.raises(ConfigError) as caught:
         check_sequence(model(arch, **settings), 2, length)
     assert message in caught.value.message
+
+
+def test_heads_are_shared_by_positions_and_matrices_together():
+    four = model(num_attention_heads=4, num_key_value_heads=4, hidden_size=32)
+    check_sequence(four, 2, 16, tensor=2)
+    with pytest.raises(ConfigError, match=r"parallel.context 2: 2 key-value heads cannot be shared by 4 processes"):
+        check_sequence(model(num_attention_heads=4, num_key_value_heads=2, hidden_size=32), 2, 16, tensor=2)
 
 
 def test_the_config_is_known_without_torch():
