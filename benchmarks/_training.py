@@ -123,8 +123,6 @@ def blocks(setting: Setting) -> Iterator[np.ndarray]:
 
 def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     """The loop of llmkit, whole: data, logging, schedule."""
-    import torch
-
     from llmkit.core.console import Console
     from llmkit.data.order import Order
     from llmkit.data.packing import StreamPacker
@@ -166,7 +164,7 @@ def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     job_trainer = loop.Trainer(job, config, Path(tempfile.mkdtemp()), Console(quiet=True))
     gradients, optimizer = job_trainer.gradients, job_trainer.optimizer
     gradients._backward = turns.learning(gradients._backward)  # type: ignore[method-assign]
-    torch.nn.utils.clip_grad_norm_ = turns.learning(torch.nn.utils.clip_grad_norm_)
+    loop.clip_gradients = turns.learning(loop.clip_gradients)
     optimizer.step = turns.learning(optimizer.step)  # type: ignore[method-assign]
     job_trainer.train()
 
