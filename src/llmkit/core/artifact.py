@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Self
 
+from llmkit.core.claim import Lock, check_owner
 from llmkit.core.config import Budget, Config, dump
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
@@ -37,9 +37,6 @@ from llmkit.core.manifest import (
     versions,
 )
 from llmkit.core.move import LOCK, LOGS, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
-
-EXIT = "exit.json"
-"""How the last run under a foreign launcher ended: torchrun itself turns every code into 1."""
 
 
 class Build:
@@ -79,23 +76,23 @@ class Build:
         self.extends: Artifact | None = None
         self.moved_aside: Path | None = None
         self.damaged: list[str] = []
-        self._lock: int | None = None
+        self._lock = Lock(self.dir)
         self._started = time.time()
 
     def __enter__(self) -> Self:
-        _check_owner(self.out)
+        check_owner(self.out)
         if self._take_if_current():
             self._sweep()
             return self
         self._check_inputs()
         self.out.mkdir(parents=True, exist_ok=True)
         try:
-            self._acquire()
+            self._lock.acquire()
             self._prepare()
         except BaseException:
-            if self._lock is not None and [entry.name for entry in self.dir.iterdir()] == [LOCK]:
+            if self._lock.held and [entry.name for entry in self.dir.iterdir()] == [LOCK]:
                 shutil.rmtree(self.dir)  # a refused run leaves no trace in a finished artifact
-            self._release()
+            self._lock.release()
             raise
         return self
 
@@ -103,9 +100,9 @@ class Build:
         mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
         # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
         mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
-        if mistake and self._lock is not None and not (self.dir / UNLISTED).exists():
+        if mistake and self._lock.held and not (self.dir / UNLISTED).exists():
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
-        self._release()
+        self._lock.release()
 
     @property
     def scratch(self) -> Path:
@@ -201,7 +198,7 @@ class Build:
     def _prepare(self) -> None:
         if (self.dir / MANIFEST).exists():
             move_up(self.dir, self.out)
-            self._acquire()
+            self._lock.acquire()
         if self._take_if_current():
             self._remove_partial()
             return
@@ -261,9 +258,9 @@ class Build:
                 hint="add --force to move it aside and start anew, or choose another --output",
             )
         self.moved_aside = self.out / time.strftime(f"{PARTIAL}-%Y%m%d-%H%M%S")
-        self._release()
+        self._lock.release()
         self.dir.rename(self.moved_aside)
-        self._acquire()
+        self._lock.acquire()
 
     def _empty_partial(self) -> None:
         for entry in self.dir.iterdir():
@@ -271,64 +268,15 @@ class Build:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _remove_partial(self) -> None:
-        self._release()
+        self._lock.release()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Remove the empty folder that a process killed in its last moment has left."""
         with contextlib.suppress(ConfigError, OSError):  # in use, not there, or someone else's
             if {entry.name for entry in self.dir.iterdir()} <= {LOCK}:
-                self._acquire()
+                self._lock.acquire()
                 self._remove_partial()
-
-    def _acquire(self) -> None:
-        """Lock `.partial/`; the file is checked to be the one on disk, since a finishing process removes it."""
-        while True:
-            self._release()
-            self.dir.mkdir(exist_ok=True)
-            try:
-                self._lock = os.open(self.dir / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._release()
-                raise ConfigError(
-                    f"{self.out} is in use by another llmkit process", hint="wait for it, or choose another --output"
-                ) from None
-            try:
-                if os.fstat(self._lock).st_ino == (self.dir / LOCK).stat().st_ino:
-                    return
-            except FileNotFoundError:
-                continue
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
-def _check_owner(out: Path) -> None:
-    """Refuse a directory that is not ours, whatever `--force` says."""
-    if out.is_symlink() and not out.exists():
-        raise ConfigError(f"--output {out} is a link to nothing", hint="choose a directory")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise ConfigError(f"--output {out} is a file", hint="choose a directory")
-    partial = out / PARTIAL
-    if (out / MANIFEST).exists() or (partial / RUN).exists() or (partial / LOCK).exists():
-        return
-    others = [entry.name for entry in out.iterdir() if entry.name not in ("lost+found", PARTIAL, EXIT)]
-    if partial.is_dir():
-        others += [f"{PARTIAL}/{entry.name}" for entry in partial.iterdir()]
-    others = [name for name in others if not name.startswith(f"{PARTIAL}-")]
-    if others:
-        raise ConfigError(
-            f"--output {out} is not an llmkit artifact and not empty (it holds {others[0]!r})",
-            hint="choose another --output; --force does not touch it either",
-        )
 
 
 def _link_tree(source: Path, target: Path) -> None:

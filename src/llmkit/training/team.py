@@ -23,7 +23,7 @@ from typing import Any, Self
 import torch
 from torch.distributed.rendezvous import rendezvous
 
-from llmkit.core.artifact import EXIT
+from llmkit.core.claim import EXIT
 from llmkit.core.durable import write_json
 from llmkit.core.errors import Interrupted, SetupError, UserError
 from llmkit.core.manifest import MANIFEST, PARTIAL
