@@ -179,7 +179,7 @@ def private_mounts():
 def test_full_disk(chain, stage_commands, tmp_path, stage, sizes):
     prefix = private_mounts()
     if prefix is None:
-        pytest.skip("this system allows no private mounts")
+        pytest.skip("this machine has no unshare(1), or its kernel allows no user namespaces: no disk can be filled")
     mount = tmp_path / "disk"
     mount.mkdir()
     command = [*prefix, sys.executable, "-c", _FULL_DISK, mount, json.dumps(sizes), json.dumps(stage_commands[stage])]

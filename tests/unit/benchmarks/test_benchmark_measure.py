@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine has no /proc: it is not Linux")
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 HOLD = "import time; block = b'x' * {size}; time.sleep(0.5)"
 

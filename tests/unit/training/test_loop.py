@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from llmkit.core.doctor import has_bf16
 from llmkit.core.errors import DataError, DivergedError, Interrupted
 from llmkit.data.order import Order
 from llmkit.data.packing import IGNORED, RowPacker, StreamPacker
@@ -110,7 +109,6 @@ def test_thirty_steps_equal_a_plain_loop(tmp_path):
     assert_weights(trained, plain, rtol=0, atol=1e-4)
 
 
-@pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16")
 def test_bf16_stays_beside_float32(tmp_path):
     exact, _ = run(tmp_path / "exact", max_steps=30)
     rounded, _ = run(tmp_path / "rounded", max_steps=30, precision="bf16")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 from accelerate import Accelerator
 
@@ -9,8 +7,6 @@ from llmkit.core.errors import SetupError
 from llmkit.training import trackers
 from llmkit.training.metrics import MetricsFile
 from llmkit.training.trackers import Trackers, check_trackers, flatten
-
-TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
 
 
 def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
@@ -34,7 +30,6 @@ def test_nested_settings_are_flat_for_trackers():
     assert flatten(config) == {"a.b": 1, "d": "[1, 2]", "e": True}
 
 
-@pytest.mark.skipif(not TENSORBOARD, reason="tensorboard is not installed")
 def test_a_resumed_run_has_every_step_once_in_tensorboard(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -21,8 +21,6 @@ SCRIPT = Path(__file__).parents[4] / "benchmarks" / "agreement.py"
 
 @pytest.fixture(scope="module")
 def agreement() -> ModuleType:
-    pytest.importorskip("spacy")
-    pytest.importorskip("datatrove")
     spec = importlib.util.spec_from_file_location("agreement", SCRIPT)
     assert spec is not None
     assert spec.loader is not None

@@ -8,6 +8,7 @@ import textwrap
 from typing import Any
 
 import pytest
+import trafilatura
 
 from llmkit.cleaning.steps.html import MAX_DEPTH, MAX_UNCLOSED, Html, _is_safe, _unstructured
 from llmkit.core.errors import SetupError
@@ -149,7 +150,6 @@ def test_deep_pages_do_not_end_the_process():
                 Html(quality=quality).apply(Document(id="0", text=page, source="s", meta={"format": "html"}))
         print("alive")
     """
-    pytest.importorskip("trafilatura")
     command = [sys.executable, "-c", textwrap.dedent(program)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (result.stdout, result.returncode) == ("alive\n", 0), result.stderr[-500:]
@@ -162,7 +162,6 @@ NEWS = f"""<html><body><div class="menu"><a href="/">Home</a> <a href="/a">About
 
 
 def test_high_quality_is_trafilatura():
-    trafilatura = pytest.importorskip("trafilatura")
     text = clean(NEWS, quality="high").text
     assert text == trafilatura.extract(NEWS, include_comments=False).strip("\n")
     assert "if x:\n    y()" in text
@@ -170,7 +169,6 @@ def test_high_quality_is_trafilatura():
 
 
 def test_high_quality_falls_back_where_nothing_is_found():
-    trafilatura = pytest.importorskip("trafilatura")
     page = "<ul><li>短</ul>"
     assert not trafilatura.extract(page)
     assert clean(page, quality="high").text == "  • 短"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from markdown_it import MarkdownIt
 
 from llmkit.cleaning.steps._markup_markdown import to_text
 
@@ -83,7 +83,6 @@ def test_an_unclosed_fence_runs_to_the_end():
 
 
 def test_commonmark_agrees_on_paragraphs():
-    markdown_it = pytest.importorskip("markdown_it")
     sources = [
         "a *b* **c** ***d*** _e_ __f__ `g`",
         "a * b * c, 2*3, x_y_z, **not closed",
@@ -93,6 +92,6 @@ def test_commonmark_agrees_on_paragraphs():
         "*a **b** c* and **a *b* c**",
     ]
     for source in sources:
-        tokens = markdown_it.MarkdownIt("commonmark").parse(source)[1].children
+        tokens = MarkdownIt("commonmark").parse(source)[1].children
         expected = "".join(token.content for token in tokens if token.type in {"text", "code_inline", "image"})
         assert to_text(source) == expected.replace("text_special", ""), source
