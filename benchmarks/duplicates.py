@@ -23,7 +23,7 @@ from llmkit.cleaning.exchange import save_array
 from llmkit.cleaning.steps.near_duplicates import NearDuplicates
 from llmkit.cleaning.survey import Survey
 from llmkit.data.corpus import Document, document_id
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 SIMILARITIES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 LENGTH = 300

@@ -26,6 +26,7 @@ LAYERS = (
     {"evaluation"},
     {"metrics", "modeling"},
     {"data"},
+    {"work", "text"},
     {"core"},
 )
 DEPTH = {package: depth for depth, row in enumerate(LAYERS) for package in row}

@@ -17,8 +17,8 @@ from llmkit.cli.main import run
 from llmkit.core.errors import MemoryLimitError
 from llmkit.core.registry import Family
 from llmkit.training.checkpoint import MODEL, latest
-from llmkit.training.launch import start
 from llmkit.training.metrics import read_metrics
+from llmkit.work.launch import start
 from texts import sentences, write_jsonl
 from tiny import one_thread, untimed
 

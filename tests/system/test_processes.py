@@ -18,8 +18,8 @@ import pytest
 
 from llmkit.core.manifest import read_manifest
 from llmkit.data.token_reader import TokenSplit
-from llmkit.training.launch import start
 from llmkit.training.metrics import TIMINGS
+from llmkit.work.launch import start
 
 DEADLINE_S = 240
 LLMKIT = ["-m", "llmkit"]

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
-from llmkit.data.kernel import kernel
+from llmkit.work.kernel import kernel
 
 
 @kernel

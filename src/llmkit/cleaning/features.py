@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.cleaning import kernels, scanning
-from llmkit.cleaning.characters import SCRIPTS, character_table
 from llmkit.data.corpus import Document
+from llmkit.text.characters import SCRIPTS, character_table
 
 SYMBOL, WORD, CHARACTER = 0, 1, 2
 """Kinds of tokens: punctuation and symbols, words of spaced scripts, characters of unspaced scripts."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmkit.data.kernel import kernel as compiled
+from llmkit.work.kernel import kernel as compiled
 
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled
 """The decorator with a type that lets typed code call what it decorates."""

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from llmkit.cleaning import kernels
 from llmkit.cleaning.components import unite
 from llmkit.cleaning.exchange import load_array, save_array
-from llmkit.cleaning.survey import VERDICT, Survey, run_plan
-from llmkit.data.engine import Engine
+from llmkit.cleaning.survey import VERDICT, Survey
+from llmkit.work.engine import Engine
+from llmkit.work.once import run_plan
 
 if TYPE_CHECKING:
     from llmkit.cleaning.steps.near_duplicates import NearDuplicates

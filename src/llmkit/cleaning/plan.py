@@ -15,12 +15,13 @@ from pathlib import Path
 
 from llmkit.cleaning.spool import spool_file
 from llmkit.cleaning.steps import GlobalStep, Order, Step
-from llmkit.cleaning.survey import Survey, run_plan
+from llmkit.cleaning.survey import Survey
 from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import RawFile
-from llmkit.data.engine import Engine
 from llmkit.data.sources import Source, Span
 from llmkit.data.sources._streams import CODECS
+from llmkit.work.engine import Engine
+from llmkit.work.once import run_plan
 
 TASK_BYTES = 8 * 2**20
 """Raw bytes per task."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from llmkit.cleaning.survey import VERDICT, Survey
 from llmkit.data.corpus import Document
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 SHARE = np.dtype([("source", "u8"), ("number", "u8"), ("size", "u8"), ("row", "u4")])
 NUM_BINS = 65_536

@@ -19,40 +19,38 @@ from llmkit.cleaning.shards import (
     write_shard,
 )
 from llmkit.cleaning.steps import GlobalStep, Order, Step
-from llmkit.cleaning.survey import Once, run_plan
 from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, run_task
-from llmkit.core.artifact import Build
 from llmkit.core.context import Context
 from llmkit.core.inputs import RawFile
-from llmkit.data.engine import Engine
 from llmkit.data.sources import Source
+from llmkit.work.engine import Engine
+from llmkit.work.once import run_once, run_plan
 
 
 def clean_inputs(
     inputs: Sequence[tuple[Source, list[RawFile]]],
     steps: Sequence[Step],
     kind: str,
-    build: Build,
+    out: Path,
+    scratch: Path,
     engine: Engine,
     context: Context,
 ) -> tuple[Tally, int]:
-    """Clean the inputs into `data-*.parquet` in the build's directory.
+    """Clean the inputs into `data-*.parquet` in the folder `out`.
 
-    Whatever was finished by an earlier, interrupted run of the same config is taken from the scratch folder.
+    Whatever was finished by an earlier, interrupted run of the same config is taken from the folder `scratch`.
 
     Returns:
         The counts, and the bytes of text kept.
     """
     # Absolute: workers on other machines start in other folders.
-    scratch = build.scratch.absolute() / ("strict" if context.strict else "lenient")
-    whole = scratch.with_name(f"{scratch.name}-whole")
-    whole.mkdir(exist_ok=True)
-    result: tuple[Tally, int] = Once(
-        lambda _: _clean_inputs(inputs, steps, kind, build, scratch, engine, context), whole
-    )((0, None))
+    place = scratch.absolute() / ("strict" if context.strict else "lenient")
+    result = run_once(
+        place.parent, f"{place.name}-whole", lambda: _clean_inputs(inputs, steps, kind, out, place, engine, context)
+    )
     # Not before the result is noted: with half of these files gone there would be nothing to go on from.
-    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
     return result
 
 
@@ -60,7 +58,7 @@ def _clean_inputs(
     inputs: Sequence[tuple[Source, list[RawFile]]],
     steps: Sequence[Step],
     kind: str,
-    build: Build,
+    out: Path,
     scratch: Path,
     engine: Engine,
     context: Context,
@@ -81,7 +79,7 @@ def _clean_inputs(
         written = _write_in_order(works, sizes, kind, scratch, engine, context)
     else:
         written = _write_dealt(works, sizes, order, kind, scratch, tally, engine, context)
-    return tally, _collect(written, build.dir, scratch, tally)
+    return tally, _collect(written, out, scratch, tally)
 
 
 def _walk(walk: Pass, tasks: list[Task], scratch: Path, tally: Tally, engine: Engine, context: Context) -> list[int]:

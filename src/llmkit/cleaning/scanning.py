@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmkit.cleaning.characters import (
+from llmkit.cleaning.kernels import kernel, mix
+from llmkit.text.characters import (
     DIGIT,
     INVISIBLE,
     LETTER,
@@ -17,7 +18,6 @@ from llmkit.cleaning.characters import (
     UPPER,
     WORD,
 )
-from llmkit.cleaning.kernels import kernel, mix
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(0x100000001B3)

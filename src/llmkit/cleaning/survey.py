@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.cleaning.exchange import bucket_of, join, load_array, load_bucket, save_array, save_buckets
-from llmkit.core.durable import fsync
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
+from llmkit.work.once import run_plan
 
 C = TypeVar("C")
-T = TypeVar("T")
 R = TypeVar("R")
 
 VERDICT = np.dtype(
@@ -39,38 +37,6 @@ class Verdict(NamedTuple):
     position: int
     keeper: str
     value: float
-
-
-@dataclass(frozen=True)
-class Once:
-    """A function that does its work once: the result of a finished task is read back from its file.
-
-    Args:
-        function: What to do with a task; it has to be repeatable.
-        folder: Where the results are.
-    """
-
-    function: Callable[[Any], Any]
-    folder: Path
-
-    def __call__(self, numbered: tuple[int, Any]) -> Any:
-        """Return the result of a task, given as (number, task)."""
-        number, task = numbered
-        path = self.folder / f"{number:06}.done"
-        if path.exists():
-            return pickle.loads(path.read_bytes())  # noqa: S301 - written by ourselves, in our own scratch folder
-        result = self.function(task)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
-        fsync(temporary)
-        temporary.replace(path)
-        return result
-
-
-def run_plan(engine: Engine, function: Callable[[T], R], tasks: Sequence[T], folder: Path) -> Iterator[R]:
-    """Yield the results of a plan's tasks in order, each done once however often the run is killed and begun again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return engine.map(Once(function, folder), list(enumerate(tasks)))
 
 
 @dataclass(frozen=True)

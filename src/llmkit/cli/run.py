@@ -73,7 +73,7 @@ def _run(stage: str, config: Config, context: Context, _nproc: int) -> None:
 
 def _run_as_team(stage: str, config: Config, context: Context, nproc: int) -> None:
     """Start the processes that `--nproc` asks for, or be one of those that a launcher has started."""
-    from llmkit.training.launch import check_launch, is_ours, start, world
+    from llmkit.work.launch import check_launch, is_ours, start, world
 
     check_launch(nproc)
     if nproc > 1 and not is_ours():
@@ -81,7 +81,7 @@ def _run_as_team(stage: str, config: Config, context: Context, nproc: int) -> No
     if world()[1] == 1:
         _run(stage, config, context, nproc)
         return
-    from llmkit.training.team import Team
+    from llmkit.work.team import Team
 
     with Team(context.output) as team:
         context.team = team

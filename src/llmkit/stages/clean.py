@@ -32,8 +32,8 @@ from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
 from llmkit.data.corpus import write_card
-from llmkit.data.engine import Engine, EngineName
 from llmkit.data.sources import RawFile, Source
+from llmkit.work.engine import Engine, EngineName
 
 VERSION = 3
 _RULES_SHOWN = 8
@@ -137,7 +137,7 @@ def _clean(
     kind: str,
 ) -> Result:
     with Engine(config.engine, config.workers) as engine:
-        tally, bytes_kept = clean_inputs(inputs, config.steps, kind, build, engine, context)
+        tally, bytes_kept = clean_inputs(inputs, config.steps, kind, build.dir, build.scratch, engine, context)
     for path in stamps.items() - _stamps(inputs).items():
         raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
     for message in tally.broken:

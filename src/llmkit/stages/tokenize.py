@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
 from llmkit.cleaning.run import clean_inputs
-from llmkit.cleaning.survey import run_plan
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
@@ -24,7 +22,6 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import PARTIAL, Artifact, read_manifest
 from llmkit.core.registry import Family
-from llmkit.data.engine import Engine, EngineName
 from llmkit.data.sources import RawFile, Source
 from llmkit.data.tokens import TOKENS_FILE, SplitCounts
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
@@ -34,11 +31,12 @@ from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts
 from llmkit.tokenization.trainers import TokenizerPart
 from llmkit.tokenization.trainers.bpe import Bpe
+from llmkit.work.engine import Engine, EngineName
+from llmkit.work.once import run_once, run_plan
 
 VERSION = 2
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 _BROKEN_SHOWN = 5
-T = TypeVar("T")
 
 
 class Config(BaseConfig):
@@ -142,7 +140,7 @@ def _tokenize(config: Config, context: Context, build: Build, text: _Text) -> Re
     work.mkdir(exist_ok=True)
     with Engine(config.engine, config.workers) as engine:
         cutter = cache(lambda: Cutter(load_tokenizer(build.dir)))  # as those who train on the tokens will find it
-        made, num_failed = _once(work, "whole", lambda: _encode(config, context, build, text, engine, cutter))
+        made, num_failed = run_once(work, "whole", lambda: _encode(config, context, build, text, engine, cutter))
     tokenizer = cutter().tokenizer
     # Not before the result is noted: with half of these files gone there would be nothing to go on from.
     for folder in work.glob("work-*"):
@@ -188,7 +186,7 @@ def _encode(
         made = config.tokenizer.make(partial(training_texts, corpora, **fractions), context.console)
         made.save_pretrained(build.dir)
 
-    _once(work, "tokenizer", make)
+    run_once(work, "tokenizer", make)
     made = encode_corpora(
         corpora,
         cutter(),
@@ -204,12 +202,6 @@ def _encode(
     return made, num_failed
 
 
-def _once(folder: Path, name: str, function: Callable[[], T]) -> T:
-    """Do a piece of work once, however often the run is killed and begun again."""
-    (result,) = run_plan(Engine(workers=1), lambda _: function(), [None], folder / name)
-    return result
-
-
 def _corpora(text: _Text, work: Path, engine: Engine, context: Context) -> tuple[list[Path], int]:
     """Return the corpora to encode, raw text read into some of our own first, and how many rows were unreadable."""
     corpora, num_failed = [], 0
@@ -219,8 +211,7 @@ def _corpora(text: _Text, work: Path, engine: Engine, context: Context) -> tuple
             continue
         place = work / f"work-raw-{number}"
         (place / "scratch").mkdir(parents=True, exist_ok=True)
-        raw = cast("Build", SimpleNamespace(dir=place, scratch=place / "scratch"))
-        tally, _ = clean_inputs(group, [], "corpus", raw, engine, context)
+        tally, _ = clean_inputs(group, [], "corpus", place, place / "scratch", engine, context)
         for message in tally.broken[:_BROKEN_SHOWN]:
             context.console.warn(message)
         failed = tally.total().failed

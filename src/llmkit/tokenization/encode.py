@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.data.sentences import sentence_starts
 from llmkit.modeling.literal import LiteralEncoder
+from llmkit.text.sentences import sentence_starts
 from llmkit.tokenization.batch import Batch
 from llmkit.tokenization.borders import border_of, chunks, flatten
 from llmkit.tokenization.byte_ranks import byte_characters

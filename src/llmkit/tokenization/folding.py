@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.data.kernel import kernel
 from llmkit.data.split import SPLITS, split_of
+from llmkit.work.kernel import kernel
 
 _COMPLEX = 254
 """Size of a character in the table that cannot be folded by itself."""

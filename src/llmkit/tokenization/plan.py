@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import corpus_files
-from llmkit.data.engine import Engine
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
 from llmkit.data.tokens import DEFAULT_SHARD_BYTES, SplitCounts
@@ -32,6 +31,7 @@ from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.statistics import TokenStatistics
 from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup
 from llmkit.tokenization.threads import Threads, suits
+from llmkit.work.engine import Engine
 
 if TYPE_CHECKING:
     from llmkit.core.console import Console

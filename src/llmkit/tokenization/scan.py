@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.data.kernel import kernel
+from llmkit.work.kernel import kernel
 
 _ENDS = np.zeros(256, np.bool_)
 _ENDS[list(b".!?\n\xe2\xe3\xef")] = True

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.data.kernel import kernel as compiled
 from llmkit.data.split import SPLITS, Split
+from llmkit.work.kernel import kernel as compiled
 
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled
 """The decorator with a type that lets typed code call what it decorates."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 T = TypeVar("T")
 R = TypeVar("R")

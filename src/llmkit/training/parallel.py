@@ -126,7 +126,7 @@ def build_accelerator(config: ParallelConfig, model: PreTrainedModel, **how: Any
     import torch
     from accelerate import Accelerator
 
-    from llmkit.training.launch import world
+    from llmkit.work.launch import world
 
     plan_parallel(config, world()[1])
     if config.activation_checkpointing:

@@ -15,8 +15,8 @@ from llmkit.cleaning.steps.normalize import Normalize
 from llmkit.cleaning.steps.shuffle import Shuffle
 from llmkit.cleaning.task import make_document, rows_of
 from llmkit.core.errors import ConfigError
-from llmkit.data.engine import Engine
 from llmkit.data.sources.files import Files
+from llmkit.work.engine import Engine
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from llmkit.cleaning.quotas import SHARE, QuotaRecorder, available, judge_quotas, source_key
 from llmkit.cleaning.survey import VERDICT, Survey
 from llmkit.data.corpus import Document
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 
 def fallen(folder, tables, quotas, before=()):

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from llmkit.cleaning.exchange import save_array
-from llmkit.cleaning.survey import VERDICT, Once, Survey, Verdict, run_plan
-from llmkit.data.engine import Engine
+from llmkit.cleaning.survey import VERDICT, Survey, Verdict
+from llmkit.work.engine import Engine
 
 KEYED = np.dtype([("key", "u8"), ("task", "u4"), ("row", "u4")])
 
@@ -21,40 +20,6 @@ def survey(folder, tasks=2, buckets=3, before=()):
 
 def verdict(task, row, position=0, keeper=(0, 0), value=0.0):
     return (task, row, position, *keeper, value)
-
-
-def test_a_task_is_done_once(tmp_path):
-    calls = []
-
-    def work(task):
-        calls.append(task)
-        return {"double": 2 * task}
-
-    once = Once(work, tmp_path)
-    assert [once((i, task)) for i, task in enumerate([5, 6, 5])] == [{"double": 10}, {"double": 12}, {"double": 10}]
-    (tmp_path / "000001.done").unlink()
-    assert list(run_plan(Engine(workers=1), work, [5, 6, 5], tmp_path)) == [
-        {"double": 10},
-        {"double": 12},
-        {"double": 10},
-    ]
-    assert calls == [5, 6, 5, 6]
-
-
-def test_a_task_that_fails_is_not_done(tmp_path):
-    calls = []
-
-    def work(task):
-        calls.append(task)
-        if len(calls) == 1:
-            raise OSError(28, "No space left on device")
-        return task
-
-    once = Once(work, tmp_path)
-    with pytest.raises(OSError, match="No space left"):
-        once((0, 7))
-    assert once((0, 7)) == 7
-    assert len(calls) == 2
 
 
 def test_verdicts_of_all_parts_go_to_their_tasks_by_row_and_position(tmp_path):

@@ -11,8 +11,8 @@ from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, run_task, survivors
 from llmkit.core.errors import DataError
 from llmkit.data.corpus import document_id
-from llmkit.data.engine import Engine
 from llmkit.data.sources.files import Files
+from llmkit.work.engine import Engine
 
 ROWS = ['{"text": "One TEXT"}', "{broken", '{"text": "no"}', '{"text": "春天来了，花开了。", "language": "zh", "n": 3}']
 

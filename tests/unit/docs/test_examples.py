@@ -24,10 +24,10 @@ from llmkit.cli.main import app
 from llmkit.core.config import resolve
 from llmkit.core.registry import PACKAGES, Family, Part
 from llmkit.data.corpus import Document, document_id
-from llmkit.data.engine import Engine
 from llmkit.data.sources import Broken, _formats
 from llmkit.data.sources.files import Files
 from llmkit.stages.clean import Config
+from llmkit.work.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/stages/*.md")), ROOT / "CONTRIBUTING.md"]

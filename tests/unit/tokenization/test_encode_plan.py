@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerFast
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import CorpusWriter, Document
-from llmkit.data.engine import Engine
 from llmkit.data.split import SPLITS, split_of
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.token_shards import Part, Stretch
@@ -22,6 +21,7 @@ from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.plan import cut_pieces, encode_corpora, group_parts
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts
+from llmkit.work.engine import Engine
 
 FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.2}
 WORDS = ["春天", "来了。", "the", "quick", "brown", "fox.", "Yes!", "\n", "<|end|>", "1984", "🦊", "e\u0301"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llmkit.data.sentences import sentence_starts as reference
+from llmkit.text.sentences import sentence_starts as reference
 from llmkit.tokenization.scan import count_chars, find_segments, sentence_starts
 
 ENDS = st.text(st.sampled_from("ab 。！？….!?\"'”’)]」』）\n\t\u3000\u00a0\u2029\u1680\u205f中é🦊"), max_size=40)

@@ -8,9 +8,9 @@ import threading
 import pyarrow as pa
 import pytest
 
-from llmkit.data.engine import Engine
 from llmkit.data.token_shards import ROWS
 from llmkit.tokenization.threads import FEW_TASKS, MAX_THREADS, Threads, suits
+from llmkit.work.engine import Engine
 
 
 def test_results_come_in_the_order_of_the_tasks_although_the_first_ends_last():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llmkit.cleaning.features import Features
 from llmkit.cleaning.kernels import gram_hashes
-from llmkit.data.kernel import kernel
+from llmkit.work.kernel import kernel
 
 Hashes = NDArray[np.uint64]
 _BITS_PER_GRAM = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmkit.cleaning.characters import INVISIBLE, SCRIPT_SHIFT, SPACE, TERMINAL, UNSPACED, WORD
 from llmkit.cleaning.kernels import kernel, slots
+from llmkit.text.characters import INVISIBLE, SCRIPT_SHIFT, SPACE, TERMINAL, UNSPACED, WORD
 
 
 @kernel

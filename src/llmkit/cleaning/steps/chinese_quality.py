@@ -78,9 +78,9 @@ class ChineseQuality(Step):
 
     def _values(self, document: Document) -> Iterator[tuple[str, float]]:
         """Yield each rule with its value, computed as far as it is asked for."""
-        from llmkit.cleaning.characters import SCRIPTS, character_table
         from llmkit.cleaning.features import features
         from llmkit.cleaning.steps import _loops
+        from llmkit.text.characters import SCRIPTS, character_table
 
         found = features(document)
         han, totals, info = found.scripts.get("Han", 0), found.totals, character_table().info

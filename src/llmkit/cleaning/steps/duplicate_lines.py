@@ -14,7 +14,7 @@ from llmkit.data.corpus import Document
 if TYPE_CHECKING:
     from llmkit.cleaning.features import Spans
     from llmkit.cleaning.survey import Survey, Verdict
-    from llmkit.data.engine import Engine
+    from llmkit.work.engine import Engine
 
 
 class DuplicateLines(GlobalStep):

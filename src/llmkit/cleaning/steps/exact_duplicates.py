@@ -12,7 +12,7 @@ from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
     from llmkit.cleaning.survey import Survey, Verdict
-    from llmkit.data.engine import Engine
+    from llmkit.work.engine import Engine
 
 _PART_CHARS = 2**20
 

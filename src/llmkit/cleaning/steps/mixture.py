@@ -13,7 +13,7 @@ from llmkit.data.corpus import Document
 if TYPE_CHECKING:
     from llmkit.cleaning.quotas import QuotaRecorder
     from llmkit.cleaning.survey import Survey, Verdict
-    from llmkit.data.engine import Engine
+    from llmkit.work.engine import Engine
 
 
 class Mixture(GlobalStep):

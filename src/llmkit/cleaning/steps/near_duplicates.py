@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmkit.cleaning.survey import Survey, Verdict
-    from llmkit.data.engine import Engine
+    from llmkit.work.engine import Engine
 
 
 class NearDuplicates(GlobalStep):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from llmkit.cleaning.steps.duplicate_lines import DuplicateLines
 from llmkit.cleaning.survey import Verdict
 from llmkit.data.corpus import Document
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 
 def survey_of(step, documents, folder):

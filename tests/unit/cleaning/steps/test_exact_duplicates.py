@@ -12,7 +12,7 @@ from llmkit.cleaning.steps import exact_duplicates
 from llmkit.cleaning.steps.exact_duplicates import ExactDuplicates
 from llmkit.cleaning.survey import Survey
 from llmkit.data.corpus import Document
-from llmkit.data.engine import Engine
+from llmkit.work.engine import Engine
 
 
 def decided(step, tasks, folder, num_buckets=3, key=lambda document: document.id[0]):

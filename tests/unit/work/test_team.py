@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from llmkit.core.errors import DataError, DivergedError, Interrupted, SetupError
-from llmkit.training import team as team_module
-from llmkit.training.launch import PARENT, start
-from llmkit.training.team import Team
+from llmkit.work import team as team_module
+from llmkit.work.launch import PARENT, start
+from llmkit.work.team import Team
 
 # One process of two, in which something happens to this rank or that one; errors are printed as the command line does.
 PROGRAM = """
@@ -19,8 +19,8 @@ import torch
 from pathlib import Path
 from llmkit.cli.main import _report
 from llmkit.core.errors import DataError, DivergedError, Interrupted, UserError
-from llmkit.training import team as team_module
-from llmkit.training.team import Team
+from llmkit.work import team as team_module
+from llmkit.work.team import Team
 team_module.HOLD_S = 600  # until the launcher ends it
 rank = int(os.environ["RANK"])
 try:

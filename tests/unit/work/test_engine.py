@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmkit.core.errors import SetupError
-from llmkit.data.engine import MAX_ATTEMPTS, Engine, _connect, _run_there, map_tasks
+from llmkit.work.engine import MAX_ATTEMPTS, Engine, _connect, _run_there, map_tasks
 
 
 def square(n):

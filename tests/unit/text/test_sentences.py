@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.data.sentences import sentence_starts
+from llmkit.text.sentences import sentence_starts
 
 
 @pytest.mark.parametrize(

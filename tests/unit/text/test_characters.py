@@ -7,8 +7,8 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit.cleaning import characters
-from llmkit.cleaning.characters import SCRIPT_SHIFT, SCRIPTS, character_table
+from llmkit.text import characters
+from llmkit.text.characters import SCRIPT_SHIFT, SCRIPTS, character_table
 
 
 def flags(char: str) -> int:

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, UserError
-from llmkit.training import launch
-from llmkit.training.launch import PARENT, RANK_VARIABLES, SIZE_VARIABLES, check_launch, start, world
+from llmkit.work import launch
+from llmkit.work.launch import PARENT, RANK_VARIABLES, SIZE_VARIABLES, check_launch, start, world
 
 RANK = "import os, signal, sys, time; rank = int(os.environ['RANK']); "
 
@@ -108,8 +108,8 @@ def test_a_crashed_process_is_a_bug():
 
 LAUNCHER = """
 import sys
-from llmkit.training import launch
-from llmkit.training.launch import start
+from llmkit.work import launch
+from llmkit.work.launch import start
 from llmkit.core.errors import Interrupted
 launch.GRACE_S = 0.1
 try:

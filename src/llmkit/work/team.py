@@ -27,7 +27,7 @@ from llmkit.core.claim import EXIT
 from llmkit.core.durable import write_json
 from llmkit.core.errors import Interrupted, SetupError, UserError
 from llmkit.core.manifest import MANIFEST, PARTIAL
-from llmkit.training.launch import PARENT, is_ours, world
+from llmkit.work.launch import PARENT, is_ours, world
 
 POLL_S = 0.02
 HOLD_S = 10.0

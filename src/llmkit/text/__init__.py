@@ -1,0 +1,1 @@
+"""What text is made of, defined once: characters by kind and script, words, sentences."""
