@@ -127,7 +127,7 @@ def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     from llmkit.data.order import Order
     from llmkit.data.packing import StreamPacker
     from llmkit.modeling.vocabulary import Vocabulary
-    from llmkit.objectives.causal_lm import CausalLM
+    from llmkit.objectives.documents.causal_lm import CausalLM
     from llmkit.training import loop, watch
     from llmkit.training.config import TrainingConfig
     from llmkit.training.job import Job

@@ -51,7 +51,7 @@ def bits_per_byte(model: Any, packer: Any, num_bytes: int) -> float:
     """Score every validation token once."""
     import torch
 
-    from llmkit.objectives.causal_lm import CausalLM
+    from llmkit.objectives.documents.causal_lm import CausalLM
 
     objective, nats = CausalLM(), 0.0
     model.eval()

@@ -19,7 +19,7 @@ from llmkit.data.order import Order
 from llmkit.data.packing import Packer, RowPacker, StreamPacker
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives import Objective
-from llmkit.objectives.causal_lm import CausalLM
+from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job, Validation
 from llmkit.training.loop import Trainer

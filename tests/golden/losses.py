@@ -18,8 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from llmkit.data.packing import RowPacker
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.rows.sft import SFT
 from llmkit.training.metrics import read_metrics
 from tiny import byte_tokenizer, model, one_thread, stream, trainer
 

@@ -10,7 +10,7 @@ from transformers import Trainer, TrainingArguments
 
 from llmkit.data.order import Order
 from llmkit.data.packing import RowPacker
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.rows.sft import SFT
 from llmkit.training import loop
 from llmkit.training.metrics import read_metrics
 from tiny import BOS, CONTEXT, VOCABULARY, model, one_thread, trainer

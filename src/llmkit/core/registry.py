@@ -22,7 +22,8 @@ from llmkit.core.errors import nearest
 PACKAGES = {
     "source": "llmkit.data.sources",
     "step": "llmkit.cleaning.steps",
-    "objective": "llmkit.objectives",
+    "document_objective": "llmkit.objectives.documents",
+    "row_objective": "llmkit.objectives.rows",
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
     "exporter": "llmkit.exporters",
@@ -66,7 +67,7 @@ class Part(BaseModel):
 
 @dataclass(frozen=True)
 class Family:
-    """Annotation of a field that holds a part: `Annotated[Objective, Family("objective")]`.
+    """Annotation of a field that holds a part: `Annotated[Task, Family("task")]`.
 
     Args:
         name: Key of `PACKAGES`.
@@ -74,11 +75,18 @@ class Family:
             path. Without it a bare string must be a member's name. A mapping without `type` that gives this field
             means this member too.
         default: The member that any other mapping without `type` means; without it `type` must be given.
+        elsewhere: Another family whose members are asked for here by mistake, and what to say of them then.
     """
 
     name: str
     shorthand: tuple[str, str] | None = None
     default: str | None = None
+    elsewhere: tuple[str, str] | None = None
+
+    @property
+    def noun(self) -> str:
+        """What a member is called in messages: `objective` of `row_objective`."""
+        return self.name.rpartition("_")[2]
 
     @property
     def package(self) -> str:
@@ -97,7 +105,9 @@ class Family:
             LookupError: There is no such member.
         """
         if member not in self.members():
-            raise LookupError(f"unknown {self.name} '{member}'{nearest(member, self.members())}")
+            if self.elsewhere and member in Family(self.elsewhere[0]).members():
+                raise LookupError(f"{member} {self.elsewhere[1]}")
+            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, self.members())}")
         module = importlib.import_module(f"{self.package}.{member}")
         parts = [
             value

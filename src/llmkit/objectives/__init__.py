@@ -1,16 +1,15 @@
-"""Family "objective": what a model is trained to do, one module each."""
+"""What a model is trained to do: two families, over packed documents and over labelled rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llmkit.core.registry import Part
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
     from llmkit.modeling.vocabulary import Vocabulary
@@ -25,19 +24,12 @@ class Objective(Part):
     """A training objective.
 
     Attributes:
-        layout: What it reads: `block`, packed documents of a token artifact; `pair`, two parts of a document a block;
-            `row`, labelled examples.
         auto_class: The transformers auto class its models are built with.
-        packings: The packing modes it allows, the default first.
         scores_text: Every token of the text is a target once, so that bits per byte mean something.
-        random_second: Half of the second parts of a `pair` layout come from another document.
     """
 
-    layout: ClassVar[Literal["block", "pair", "row"]] = "block"
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    packings: ClassVar[tuple[Packing, ...]] = ("stream", "best_fit", "pad")
     scores_text: ClassVar[bool] = False
-    random_second: ClassVar[bool] = False
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer that lacks a token the objective needs.
@@ -45,27 +37,6 @@ class Objective(Part):
         Raises:
             DataError: The message names the token, the directory and how to make it.
         """
-        raise NotImplementedError
-
-    def check_blocks(
-        self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
-    ) -> None:
-        """Refuse what could fail or go wrong at a later block: most objectives take any.
-
-        Raises:
-            ConfigError, DataError: The model or the tokenizer does not suit blocks of this length and packing.
-        """
-
-    def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
-        """Return the ids put before and after every document of a `block` layout."""
-        raise NotImplementedError
-
-    def raw_length(self, context_length: int) -> int:
-        """Return how many tokens a packer cuts for one block of `context_length` model inputs."""
-        return context_length
-
-    def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Turn a labelled row of a `row` layout into ids and labels, `labels[t]` being the target of `ids[t]`."""
         raise NotImplementedError
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
@@ -89,10 +60,6 @@ class NextToken(Objective):
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer with neither BOS nor EOS: nothing could start a document."""
         vocabulary.need("bos", self.type_name)
-
-    def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
-        """Return BOS (else CLS, else EOS) before a document and EOS, where there is one, after it."""
-        return [vocabulary.need("bos", self.type_name)], [] if vocabulary.eos is None else [vocabulary.eos]
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:  # noqa: ARG002 - nothing is random
         """Return `input_ids`, `labels` and `position_ids`, each `[blocks, context_length]` int64."""

@@ -11,14 +11,14 @@ from pydantic import Field
 from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.modeling.load import check_positions, check_vocabulary, count_parameters, load_model
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import vocabulary_of
-from llmkit.objectives import Objective
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.rows import RowObjective
+from llmkit.objectives.rows.sft import SFT
 from llmkit.stages.pretrain import summarize, training_facts
 from llmkit.training.config import TrainingConfig
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from llmkit.training.job import Job
 
 VERSION = 1
+DOCUMENTS = (
+    "document_objective",
+    "reads packed documents, not rows; llmkit pretrain --model DIR goes on with a model on documents",
+)
 __all__ = ["Config", "run", "summarize"]
 Rows = list[tuple["NDArray[Any]", "NDArray[Any]"]]
 
@@ -41,7 +45,7 @@ class Config(TrainingConfig):
     """Examples artifacts."""
     model: Annotated[str, NotIdentity]
     """Directory of the model to start from."""
-    objective: Annotated[Objective, Family("objective")] = SFT()
+    objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
     """What the model is trained to do."""
     validation_fraction: float = Field(0.02, ge=0, lt=1)
     """Share of the rows, by a hash of their text, that training never sees and validates on."""
@@ -75,11 +79,6 @@ def run(config: Config, context: Context) -> Result:
     from llmkit.training.trackers import check_trackers
 
     check_trackers(config.trackers)
-    if config.objective.layout != "row":
-        raise ConfigError(
-            f"objective: {config.objective.type_name} reads packed documents, not rows",
-            hint="llmkit pretrain --model DIR goes on with a model on documents",
-        )
     inputs = Inputs()
     data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
     model = inputs.add_directory(config.model, ("model", "export"), role="model")

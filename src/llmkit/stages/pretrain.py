@@ -30,8 +30,8 @@ from llmkit.modeling.load import (
 )
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
-from llmkit.objectives import Objective, Packing
-from llmkit.objectives.causal_lm import CausalLM
+from llmkit.objectives.documents import DocumentObjective, Packing
+from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from llmkit.training.job import Job
 
 VERSION = 2
+ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
 VERIFIED_FROM, VERIFIED = 256, 8
 """`verify_packing` measures so many blocks with several documents, out of so many from the start."""
 
@@ -57,7 +58,7 @@ class Config(TrainingConfig):
     """A new model by architecture and config or by a preset's name, or the directory of one to go on with."""
     init_from: Annotated[str | None, NotIdentity] = None
     """Model directory or checkpoint whose weights a new model starts from; its step and optimizer are left behind."""
-    objective: Annotated[Objective, Family("objective")] = CausalLM()
+    objective: Annotated[DocumentObjective, Family("document_objective", elsewhere=ROWS)] = CausalLM()
     """What the model is trained to do."""
     packing: Literal["auto", "stream", "best_fit", "pad"] = "auto"
     """How documents become blocks. stream: cut wherever a block is full. best_fit: only documents longer than a block
@@ -223,11 +224,6 @@ def _plan(config: Config, vocabulary: Vocabulary) -> PackingPlan:
     from llmkit.data.mixture import PackingPlan
 
     objective = config.objective
-    if objective.layout == "row":
-        raise ConfigError(
-            f"objective: {objective.type_name} reads labelled rows, not documents",
-            hint="llmkit finetune trains on rows",
-        )
     prefix, suffix = objective.around(vocabulary)
     return PackingPlan(
         objective.raw_length(config.context_length),

@@ -93,9 +93,7 @@ def member(code: str) -> type[Part]:
 )
 def test_an_example_fills_in_what_its_family_leaves_open(code):
     part = member(code)
-    base = part.__mro__[1]
-    while base.__module__ not in PACKAGES.values():
-        base = base.__mro__[1]
+    base = next(base for base in part.__mro__[1:] if base.__module__ in PACKAGES.values())
     assert part.__doc__ != base.__doc__
     open_methods = {
         name
@@ -104,8 +102,7 @@ def test_an_example_fills_in_what_its_family_leaves_open(code):
         if isinstance(value, types.FunctionType) and "NotImplementedError" in value.__code__.co_names
     }
     missing = {name for name in open_methods if "NotImplementedError" in getattr(part, name).__code__.co_names}
-    assert missing <= {"around", "encode"}, "an objective needs one of the two, by its layout"
-    assert len(missing) <= 1
+    assert not missing
 
 
 def shown(name: str) -> str:

@@ -12,13 +12,13 @@ from blocks import ENCODER, VOCABULARY, block, model, packed, texts
 
 from llmkit.core.errors import ConfigError
 from llmkit.modeling.isolation import check_isolation, measure_isolation
-from llmkit.objectives import _blocks
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.fill_in_the_middle import FillInTheMiddle
-from llmkit.objectives.masked_lm import MaskedLM
-from llmkit.objectives.next_sentence import NextSentence
-from llmkit.objectives.prefix_lm import PrefixLM
-from llmkit.objectives.span_corruption import SpanCorruption
+from llmkit.objectives.documents import _blocks
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.documents.fill_in_the_middle import FillInTheMiddle
+from llmkit.objectives.documents.masked_lm import MaskedLM
+from llmkit.objectives.documents.next_sentence import NextSentence
+from llmkit.objectives.documents.prefix_lm import PrefixLM
+from llmkit.objectives.documents.span_corruption import SpanCorruption
 
 CAUSAL, ENCODERS = ("llama", "qwen3", "mistral", "gpt2"), ("bert", "roberta", "albert", "modernbert")
 CASES = [

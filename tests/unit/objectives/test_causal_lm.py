@@ -9,7 +9,7 @@ from blocks import VOCABULARY
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED, StreamPacker
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
-from llmkit.objectives.causal_lm import CausalLM
+from llmkit.objectives.documents.causal_lm import CausalLM
 from tiny import VOCABULARY as IDS
 from tiny import InMemory, byte_tokenizer, documents, model, stream
 

@@ -9,8 +9,8 @@ from blocks import BOS, EOS, MID, PAD, PRE, SUF, VOCABULARY, block, model, packe
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.fill_in_the_middle import FillInTheMiddle
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.documents.fill_in_the_middle import FillInTheMiddle
 
 
 def documents_of(tensors, row):

@@ -11,7 +11,7 @@ from blocks import BOS, CLS, EOS, FIRST, MASK, PAD, SEP, SIZE, VOCABULARY, block
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED
 from llmkit.modeling.vocabulary import Vocabulary
-from llmkit.objectives.masked_lm import MaskedLM
+from llmkit.objectives.documents.masked_lm import MaskedLM
 
 
 def test_documents_stand_between_cls_and_sep():

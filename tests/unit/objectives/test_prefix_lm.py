@@ -8,7 +8,7 @@ import torch
 from blocks import BOS, EOS, VOCABULARY, block, model, packed
 
 from llmkit.data.packing import IGNORED
-from llmkit.objectives.prefix_lm import PrefixLM
+from llmkit.objectives.documents.prefix_lm import PrefixLM
 
 CAUSAL = ["llama", "qwen3", "mistral", "gpt2"]
 

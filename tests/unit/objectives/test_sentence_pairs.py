@@ -6,8 +6,8 @@ from blocks import CLS, PAD, SEP, VOCABULARY, block, model, texts
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.vocabulary import Vocabulary
-from llmkit.objectives.next_sentence import NextSentence
-from llmkit.objectives.sentence_order import SentenceOrder
+from llmkit.objectives.documents.next_sentence import NextSentence
+from llmkit.objectives.documents.sentence_order import SentenceOrder
 
 ARCHITECTURES = [(NextSentence(), "bert", "next_sentence_label"), (SentenceOrder(), "albert", "sentence_order_label")]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmkit.data.packing import IGNORED
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.rows.sft import SFT
 from tiny import byte_tokenizer
 
 TALK = [

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.vocabulary import Vocabulary
-from llmkit.objectives.span_corruption import SpanCorruption
+from llmkit.objectives.documents.span_corruption import SpanCorruption
 
 FIRST_SENTINEL = SENTINELS["<extra_id_0>"]
 

@@ -8,9 +8,9 @@ import transformers
 
 from llmkit.data.packing import PairPacker
 from llmkit.modeling.vocabulary import Vocabulary
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.next_sentence import NextSentence
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.documents.next_sentence import NextSentence
+from llmkit.objectives.rows.sft import SFT
 from tiny import BOS, EOS, VOCABULARY, InMemory, documents, model, rows, stream
 
 PAD, CLS, SEP, MASK = 57, 58, 59, 60

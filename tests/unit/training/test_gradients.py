@@ -8,8 +8,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED, Batch
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.next_sentence import NextSentence
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.documents.next_sentence import NextSentence
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from tiny import model, stream

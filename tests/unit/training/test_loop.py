@@ -13,8 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from llmkit.core.errors import DataError, DivergedError, Interrupted
 from llmkit.data.order import Order
 from llmkit.data.packing import IGNORED, RowPacker, StreamPacker
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.sft import SFT
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.rows.sft import SFT
 from llmkit.training import loop
 from llmkit.training.gradients import Gradients
 from llmkit.training.job import Validation

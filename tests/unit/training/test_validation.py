@@ -7,8 +7,8 @@ import torch
 from cases import CASES, WORDS
 
 from llmkit.data.packing import StreamPacker
-from llmkit.objectives.causal_lm import CausalLM
-from llmkit.objectives.masked_lm import MaskedLM
+from llmkit.objectives.documents.causal_lm import CausalLM
+from llmkit.objectives.documents.masked_lm import MaskedLM
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Validation
 from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator

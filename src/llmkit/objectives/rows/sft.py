@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmkit.objectives import NextToken
+from llmkit.objectives.rows import RowObjective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
 
-class SFT(NextToken):
+class SFT(NextToken, RowObjective):
     """Loss on the assistant's tokens only, the end of its turn included."""
-
-    layout: ClassVar[Literal["block", "row"]] = "row"
 
     def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return ids and labels of a row with `messages`, both `[length]`; -100 where nothing is learned."""

@@ -17,8 +17,8 @@ from pydantic import Field
 from llmkit.core.errors import ConfigError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, NextToken
-from llmkit.objectives._blocks import pieces
+from llmkit.objectives.documents import Collated, NextTokenOfDocuments
+from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
 
 
-class FillInTheMiddle(NextToken):
+class FillInTheMiddle(NextTokenOfDocuments):
     """Causal language modelling in which documents of a block are rearranged, drawn anew every epoch.
 
     The paper's context level: what lies in a block is rearranged, so that prefix, middle and suffix are always seen

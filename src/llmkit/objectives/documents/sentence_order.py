@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit.objectives._pairs import Pairs
+from llmkit.objectives.documents._pairs import Pairs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from llmkit.data.packing import IGNORED
-from llmkit.objectives import Objective
+from llmkit.objectives.documents import DocumentObjective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
 
 
-class Masking(Objective):
+class Masking(DocumentObjective):
     """Objectives that mask tokens."""
 
     mask_fraction: float = Field(0.15, gt=0, lt=1)

@@ -9,8 +9,8 @@ import numpy as np
 from llmkit.core.errors import ConfigError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, Losses, Packing, Tensors
-from llmkit.objectives._masking import Masking
+from llmkit.objectives.documents import Collated, Losses, Packing, Tensors
+from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ PAIR_LOGITS = ("seq_relationship_logits", "sop_logits")  # BERT's name and ALBER
 class Pairs(Masking):
     """Objectives over pairs; they differ in the question."""
 
-    layout: ClassVar[Literal["block", "pair", "row"]] = "pair"
+    layout: ClassVar[Literal["block", "pair"]] = "pair"
     auto_class: ClassVar[str] = "AutoModelForPreTraining"
     packings: ClassVar[tuple[Packing, ...]] = ("pad",)
 
@@ -80,7 +80,7 @@ class Pairs(Masking):
         """
         from torch.nn.functional import cross_entropy
 
-        from llmkit.objectives._head import head_loss
+        from llmkit.modeling.head_loss import head_loss
 
         names = ("input_ids", "token_type_ids", "attention_mask")
         tokens, outputs = head_loss(model, {name: batch[name] for name in names}, batch["labels"], gather=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, Losses, Tensors
-from llmkit.objectives._masking import Masking
+from llmkit.objectives.documents import Collated, Losses, Tensors
+from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,8 +54,8 @@ class MaskedLM(Masking):
 
     def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
         """Return the cross-entropy of the masked tokens, in nats."""
-        from llmkit.objectives._blocks import attention_mask, model_positions, same_document
-        from llmkit.objectives._head import head_loss
+        from llmkit.modeling.head_loss import head_loss
+        from llmkit.objectives.documents._blocks import attention_mask, model_positions, same_document
 
         positions = batch["position_ids"]
         inputs = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from llmkit.objectives import Collated, Losses, NextToken, Tensors
+from llmkit.objectives.documents import Collated, Losses, NextTokenOfDocuments, Tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
 
 
-class CausalLM(NextToken):
+class CausalLM(NextTokenOfDocuments):
     """Predict each next token of packed documents, `BOS tokens EOS` each, isolated from each other by positions."""
 
     z_loss: float = Field(0.0, ge=0)

@@ -8,8 +8,8 @@ import numpy as np
 
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, Losses, NextToken, Tensors
-from llmkit.objectives._blocks import pieces
+from llmkit.objectives.documents import Collated, Losses, NextTokenOfDocuments, Tensors
+from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
 
 
-class PrefixLM(NextToken):
+class PrefixLM(NextTokenOfDocuments):
     """Each document in a block is cut at a random place; a decoder sees the part before it whole, by its mask."""
 
     scores_text: ClassVar[bool] = False
@@ -47,8 +47,8 @@ class PrefixLM(NextToken):
         """Return the cross-entropy of what follows the prefixes, in nats."""
         import torch
 
-        from llmkit.objectives._blocks import attention_mask, same_document
-        from llmkit.objectives._head import head_loss
+        from llmkit.modeling.head_loss import head_loss
+        from llmkit.objectives.documents._blocks import attention_mask, same_document
 
         positions = batch["position_ids"]
         time = torch.arange(positions.shape[1], device=positions.device)

@@ -15,8 +15,8 @@ from pydantic import Field
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives import Collated, Losses, Objective, Packing, Tensors
-from llmkit.objectives._blocks import pieces
+from llmkit.objectives.documents import Collated, DocumentObjective, Losses, Packing, Tensors
+from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ ROUND_TO = 8
 """Blocks with many documents need a little more room; few different lengths mean few compiled graphs."""
 
 
-class SpanCorruption(Objective):
+class SpanCorruption(DocumentObjective):
     """Replace spans of each document by sentinels `<extra_id_0>`, `<extra_id_1>` ...; the decoder says what they were.
 
     Every document, or piece of one, in a block is corrupted as if it were alone, with sentinels from 0 and an EOS of
@@ -53,7 +53,7 @@ class SpanCorruption(Objective):
         self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
     ) -> None:
         """Refuse fewer sentinels than a document as long as a block needs, and packing with learned positions."""
-        from llmkit.objectives._blocks import depends_on_place
+        from llmkit.objectives.documents._blocks import depends_on_place
 
         self._sentinels(vocabulary, self._counts(self.raw_length(context_length))[1])
         if packing != "pad" and depends_on_place(model):
@@ -114,8 +114,8 @@ class SpanCorruption(Objective):
 
     def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
         """Return the cross-entropy of the targets, in nats."""
-        from llmkit.objectives._blocks import attention_mask, same_document
-        from llmkit.objectives._head import head_loss
+        from llmkit.modeling.head_loss import head_loss
+        from llmkit.objectives.documents._blocks import attention_mask, same_document
 
         labels, inside, outside = batch["labels"], batch["target_positions"], batch["positions"]
         among_inputs = attention_mask(model, same_document(outside))
