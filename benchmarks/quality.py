@@ -51,23 +51,24 @@ def bits_per_byte(model: Any, packer: Any, num_bytes: int) -> float:
     """Score every validation token once."""
     import torch
 
+    from llmkit.modeling.companions import Models
     from llmkit.objectives.documents.causal_lm import CausalLM
 
-    objective, nats = CausalLM(), 0.0
+    objective, nats, models = CausalLM(), 0.0, Models(model)
     model.eval()
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         for start in range(0, packer.num_blocks(0), 16):
             batch = packer.blocks(0, range(start, min(start + 16, packer.num_blocks(0))))
             tensors, _ = objective.collate(batch, None, 0)  # type: ignore[arg-type]
-            nats += float(objective.loss(model, tensors)["tokens"][0])
+            nats += float(objective.loss(models, tensors)["tokens"][0])
     return nats / num_bytes / math.log(2)
 
 
 def batches(order: Any, context: int) -> Iterator[Any]:
     """Yield batches of the same blocks that llmkit trains on."""
-    step = 0
+    step, blocks = 0, BATCH_TOKENS // context
     while True:
-        yield order.batch(step, BATCH_TOKENS // context)
+        yield order.batch(range(step * blocks, (step + 1) * blocks))
         step += 1
 
 

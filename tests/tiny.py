@@ -15,13 +15,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from llmkit.core.console import Console
 from llmkit.data.chat import CHAT_TEMPLATE
+from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
-from llmkit.data.packing import Packer, RowPacker, StreamPacker
+from llmkit.data.packing import Column, EncodedRows, Example, Packer, RowPacker, StreamPacker
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives import Objective
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
-from llmkit.training.job import Job, Validation
+from llmkit.training.job import Job
 from llmkit.training.loop import Trainer
 from llmkit.training.metrics import TIMINGS
 
@@ -50,12 +52,18 @@ def stream(count: int = 60, *, seed: int | None = 0) -> StreamPacker:
 
 def rows(count: int = 60, *, seed: int | None = 0) -> RowPacker:
     """Rows of which the last third is learned, so that blocks differ in their number of targets."""
-    encoded = []
+    made = []
     for document in documents(count):
         ids = [BOS, *document][:CONTEXT]
         labels = [*ids[1:], EOS]
-        encoded.append((ids, [-100] * (2 * len(ids) // 3) + labels[2 * len(ids) // 3 :]))
-    return RowPacker(encoded, CONTEXT, seed=seed)
+        made.append((ids, [-100] * (2 * len(ids) // 3) + labels[2 * len(ids) // 3 :]))
+    return RowPacker(encoded(made), CONTEXT, seed=seed)
+
+
+def encoded(rows: list[tuple[Any, Any]]) -> EncodedRows:
+    """Pairs of ids and labels as `RowPacker` reads them."""
+    columns = {"input_ids": Column(), "labels": Column(pad=-100)}
+    return EncodedRows.of(columns, [Example({"input_ids": ids, "labels": labels}) for ids, labels in rows])
 
 
 def model(arch: str = "llama", **settings: Any) -> PreTrainedModel:
@@ -75,7 +83,7 @@ def trainer(
     start: PreTrainedModel | None = None,
     objective: Objective | None = None,
     packer: Packer | None = None,
-    validation: Validation | None = None,
+    validation: HeldOut | None = None,
     **config: Any,
 ) -> Trainer:
     """A trainer of 8 blocks a step in float32, logging every step."""
@@ -84,7 +92,8 @@ def trainer(
     settings = TrainingConfig.model_validate({**defaults, "schedule": schedule, "optimizer": {"lr": 1e-2}, **config})
     built = start or model()
     vocabulary = Vocabulary(built.config.vocab_size, bos=BOS, eos=EOS, ids={"<bos>": BOS, "<eos>": EOS})
-    job = Job(built, objective or CausalLM(), vocabulary, Order(packer or stream()), validation)
+    feed = Feed(Order(packer or stream()), validation, block_tokens=settings.context_length)
+    job = Job(Models(built), objective or CausalLM(), vocabulary, feed, settings.batch_blocks)
     return Trainer(job, settings, directory, Console(quiet=True))
 
 

@@ -21,7 +21,7 @@ from llmkit.data.packing import RowPacker
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training.metrics import read_metrics
-from tiny import byte_tokenizer, model, one_thread, stream, trainer
+from tiny import byte_tokenizer, encoded, model, one_thread, stream, trainer
 
 FOLDER = Path(__file__).parent
 STEPS, CONTEXT = 20, 128
@@ -47,7 +47,7 @@ def _sft() -> dict[str, Any]:
     return {
         "objective": SFT(),
         "start": model("qwen3", vocab_size=len(tokenizer), head_dim=8),
-        "packer": RowPacker(rows, CONTEXT, seed=1, pad_id=tokenizer.pad_token_id),
+        "packer": RowPacker(encoded(rows), CONTEXT, seed=1, pad_id=tokenizer.pad_token_id),
         "context_length": CONTEXT,
         "batch_tokens": 4 * CONTEXT,
         "micro_batch_tokens": 2 * CONTEXT,

@@ -37,7 +37,7 @@ class Blocks(Dataset):
         return STEPS * BLOCKS
 
     def __getitem__(self, k: int) -> dict[str, torch.Tensor]:
-        ids = torch.from_numpy(self.order.blocks([k]).input_ids[0])
+        ids = torch.from_numpy(self.order.batch([k]).input_ids[0])
         return {"input_ids": ids, "labels": ids}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, lcm
@@ -122,18 +122,14 @@ class Mixture:
     def _epoch(self) -> int:
         return sum(order.packer.num_blocks(0) for order in self._orders)
 
-    def batch(self, step: int, num_blocks: int) -> Batch:
-        """Return the whole batch of a step, block numbers `step * num_blocks` and on."""
-        return self.blocks(range(step * num_blocks, (step + 1) * num_blocks))
-
-    def blocks(self, numbers: Sequence[int]) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """Return any blocks of the stream in the order asked for."""
         asked = np.asarray(numbers, dtype=np.int64)
         located = np.array(self.locate(asked.tolist()), dtype=np.int64).reshape(-1, 2)
         streams = np.unique(located[:, 0]) if asked.size else [0]
-        joined = Batch.join([self._orders[i].blocks(located[located[:, 0] == i, 1]) for i in streams])
+        joined = Batch.join([self._orders[i].batch(located[located[:, 0] == i, 1]) for i in streams])
         back = np.argsort(np.argsort(located[:, 0], kind="stable"))
-        return replace(joined.take(back), numbers=asked)
+        return joined.take(back).replace(numbers=asked)
 
     def documents(self, numbers: Sequence[int]) -> list[str]:
         """Return the ids of the documents that the blocks are of."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -46,12 +45,8 @@ class Order:
         # Rounded first: 1.1 - 1 is a little more than 0.1, which must not cost a block.
         return done + math.ceil(round((epochs - whole) * self.packer.num_blocks(whole), 6))
 
-    def batch(self, step: int, num_blocks: int) -> Batch:
-        """Return the whole batch of a step, block numbers `step * num_blocks` and on; it may cross an epoch's end."""
-        return self.blocks(range(step * num_blocks, (step + 1) * num_blocks))
-
-    def blocks(self, numbers: Sequence[int]) -> Batch:
-        """Return any blocks of the stream in the order asked for: one rank's share, one source's part of a mixture."""
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """Return any blocks of the stream in the order asked for: a step's, one rank's share, one source's part."""
         asked = np.asarray(numbers, dtype=np.int64)
         epochs, indices = self._located(asked)
         # Ascending, so that an epoch's layout is computed once; almost every batch lies in one epoch.
@@ -59,7 +54,7 @@ class Order:
         joined = Batch.join(parts or [self.packer.blocks(0, [])])
         if len(parts) > 1:
             joined = joined.take(np.argsort(np.argsort(epochs, kind="stable")))
-        return replace(joined, numbers=asked)
+        return joined.replace(numbers=asked)
 
     def documents(self, numbers: Sequence[int]) -> list[str]:
         """Return the ids of the documents that the blocks are of, each once per epoch."""

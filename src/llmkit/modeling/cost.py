@@ -47,6 +47,7 @@ class Memory:
     logits: int
     runtime: int
     checkpoint_copy: int = 0
+    companions: int = 0
 
     @property
     def total(self) -> int:

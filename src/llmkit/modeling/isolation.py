@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 MAX_DIFFERENCE = 1e-3
@@ -37,7 +38,7 @@ class Isolated(Protocol):
     ) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
         """Return the tensors of a batch."""
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, float]]:
+    def loss(self, models: Models, batch: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, float]]:
         """Return the summed loss of each part."""
 
 
@@ -126,6 +127,8 @@ def _embedding_gradients(
     """Return the ids of every call of the embedding and the derivative of the loss by what it returned."""
     import torch
 
+    from llmkit.modeling.companions import Models
+
     calls: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def watch(_: Any, arguments: tuple[torch.Tensor], result: torch.Tensor) -> torch.Tensor:
@@ -143,7 +146,7 @@ def _embedding_gradients(
     ]
     try:
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-            parts = objective.loss(model, {name: tensor.to(model.device) for name, tensor in tensors.items()})
+            parts = objective.loss(Models(model), {name: tensor.to(model.device) for name, tensor in tensors.items()})
             # Unused: a loss may look into the model first to see what it is like.
             gradients = torch.autograd.grad(parts["tokens"][0], [leaf for _, leaf in calls], allow_unused=True)
     except (TypeError, ValueError) as error:
@@ -173,7 +176,6 @@ def _random_blocks(objective: Isolated, vocabulary: Vocabulary, seed: int) -> Ba
         position_ids=np.tile(np.arange(documents.shape[2]), (BLOCKS, 2)),
         num_tokens=np.full(BLOCKS, ids.shape[1]),
         numbers=np.arange(BLOCKS),
-        follows=np.ones(BLOCKS, np.int64),
     )
 
 
@@ -187,7 +189,7 @@ def _filled(batch: Batch, vocabulary: Vocabulary) -> Batch:
         return np.where(change, filler, np.where(where & (ids == filler), instead, ids))
 
     everywhere = np.ones_like(other)
-    return replace(batch, input_ids=fill(batch.input_ids, everywhere), labels=fill(batch.labels, batch.labels >= 0))
+    return batch.replace(input_ids=fill(batch.input_ids, everywhere), labels=fill(batch.labels, batch.labels >= 0))
 
 
 def _as_tensor(array: np.ndarray) -> torch.Tensor:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llmkit.core.registry import Part
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Companion, Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 Packing = Literal["stream", "best_fit", "pad"]
@@ -26,10 +26,17 @@ class Objective(Part):
     Attributes:
         auto_class: The transformers auto class its models are built with.
         scores_text: Every token of the text is a target once, so that bits per byte mean something.
+        couples: The loss couples all rows of a step, as in-batch negatives do: `outputs` are gathered over
+            micro-batches and processes before `loss_of` sees them, and gradients flow back in a second pass.
+        measured: Validations have `measures`, taken from the `answers` to every held-out row.
+        headline: The measures that are shown while training.
     """
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     scores_text: ClassVar[bool] = False
+    couples: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
+    headline: ClassVar[tuple[str, ...]] = ()
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer that lacks a token the objective needs.
@@ -39,6 +46,10 @@ class Objective(Part):
         """
         raise NotImplementedError
 
+    def companions(self) -> Mapping[str, Companion]:
+        """Return the models that the loss needs beside the trained one, by name, such as a frozen `reference`."""
+        return {}
+
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
         """Return the tensors of a batch and, per part of the loss, how many targets it has.
 
@@ -47,8 +58,24 @@ class Objective(Part):
         """
         raise NotImplementedError
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
-        """Return, per part, the loss in nats summed over the targets, and the weight of the part."""
+    def loss(self, models: Models, batch: Tensors) -> Losses:
+        """Return, per part, the loss summed over the targets (in nats, of likelihoods), and the weight of the part."""
+        return self.loss_of(self.outputs(models, batch))
+
+    def outputs(self, models: Models, batch: Tensors) -> Tensors:
+        """Return what a loss of rows is computed from, `[rows, ...]` each, targets included."""
+        raise NotImplementedError
+
+    def loss_of(self, outputs: Tensors) -> Losses:
+        """Return the parts of the loss of some rows; of all rows of a step, where the loss couples them."""
+        raise NotImplementedError
+
+    def answers(self, outputs: Tensors) -> Sequence[Any]:
+        """Return, per row, what the measures need to know: the target and what the model says; plain, picklable."""
+        raise NotImplementedError
+
+    def measures(self, answers: Sequence[Any]) -> dict[str, float]:
+        """Return the measures of all held-out rows by name, such as `accuracy`."""
         raise NotImplementedError
 
 
@@ -68,8 +95,8 @@ class NextToken(Objective):
         tensors = {name: torch.from_numpy(getattr(batch, name)) for name in ("input_ids", "labels", "position_ids")}
         return tensors, {"tokens": int((batch.labels >= 0).sum())}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of all targets, in nats."""
         from llmkit.modeling.losses import causal_lm_loss
 
-        return {"tokens": (causal_lm_loss(model, batch), 1.0)}
+        return {"tokens": (causal_lm_loss(models.main, batch), 1.0)}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
+from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.mixture import DataList
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model
@@ -33,6 +32,7 @@ from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.documents import DocumentObjective, Packing
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
+from llmkit.training.session import Prepared, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -91,58 +91,18 @@ def run(config: Config, context: Context) -> Result:
         inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
     context.add_checkpoint(inputs)
     with context.build("pretrain", VERSION, config, inputs, resumable=True) as build:
-        if build.finished:
-            return Result(build.finished, up_to_date=True)
-        context.announce(build)
-        return _pretrain(config, context, build, tokens)
+        return train(build, context, lambda _: prepare(config, context, tokens))
 
 
-def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]) -> Result:
-    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
-    from llmkit.training.loop import Trainer
-    from llmkit.training.memory import out_of_memory_explained
-    from llmkit.training.report import write_report
-
+def prepare(config: Config, context: Context, tokens: list[Path]) -> Prepared:
+    """Make model and blocks ready."""
     check(config)
     tokenizer = load_tokenizer(tokens[0])
     vocabulary = vocabulary_of(tokenizer)
     config.objective.check(vocabulary)
     model = _model(config, context, tokenizer, vocabulary, tokens[0])
     job = _job(config, context, model, tokenizer, vocabulary, tokens)
-    with out_of_memory_explained(config):
-        state = Trainer(job, config, build.dir, context.console).train()
-    if not context.leads:
-        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
-    end_ids = [] if vocabulary.eos is None else [vocabulary.eos]
-    save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
-    size = count_parameters(model)
-    metrics = {"parameters": size, **training_metrics(build.dir), "ended": state.ended}
-    facts = training_facts(metrics)
-    title = f"{model.config.model_type} {size / 1e6:.1f}M"
-    write_card(build.dir, title=title, facts=facts, chat=False, auto_class=config.objective.auto_class)
-    write_report(build.dir, title="Pretraining report", facts=facts)
-    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs: size, training, validation, speed."""
-    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
-
-
-def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
-    """Return a training's metrics as people read them."""
-    facts = {"parameters": f"{metrics['parameters']:,}"}
-    if "rows" in metrics:
-        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} assistant tokens an epoch"
-    facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
-    facts["loss"] = f"{metrics['loss']:.4f}"
-    if "bits_per_byte" in metrics:
-        before, after = metrics["bits_per_byte_before"], metrics["bits_per_byte"]
-        facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
-    elif "validation_loss" in metrics:
-        facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
-    facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
-    return facts
+    return Prepared(job, config, tokenizer, end_ids=[] if vocabulary.eos is None else [vocabulary.eos])
 
 
 def packing_of(config: Config) -> Packing:
@@ -196,22 +156,25 @@ def _job(
     tokens: list[Path],
 ) -> Job:
     from llmkit.data.mixture import training_stream, validation_packer
-    from llmkit.training.job import Job, Validation
+    from llmkit.modeling.companions import have_companions
+    from llmkit.training.job import Job
 
     plan = _plan(config, vocabulary)
+    models = have_companions(model, config.objective.companions())
     weights = [item.weight for item in config.data]
     data = training_stream(tokens, plan, seed=config.seed, weights=weights, temperature=config.temperature)
     config.objective.check_blocks(model, vocabulary, context_length=config.context_length, packing=packing_of(config))
     _check_isolation(config, context, model, vocabulary, data)
     held_out = validation_packer(tokens, plan)
+    feed = Feed(data, None if held_out is None else HeldOut(*held_out), block_tokens=config.context_length)
     size = count_parameters(model)
     context.console.info(f"{model.config.model_type}, {size:,} parameters, {data.blocks_in(1):,} blocks an epoch")
     return Job(
-        model,
+        models,
         config.objective,
         vocabulary,
-        data,
-        None if held_out is None else Validation(*held_out),
+        feed,
+        config.batch_blocks,
         resume_from=context.checkpoint,
         title="Pretraining report",
         facts={"parameters": f"{size:,}"},
@@ -248,7 +211,7 @@ def _check_isolation(
         return
     check_isolation(model, config.objective, vocabulary)
     if config.verify_packing:
-        batch = data.batch(0, VERIFIED_FROM)
+        batch = data.batch(range(VERIFIED_FROM))
         several = np.flatnonzero((batch.position_ids == 0).sum(1) > 1)[:VERIFIED]
         if not several.size:
             context.console.info(f"packing: none of the first {VERIFIED_FROM} blocks holds two documents")

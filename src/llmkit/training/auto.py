@@ -15,6 +15,7 @@ import torch
 from llmkit.core.doctor import has_bf16
 from llmkit.core.errors import ConfigError
 from llmkit.training.config import TrainingConfig
+from llmkit.training.job import Job
 
 AUTO_MICRO_BATCH_TOKENS = 16384
 COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
@@ -49,18 +50,20 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
     return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
 
 
-def check_batch(config: TrainingConfig, num_processes: int) -> None:
+def check_batch(job: Job, num_processes: int) -> None:
     """Make sure that the processes can share a batch evenly.
 
     Raises:
         ConfigError: They cannot; the hint has the next larger batch that they can.
     """
-    blocks = config.batch_blocks
-    if blocks % num_processes:
-        raise ConfigError(
-            f"batch_tokens: {blocks} blocks cannot be shared by {num_processes} processes",
-            hint=f"--set batch_tokens={-(-blocks // num_processes) * num_processes * config.context_length}",
-        )
+    blocks, larger = job.batch_blocks, -(-job.batch_blocks // num_processes) * num_processes
+    if not blocks % num_processes:
+        return
+    if job.feed.same_width:
+        what, hint = f"batch_tokens: {blocks} blocks", f"--set batch_tokens={round(larger * job.feed.block_tokens)}"
+    else:
+        what, hint = f"batch_rows: {blocks} rows", f"--set batch_rows={larger}"
+    raise ConfigError(f"{what} cannot be shared by {num_processes} processes", hint=hint)
 
 
 def compile_bodies(model: torch.nn.Module) -> None:

@@ -6,7 +6,7 @@ import math
 
 from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
-from llmkit.training.job import Stream
+from llmkit.training.job import Job
 
 
 class Budget:
@@ -17,20 +17,20 @@ class Budget:
 
     Args:
         config: The training's config.
-        data: Its blocks.
+        job: What is trained on what.
     """
 
-    def __init__(self, config: TrainingConfig, data: Stream) -> None:
+    def __init__(self, config: TrainingConfig, job: Job) -> None:
         self._max_s = None if config.max_minutes is None else 60 * config.max_minutes
         self._patience = config.patience
         limits = []
         if config.max_steps is not None:
             limits.append(config.max_steps)
         if config.max_tokens is not None:
-            limits.append(math.ceil(config.max_tokens / config.batch_tokens))
+            limits.append(math.ceil(config.max_tokens / job.batch_tokens))
         if config.max_epochs is not None:
-            most = min(limits) * config.batch_blocks if limits else None
-            limits.append(math.ceil(data.blocks_in(config.max_epochs, most) / config.batch_blocks))
+            most = min(limits) * job.batch_blocks if limits else None
+            limits.append(math.ceil(job.feed.blocks_in(config.max_epochs, most) / job.batch_blocks))
         self.max_steps = max(1, min(limits)) if limits else None
         self._first: tuple[int, float] | None = None
 

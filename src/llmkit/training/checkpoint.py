@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
 from llmkit.training.placement import gather, is_split, scatter_moments, scatter_weights
@@ -25,6 +27,9 @@ from llmkit.training.placement import gather, is_split, scatter_moments, scatter
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
+FEED = "feed.npz"
+"""What the model has generated to be trained on; only where it does."""
+NOTHING: State = {}
 
 
 @dataclass
@@ -71,10 +76,13 @@ class Snapshot:
     weights: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Any]
     state: TrainState
+    feed: State
 
     @classmethod
-    def of(cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, *, copy: bool) -> Self:
-        """Take a model and its optimizer; a copy costs their memory once more."""
+    def of(
+        cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, feed: State, *, copy: bool
+    ) -> Self:
+        """Take a model, its optimizer and what a feed has generated; a copy costs their memory once more."""
         # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
         if is_split(model):
             weights, moments = gather(model, optimizer)
@@ -83,7 +91,8 @@ class Snapshot:
         if copy:
             weights, moments = _copied(weights), _copied(moments)
             state = TrainState(**json.loads(json.dumps(asdict(state))))
-        return cls(weights, moments, state)
+            feed = {name: array.copy() for name, array in feed.items()}
+        return cls(weights, moments, state, feed)
 
 
 class Writer:
@@ -102,7 +111,9 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState) -> None:
+    def save(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, feed: State = NOTHING
+    ) -> None:
         """Write a checkpoint, or begin to; one at a time.
 
         Raises:
@@ -110,9 +121,9 @@ class Writer:
         """
         self.wait()
         if not self.background:
-            write(self.folder, Snapshot.of(model, optimizer, state, copy=False), keep=self.keep)
+            write(self.folder, Snapshot.of(model, optimizer, state, feed, copy=False), keep=self.keep)
             return
-        snapshot = Snapshot.of(model, optimizer, state, copy=True)
+        snapshot = Snapshot.of(model, optimizer, state, feed, copy=True)
         self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
         self._thread.start()
 
@@ -158,6 +169,8 @@ def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     temporary.mkdir(parents=True)
     save_file(dict(snapshot.weights), temporary / MODEL)
     torch.save(snapshot.optimizer, temporary / OPTIMIZER)
+    if snapshot.feed:
+        np.savez(temporary / FEED, **snapshot.feed)  # type: ignore[arg-type]
     write_json(temporary / STATE, vars(snapshot.state))
     sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
     for name in sizes:
@@ -203,8 +216,8 @@ def chosen(folder: Path, asked: Path | None, newest: Path | None) -> Path | None
     return folder / asked.name if is_own else newest or asked
 
 
-def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
-    """Restore model and optimizer in place and return how far the run was.
+def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, feed: Feed | None = None) -> TrainState:
+    """Restore model, optimizer and feed in place and return how far the run was.
 
     Raises:
         DataError: The checkpoint is not whole, or of another model or optimizer.
@@ -219,6 +232,9 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -
         raise DataError(
             f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"
         ) from error
+    if feed is not None and (path / FEED).exists():
+        with np.load(path / FEED) as arrays:
+            feed.restore({name: arrays[name] for name in arrays.files})
     return read_state(path)
 
 

@@ -6,20 +6,23 @@ weight * total / count is backpropagated. So 1 x 8, 2 x 4 and 4 x 2 blocks give 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import Batch
-from llmkit.objectives import Objective
+from llmkit.objectives import Losses, Objective
+from llmkit.training.coupled import differentiate_coupled, mean_parts, weighted
 from llmkit.training.tensor import sum_partial_gradients
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedModel
 
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
     from llmkit.training.parallel import Plan
     from llmkit.training.sequence import SequenceSplit
@@ -28,22 +31,49 @@ Tensors = dict[str, torch.Tensor]
 
 
 class LossModule(torch.nn.Module):
-    """Model and objective as one module: under DDP, gradients are only synchronized through the wrapper's forward."""
+    """Models and objective as one module: under DDP, gradients are only synchronized through the wrapper's forward."""
 
-    def __init__(self, model: PreTrainedModel, objective: Objective, dtype: torch.dtype) -> None:
+    def __init__(self, models: Models, objective: Objective, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model = model
-        self.objective = objective
+        self.model = models.main
+        self.companions = torch.nn.ModuleDict(models.companions)
+        self.models, self.objective = models, objective
         self.dtype = dtype
         self.sequence: SequenceSplit | None = None
 
-    def forward(self, tensors: Tensors) -> dict[str, tuple[torch.Tensor, float]]:
-        """Return the objective's parts for one micro-batch."""
-        device = tensors["input_ids"].device.type
-        if self.sequence is not None:
-            tensors = self.sequence.take(tensors)
-        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            return self.objective.loss(self.model, tensors)
+    def forward(self, tensors: Tensors, pull: Tensors | None = None) -> Losses:
+        """Return the objective's parts for one micro-batch.
+
+        Args:
+            tensors: What the objective collated.
+            pull: Derivatives of a loss by what the objective outputs. Returned is, as one part, a number that has the
+                gradient of that loss; see coupled.py.
+        """
+        with self._precision(tensors):
+            if pull is None:
+                return self.objective.loss(self.models, self._share(tensors))
+            outputs = self.objective.outputs(self.models, self._share(tensors))
+        linear = torch.stack([(outputs[name] * derivative).sum() for name, derivative in pull.items()])
+        return {"": (linear.sum(), 1.0)}
+
+    def outputs(self, tensors: Tensors) -> Tensors:
+        """Return what a loss of rows is computed from."""
+        with self._precision(tensors):
+            return dict(self.objective.outputs(self.models, self._share(tensors)))
+
+    def train(self, mode: bool = True) -> LossModule:
+        """Switch dropout on or off; a frozen companion never has any."""
+        super().train(mode)
+        for model in self.models.frozen:
+            model.eval()
+        return self
+
+    def _share(self, tensors: Tensors) -> Tensors:
+        return tensors if self.sequence is None else self.sequence.take(tensors)
+
+    def _precision(self, tensors: Tensors) -> torch.autocast:
+        device = next(iter(tensors.values())).device.type
+        return torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
 @dataclass(frozen=True)
@@ -79,7 +109,7 @@ class Gradients:
         vocabulary: Its tokenizer's.
         plan: How the processes share the work.
         seed: Seed of what is random about a block.
-        micro_blocks: Blocks per forward pass.
+        micro_blocks: Says of a batch how many of its blocks one forward pass takes.
     """
 
     def __init__(
@@ -91,10 +121,15 @@ class Gradients:
         *,
         plan: Plan,
         seed: int,
-        micro_blocks: int,
+        micro_blocks: Callable[[Batch], int],
     ) -> None:
         self.accelerator, self.module, self.objective, self.vocabulary = accelerator, module, objective, vocabulary
         self.plan, self.seed, self.micro_blocks = plan, seed, micro_blocks
+
+    @property
+    def plain(self) -> LossModule:
+        """The module itself, not wrapped."""
+        return cast("LossModule", getattr(self.module, "module", self.module))
 
     def accumulate(self, batch: Batch, *, step: int, signals: list[int]) -> StepLoss:
         """Run the batch forward and backward.
@@ -107,8 +142,7 @@ class Gradients:
         Raises:
             DataError: A part of the loss has no target in the whole batch, or an id is beyond the vocabulary.
         """
-        micro = self._split(batch)
-        collated = [self.objective.collate(part, self.vocabulary, self.seed) for part in micro]
+        collated = [self.objective.collate(part, self.vocabulary, self.seed) for part in self._split(batch)]
         names = list(collated[0][1])
         local = [sum(counts[name] for _, counts in collated) for name in names]
         once = int(self.plan.tells(self.accelerator.process_index))
@@ -120,15 +154,8 @@ class Gradients:
                     f"step {step + 1} has nothing to learn from: no {name} with a target",
                     hint="raise batch_tokens, or check what the data holds",
                 )
-        totals = torch.zeros(len(names), device=self.accelerator.device)
-        for position, (tensors, _) in enumerate(collated):
-            if position < len(collated) - 1:
-                with self.accelerator.no_sync(self.module):  # gradients travel once a step, with the last micro-batch
-                    totals += self._backward(tensors, counts)[0]
-            else:
-                found, weights = self._backward(tensors, counts)
-                totals += found
-        sum_partial_gradients(getattr(self.module, "module", self.module).model)
+        totals, weights = self._differentiate([tensors for tensors, _ in collated], counts)
+        sum_partial_gradients(self.plain.model)
         totals *= self.plan.adds(self.accelerator.process_index)
         values = dict(zip(names, self._reduced(totals), strict=True))
         total = sum(weight * values[name] for name, weight in zip(names, weights, strict=True))
@@ -141,30 +168,46 @@ class Gradients:
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             tensors, counts = self.objective.collate(self._split(batch)[0], self.vocabulary, self.seed)
-            self._backward(tensors, {name: max(1, count) for name, count in counts.items()})
+            self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()})
         self.module.zero_grad(set_to_none=True)
 
     def _split(self, batch: Batch) -> list[Batch]:
-        largest = int(batch.input_ids.max())
-        if largest >= self.vocabulary.size:  # the embedding would only say that an index is out of range
-            raise DataError(
-                f"data: the tokens hold the id {largest}, but the tokenizer has only {self.vocabulary.size}",
-                hint="they are damaged: llmkit lineage TOKENS --verify names the file",
-            )
-        size = self.micro_blocks
-        return [batch.slice(start, start + size) for start in range(0, len(batch.input_ids), size)]
+        for ids in (column for name, column in batch.columns.items() if name.endswith("input_ids")):
+            largest = int(ids.max(initial=0))
+            if largest >= self.vocabulary.size:  # the embedding would only say that an index is out of range
+                raise DataError(
+                    f"data: the tokens hold the id {largest}, but the tokenizer has only {self.vocabulary.size}",
+                    hint="they are damaged: llmkit lineage TOKENS --verify names the file",
+                )
+        size = self.micro_blocks(batch)
+        return [batch.slice(start, start + size) for start in range(0, len(batch), size)]
 
-    def _backward(self, tensors: Tensors, counts: dict[str, int]) -> tuple[torch.Tensor, list[float]]:
-        """Return each part's share of its mean, `[parts]`, and the parts' weights."""
-        parts = self.module(
-            {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in tensors.items()}
-        )
-        means = torch.stack([parts[name][0] / count for name, count in counts.items()])
-        weights = [parts[name][1] for name in counts]
-        # DDP and FSDP average over the ranks with different tokens, the counts are global already.
-        loss = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
-        self.accelerator.backward(loss * self.plan.averaged)
-        return means.detach().float(), weights
+    def _differentiate(self, micro: list[Tensors], counts: dict[str, int]) -> tuple[torch.Tensor, list[float]]:
+        """Return each part's mean as far as this process adds to it, `[parts]`, and the parts' weights."""
+        if self.objective.couples:
+            return differentiate_coupled(self, micro, counts)
+        totals = torch.zeros(len(counts), device=self.accelerator.device)
+        weights: list[float] = []
+
+        def forward(position: int) -> torch.Tensor:
+            nonlocal totals, weights
+            means, weights = mean_parts(self.module(self.placed(micro[position])), counts)
+            totals += means.detach().float()
+            return weighted(means, weights)
+
+        self.backward(forward, len(micro))
+        return totals, weights
+
+    def placed(self, tensors: Tensors) -> Tensors:
+        """Return tensors where the model is."""
+        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in tensors.items()}
+
+    def backward(self, forward: Callable[[int], torch.Tensor], num_micro: int) -> None:
+        """Backpropagate what `forward` returns for each micro-batch; gradients travel once, with the last one."""
+        for position in range(num_micro):
+            with nullcontext() if position == num_micro - 1 else self.accelerator.no_sync(self.module):
+                # DDP and FSDP average over the ranks with different tokens, the counts are global already.
+                self.accelerator.backward(forward(position) * self.plan.averaged)
 
     def _sum(self, numbers: list[int]) -> list[int]:
         if self.accelerator.num_processes == 1:

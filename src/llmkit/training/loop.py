@@ -28,11 +28,12 @@ from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, check_room, keep_freed_memory
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
-from llmkit.training.parallel import build_accelerator, plan_parallel
+from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
+from llmkit.training.rollouts import roll_out
 from llmkit.training.schedule import lr_factor
 from llmkit.training.stop import StopSignal
-from llmkit.training.validation import validate
+from llmkit.training.validation import Scored, validate
 from llmkit.training.watch import Watch, open_watch
 
 if TYPE_CHECKING:
@@ -51,39 +52,56 @@ class Trainer:
 
     def __init__(self, job: Job, config: TrainingConfig, directory: Path, console: Console) -> None:
         self.job, self.config, self.directory, self.console = job, config, directory, console
-        self.model, self.data = job.model, job.data
+        self.model, self.trained, self.feed = job.models.main, job.models.trained(), job.feed
+        self.held_out = job.feed.held_out()
+        self.budget = Budget(config, job)
+        self._place()
+        self.optimizer = config.optimizer.build(self.trained)
+        self.checkpoints = directory / "checkpoints"
+        self.state = self._restore()
+        self._choose()
+        self.gradients = self._gradients()
+        self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
+        self.stopping = False
+        self.scored: Scored | None = None  # by the last validation
+
+    def _place(self) -> None:
+        """Bring the models to where they are trained; before the optimizer, whose state is alike."""
+        config = self.config
         keep_freed_memory()
-        self.budget = Budget(config, job.data)
-        self.accelerator = build_accelerator(config.parallel, job.model)
+        self.accelerator = build_accelerator(config.parallel, self.model)
         self.plan = plan_parallel(config.parallel, self.accelerator.num_processes)
-        check_batch(config, self.plan.readers)
+        check_batch(self.job, self.plan.readers)
+        check_splits(self.job, config.parallel)
         self.device = self.accelerator.device
         self.flops_per_token = flops_per_token(self.model, config.context_length)
         if self.accelerator.is_main_process:
-            check_room(self.model, config, directory)
-        self.plain = LossModule(self.model, job.objective, torch.float32)
-        place(self.plain, config, self.plan, self.device, console)  # before the optimizer, whose state is alike
-        self.optimizer = config.optimizer.build(self.model)
-        self.checkpoints = directory / "checkpoints"
-        self.state = self._restore()
-        dtype = self.plain.dtype = torch.bfloat16 if self.state.resolved["precision"] == "bf16" else torch.float32
+            check_room(self.job.models, config, self.directory)
+        self.plain = LossModule(self.job.models, self.job.objective, torch.float32)
+        place(self.plain, config, self.plan, self.device, self.console)
+
+    def _choose(self) -> None:
+        """Set what this run, or the one it goes on from, has chosen where the recipe says `auto`."""
+        resolved, config = self.state.resolved, self.config
+        dtype = self.plain.dtype = torch.bfloat16 if resolved["precision"] == "bf16" else torch.float32
         # Without this, two runs on CPU may differ in the last bit; it costs nothing there. On GPUs some operators have
         # no deterministic form. Filling new memory with NaN would cost, and finds no bug here.
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        check_machine(self.model, config, bf16=dtype == torch.bfloat16, num_processes=self.accelerator.num_processes)
-        self.model.train()  # both ways of getting a model give it in eval mode, without dropout
-        if self.state.resolved["compile"] and not config.parallel.splits:
+        processes = self.accelerator.num_processes
+        check_machine(self.job.models, config, bf16=dtype == torch.bfloat16, num_processes=processes)
+        self.plain.train()  # both ways of getting a model give it in eval mode, without dropout
+        if resolved["compile"] and not config.parallel.splits:
             compile_bodies(self.model)
-        module = self.plain if config.parallel.splits else self.accelerator.prepare(self.plain)
-        micro_blocks = max(1, self.state.resolved["micro_batch_tokens"] // config.context_length)
-        self.gradients = Gradients(
-            self.accelerator, module, job.objective, job.vocabulary,
-            plan=self.plan, seed=config.seed, micro_blocks=micro_blocks,
+        self.peak_flops = measure_peak(self.model, dtype) * processes
+
+    def _gradients(self) -> Gradients:
+        module = self.plain if self.config.parallel.splits else self.accelerator.prepare(self.plain)
+        micro_tokens = self.state.resolved["micro_batch_tokens"]
+        return Gradients(
+            self.accelerator, module, self.job.objective, self.job.vocabulary, plan=self.plan, seed=self.config.seed,
+            micro_blocks=lambda batch: self.feed.micro_blocks(batch, micro_tokens),
         )  # fmt: skip
-        self.peak_flops = measure_peak(self.model, dtype) * self.accelerator.num_processes
-        self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
-        self.stopping = False
 
     def _restore(self) -> TrainState:
         """Go on from a checkpoint, or start with every `auto` resolved."""
@@ -93,10 +111,10 @@ class Trainer:
         path = checkpoint.chosen(self.checkpoints, self.job.resume_from, path)
         if path is None:
             steps = self.budget.max_steps
-            flops = math.inf if steps is None else self.flops_per_token * self.config.batch_tokens * steps
+            flops = math.inf if steps is None else self.flops_per_token * self.job.batch_tokens * steps
             resolved = resolve(self.config, device=self.device.type, flops=flops)
             return TrainState(step=0, tokens=0, elapsed_s=0.0, resolved=resolved)
-        state = checkpoint.load(path, self.model, self.optimizer)
+        state = checkpoint.load(path, self.trained, self.optimizer, self.feed)
         # One of another run may be gone on from: what this recipe says is not overruled by what was chosen there.
         state.resolved |= {name: own for name in state.resolved if (own := getattr(self.config, name)) != "auto"}
         if path == self.job.resume_from and (reached := self.budget.end(state, state.elapsed_s)):
@@ -114,7 +132,7 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM; the state is saved.
             DivergedError: The loss is not a number.
         """
-        self.gradients.dry_run(self._share(self.state.step))
+        self.gradients.dry_run(self._share(self._blocks(self.state.step)))
         start = time.monotonic() - self.state.elapsed_s
         settings = self.config.checkpoint
         writer = checkpoint.Writer(self.checkpoints, keep=settings.keep, background=settings.background)
@@ -170,12 +188,14 @@ class Trainer:
         torch.manual_seed(int(generator(config.seed, step, rank).integers(2**63)))
         # Summed over ranks on the way: who was told to stop, and what the first rank's clock says.
         clock_ms = round(1000 * self.state.elapsed_s) if self.accelerator.is_main_process else 0
-        found = self.gradients.accumulate(self._share(step), step=step, signals=[int(stop.name is not None), clock_ms])
+        numbers = self._blocks(step)
+        signals = [int(stop.name is not None), clock_ms]
+        found = self.gradients.accumulate(self._share(numbers), step=step, signals=signals)
         self.stopping, self.clock_s = found.signals[0] > 0, found.signals[1] / 1000
         total = self.budget.total_steps(step, self.clock_s)
-        factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=config.batch_tokens)
+        factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=self.job.batch_tokens)
         lr = set_lr(self.optimizer, factor)
-        norm = clip_gradients(self.model, config.optimizer.max_grad_norm)
+        norm = clip_gradients(self.trained, config.optimizer.max_grad_norm)
         if not (math.isfinite(found.total) and math.isfinite(norm)):
             raise self._diverged(f"step {step + 1}: the loss is {found.total} and the gradient norm {norm}", step)
         self.optimizer.step()
@@ -183,17 +203,27 @@ class Trainer:
         self.state.step += 1
         self.state.tokens += found.num_tokens
         self.state.losses.append(found.columns)
-        epoch = round(self.data.epoch_of(self.state.step * config.batch_blocks), 4)
+        epoch = round(self.feed.epoch_of(self.state.step * self.job.batch_blocks), 4)
         return {
             "step": self.state.step, "tokens": self.state.tokens, "epoch": epoch,
             "loss": found.total, "lr": lr, "grad_norm": norm,
         }  # fmt: skip
 
-    def _share(self, step: int) -> Batch:
+    def _blocks(self, step: int) -> range:
+        """Return the numbers of a step's blocks, made first where the model itself makes them."""
+        numbers = range(step * self.job.batch_blocks, (step + 1) * self.job.batch_blocks)
+        if self.feed.generates:
+            roll_out(self.feed, self.job.models, self._own(numbers), self.accelerator)
+        return numbers
+
+    def _share(self, numbers: range) -> Batch:
         """Return this rank's blocks of a step."""
-        blocks, readers = self.config.batch_blocks, self.plan.readers
-        first = step * blocks + self.plan.reader(self.accelerator.process_index) * blocks // readers
-        return self.data.blocks(range(first, first + blocks // readers))
+        return self.feed.batch(self._own(numbers))
+
+    def _own(self, numbers: range) -> range:
+        size = len(numbers) // self.plan.readers
+        first = self.plan.reader(self.accelerator.process_index) * size
+        return numbers[first : first + size]
 
     def _mean_losses(self) -> dict[str, float]:
         losses = self.state.losses
@@ -207,25 +237,30 @@ class Trainer:
         }
 
     def _validate(self, watch: Watch, stop: StopSignal) -> None:
-        if self.job.validation is None:
+        if self.held_out is None:
             return
         with eager(self.state.resolved):
-            row = validate(self.job.validation, self.plain, self.gradients, stopped=lambda: self._stopped(stop))
-            if row is None:
+            scored = validate(
+                self.held_out, self.gradients, batch_blocks=self.job.batch_blocks, stopped=lambda: self._stopped(stop)
+            )
+            if scored is None:
                 return
+            self.scored = scored
+            row = scored.row(self.job.objective, self.held_out.num_bytes)
             loss = row["validation_loss"]
             if not math.isfinite(loss):
                 raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
             self.state.count_validation(loss)
             self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
             watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
-        bits = f", {row['bits_per_byte']:.4f} bits per byte" if "bits_per_byte" in row else ""
-        self.console.info(f"step {self.state.step:,}: validation loss {loss:.4f}{bits}")
+        more = [f"{row['bits_per_byte']:.4f} bits per byte"] if "bits_per_byte" in row else []
+        more += [f"{name.replace('_', ' ')} {row[name]:.4f}" for name in self.job.objective.headline if name in row]
+        self.console.info(f"step {self.state.step:,}: validation loss {', '.join([f'{loss:.4f}', *more])}")
 
     def _diverged(self, what: str, step: int | None) -> DivergedError:
         if step is not None:
-            blocks = self.config.batch_blocks
-            names = self.data.documents(range(step * blocks, (step + 1) * blocks))
+            blocks = self.job.batch_blocks
+            names = self.feed.documents(range(step * blocks, (step + 1) * blocks))
             what += f"; the batch holds {', '.join(names[:5])}" + f" and {len(names) - 5} more" * (len(names) > 5)
         lower = f"--set optimizer.lr={self.config.optimizer.lr / 3:.2g}"
         return DivergedError(what, hint=f"start anew with a lower learning rate: {lower} --force")
@@ -234,13 +269,13 @@ class Trainer:
         return self.state.step % every == 0
 
     def _save(self, writer: checkpoint.Writer) -> None:
-        norm = total_norm(self.model, of_gradients=False)
+        norm = total_norm(self.trained, of_gradients=False)
         if not math.isfinite(norm):  # the loss would tell at the next step, when the last good checkpoint is gone
             raise self._diverged(f"step {self.state.step}: the norm of the weights is {norm}", self.state.step - 1)
         if self.accelerator.is_main_process:
-            writer.save(self.model, self.optimizer, self.state)
+            writer.save(self.trained, self.optimizer, self.state, self.feed.state())
         elif self.config.parallel.splits:
-            gather(self.model, self.optimizer)  # the first process needs what the others have
+            gather(self.trained, self.optimizer)  # the first process needs what the others have
         self.accelerator.wait_for_everyone()
 
     def _watch(self, progress: Progress) -> Watch:

@@ -20,6 +20,7 @@ import torch
 from llmkit.core import doctor
 from llmkit.core.errors import MemoryLimitError, SetupError
 from llmkit.core.page import size
+from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 from llmkit.training.placement import is_split
@@ -92,15 +93,18 @@ def micro_batch_tokens(config: TrainingConfig, num_processes: int = 1) -> int:
     return max(config.context_length, min(config.batch_tokens // num_processes, limit))
 
 
-def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_blocks: int) -> Memory | None:
+def run_memory(
+    model: PreTrainedModel | Models, config: TrainingConfig, *, bf16: bool, num_blocks: int
+) -> Memory | None:
     """Return what a run's step takes on one device with `num_blocks` blocks per forward pass.
 
     None for an architecture whose operators cannot be run without data: mixtures of experts, for one.
     """
     cuda = torch.cuda.is_available()
+    models = model if isinstance(model, Models) else Models(model)
     try:
         memory = estimate_memory(
-            model,
+            models.main,
             num_blocks=num_blocks,
             context_length=config.context_length,
             optimizer=config.optimizer.type_name,
@@ -109,6 +113,7 @@ def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, nu
         )
     except Exception:  # noqa: BLE001 - whatever it is, the run itself may work: an estimate must not end it
         return None
+    memory = replace(memory, companions=_companion_bytes(models, config))
     # The copy of a checkpoint at the very end meets no step; a GPU's is in the machine's memory.
     only_last = config.max_steps is not None and config.max_steps <= config.checkpoint.every
     if cuda or not config.checkpoint.background or only_last:
@@ -116,25 +121,38 @@ def run_memory(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, nu
     return replace(memory, checkpoint_copy=memory.weights + memory.optimizer)
 
 
-def check_room(model: PreTrainedModel, config: TrainingConfig, directory: Path) -> None:
+def _companion_bytes(models: Models, config: TrainingConfig) -> int:
+    """Return the bytes of the models beside the trained one: weights, and gradients and moments where trained."""
+    frozen = sum(4 * parameter.numel() for model in models.frozen for parameter in model.parameters())
+    beside = sum(
+        8 * sum(parameter.numel() for parameter in model.parameters())
+        + optimizer_bytes(model, config.optimizer.type_name)
+        for model in models.beside.values()
+    )
+    return int(frozen + beside)
+
+
+def check_room(models: Models, config: TrainingConfig, directory: Path) -> None:
     """Make sure, before the first step, that a run's checkpoints and its model fit onto the disk.
 
     Args:
-        model: The model, whole: what is saved is whole, too.
+        models: The models, whole: what is saved is whole, too.
         config: The run's.
         directory: Where the run writes.
 
     Raises:
         SetupError: They do not.
     """
-    check_disk(directory, disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")])))
+    found = len([*directory.glob("checkpoints/step-*")])
+    trained = [models.main, *models.beside.values()]
+    check_disk(directory, sum(disk_needed(model, config, found) for model in trained))
 
 
-def check_machine(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:
+def check_machine(models: Models, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:
     """Make sure, before the first step, that a run fits into memory, as far as the estimate knows.
 
     Args:
-        model: The model.
+        models: The models.
         config: The run's.
         bf16: The precision that `auto` was resolved to.
         num_processes: The processes that share the work.
@@ -142,12 +160,12 @@ def check_machine(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool,
     Raises:
         MemoryLimitError: It does not.
     """
-    if not is_split(model) and not config.parallel.activation_checkpointing:  # it knows of neither
-        check_memory(model, config, bf16=bf16, num_processes=num_processes)
+    if not is_split(models.main) and not config.parallel.activation_checkpointing:  # it knows of neither
+        check_memory(models, config, bf16=bf16, num_processes=num_processes)
 
 
 def check_memory(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Models,
     config: TrainingConfig,
     *,
     bf16: bool,
@@ -159,7 +177,7 @@ def check_memory(
     What seems too large by less than `MARGIN` is let through: a run that would fit must never be refused.
 
     Args:
-        model: The model, on any device, the meta device included.
+        model: The model, on any device, the meta device included, or it with those beside it.
         config: The run's.
         bf16: The precision that `auto` was resolved to.
         num_processes: Processes that share the batch; those on a CPU share its memory as well.

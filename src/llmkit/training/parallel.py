@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
+    from llmkit.training.job import Job
+
 
 class ParallelConfig(Config):
     """How the processes share the work. Their product is the number of processes."""
@@ -104,6 +106,26 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
         raise ConfigError(f"parallel.cpu_offload does not go with parallel.tensor {config.tensor}",
                           hint="leave one of the two out")  # fmt: skip
     return Plan(data, config.shard, config.tensor, config.context)
+
+
+def check_splits(job: Job, config: ParallelConfig) -> None:
+    """Refuse to split what was never split: models beside the trained one, losses that couple rows, rollouts.
+
+    Raises:
+        ConfigError: One of these is asked for together with shard, tensor or context.
+    """
+    if not config.splits:
+        return
+    name = job.objective.type_name
+    asked = f"parallel: shard {config.shard} x tensor {config.tensor} x context {config.context}"
+    whole = "use parallel.data alone: every process then has the whole model"
+    if job.models.companions:
+        beside = ", ".join(job.models.companions)
+        raise ConfigError(f"{asked}: {name} has models beside the trained one ({beside}), which are not split", whole)
+    if job.objective.couples:
+        raise ConfigError(f"{asked}: the loss of {name} couples all rows of a step, which are not split", whole)
+    if job.feed.generates:
+        raise ConfigError(f"{asked}: the model makes its own data, which a model in parts cannot", whole)
 
 
 def layer_classes(model: PreTrainedModel) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,14 @@ def note_start(directory: Path, step: int) -> None:
     RowsFile(path, lambda _: True).write(row)
 
 
-def write_report(directory: Path, *, title: str, facts: Mapping[str, str], refresh_s: int | None = None) -> None:
+def write_report(
+    directory: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    refresh_s: int | None = None,
+    more: Callable[[Page], None] | None = None,
+) -> None:
     """Write report.html from metrics.jsonl, samples.jsonl and starts.jsonl.
 
     Args:
@@ -74,6 +81,7 @@ def write_report(directory: Path, *, title: str, facts: Mapping[str, str], refre
         title: Headline.
         facts: Figures at the top.
         refresh_s: The training is still running: browsers reload the page after so many seconds.
+        more: Writes on, below the curves.
     """
     rows = read_metrics(directory)
     steps = [row for row in rows if "validation_loss" not in row]
@@ -97,6 +105,8 @@ def write_report(directory: Path, *, title: str, facts: Mapping[str, str], refre
         ("Memory", steps, "memory_gb", "GB"),
     ):
         _curve(page, heading, {unit: _points(found, name)}, unit)
+    if more is not None:
+        more(page)
     _samples(page, read_rows(directory / samples.FILE))
     page.text(f"Written {_now()}.", style="foot")
     page.write(directory / FILE, refresh_s=refresh_s)

@@ -183,11 +183,11 @@ def open_watch(
     trackers = Trackers(accelerator, config.trackers, directory, step=step, config=dump(config, mode="json"))
     sampler = None
     # A model in parts writes nothing: generation would go past the root unit, and need all processes.
-    if job.tokenizer is not None and job.prompts and not is_split(job.model):
-        limit = position_limit(job.model.config) or config.context_length
+    if job.tokenizer is not None and job.prompts and not is_split(job.models.main):
+        limit = position_limit(job.models.main.config) or config.context_length
         sampler = Sampler(
-            job.model, job.tokenizer, job.prompts, config.samples, max_positions=limit, dtype=dtype, seed=config.seed,
-            directory=directory, step=step,
+            job.models.main, job.tokenizer, job.prompts, config.samples, max_positions=limit, dtype=dtype,
+            seed=config.seed, directory=directory, step=step,
         )  # fmt: skip
     return Watch(view, metrics, report, trackers, sampler)
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from corpora import InMemory, assert_equal, whole_epoch
+from corpora import InMemory, assert_equal, of_step, whole_epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +54,7 @@ def test_an_order_is_the_epochs_one_after_another(packer):
         for epoch in range(3)
         for index in range(plain.num_blocks(epoch))
     ]
-    found = [ids.tolist() for step in range(len(expected) // 4) for ids in order.batch(step, 4).input_ids]
+    found = [ids.tolist() for step in range(len(expected) // 4) for ids in order.batch(of_step(step, 4)).input_ids]
     assert found == expected[: len(found)]
     assert len({tuple(ids) for ids in expected}) > plain.num_blocks(0), "epochs must differ in their order"
 
@@ -70,7 +68,7 @@ class Counted:
     def blocks(self, epoch, indices):
         index = np.asarray(indices, dtype=np.int64)
         table = np.stack([np.full_like(index, epoch), index], axis=1)
-        return Batch(table, table, table, num_tokens=index, numbers=index, follows=index % 2)
+        return Batch(numbers=index, input_ids=table, num_tokens=index, follows=index % 2)
 
     def documents(self, epoch, indices):
         return np.unique(10 * epoch + np.asarray(indices))
@@ -89,15 +87,15 @@ def test_blocks_are_numbered_over_all_epochs():
 
 def test_batches_go_on_across_epochs_and_any_share_of_them_can_be_asked_for():
     order = Order(Counted())
-    assert order.batch(0, 4).input_ids.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0]]
-    assert order.batch(1, 4).input_ids.tolist() == [[2, 0], [2, 1], [3, 0], [3, 1]]
-    assert order.batch(1, 4).numbers.tolist() == [4, 5, 6, 7]
-    shuffled = order.blocks([7, 0, 4, 1])
+    assert order.batch(of_step(0, 4)).input_ids.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0]]
+    assert order.batch(of_step(1, 4)).input_ids.tolist() == [[2, 0], [2, 1], [3, 0], [3, 1]]
+    assert order.batch(of_step(1, 4)).numbers.tolist() == [4, 5, 6, 7]
+    shuffled = order.batch([7, 0, 4, 1])
     assert shuffled.input_ids.tolist() == [[3, 1], [0, 0], [2, 0], [0, 1]]
     assert shuffled.num_tokens.tolist() == [1, 0, 0, 1]
     assert shuffled.numbers.tolist() == [7, 0, 4, 1]
     assert shuffled.follows.tolist() == [1, 0, 0, 1]
-    assert order.blocks([]).input_ids.shape == (0, 2)
+    assert order.batch([]).input_ids.shape == (0, 2)
 
 
 def test_the_documents_of_blocks_are_named_epoch_by_epoch():
@@ -112,15 +110,15 @@ def test_a_run_resumes_by_its_step():
         return StreamPacker(InMemory(documents), 4, prefix=[1], suffix=[2], seed=1)
 
     order, num_blocks = Order(packer()), packer().num_blocks(0)
-    steps = [order.batch(step, 5) for step in range(2 * num_blocks)]  # ten epochs
+    steps = [order.batch(of_step(step, 5)) for step in range(2 * num_blocks)]  # ten epochs
     resumed = Order(packer())
-    assert_equal(resumed.batch(num_blocks, 5), steps[num_blocks])
+    assert_equal(resumed.batch(of_step(num_blocks, 5)), steps[num_blocks])
     seen = Batch.join(steps)
     assert seen.numbers.tolist() == list(range(10 * num_blocks))
     for epoch in range(10):
         of_epoch = seen.slice(epoch * num_blocks, (epoch + 1) * num_blocks)
-        assert_equal(of_epoch, replace(whole_epoch(packer(), epoch), numbers=of_epoch.numbers))
-    assert resumed.blocks([]).position_ids.shape == (0, 4)
+        assert_equal(of_epoch, whole_epoch(packer(), epoch).replace(numbers=of_epoch.numbers))
+    assert resumed.batch([]).position_ids.shape == (0, 4)
 
 
 def test_epochs_of_a_changing_number_of_blocks_join():
@@ -129,5 +127,5 @@ def test_epochs_of_a_changing_number_of_blocks_join():
     sizes = [packer.num_blocks(epoch) for epoch in range(4)]
     assert len(set(sizes)) > 1
     expected = Batch.join([whole_epoch(packer, epoch) for epoch in range(4)])
-    assert_equal(Order(packer).blocks(range(sum(sizes))), expected, but=["numbers"])
+    assert_equal(Order(packer).batch(range(sum(sizes))), expected, but=["numbers"])
     assert Order(packer).blocks_in(4) == sum(sizes)

@@ -15,6 +15,7 @@ from llmkit.data import packing
 from llmkit.data.packing import Batch, BestFitPacker, PadPacker, RowPacker, StreamPacker
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.tokens import TokenShardWriter
+from tiny import encoded
 
 X = -100
 
@@ -44,7 +45,6 @@ def test_three_documents_with_specials():
     assert batch.position_ids.tolist() == [[0, 1, 2, 3], [0, 0, 1, 2], [0, 1, 2, 3]]
     assert batch.num_tokens.tolist() == [4, 4, 4]
     assert batch.numbers.tolist() == [0, 1, 2]
-    assert batch.follows.tolist() == [1, 1, 1]
     assert {getattr(batch, name).dtype for name in FIELDS} == {np.dtype(np.int64)}
 
 
@@ -85,7 +85,11 @@ def test_documents_without_tokens_are_left_out():
 
 
 def test_only_empty_documents_are_an_error():
-    for build in (lambda: stream([[], []]), lambda: RowPacker([([], [])], 4, seed=0), lambda: RowPacker([], 4, seed=0)):
+    for build in (
+        lambda: stream([[], []]),
+        lambda: RowPacker(encoded([([], [])]), 4, seed=0),
+        lambda: RowPacker(encoded([]), 4, seed=0),
+    ):
         with pytest.raises(DataError, match="to pack"):
             build()
 
@@ -151,7 +155,10 @@ def test_two_shards_equal_one_shard(tmp_path):
 
 
 def test_batches_are_cut_taken_and_joined_with_all_their_fields():
-    batch = Batch(*(np.arange(6).reshape(3, 2) + 10 * i for i in range(3)), *(np.arange(3) + 10 * i for i in (3, 4, 5)))
+    batch = Batch(
+        **{name: np.arange(6).reshape(3, 2) + 10 * i for i, name in enumerate(FIELDS[:3])},
+        **{name: np.arange(3) + 10 * i for i, name in enumerate(["num_tokens", "numbers", "follows"], 3)},
+    )
     cut, taken = batch.slice(1, 3), batch.take(np.array([2, 0]))
     assert cut.input_ids.tolist() == [[2, 3], [4, 5]]
     assert cut.position_ids.tolist() == [[22, 23], [24, 25]]
@@ -206,7 +213,7 @@ ROWS = [([1, 2, 3], [2, 3, X]), ([4, 5], [X, 6]), ([], []), ([7], [8]), ([9, 9, 
 
 def test_rows_are_packed_greedily_in_order():
     # [1 2 3] leaves no room for [4 5]; [4 5][7] leave none for four 9s.
-    batch = whole_epoch(RowPacker(ROWS, 4, seed=None, pad_id=50))
+    batch = whole_epoch(RowPacker(encoded(ROWS), 4, seed=None, pad_id=50))
     assert batch.input_ids.tolist() == [[1, 2, 3, 50], [4, 5, 7, 50], [9, 9, 9, 9], [6, 50, 50, 50]]
     assert batch.labels.tolist() == [[2, 3, X, X], [X, 6, 8, X], [1, 2, 3, 4], [X, X, X, X]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 0], [0, 1, 0, 0], [0, 1, 2, 3], [0, 0, 1, 2]]
@@ -217,8 +224,8 @@ def test_rows_are_packed_greedily_in_order():
 def test_rows_are_permuted_by_seed_and_epoch():
     rows = [([10 + i] * (i % 4 + 1), [i] * (i % 4 + 1)) for i in range(30)]
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([7, 2, 1])))
-    expected = RowPacker([rows[i] for i in generator.permutation(30)], 8, seed=None)
-    packer = RowPacker(rows, 8, seed=7, source=1)
+    expected = RowPacker(encoded([rows[i] for i in generator.permutation(30)]), 8, seed=None)
+    packer = RowPacker(encoded(rows), 8, seed=7, source=1)
     whole_epoch(packer, 0)
     assert_equal(whole_epoch(packer, 2), whole_epoch(expected))
     assert whole_epoch(packer, 1).input_ids.tolist() != whole_epoch(packer, 2).input_ids.tolist()
@@ -226,13 +233,13 @@ def test_rows_are_permuted_by_seed_and_epoch():
 
 def test_a_row_longer_than_a_block_is_named():
     with pytest.raises(DataError, match="row 1 has 5 tokens, but context_length is 4") as caught:
-        RowPacker([([1], [1]), ([1] * 5, [1] * 5)], 4, seed=0)
+        RowPacker(encoded([([1], [1]), ([1] * 5, [1] * 5)]), 4, seed=0)
     assert caught.value.hint == "make room for it: --set context_length=5"
 
 
 def test_rows_with_labels_of_another_length_are_a_bug():
     with pytest.raises(ValueError, match="differ in length"):
-        RowPacker([([1, 2], [1])], 4, seed=0)
+        RowPacker(encoded([([1, 2], [1])]), 4, seed=0)
 
 
 @settings(deadline=None)
@@ -243,7 +250,7 @@ def test_rows_with_labels_of_another_length_are_a_bug():
 )
 def test_rows_come_out_whole_and_once(pairs, context_length, epoch):
     rows = [([a for a, _ in row], [b for _, b in row]) for row in pairs]
-    batch = whole_epoch(RowPacker(rows, context_length, seed=4), epoch)
+    batch = whole_epoch(RowPacker(encoded(rows), context_length, seed=4), epoch)
     found = Counter()
     for ids, labels, positions, num_tokens in zip(*(getattr(batch, name) for name in FIELDS[:4]), strict=True):
         starts = [*np.flatnonzero(positions[:num_tokens] == 0), num_tokens]

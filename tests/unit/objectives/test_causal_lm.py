@@ -8,6 +8,7 @@ from blocks import VOCABULARY
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED, StreamPacker
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.documents.causal_lm import CausalLM
 from tiny import VOCABULARY as IDS
@@ -45,7 +46,7 @@ def test_the_loss_is_that_of_transformers():
     logits = built(input_ids=tensors["input_ids"], position_ids=tensors["position_ids"], use_cache=False).logits
     expected = built.loss_function(logits, labels, vocab_size=IDS) * int((labels[:, 1:] >= 0).sum())
     last = torch.nn.functional.cross_entropy(logits[:, -1], tensors["labels"][:, -1], reduction="sum")
-    total = CausalLM().loss(built, tensors)["tokens"][0].item()
+    total = CausalLM().loss(Models(built), tensors)["tokens"][0].item()
     assert total == pytest.approx((expected + last).item(), rel=1e-5)
     assert counts["tokens"] > 60
 
@@ -65,7 +66,7 @@ def test_the_loss_is_summed_over_the_targets():
     uniform = model(tie_word_embeddings=False)
     torch.nn.init.zeros_(uniform.lm_head.weight)
     tensors, counts = CausalLM().collate(stream().blocks(0, [0, 1]), VOCABULARY, 0)
-    parts = CausalLM().loss(uniform, tensors)
+    parts = CausalLM().loss(Models(uniform), tensors)
     total, weight = parts["tokens"]
     assert list(parts) == list(counts)
     assert weight == 1
@@ -84,14 +85,14 @@ def test_packed_documents_cost_what_they_cost_alone():
     assert packer.num_blocks(0) == 1
     tensors, counts = CausalLM().collate(packer.blocks(0, [0]), VOCABULARY, 0)
     assert counts["tokens"] == sum(len(ids) - 1 for ids in texts)
-    assert CausalLM().loss(built, tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
+    assert CausalLM().loss(Models(built), tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
 
 
 def test_z_loss_is_a_part_of_its_own_whose_gradient_comes_with_the_tokens():
     objective = CausalLM(z_loss=0.1)
     tensors, counts = objective.collate(stream().blocks(0, range(4)), VOCABULARY, 0)
     ours, theirs = model().train(), model()
-    parts = objective.loss(ours, tensors)
+    parts = objective.loss(Models(ours), tensors)
     assert counts == {"tokens": counts["tokens"], "z": counts["tokens"]}
     inputs = {name: tensors[name] for name in ("input_ids", "position_ids")}
     logits = theirs(**inputs, use_cache=False).logits.flatten(0, 1)
@@ -102,7 +103,7 @@ def test_z_loss_is_a_part_of_its_own_whose_gradient_comes_with_the_tokens():
         {"tokens": entropy.item(), "z": squares.item()}, rel=1e-5
     )
     assert [weight for _, weight in parts.values()] == [1.0, 0.1]
-    assert objective.loss(ours.eval(), tensors)["z"][1] == 0  # validation compares cross-entropies
+    assert objective.loss(Models(ours.eval()), tensors)["z"][1] == 0  # validation compares cross-entropies
     sum(weight * total for total, weight in parts.values()).backward()
     (entropy + 0.1 * squares).backward()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):

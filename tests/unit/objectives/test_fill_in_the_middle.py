@@ -9,6 +9,7 @@ from blocks import BOS, EOS, MID, PAD, PRE, SUF, VOCABULARY, block, model, packe
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
+from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.fill_in_the_middle import FillInTheMiddle
 
@@ -24,7 +25,7 @@ def test_the_layouts_by_hand():
     document = [BOS, *range(11, 31), EOS]
     kinds = set()
     for number in range(40):
-        batch = replace(block([document], length=30), numbers=np.array([number]))
+        batch = block([document], length=30).replace(numbers=np.array([number]))
         tensors, counts = FillInTheMiddle(fim_rate=1.0).collate(batch, VOCABULARY, 0)
         (ids,) = documents_of(tensors, 0)
         assert len(ids) == len(document) + 3
@@ -95,7 +96,7 @@ def test_the_loss_is_that_of_transformers():
     for row in range(4):
         for ids in documents_of(tensors, row):
             alone += built(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss.item() * (len(ids) - 1)
-    assert FillInTheMiddle().loss(built, tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
+    assert FillInTheMiddle().loss(Models(built), tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
     assert counts["tokens"] == int((tensors["labels"] >= 0).sum())
 
 

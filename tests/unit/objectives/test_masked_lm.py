@@ -10,6 +10,7 @@ from blocks import BOS, CLS, EOS, FIRST, MASK, PAD, SEP, SIZE, VOCABULARY, block
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives.documents.masked_lm import MaskedLM
 
@@ -45,7 +46,7 @@ def test_no_ordinary_token_no_target():
     tensors, counts = MaskedLM().collate(block([[CLS, SEP]], length=4), VOCABULARY, 0)
     assert counts == {"tokens": 0}
     assert tensors["input_ids"].tolist() == [[CLS, SEP, PAD, PAD]]
-    loss = MaskedLM().loss(model("bert", "AutoModelForMaskedLM"), tensors)["tokens"][0]
+    loss = MaskedLM().loss(Models(model("bert", "AutoModelForMaskedLM")), tensors)["tokens"][0]
     assert loss.item() == 0
 
 
@@ -68,7 +69,7 @@ def test_masks_hang_on_seed_and_block_number_alone():
     whole = MaskedLM().collate(batch, VOCABULARY, 5)[0]["labels"]
     parts = [MaskedLM().collate(batch.slice(i, i + 1), VOCABULARY, 5)[0]["labels"] for i in range(4)]
     assert torch.equal(whole, torch.cat(parts))
-    later = replace(batch, numbers=batch.numbers + 100)  # the same block in another epoch
+    later = batch.replace(numbers=batch.numbers + 100)  # the same block in another epoch
     assert not torch.equal(whole, MaskedLM().collate(later, VOCABULARY, 5)[0]["labels"])
     assert not torch.equal(whole, MaskedLM().collate(batch, VOCABULARY, 6)[0]["labels"])
 
@@ -83,7 +84,7 @@ def test_whole_words_are_masked_together():
     objective = MaskedLM(mask_fraction=0.4, whole_word=True)
     sizes = set()
     for number in range(60):
-        batch = replace(block([document], length=16), numbers=np.array([number]))
+        batch = block([document], length=16).replace(numbers=np.array([number]))
         labels = objective.collate(batch, vocabulary, 0)[0]["labels"][0]
         found = [token for token in labels.tolist() if token >= 0]
         masked = [word for word in words if word[0] in found]
@@ -99,7 +100,7 @@ def test_a_word_ends_with_its_document():
     batch = block([[11, 12], [13, 14]], length=4)
     for number in range(20):
         labels = MaskedLM(mask_fraction=0.5, whole_word=True).collate(
-            replace(batch, numbers=np.array([number])), vocabulary, 0
+            batch.replace(numbers=np.array([number])), vocabulary, 0
         )[0]["labels"]
         assert labels[0].tolist() in ([11, 12, -100, -100], [-100, -100, 13, 14])
 
@@ -119,7 +120,7 @@ def test_packed_documents_cost_what_transformers_says_they_cost_alone(arch, atte
             ids, labels = (tensors[name][row : row + 1, start:stop] for name in ("input_ids", "labels"))
             if (labels >= 0).any():
                 alone += built(input_ids=ids, labels=labels).loss.item() * int((labels >= 0).sum())
-    total, weight = objective.loss(built, tensors)["tokens"]
+    total, weight = objective.loss(Models(built), tensors)["tokens"]
     assert (weight, counts["tokens"]) == (1.0, int((tensors["labels"] >= 0).sum()))
     assert total.item() == pytest.approx(alone, rel=1e-5)
 
@@ -129,14 +130,13 @@ def test_gradients_are_those_of_transformers(arch):
     objective = MaskedLM(mask_fraction=0.4)
     document = packed(objective, rows=2, documents=1)
     short = int(document.num_tokens.min())
-    batch = replace(
-        document,
+    batch = document.replace(
         **{name: getattr(document, name)[:, :short] for name in ("input_ids", "labels", "position_ids")},
         num_tokens=np.array([short, short]),
     )
     tensors, counts = objective.collate(batch, VOCABULARY, 1)
     ours, theirs = (model(arch, objective.auto_class) for _ in range(2))
-    (objective.loss(ours, tensors)["tokens"][0] / counts["tokens"]).backward()
+    (objective.loss(Models(ours), tensors)["tokens"][0] / counts["tokens"]).backward()
     theirs(input_ids=tensors["input_ids"], labels=tensors["labels"]).loss.backward()
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-6, msg=name)
@@ -150,7 +150,7 @@ def test_logits_are_only_made_for_masked_tokens():
     transform = built.cls.predictions.transform
     transform.register_forward_hook(lambda *call: seen.append(call[2].shape))
     built.cls.predictions.decoder.register_forward_hook(lambda *call: seen.append(call[2].shape))
-    objective.loss(built, tensors)
+    objective.loss(Models(built), tensors)
     assert seen == [(1, counts["tokens"], 16), (1, 1, SIZE)]
 
 
@@ -158,11 +158,13 @@ def test_a_model_that_does_more_than_its_output_layer_pays_for_its_logits():
     objective = MaskedLM()
     tensors, counts = objective.collate(packed(objective), VOCABULARY, 0)
     built = model("bert", objective.auto_class)
-    plain = objective.loss(built, tensors)["tokens"][0]
+    plain = objective.loss(Models(built), tensors)["tokens"][0]
     scaled = model("bert", objective.auto_class)
     scaled.cls.register_forward_hook(lambda *call: call[2] * 0.0)
     for _ in range(2):  # found out once, known then
-        assert objective.loss(scaled, tensors)["tokens"][0].item() == pytest.approx(counts["tokens"] * np.log(SIZE))
+        assert objective.loss(Models(scaled), tensors)["tokens"][0].item() == pytest.approx(
+            counts["tokens"] * np.log(SIZE)
+        )
     assert plain.item() != pytest.approx(counts["tokens"] * np.log(SIZE))
 
 
@@ -171,9 +173,9 @@ def test_bf16_autocast(attention):
     objective = MaskedLM()
     built = model("bert", objective.auto_class, attention)
     tensors, _ = objective.collate(packed(objective), VOCABULARY, 0)
-    exact = objective.loss(built, tensors)["tokens"][0].item()
+    exact = objective.loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = objective.loss(built, tensors)["tokens"][0]
+        loss = objective.loss(Models(built), tensors)["tokens"][0]
     loss.backward()
     assert loss.item() == pytest.approx(exact, rel=0.03)
     assert all(torch.isfinite(p.grad).all() for p in built.parameters() if p.grad is not None)
@@ -186,5 +188,5 @@ def test_a_compiled_body_gives_the_same_losses():
     compiled.base_model.compile(backend="aot_eager")
     for seed in range(3):  # other places and numbers of targets: what the first batch had must not be kept
         tensors, _ = objective.collate(packed(objective, rows=2, seed=seed), VOCABULARY, 0)
-        expected, found = (objective.loss(built, tensors)["tokens"][0].item() for built in (plain, compiled))
+        expected, found = (objective.loss(Models(built), tensors)["tokens"][0].item() for built in (plain, compiled))
         assert found == pytest.approx(expected, rel=1e-5)

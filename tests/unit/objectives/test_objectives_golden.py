@@ -16,6 +16,7 @@ import pytest
 import torch
 from blocks import VOCABULARY, block, model, packed, texts
 
+from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.fill_in_the_middle import FillInTheMiddle
 from llmkit.objectives.documents.masked_lm import MaskedLM
@@ -61,7 +62,7 @@ def losses(name):
         found = []
         for step in range(STEPS):
             tensors, counts = objective.collate(blocks(objective, step), VOCABULARY, 0)
-            parts = objective.loss(built, tensors)
+            parts = objective.loss(Models(built), tensors)
             loss = sum(weight * total / counts[part] for part, (total, weight) in parts.items())
             optimizer.zero_grad()
             loss.backward()

@@ -8,6 +8,7 @@ import torch
 from blocks import BOS, EOS, VOCABULARY, block, model, packed
 
 from llmkit.data.packing import IGNORED
+from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.prefix_lm import PrefixLM
 
 CAUSAL = ["llama", "qwen3", "mistral", "gpt2"]
@@ -60,7 +61,7 @@ def test_packed_documents_cost_what_they_cost_alone(arch, attention):
             mask = torch.zeros(1, 1, len(ids), len(ids)).masked_fill(hidden, -1e9)
             logits = built(input_ids=ids[None], attention_mask=mask, use_cache=False).logits[0]
             alone += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-    assert PrefixLM().loss(built, tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
+    assert PrefixLM().loss(Models(built), tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
 
 
 @torch.no_grad()
@@ -76,7 +77,7 @@ def test_the_prefix_is_read_from_both_sides():
         ids[0, cut - 1] += last
         kept = []
         hook = built.model.norm.register_forward_hook(lambda *call, kept=kept: kept.append(call[2][0]))
-        PrefixLM().loss(built, {**tensors, "input_ids": ids})
+        PrefixLM().loss(Models(built), {**tensors, "input_ids": ids})
         hook.remove()
         states.append(kept[-1])
     assert (states[0][0] - states[1][0]).abs().max() > 1e-3  # the first sees the last of the prefix
@@ -85,7 +86,7 @@ def test_the_prefix_is_read_from_both_sides():
     later["input_ids"][0, cut] += 1
     kept = []
     hook = built.model.norm.register_forward_hook(lambda *call: kept.append(call[2][0]))
-    PrefixLM().loss(built, later)
+    PrefixLM().loss(Models(built), later)
     hook.remove()
     assert torch.equal(kept[-1][:cut], states[0][:cut])  # but nothing after it
 
@@ -93,8 +94,8 @@ def test_the_prefix_is_read_from_both_sides():
 def test_bf16_autocast():
     built = model("llama", "AutoModelForCausalLM")
     tensors, _ = PrefixLM().collate(packed(PrefixLM()), VOCABULARY, 0)
-    exact = PrefixLM().loss(built, tensors)["tokens"][0].item()
+    exact = PrefixLM().loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = PrefixLM().loss(built, tensors)["tokens"][0]
+        loss = PrefixLM().loss(Models(built), tensors)["tokens"][0]
     loss.backward()
     assert loss.item() == pytest.approx(exact, rel=0.03)

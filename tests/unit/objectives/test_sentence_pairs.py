@@ -5,6 +5,7 @@ import torch
 from blocks import CLS, PAD, SEP, VOCABULARY, block, model, texts
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives.documents.next_sentence import NextSentence
 from llmkit.objectives.documents.sentence_order import SentenceOrder
@@ -70,7 +71,7 @@ def test_half_of_the_pairs_are_swapped():
 def test_the_loss_is_that_of_transformers(objective, arch, label):
     tensors, counts = objective.collate(pairs()[1], VOCABULARY, 0)
     ours, theirs = (model(arch, objective.auto_class) for _ in range(2))
-    parts = objective.loss(ours, tensors)
+    parts = objective.loss(Models(ours), tensors)
     assert list(parts) == list(counts) == ["tokens", "pairs"]
     loss = sum(weight * total / counts[name] for name, (total, weight) in parts.items())
     names = ("input_ids", "token_type_ids", "attention_mask", "labels")
@@ -88,14 +89,14 @@ def test_padding_does_not_count():
     built = model("bert", "AutoModelForPreTraining")
     short, _ = NextSentence().collate(batch, VOCABULARY, 0)
     longer, _ = NextSentence().collate(block(*pairs()[0], length=60, follows=[0, 1, 0, 1]), VOCABULARY, 0)
-    ours, theirs = (NextSentence().loss(built, tensors) for tensors in (short, longer))
+    ours, theirs = (NextSentence().loss(Models(built), tensors) for tensors in (short, longer))
     assert {k: v[0].item() for k, v in ours.items()} == pytest.approx({k: v[0].item() for k, v in theirs.items()})
 
 
 def test_a_model_without_a_head_for_pairs_is_refused():
     tensors, _ = NextSentence().collate(pairs()[1], VOCABULARY, 0)
     with pytest.raises(ConfigError) as caught:
-        NextSentence().loss(model("bert", "AutoModelForMaskedLM"), tensors)
+        NextSentence().loss(Models(model("bert", "AutoModelForMaskedLM")), tensors)
     assert caught.value.message == "model: bert has no head for pairs of sentences, which next_sentence needs"
     assert caught.value.hint == "use bert or albert"
 
@@ -108,9 +109,9 @@ def test_a_tokenizer_without_pad_is_refused():
 def test_bf16_autocast():
     built = model("albert", "AutoModelForPreTraining")
     tensors, _ = SentenceOrder().collate(pairs()[1], VOCABULARY, 0)
-    exact = SentenceOrder().loss(built, tensors)
+    exact = SentenceOrder().loss(Models(built), tensors)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = SentenceOrder().loss(built, tensors)
+        rough = SentenceOrder().loss(Models(built), tensors)
     for name, (total, _) in rough.items():
         assert total.item() == pytest.approx(exact[name][0].item(), rel=0.05)
     sum(total for total, _ in rough.values()).backward()

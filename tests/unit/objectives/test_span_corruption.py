@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -10,6 +9,7 @@ from blocks import EOS, PAD, SENTINELS, SIZE, VOCABULARY, block, model, packed, 
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives.documents.span_corruption import SpanCorruption
 
@@ -83,7 +83,7 @@ def test_a_document_by_hand():
     document = list(range(11, 31))  # 20 tokens: 3 are noise, in one span
     starts = set()
     for number in range(200):
-        batch = replace(block([document], length=20), numbers=np.array([number]))
+        batch = block([document], length=20).replace(numbers=np.array([number]))
         tensors, counts = SpanCorruption().collate(batch, VOCABULARY, 0)
         inputs, targets = tensors["input_ids"][0].tolist(), tensors["labels"][0].tolist()
         start = inputs.index(FIRST_SENTINEL)
@@ -128,7 +128,7 @@ def test_spans_hang_on_seed_and_block_number_alone():
     whole, _ = SpanCorruption().collate(batch, VOCABULARY, 5)
     part, _ = SpanCorruption().collate(batch.slice(2, 3), VOCABULARY, 5)
     assert torch.equal(part["input_ids"][0], whole["input_ids"][2])
-    later, _ = SpanCorruption().collate(replace(batch, numbers=batch.numbers + 9), VOCABULARY, 5)
+    later, _ = SpanCorruption().collate(batch.replace(numbers=batch.numbers + 9), VOCABULARY, 5)
     assert not torch.equal(later["input_ids"], whole["input_ids"])
 
 
@@ -160,7 +160,7 @@ def test_packed_documents_cost_what_transformers_says_they_cost_alone(attention,
         for source, goal in zip(sources, goals, strict=True):
             loss = built(input_ids=torch.tensor([source]), labels=torch.tensor([goal])).loss
             alone += loss.item() * len(goal)
-    assert objective.loss(built, tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
+    assert objective.loss(Models(built), tensors)["tokens"][0].item() == pytest.approx(alone, rel=1e-5)
     assert counts["tokens"] == int((tensors["labels"] >= 0).sum())
 
 
@@ -171,7 +171,7 @@ def test_gradients_are_those_of_transformers(scaled):
     tensors, counts = objective.collate(block([document], length=30), VOCABULARY, 0)
     settings = {"scale_decoder_outputs": scaled, "tie_word_embeddings": scaled}
     ours, theirs = (model("t5", objective.auto_class, **settings) for _ in range(2))
-    (objective.loss(ours, tensors)["tokens"][0] / counts["tokens"]).backward()
+    (objective.loss(Models(ours), tensors)["tokens"][0] / counts["tokens"]).backward()
     theirs(input_ids=tensors["input_ids"], labels=tensors["labels"]).loss.backward()
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-6, msg=name)
@@ -216,9 +216,9 @@ def test_bf16_autocast():
     objective = SpanCorruption()
     built = model("t5", objective.auto_class)
     tensors, _ = objective.collate(packed(objective), VOCABULARY, 0)
-    exact = objective.loss(built, tensors)["tokens"][0].item()
+    exact = objective.loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = objective.loss(built, tensors)["tokens"][0]
+        loss = objective.loss(Models(built), tensors)["tokens"][0]
     loss.backward()
     assert loss.item() == pytest.approx(exact, rel=0.03)
     assert objective.around(VOCABULARY) == ([], [])

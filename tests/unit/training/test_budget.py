@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from pydantic import ValidationError
 
+from llmkit.data.feeds import Feed
 from llmkit.data.order import Order
 from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import TrainState
@@ -12,7 +15,11 @@ from tiny import stream
 
 def budget(**limits):
     """Steps of 4 blocks of 16 tokens."""
-    return Budget(TrainingConfig(context_length=16, batch_tokens=64, **limits), Order(stream()))
+    return Budget(TrainingConfig(context_length=16, batch_tokens=64, **limits), job(Order(stream())))
+
+
+def job(data):
+    return SimpleNamespace(feed=Feed(data), batch_blocks=4, batch_tokens=64)
 
 
 def reached(step, worse=0):
@@ -40,7 +47,7 @@ def test_many_epochs_are_not_counted_beyond_the_other_limits():
     num_blocks = data.packer.num_blocks
     data.packer.num_blocks = lambda epoch: asked.append(epoch) or num_blocks(epoch)
     config = TrainingConfig(context_length=16, batch_tokens=64, max_steps=5, max_epochs=1e6)
-    assert Budget(config, data).max_steps == 5
+    assert Budget(config, job(data)).max_steps == 5
     assert len(asked) < 5
 
 

@@ -55,7 +55,7 @@ def trained(steps, part=None, **settings):
 
 
 def save(folder, built, optimizer, reached, *, keep):
-    write(folder, Snapshot.of(built, optimizer, reached, copy=False), keep=keep)
+    write(folder, Snapshot.of(built, optimizer, reached, {}, copy=False), keep=keep)
 
 
 def saved(folder, *steps, keep=9):
@@ -250,7 +250,7 @@ def test_which_checkpoint_to_go_on_from(tmp_path):
 def test_a_copied_snapshot_is_not_changed_by_training(tmp_path):
     built, optimizer = trained(2)
     reached = state(2)
-    snapshot = Snapshot.of(built, optimizer, reached, copy=True)
+    snapshot = Snapshot.of(built, optimizer, reached, {}, copy=True)
     for step in range(2, 5):
         one_step(built, optimizer, step)
     reached.losses.clear()

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED, Batch
+from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.next_sentence import NextSentence
 from llmkit.training.gradients import Gradients, LossModule
@@ -19,8 +20,10 @@ BLOCKS = 8
 
 def gradients(built, objective, micro_blocks, dtype=torch.float32):
     accelerator = build_accelerator(ParallelConfig(), built)
-    module = LossModule(built, objective, dtype)
-    return Gradients(accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=micro_blocks)
+    module = LossModule(Models(built), objective, dtype)
+    return Gradients(
+        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=lambda _: micro_blocks
+    )
 
 
 def taken(built):
@@ -88,7 +91,7 @@ def test_z_loss_is_that_of_all_logits():
 
 
 def nothing_learned(batch: Batch) -> Batch:
-    return Batch(**{**{f: getattr(batch, f) for f in Batch.__slots__}, "labels": np.full_like(batch.labels, IGNORED)})
+    return batch.replace(labels=np.full_like(batch.labels, IGNORED))
 
 
 def test_micro_batches_without_targets_are_fine_as_long_as_one_has_some():

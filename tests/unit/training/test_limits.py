@@ -10,18 +10,24 @@ from types import SimpleNamespace
 import pytest
 
 from llmkit.core.errors import Interrupted
+from llmkit.data.feeds import HeldOut
 from llmkit.training import loop
-from llmkit.training.job import Validation
 from llmkit.training.metrics import read_metrics
+from llmkit.training.validation import Scored
 from tiny import stream, trainer, untimed
+
+
+def scored(loss):
+    """What a validation of this loss finds."""
+    return Scored({"tokens": loss}, {"tokens": 1}, {"tokens": 1.0})
 
 
 def patient(directory, monkeypatch, losses, **options):
     """A trainer whose validations after steps 0, 1, 2, ... find these losses."""
-    settings = {"max_steps": 20, "validate": {"every": 1}, "validation": Validation(stream(20, seed=None), 500)}
+    settings = {"max_steps": 20, "validate": {"every": 1}, "validation": HeldOut(stream(20, seed=None), 500)}
     directory.mkdir(exist_ok=True)
     job = trainer(directory, **{**settings, **options})
-    monkeypatch.setattr(loop, "validate", lambda *_, **__: {"validation_loss": losses[job.state.step]})
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: scored(losses[job.state.step]))
     return job
 
 
@@ -56,7 +62,7 @@ def test_a_stop_behind_a_validation_does_not_count_it_twice(tmp_path, monkeypatc
     def stop(*_, **__):
         if job.state.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return {"validation_loss": LOSSES[job.state.step]}
+        return scored(LOSSES[job.state.step])
 
     monkeypatch.setattr(loop, "validate", stop)
     with pytest.raises(Interrupted):

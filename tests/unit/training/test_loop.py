@@ -11,15 +11,16 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from llmkit.core.errors import DataError, DivergedError, Interrupted
+from llmkit.data.feeds import HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import IGNORED, RowPacker, StreamPacker
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training import loop
 from llmkit.training.gradients import Gradients
-from llmkit.training.job import Validation
 from llmkit.training.metrics import MetricsFile, read_metrics
-from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, rows, stream, trainer, untimed
+from llmkit.training.validation import Scored
+from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, encoded, model, rows, stream, trainer, untimed
 
 
 def run(directory, **options):
@@ -43,7 +44,7 @@ def assert_weights(left, right, **tolerance):
     ("objective", "packer"), [(None, stream), (SFT(), rows)], ids=["documents", "rows of which a part is learned"]
 )
 def test_accumulation_gives_the_numbers_of_one_large_batch(tmp_path, objective, packer):
-    first = Order(packer()).batch(0, 8)
+    first = Order(packer()).batch(range(8))
     targets = (first.labels != IGNORED).sum(axis=1)
     assert len(set(targets)) >= 3, "blocks must differ in their targets, or a mean of means would pass"
     options = {"objective": objective, "max_steps": 12}
@@ -90,7 +91,7 @@ def test_thirty_steps_equal_a_plain_loop(tmp_path):
     for step in range(30):
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * ((step + 1) / 6 if step < 5 else 1 - (step - 5) / 24)
-        batch = order.batch(step, 8)
+        batch = order.batch(range(8 * step, 8 * step + 8))
         logits = plain(
             input_ids=torch.from_numpy(batch.input_ids),
             position_ids=torch.from_numpy(batch.position_ids),
@@ -141,7 +142,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(cli, chain):
 
 
 def test_what_the_last_step_ruined_beside_weights_is_found_by_validation(tmp_path):
-    job = trainer(tmp_path, max_steps=1, validation=Validation(stream(seed=None), 1000))
+    job = trainer(tmp_path, max_steps=1, validation=HeldOut(stream(seed=None), 1000))
     step = job.optimizer.step
 
     def ruin():
@@ -156,7 +157,7 @@ def test_what_the_last_step_ruined_beside_weights_is_found_by_validation(tmp_pat
 
 
 def test_a_step_without_targets_is_an_error(tmp_path):
-    packer = RowPacker([([5, 6, 7], [IGNORED] * 3)] * 40, CONTEXT, seed=0)
+    packer = RowPacker(encoded([([5, 6, 7], [IGNORED] * 3)] * 40), CONTEXT, seed=0)
     with pytest.raises(DataError, match="step 1 has nothing to learn from: no tokens with a target") as error:
         trainer(tmp_path, packer=packer, objective=SFT(), max_steps=2).train()
     assert error.value.exit_code == 3
@@ -173,7 +174,7 @@ def test_validation_by_hand(tmp_path):
     found, _ = run(
         tmp_path,
         start=uniform,
-        validation=Validation(packer, 777),
+        validation=HeldOut(packer, 777),
         max_steps=1,
         micro_batch_tokens=3 * CONTEXT,
     )
@@ -186,7 +187,7 @@ def test_validation_by_hand(tmp_path):
 def test_validation_changes_nothing(tmp_path):
     dropping = {"max_steps": 6, "validate": {"every": 2}}
     without, plain = run(tmp_path / "without", start=model(attention_dropout=0.2), **dropping)
-    validation = Validation(stream(20, seed=None), 500)
+    validation = HeldOut(stream(20, seed=None), 500)
     found, validated = run(tmp_path / "with", start=model(attention_dropout=0.2), validation=validation, **dropping)
     assert [row for row in found if "loss" in row] == without
     assert [row["step"] for row in found if "bits_per_byte" in row] == [0, 2, 4, 6]
@@ -195,7 +196,7 @@ def test_validation_changes_nothing(tmp_path):
 
 
 def test_columns_of_metrics_and_when_they_are_written(tmp_path):
-    trainer(tmp_path, max_steps=7, log_every=3, validation=Validation(stream(20, seed=None), 500)).train()
+    trainer(tmp_path, max_steps=7, log_every=3, validation=HeldOut(stream(20, seed=None), 500)).train()
     found = read_metrics(tmp_path)
     assert [(row["step"], "loss" in row) for row in found] == [(0, False), (3, True), (6, True), (7, True), (7, False)]
     columns = ["step", "tokens", "epoch", "loss", "lr", "grad_norm", "tokens_per_second", "utilization", "elapsed_s",
@@ -203,7 +204,7 @@ def test_columns_of_metrics_and_when_they_are_written(tmp_path):
     assert [list(row) for row in found if "loss" in row] == [columns] * 3
     assert list(found[0]) == ["step", "tokens", "validation_loss", "bits_per_byte"]
     num_blocks, order = stream().num_blocks(0), Order(stream())
-    tokens = [int(order.batch(step, 8).num_tokens.sum()) for step in range(7)]
+    tokens = [int(order.batch(range(8 * step, 8 * step + 8)).num_tokens.sum()) for step in range(7)]
     assert found[1]["tokens"] == sum(tokens[:3])
     assert found[1]["epoch"] == pytest.approx(24 / num_blocks, abs=1e-4)
     assert all(row["utilization"] > 0 for row in found if "loss" in row)
@@ -258,7 +259,7 @@ def test_a_resume_keeps_what_auto_was_resolved_to(tmp_path):
     first.train()
     again = trainer(tmp_path, max_steps=3, precision="auto", micro_batch_tokens="auto")
     assert again.state.resolved == chosen
-    assert again.gradients.micro_blocks == 2
+    assert again.gradients.micro_blocks(again.feed.batch(range(8))) == 2
     assert again.plain.dtype == torch.float32
     assert again.state.step == 2
 
@@ -312,11 +313,11 @@ def test_the_random_numbers_of_a_step_depend_on_seed_and_step_alone(tmp_path, mo
 
     def drawing(*_, **__):
         torch.rand(7)
-        return {"validation_loss": 1.0}
+        return Scored({"tokens": 1.0}, {"tokens": 1}, {"tokens": 1.0})
 
     monkeypatch.setattr(loop, "validate", drawing)
     torch.manual_seed(99)
-    options = {"validation": Validation(stream(20, seed=None), 500), "validate": {"every": 1}}
+    options = {"validation": HeldOut(stream(20, seed=None), 500), "validate": {"every": 1}}
     found, drawn = run(tmp_path / "drawing", start=model("gpt2"), max_steps=4, **options)
     assert all(torch.equal(one, other) for one, other in zip(first, states, strict=True))
     assert [row for row in found if "loss" in row] == straight
@@ -338,7 +339,7 @@ def test_each_part_of_a_loss_has_its_column(tmp_path):
 
 def full_rows(count):
     """Rows that fill a block each."""
-    return RowPacker([([5] * CONTEXT, [6] * CONTEXT)] * count, CONTEXT, seed=0)
+    return RowPacker(encoded([([5] * CONTEXT, [6] * CONTEXT)] * count), CONTEXT, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 
-from llmkit.training.job import Validation
+from llmkit.data.feeds import HeldOut
 from llmkit.training.metrics import read_metrics
 from tiny import stream, trainer
 
@@ -15,7 +15,7 @@ def test_validating_and_sampling_are_not_in_the_speed(tmp_path, monkeypatch):
 
     built = trainer(
         tmp_path,
-        validation=Validation(stream(8, seed=None), 100),
+        validation=HeldOut(stream(8, seed=None), 100),
         max_steps=5,
         validate={"every": 2},
         log_every=1,

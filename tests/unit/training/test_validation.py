@@ -6,11 +6,12 @@ import pytest
 import torch
 from cases import CASES, WORDS
 
+from llmkit.data.feeds import HeldOut
 from llmkit.data.packing import StreamPacker
+from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.masked_lm import MaskedLM
 from llmkit.training.gradients import Gradients, LossModule
-from llmkit.training.job import Validation
 from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from llmkit.training.validation import validate
 from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, stream
@@ -18,11 +19,12 @@ from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, stre
 
 def scored(built, objective, packer, micro_blocks, *, num_bytes=777, stopped=lambda: False):
     accelerator = build_accelerator(ParallelConfig(), built)
-    module = LossModule(built.train(), objective, torch.float32)
+    module = LossModule(Models(built.train()), objective, torch.float32)
     gradients = Gradients(
-        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=micro_blocks
+        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=lambda _: micro_blocks
     )
-    return validate(Validation(packer, num_bytes), module, gradients, stopped=stopped)
+    found = validate(HeldOut(packer, num_bytes), gradients, batch_blocks=8, stopped=stopped)
+    return found and found.row(objective, num_bytes)
 
 
 def held_out(count=25):

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from llmkit.data.packing.batch import IGNORED, Batch, Ints
 from llmkit.data.packing.best_fit import BestFitPacker
+from llmkit.data.packing.buckets import RowBuckets
 from llmkit.data.packing.documents import DocumentPacker, Tokens
+from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut
 from llmkit.data.packing.packer import Packer
 from llmkit.data.packing.pad import PadPacker
 from llmkit.data.packing.pairs import PairPacker, Sentences
@@ -26,11 +28,16 @@ __all__ = [
     "IGNORED",
     "Batch",
     "BestFitPacker",
+    "Column",
     "DocumentPacker",
+    "EncodedRows",
+    "Example",
     "Ints",
+    "LeftOut",
     "Packer",
     "PadPacker",
     "PairPacker",
+    "RowBuckets",
     "RowPacker",
     "Sentences",
     "StreamPacker",

@@ -1,12 +1,12 @@
-"""A batch of blocks: what packers give and objectives collate."""
+"""A batch of blocks: what feeds give and objectives collate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 IGNORED = -100
 """Label of a position that predicts nothing; PyTorch's cross entropy skips it."""
@@ -14,40 +14,63 @@ IGNORED = -100
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """Blocks ready for a model that does not shift labels itself; all arrays are int64.
+    """Named columns with one entry per block, and the blocks' numbers; a column is read as an attribute.
 
-    Attributes:
-        input_ids: `[num_blocks, context_length]`.
-        labels: The same shape: `labels[b, t]` is the target of `input_ids[b, t]`, already shifted, or `IGNORED`.
-        position_ids: The same shape; restarts at 0 with every document or piece of one, with every block, and where
-            padding starts.
-        num_tokens: `[num_blocks]`: positions before the padding, which is always at the end.
+    Which columns there are is up to who makes them and who reads them. Packers of tokens give, all int64:
+
+    * `input_ids`, `[num_blocks, context_length]`.
+    * `labels`, the same shape: `labels[b, t]` is the target of `input_ids[b, t]`, already shifted, or `IGNORED`.
+    * `position_ids`, the same shape; restarts at 0 with every document or piece of one, with every block, and where
+      padding starts.
+    * `num_tokens`, `[num_blocks]`: positions before the padding, which is always at the end.
+    * `follows`, `[num_blocks]`, where blocks are pairs: 0 where the second part comes from another document, else 1.
+
+    Args:
         numbers: `[num_blocks]`: the block's number in the run's endless stream; a packer, which knows one epoch only,
             gives the index in it. Whatever is random about a block is drawn from this number, so that it depends
             neither on the micro-batch nor on the rank.
-        follows: `[num_blocks]`: 0 where the second part of a pair comes from another document, else 1.
+        columns: `[num_blocks, ...]` each.
     """
 
-    input_ids: Ints
-    labels: Ints
-    position_ids: Ints
-    num_tokens: Ints
+    __slots__ = ("columns", "numbers")
+
+    columns: Mapping[str, NDArray[Any]]
     numbers: Ints
-    follows: Ints
+
+    def __init__(self, *, numbers: Ints, **columns: NDArray[Any]) -> None:
+        self.numbers, self.columns = numbers, columns
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name in Batch.__slots__ or name.startswith("__"):  # asked for while it is copied, before it has any
+            raise AttributeError(name)
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise AttributeError(f"the batch has no column '{name}', only {', '.join(self.columns)}") from None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
 
     def slice(self, start: int, stop: int) -> Batch:
         """Return some of the blocks, as views."""
-        return Batch(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+        columns = {name: column[start:stop] for name, column in self.columns.items()}
+        return Batch(numbers=self.numbers[start:stop], **columns)
 
-    def take(self, rows: Ints) -> Batch:
+    def take(self, rows: ArrayLike) -> Batch:
         """Return the blocks `rows`, `[n]`, in that order, as copies."""
-        return Batch(*(getattr(self, field.name)[rows] for field in fields(self)))
+        chosen = np.asarray(rows, np.int64)
+        return Batch(numbers=self.numbers[chosen], **{name: column[chosen] for name, column in self.columns.items()})
+
+    def replace(self, *, numbers: Ints | None = None, **columns: NDArray[Any]) -> Batch:
+        """Return the batch with other numbers, or with columns in the place of those of their names."""
+        return Batch(numbers=self.numbers if numbers is None else numbers, **{**self.columns, **columns})
 
     @staticmethod
     def join(batches: Sequence[Batch]) -> Batch:
-        """Return the blocks of several batches of one context length, one after another."""
+        """Return the blocks of several batches of the same columns, one after another."""
         if len(batches) == 1:
             return batches[0]
-        return Batch(*(np.concatenate([getattr(batch, field.name) for batch in batches]) for field in fields(Batch)))
+        names = batches[0].columns
+        columns = {name: np.concatenate([batch.columns[name] for batch in batches]) for name in names}
+        return Batch(numbers=np.concatenate([batch.numbers for batch in batches]), **columns)

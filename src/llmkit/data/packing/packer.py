@@ -23,7 +23,7 @@ class Layout:
         starts: `[num_pieces + 1]`: virtual position at which each starts, and the total length.
         block_starts: `[num_blocks + 1]`: virtual position at which each block starts, and the total length.
         block_order: `[num_blocks]`: which block is served at each index.
-        follows: `[num_blocks]`: see `Batch`; None stands for ones.
+        follows: `[num_blocks]`, of pairs: see `Batch`.
     """
 
     documents: Ints
@@ -103,13 +103,14 @@ class Packer(ABC):
         position_ids = np.arange(self.context_length) - num_tokens[:, None]
         input_ids[real], labels[real] = found_ids, found_labels
         position_ids[real] = ranges(np.zeros_like(stretches.sizes), stretches.sizes)
+        more = {} if layout.follows is None else {"follows": layout.follows[blocks]}
         return Batch(
+            numbers=np.array(indices, dtype=np.int64),
             input_ids=input_ids,
             labels=labels,
             position_ids=position_ids,
             num_tokens=num_tokens,
-            numbers=np.array(indices, dtype=np.int64),
-            follows=np.ones(blocks.size, np.int64) if layout.follows is None else layout.follows[blocks],
+            **more,
         )
 
     def _borders(self, epoch: int, indices: ArrayLike) -> tuple[Ints, Ints, Ints]:

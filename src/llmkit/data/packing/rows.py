@@ -1,25 +1,23 @@
-"""Mode `rows`: fine-tuning examples in memory, packed without cutting a row."""
+"""Mode `rows`: encoded rows, packed into blocks without cutting one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing.batch import Ints
-from llmkit.data.packing.packer import Layout, Packer, Stretches, cumulative, ranges
+from llmkit.data.packing.encoded import EncodedRows
+from llmkit.data.packing.packer import Layout, Packer, Stretches, cumulative
 
 
 class RowPacker(Packer):
     """Rows packed greedily in the epoch's order.
 
-    Labels are copied as they are: like `Batch.labels`, a row's `labels[t]` is the target of its `input_ids[t]`. Rows
+    Labels are copied as they are: like those of a batch, a row's `labels[t]` is the target of its `input_ids[t]`. Rows
     without tokens are left out. The number of blocks differs from epoch to epoch.
 
     Args:
-        rows: Pairs (input_ids, labels) of equal length, at most `context_length`.
+        rows: Rows with the columns `input_ids` and `labels`, of equal length, at most `context_length`.
         context_length: Input positions per block.
         seed, source, pad_id: See `Packer`.
 
@@ -29,7 +27,7 @@ class RowPacker(Packer):
 
     def __init__(
         self,
-        rows: Sequence[tuple[ArrayLike, ArrayLike]],
+        rows: EncodedRows,
         context_length: int,
         *,
         seed: int | None,
@@ -37,22 +35,22 @@ class RowPacker(Packer):
         pad_id: int = 0,
     ) -> None:
         super().__init__(context_length, seed=seed, source=source, pad_id=pad_id)
-        # int32 halves what the rows take for the whole run; a batch is widened when it is read.
-        ids = [np.asarray(row[0], dtype=np.int32) for row in rows]
-        labels = [np.asarray(row[1], dtype=np.int32) for row in rows]
-        self._lengths = np.array([row.size for row in ids], dtype=np.int64)
+        self._rows, self._lengths = rows, rows.lengths("input_ids")
         if not self._lengths.sum():
             raise DataError("there are no rows with tokens to pack", "check the report of the data's stage")
-        if any(row.size != targets.size for row, targets in zip(ids, labels, strict=True)):
+        if (self._lengths != rows.lengths("labels")).any():
             raise ValueError("a row's input_ids and labels differ in length")
         longest = int(self._lengths.argmax())
         if self._lengths[longest] > context_length:
             raise DataError(
-                f"row {longest} has {self._lengths[longest]:,} tokens, but context_length is {context_length:,}",
+                f"row {rows.positions[longest]} has {self._lengths[longest]:,} tokens, but context_length is"
+                f" {context_length:,}",
                 f"make room for it: --set context_length={self._lengths[longest]}",
             )
-        self._ids, self._labels = np.concatenate(ids), np.concatenate(labels)
-        self._offsets = np.cumsum(self._lengths) - self._lengths
+
+    def names(self, documents: Ints) -> list[str]:
+        """Return where the rows stand in the data."""
+        return [f"row {position}" for position in self._rows.positions[documents].tolist()]
 
     def _lay_out(self, draw: np.random.Generator | None) -> Layout:
         size = self._lengths.size
@@ -66,5 +64,6 @@ class RowPacker(Packer):
         return Layout(rows, np.zeros_like(rows), starts, starts[first], np.arange(len(first) - 1))
 
     def _read(self, stretches: Stretches) -> tuple[Ints, Ints]:
-        flat = ranges(self._offsets[stretches.documents] + stretches.offsets, stretches.sizes)
-        return self._ids[flat].astype(np.int64), self._labels[flat].astype(np.int64)
+        where = (stretches.documents, stretches.offsets, stretches.sizes)
+        ids, labels = (self._rows.flat(name, *where) for name in ("input_ids", "labels"))
+        return ids.astype(np.int64), labels.astype(np.int64)

@@ -14,9 +14,9 @@ from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 NUM_SPECIALS = 3
@@ -72,7 +72,7 @@ class Pairs(Masking):
         tensors = {name: torch.from_numpy(array) for name, array in {**arrays, "pair_labels": pair_labels}.items()}
         return tensors, {"tokens": int((labels >= 0).sum()), "pairs": blocks}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of the masked tokens and of the pairs, in nats.
 
         Raises:
@@ -82,6 +82,7 @@ class Pairs(Masking):
 
         from llmkit.modeling.head_loss import head_loss
 
+        model = models.main
         names = ("input_ids", "token_type_ids", "attention_mask")
         tokens, outputs = head_loss(model, {name: batch[name] for name in names}, batch["labels"], gather=True)
         logits = next((getattr(outputs, name) for name in PAIR_LOGITS if hasattr(outputs, name)), None)

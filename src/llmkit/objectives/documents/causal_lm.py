@@ -9,9 +9,8 @@ from pydantic import Field
 from llmkit.objectives.documents import Collated, Losses, NextTokenOfDocuments, Tensors
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 
@@ -26,11 +25,11 @@ class CausalLM(NextTokenOfDocuments):
         tensors, counts = super().collate(batch, vocabulary, seed)
         return tensors, {**counts, "z": counts["tokens"]} if self.z_loss else counts
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of all targets in nats and, while training, the z-loss."""
         if not self.z_loss:
-            return super().loss(model, batch)
+            return super().loss(models, batch)
         from llmkit.modeling.losses import causal_lm_losses
 
-        tokens, squares = causal_lm_losses(model, batch, z_loss=self.z_loss)
-        return {"tokens": (tokens, 1.0), "z": (squares, self.z_loss if model.training else 0.0)}
+        tokens, squares = causal_lm_losses(models.main, batch, z_loss=self.z_loss)
+        return {"tokens": (tokens, 1.0), "z": (squares, self.z_loss if models.main.training else 0.0)}

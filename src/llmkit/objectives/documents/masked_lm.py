@@ -11,9 +11,8 @@ from llmkit.objectives.documents import Collated, Losses, Tensors
 from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 
@@ -52,12 +51,12 @@ class MaskedLM(Masking):
         tensors = {"input_ids": input_ids, "labels": labels, "position_ids": batch.position_ids}
         return {name: torch.from_numpy(array) for name, array in tensors.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of the masked tokens, in nats."""
         from llmkit.modeling.head_loss import head_loss
         from llmkit.objectives.documents._blocks import attention_mask, model_positions, same_document
 
-        positions = batch["position_ids"]
+        model, positions = models.main, batch["position_ids"]
         inputs = {
             "input_ids": batch["input_ids"],
             "position_ids": model_positions(model, positions),

@@ -12,9 +12,8 @@ from llmkit.objectives.documents import Collated, Losses, NextTokenOfDocuments, 
 from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 
@@ -43,14 +42,14 @@ class PrefixLM(NextTokenOfDocuments):
         arrays = {"input_ids": batch.input_ids, "labels": labels, "position_ids": batch.position_ids, "prefix": prefix}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of what follows the prefixes, in nats."""
         import torch
 
         from llmkit.modeling.head_loss import head_loss
         from llmkit.objectives.documents._blocks import attention_mask, same_document
 
-        positions = batch["position_ids"]
+        model, positions = models.main, batch["position_ids"]
         time = torch.arange(positions.shape[1], device=positions.device)
         visible = (time[None, :] <= time[:, None]) | batch["prefix"][:, None, :]
         inputs = {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 ROUND_TO = 8
@@ -112,11 +113,12 @@ class SpanCorruption(DocumentObjective):
         }
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, model: PreTrainedModel, batch: Tensors) -> Losses:
+    def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of the targets, in nats."""
         from llmkit.modeling.head_loss import head_loss
         from llmkit.objectives.documents._blocks import attention_mask, same_document
 
+        model = models.main
         labels, inside, outside = batch["labels"], batch["target_positions"], batch["positions"]
         among_inputs = attention_mask(model, same_document(outside))
         encoded = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=among_inputs)

@@ -31,7 +31,20 @@ class Optimizer(Part):
         """Return the optimizer of a model's trained parameters; frozen ones are left out, tied ones are there once."""
 
     def groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
-        """Return the parameters as groups, decayed matrices first; a group without parameters is left out."""
+        """Return the parameters as groups, decayed matrices first; a group without parameters is left out.
+
+        Models that are trained together have groups of their own, each at its own share of the learning rate.
+        """
+        factors: dict[str, float] | None = getattr(model, "lr_factors", None)
+        if factors is None:
+            return self._groups(model)
+        return [
+            {**group, "lr": factor * self.lr}
+            for name, factor in factors.items()
+            for group in self._groups(model.get_submodule(name))
+        ]
+
+    def _groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
         decayed: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         embeddings = embedding_ids(model)
@@ -112,8 +125,10 @@ def embedding_ids(model: torch.nn.Module) -> set[int]:
     import torch
 
     found = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-    head = getattr(model, "get_output_embeddings", lambda: None)()
-    return found if head is None else found | {id(head.weight)}
+    for part in model.children() if hasattr(model, "lr_factors") else [model]:
+        head = getattr(part, "get_output_embeddings", lambda: None)()
+        found |= set() if head is None else {id(head.weight)}
+    return found
 
 
 def restore(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:

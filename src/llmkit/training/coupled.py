@@ -1,0 +1,102 @@
+"""Losses that couple all rows of a step, in the memory of a micro-batch (Gao et al. 2021, "GradCache").
+
+Outputs of all micro-batches are computed without a graph and gathered over the processes; the loss of all of them is
+differentiated by the outputs; then every micro-batch runs once more, with the random state it had, and hands these
+derivatives on to the weights. The gradient is that of the whole batch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from llmkit.objectives import Losses
+    from llmkit.training.gradients import Gradients
+
+Tensors = dict[str, torch.Tensor]
+
+
+def mean_parts(parts: Losses, counts: dict[str, int]) -> tuple[torch.Tensor, list[float]]:
+    """Return each part's sum over the count of its targets, `[parts]`, and the parts' weights."""
+    means = torch.stack([parts[name][0] / count for name, count in counts.items()])
+    return means, [parts[name][1] for name in counts]
+
+
+def weighted(means: torch.Tensor, weights: list[float]) -> torch.Tensor:
+    """Return the weighted sum of the parts' means: what is differentiated."""
+    total: torch.Tensor = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
+    return total
+
+
+def differentiate_coupled(
+    gradients: Gradients, micro: Sequence[Tensors], counts: dict[str, int]
+) -> tuple[torch.Tensor, list[float]]:
+    """Run a step's micro-batches forward and backward.
+
+    Args:
+        gradients: Of the run.
+        micro: This process's micro-batches, collated.
+        counts: Targets of each part over all processes.
+
+    Returns:
+        Each part's mean as far as this process adds to it, `[parts]`, and the parts' weights.
+    """
+    states = []
+    found: list[Tensors] = []
+    with torch.no_grad():
+        for tensors in micro:
+            states.append(_random_state())
+            found.append(gradients.plain.outputs(gradients.placed(tensors)))
+    own = _joined(found)
+    leaves, first = _gathered(gradients, own)
+    means, weights = mean_parts(gradients.objective.loss_of(leaves), counts)
+    pulled = [name for name, leaf in leaves.items() if leaf.requires_grad]
+    derivatives = torch.autograd.grad(weighted(means, weights), [leaves[name] for name in pulled])
+    starts = [first]
+    for outputs in found:
+        starts.append(starts[-1] + _num_rows(outputs))
+
+    def forward(position: int) -> torch.Tensor:
+        rows = slice(starts[position], starts[position + 1])
+        _set_random_state(states[position])
+        pull = {name: derivative[rows] for name, derivative in zip(pulled, derivatives, strict=True)}
+        total: torch.Tensor = gradients.module(gradients.placed(micro[position]), pull)[""][0]
+        return total
+
+    gradients.backward(forward, len(micro))
+    # All processes have found the same: the first tells.
+    return means.detach().float() * (gradients.accelerator.process_index == 0), weights
+
+
+def _gathered(gradients: Gradients, own: Tensors) -> tuple[Tensors, int]:
+    """Return all processes' outputs in the order of the blocks, to be differentiated by; and where the own begin."""
+    accelerator = gradients.accelerator
+    several = accelerator.num_processes > 1
+    everyone = {name: accelerator.gather(output.contiguous()) if several else output for name, output in own.items()}
+    first = accelerator.process_index * _num_rows(own) if several else 0
+    leaves = {
+        name: output.float().requires_grad_() if output.is_floating_point() else output
+        for name, output in everyone.items()
+    }
+    return leaves, first
+
+
+def _joined(found: Sequence[Tensors]) -> Tensors:
+    return {name: torch.cat([outputs[name].detach() for outputs in found]) for name in found[0]}
+
+
+def _num_rows(outputs: Tensors) -> int:
+    return len(next(iter(outputs.values())))
+
+
+def _random_state() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+
+def _set_random_state(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1]:
+        torch.cuda.set_rng_state_all(state[1])

@@ -1,0 +1,112 @@
+"""A training from beginning to end, pretrain and finetune alike: prepare, train, save, report, finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.artifact import Build
+from llmkit.core.context import Context, Result
+from llmkit.core.manifest import Artifact
+from llmkit.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from llmkit.core.page import Page
+    from llmkit.training.job import Job
+
+Report = Callable[["Page", Sequence[Any]], None]
+"""Writes about the answers to the held-out rows, in their order."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a stage has made ready.
+
+    Attributes:
+        job: What is trained on what.
+        config: The training fields, with every `auto` that the data decides resolved.
+        tokenizer: The model's.
+        end_ids: Tokens at which generation stops.
+        chat: The tokenizer has a chat template that the model is trained with.
+        suffix: What the card's headline says of the model beside its size: `, fine-tuned`.
+        metrics: What the manifest says of the data.
+        resolved: What the data decided, for the manifest.
+        report: Adds to the report what the answers to held-out rows show.
+    """
+
+    job: Job
+    config: TrainingConfig
+    tokenizer: PreTrainedTokenizerFast
+    end_ids: list[int]
+    chat: bool = False
+    suffix: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    resolved: dict[str, Any] = field(default_factory=dict)
+    report: Report | None = None
+
+
+def train(build: Build, context: Context, prepare: Callable[[Build], Prepared]) -> Result:
+    """Train what `prepare` makes ready into an entered build, and finish it."""
+    if build.finished:
+        return Result(build.finished, up_to_date=True)
+    context.announce(build)
+    from llmkit.training.finish import MODEL_PAYLOAD
+    from llmkit.training.loop import Trainer
+    from llmkit.training.memory import out_of_memory_explained
+
+    prepared = prepare(build)
+    with out_of_memory_explained(prepared.config):
+        trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
+        state = trainer.train()
+    if not context.leads:
+        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
+    answers = trainer.scored.ordered if trainer.scored is not None else []
+    metrics = {**_save(build, prepared, answers), "ended": state.ended}
+    resolved = {**state.resolved, **prepared.resolved}
+    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=resolved))
+
+
+def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:
+    """Write model, card and report; return the metrics."""
+    from llmkit.modeling.load import count_parameters
+    from llmkit.training.finish import save_model, training_metrics, write_card
+    from llmkit.training.report import write_report
+
+    job, model = prepared.job, prepared.job.models.main
+    save_model(
+        build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids
+    )
+    size = count_parameters(model)
+    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir)}
+    facts = training_facts(metrics)
+    title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
+    write_card(build.dir, title=title, facts=facts, chat=prepared.chat, auto_class=job.objective.auto_class)
+    report, more = prepared.report, None
+    if report is not None and answers:
+        more = lambda page: report(page, answers)  # noqa: E731
+    write_report(build.dir, title=job.title, facts=facts, more=more)
+    return metrics
+
+
+def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
+    """Return a training's metrics as people read them."""
+    facts = {"parameters": f"{metrics['parameters']:,}"}
+    if "rows" in metrics:
+        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} assistant tokens an epoch"
+    facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
+    facts["loss"] = f"{metrics['loss']:.4f}"
+    if "bits_per_byte" in metrics:
+        before, after = metrics["bits_per_byte_before"], metrics["bits_per_byte"]
+        facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
+    elif "validation_loss" in metrics:
+        facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
+    facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
+    return facts
+
+
+def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Return label and value pairs: size, training, validation, speed."""
+    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
