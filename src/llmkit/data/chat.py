@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from llmkit.core.errors import DataError
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
     from transformers import PreTrainedTokenizerFast
 
-Messages = Sequence[Mapping[str, str]]
+Turns = Sequence[Mapping[str, str]]
+"""A conversation, `{role, content}` in order."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -46,7 +48,7 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     return True
 
 
-def render(tokenizer: PreTrainedTokenizerFast, messages: Messages, *, prompt: bool = False) -> str:
+def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:
     """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
 
     Raises:
@@ -56,10 +58,10 @@ def render(tokenizer: PreTrainedTokenizerFast, messages: Messages, *, prompt: bo
 
     try:
         text: str = tokenizer.apply_chat_template(
-            [dict(message) for message in messages], tokenize=False, add_generation_prompt=prompt
+            [dict(turn) for turn in turns], tokenize=False, add_generation_prompt=prompt
         )
     except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
+        roles = ", ".join(turn["role"] for turn in turns)
         raise DataError(
             f"the chat template refuses a conversation of {roles}: {error}",
             hint="leave such conversations out of the data, or give the tokenizer another chat_template",
@@ -67,49 +69,109 @@ def render(tokenizer: PreTrainedTokenizerFast, messages: Messages, *, prompt: bo
     return text
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
     """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    ids: list[int] = tokenizer(render(tokenizer, messages, prompt=True), add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
     return ids
 
 
-def encode_chat(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Encode a conversation and mark what the assistant says.
+def render_all(
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], *, prompt: bool = False
+) -> list[str | DataError]:
+    """Return the text of each conversation, or why the template refuses it; in one call where it refuses none."""
+    from jinja2 import TemplateError
 
-    The assistant's part is found by rendering the conversation up to each of its messages: that works with any
-    template, whether or not it has `{% generation %}` tags. The end-of-turn token is part of what is said; blanks
-    after it are not. A message with which the assistant opens a conversation answers nothing and is only context.
+    if not conversations:
+        return []
+    try:
+        texts: list[str] = tokenizer.apply_chat_template(
+            [list(turns) for turns in conversations], tokenize=False, add_generation_prompt=prompt
+        )
+        return list(texts)
+    except TemplateError:
+        return [_rendered(tokenizer, turns, prompt) for turns in conversations]
+
+
+def encode_chats(
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns]
+) -> list[tuple[NDArray[Any], NDArray[np.bool_]] | DataError]:
+    """Encode conversations and mark what the assistant says.
+
+    The assistant's part is found by rendering the conversation up to each of its turns: that works with any template,
+    whether or not it has `{% generation %}` tags. The end-of-turn token is part of what is said; blanks after it are
+    not. A turn with which the assistant opens a conversation answers nothing and is only context.
 
     Returns:
-        ids `[length]` and a mask `[length]`, true on the assistant's tokens.
-
-    Raises:
-        DataError: The template rewrites earlier turns when more follow, so that no part can be found.
+        For each ids `[length]` and a mask `[length]`, true on the assistant's tokens; or why it cannot be encoded: the
+        template refuses it, or rewrites earlier turns when more follow, so that no part can be found.
     """
-    full = render(tokenizer, messages)
-    spans = []
-    for i, message in enumerate(messages):
-        if message["role"] != "assistant" or i == 0:
+    rendered = render_all(tokenizer, conversations)
+    spans = _spoken(tokenizer, conversations, rendered)
+    texts = [text for text in rendered if isinstance(text, str)]
+    encodings = iter(tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True).encodings if texts else ())
+    found: list[tuple[NDArray[Any], NDArray[np.bool_]] | DataError] = []
+    for text, where in zip(rendered, spans, strict=True):
+        if isinstance(text, DataError):
+            found.append(text)
             continue
-        before, after = render(tokenizer, messages[:i], prompt=True), render(tokenizer, messages[: i + 1])
-        if not (full.startswith(before) and full.startswith(after) and len(before) < len(after)):
-            raise DataError(
+        encoding = next(encodings)
+        found.append(where if isinstance(where, DataError) else _marked(encoding, where))
+    return found
+
+
+def _spoken(
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], rendered: Sequence[str | DataError]
+) -> list[list[tuple[int, int]] | DataError]:
+    """Return where the assistant's turns begin and end in the texts of conversations."""
+    asked = [
+        (number, i)
+        for number, turns in enumerate(conversations)
+        for i in range(1, len(turns))
+        if turns[i]["role"] == "assistant" and isinstance(rendered[number], str)
+    ]
+    befores = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
+    inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]
+    afters = dict(zip(inner, render_all(tokenizer, [conversations[n][: i + 1] for n, i in inner]), strict=True))
+    spans: list[list[tuple[int, int]] | DataError] = [[] for _ in conversations]
+    for (number, i), before in zip(asked, befores, strict=True):
+        full, after, own = rendered[number], afters.get((number, i), rendered[number]), spans[number]
+        if isinstance(own, DataError):
+            continue
+        refused = next((text for text in (before, after) if isinstance(text, DataError)), None)
+        assert isinstance(full, str)
+        if refused is not None:
+            spans[number] = refused
+        elif full.startswith(before) and full.startswith(after) and len(before) < len(after):
+            own.append((len(before), len(after.rstrip())))
+        else:
+            spans[number] = DataError(
                 "the chat template renders a turn differently when more follow: what the assistant says cannot be told",
                 hint="use a template that writes each turn the same way",
             )
-        spans.append((len(before), len(after.rstrip())))
-    encoding = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
-    offsets = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-    mask = np.zeros(len(offsets), dtype=bool)
+    return spans
+
+
+def _marked(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return ids, and which of them lie within spans of the text."""
+    ids = np.array(encoding.ids, dtype=np.int64)
+    mask = np.zeros(ids.size, dtype=bool)
+    offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     for start, end in spans:
         # Some tokenizers trim blanks from offsets, which leaves a token of blanks empty, at its own end.
         mask |= (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > start)
-    return np.array(encoding["input_ids"], dtype=np.int64), mask
+    return ids, mask
 
 
-def literal_special(tokenizer: PreTrainedTokenizerFast, messages: Messages) -> str | None:
+def _rendered(tokenizer: PreTrainedTokenizerFast, turns: Turns, prompt: bool) -> str | DataError:
+    try:
+        return render(tokenizer, turns, prompt=prompt)
+    except DataError as error:
+        return error
+
+
+def literal_special(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> str | None:
     """Return a special token that stands literally in a message, if there is one: it could fake a turn."""
     tokens = tokenizer.all_special_tokens + [
         token.content for token in tokenizer.added_tokens_decoder.values() if token.special
     ]
-    return next((token for token in tokens for message in messages if token in message["content"]), None)
+    return next((token for token in tokens for turn in turns if token in turn["content"]), None)

@@ -37,6 +37,7 @@ class Vocabulary:
         ids: The added tokens (special tokens, sentinels, chat markers) by content; text never encodes to one of them.
         where: The tokenizer's directory, for messages.
         tokenizer: What `starts_word` is read from.
+        has_types: Models of the tokenizer are given `token_type_ids`.
     """
 
     size: int
@@ -50,6 +51,7 @@ class Vocabulary:
     ids: Mapping[str, int] = field(default_factory=dict)
     where: str = ""
     tokenizer: PreTrainedTokenizerFast | None = field(default=None, repr=False, compare=False)
+    has_types: bool = False
 
     def need(self, role: str, purpose: str) -> int:
         """Return the id of a role such as `mask`.
@@ -141,6 +143,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
         ids=MappingProxyType(added),
         where=str(tokenizer.name_or_path),
         tokenizer=tokenizer,
+        has_types="token_type_ids" in tokenizer.model_input_names,
     )
 
 

@@ -49,11 +49,13 @@ class Example:
 
     Attributes:
         columns: By name, `[length]` of a ragged column, else of the column's shape.
+        targets: How many things are to be predicted in it.
         num_bytes: UTF-8 bytes that its targets stand for, where that means something.
         cut: Something of the row was left out, because it was too long.
     """
 
     columns: dict[str, ArrayLike]
+    targets: int = 1
     num_bytes: int = 0
     cut: bool = False
 

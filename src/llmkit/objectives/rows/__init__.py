@@ -2,19 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import numpy as np
+
+from llmkit.data.packing import IGNORED, Batch, Column, Example, LeftOut
 from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import torch
     from transformers import PreTrainedTokenizerFast
+
+    from llmkit.core.page import Page
+    from llmkit.data.rows import Row
+    from llmkit.modeling.vocabulary import Vocabulary
+
+__all__ = ["IGNORED", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors"]
 
 
 class RowObjective(Objective):
-    """An objective over labelled rows."""
+    """An objective over labelled rows.
 
-    def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Turn a row into ids and labels, `labels[t]` being the target of `ids[t]`."""
+    Attributes:
+        rows: Names of the kinds of rows it reads.
+        layout: How rows lie in a batch: `pack`, several in a block, kept apart; `bucket`, one a block, with others
+            of like length; `pad`, one a block, with any others.
+        target: What a target is called, for people.
+        chats: The tokenizer needs a chat template.
+    """
+
+    rows: ClassVar[tuple[str, ...]]
+    layout: ClassVar[Literal["pack", "pad", "bucket"]] = "bucket"
+    target: ClassVar[str] = "labels"
+    chats: ClassVar[bool] = False
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Take any tokenizer."""
+
+    def columns(self, vocabulary: Vocabulary) -> dict[str, Column]:
+        """Return how the columns of its examples are kept."""
+        return {"input_ids": Column(pad=vocabulary.pad or 0), "labels": Column(pad=IGNORED)}
+
+    def notice(self, row: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ARG002 - most need to know nothing
+        """Yield what has to be known of all rows before the first is encoded, such as their labels."""
+        return ()
+
+    def settle(self, kind: Row, noticed: Counter[Any]) -> Self:  # noqa: ARG002 - most have nothing to settle
+        """Return the objective with what the data decides, such as the names of the labels.
+
+        Raises:
+            ConfigError, DataError: The data does not suit it.
+        """
+        return self
+
+    def encode(
+        self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
+    ) -> Sequence[Example | LeftOut]:
+        """Return what becomes of each row: an example, or why it is left out, which is counted and told.
+
+        Args:
+            rows: Rows of an examples artifact.
+            kind: What they are.
+            tokenizer: The model's.
+            limit: Longest sequence, in tokens; what of a longer one may be cut is said by the objective.
+        """
         raise NotImplementedError
+
+    def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - see above
+        """Write to a report what the answers to the held-out rows show; return those to be shown whole, and why."""
+        return ()
+
+
+def padded_tensors(batch: Batch, *names: str) -> dict[str, torch.Tensor]:
+    """Return `input_ids`, `attention_mask` and other ragged columns of the same length, cut to the longest row.
+
+    Args:
+        batch: Rows with `input_ids`, `[rows, time]`, and `input_ids_length`.
+        names: The other columns.
+    """
+    import torch
+
+    lengths = batch.input_ids_length
+    width = int(lengths.max())
+    mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+    arrays = {name: batch.columns[name][:, :width] for name in ("input_ids", *names)}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in {**arrays, "attention_mask": mask}.items()}

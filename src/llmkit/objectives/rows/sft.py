@@ -1,29 +1,68 @@
-"""Supervised fine-tuning on chat messages: predict what the assistant says (Ouyang et al. 2022)."""
+"""Supervised fine-tuning: predict what the assistant says, or the completion of a prompt (Ouyang et al. 2022)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from llmkit.core.errors import DataError
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import RowObjective
+from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.data.rows import Row
+
 
 class SFT(NextToken, RowObjective):
-    """Loss on the assistant's tokens only, the end of its turn included."""
+    """Loss on the assistant's tokens only, the end of its turn included.
 
-    def encode(self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return ids and labels of a row with `messages`, both `[length]`; -100 where nothing is learned."""
-        from llmkit.data.chat import encode_chat
-        from llmkit.data.packing import IGNORED
+    A conversation longer than a block is cut at its end; one of which no answer is left is left out.
+    """
 
-        ids, spoken = encode_chat(tokenizer, row["messages"])
+    rows: ClassVar[tuple[str, ...]] = ("messages", "prompt_completion")
+    layout: ClassVar[Literal["pack", "pad", "bucket"]] = "pack"
+    target: ClassVar[str] = "assistant tokens"
+    chats: ClassVar[bool] = True
+
+    def encode(
+        self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
+    ) -> Sequence[Example | LeftOut]:
+        """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
+        from llmkit.data.chat import encode_chats, literal_special
+
+        conversations = [kind.turns(row) or [] for row in rows]
+        literal = [literal_special(tokenizer, turns) is not None for turns in conversations]
+        encoded = iter(encode_chats(tokenizer, [t for t, fakes in zip(conversations, literal, strict=True) if not fakes]))
+        found: list[Example | LeftOut] = []
+        for turns, fakes in zip(conversations, literal, strict=True):
+            if fakes:
+                found.append(LeftOut("literal_special", "a message holds a special token literally"))
+                continue
+            made = next(encoded)
+            found.append(LeftOut("refused", made.message) if isinstance(made, DataError) else self._example(*made, turns, tokenizer, limit))
+        return found
+
+    def _example(
+        self,
+        ids: NDArray[np.int64],
+        spoken: NDArray[np.bool_],
+        turns: Sequence[Mapping[str, str]],
+        tokenizer: PreTrainedTokenizerFast,
+        limit: int,
+    ) -> Example | LeftOut:
         labels = np.full(ids.shape, IGNORED, dtype=np.int64)
         labels[:-1] = np.where(spoken[1:], ids[1:], IGNORED)
-        return ids, labels
+        num_bytes = sum(len(turn["content"].encode("utf-8")) for turn in turns[1:] if turn["role"] == "assistant")
+        cut = ids.size > limit
+        if cut:
+            ids, labels = ids[:limit], labels[:limit]
+            num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+        targets = int((labels != IGNORED).sum())
+        if not targets:
+            return LeftOut("unsupervised", "no assistant tokens within context_length")
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut)

@@ -1,0 +1,197 @@
+"""Encode labelled rows once, on workers, into memory-mapped columns.
+
+A plan of repeatable tasks over row groups: each leaves its share of the training and the validation rows, which are
+joined in the order of the data. A run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
+from llmkit.data.split import split_of
+from llmkit.work.once import run_once, run_plan
+
+if TYPE_CHECKING:
+    from llmkit.core.console import Console
+    from llmkit.work.engine import Engine
+
+TASK_ROWS = 8192
+"""Rows per task, about: row groups are not cut."""
+BATCH_ROWS = 512
+"""Rows encoded at a time."""
+SIDES = ("train", "validation")
+
+
+class RowEncoder(Protocol):
+    """Turns rows into examples; it travels to workers."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns of every example."""
+
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+        """Return what becomes of each row."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some row groups of one file.
+
+    Attributes:
+        path: A Parquet file of examples.
+        groups: Its row groups.
+        position: Number of the first row in the whole data.
+    """
+
+    path: Path
+    groups: tuple[int, ...]
+    position: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one worker encodes at a time.
+
+    Attributes:
+        pieces: The rows, in order.
+        encoder: How.
+        folder: Where to.
+        validation_fraction: See `split_of`.
+    """
+
+    pieces: tuple[Piece, ...]
+    encoder: RowEncoder
+    folder: Path
+    validation_fraction: float
+
+
+@dataclass
+class Counts:
+    """What became of the rows of one side.
+
+    Attributes:
+        rows: Those that became examples.
+        targets: Targets in them.
+        cut: Those of which something was left out.
+        left_out: Those that became none, by the code of the reason.
+        why: The first reason of each code.
+    """
+
+    rows: int = 0
+    targets: int = 0
+    cut: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Counts) -> None:
+        """Add what another part of the data has."""
+        self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.left_out += other.left_out
+        self.why = {**other.why, **self.why}
+
+
+def encode_rows(
+    corpora: Sequence[Path],
+    encoder: RowEncoder,
+    folder: Path,
+    *,
+    engine: Engine,
+    console: Console,
+    validation_fraction: float,
+) -> dict[str, Counts]:
+    """Encode the rows of examples artifacts into `FOLDER/train` and `FOLDER/validation`.
+
+    Args:
+        corpora: Folders of examples.
+        encoder: How rows become examples.
+        folder: Where to; also what a later run goes on from.
+        engine: Workers.
+        console: Progress.
+        validation_fraction: Share of the rows, by a hash of their text, that go to `validation`.
+
+    Returns:
+        What became of the rows of each side.
+    """
+    return run_once(
+        folder,
+        "whole",
+        lambda: _encode_rows(corpora, encoder, folder.absolute(), engine, console, validation_fraction),
+    )
+
+
+def _encode_rows(
+    corpora: Sequence[Path], encoder: RowEncoder, folder: Path, engine: Engine, console: Console, fraction: float
+) -> dict[str, Counts]:
+    cuts = cut_rows(corpora)
+    tasks = [Task(cut, encoder, folder / "parts" / f"{i:06}", fraction) for i, cut in enumerate(cuts)]
+    counts = {side: Counts() for side in SIDES}
+    with console.progress("encoding", total=len(tasks), unit="tasks") as progress:
+        for found in run_plan(engine, encode_task, tasks, folder / "done"):
+            for side, part in found.items():
+                counts[side].add(part)
+            progress.advance(1)
+    for side in SIDES:
+        parts = [EncodedRows.open(task.folder / side) for task in tasks]
+        save_joined(folder / side, parts or [EncodedRows.of(encoder.columns, [])])
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    return counts
+
+
+def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
+    """Cut examples into groups of pieces of about `TASK_ROWS` rows, in their order."""
+    import pyarrow.parquet as pq
+
+    from llmkit.data.corpus import corpus_files
+
+    cuts: list[list[Piece]] = []
+    filled, position = TASK_ROWS, 0
+    for path in (path for corpus in corpora for path in corpus_files(corpus)):
+        metadata = pq.read_metadata(path)
+        for group in range(metadata.num_row_groups):
+            if filled >= TASK_ROWS:
+                cuts.append([])
+                filled = 0
+            cuts[-1].append(Piece(path.absolute(), (group,), position))
+            filled += metadata.row_group(group).num_rows
+            position += metadata.row_group(group).num_rows
+    return [tuple(cut) for cut in cuts]
+
+
+def encode_task(task: Task) -> dict[str, Counts]:
+    """Encode the rows of one task into its folder."""
+    import pyarrow.parquet as pq
+
+    examples: dict[str, list[Example]] = {side: [] for side in SIDES}
+    positions: dict[str, list[int]] = {side: [] for side in SIDES}
+    counts = {side: Counts() for side in SIDES}
+    for piece in task.pieces:
+        position = piece.position
+        with pq.ParquetFile(piece.path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
+                rows = batch.to_pylist()
+                for row, found in zip(rows, task.encoder.encode(rows), strict=True):
+                    side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
+                    if _count(found, counts[side]):
+                        examples[side].append(found)  # type: ignore[arg-type]
+                        positions[side].append(position)
+                    position += 1
+    for side in SIDES:
+        save_joined(task.folder / side, [EncodedRows.of(task.encoder.columns, examples[side], positions[side])])
+    return counts
+
+
+def _count(found: Example | LeftOut, counts: Counts) -> bool:
+    if isinstance(found, LeftOut):
+        counts.left_out[found.code] += 1
+        counts.why.setdefault(found.code, found.why)
+        return False
+    counts.rows += 1
+    counts.targets += found.targets
+    counts.cut += found.cut
+    return True
