@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from llmkit.core.page import Page
+    from llmkit.data.feeds import Feed
     from llmkit.data.rows import Row
     from llmkit.modeling.vocabulary import Vocabulary
 
@@ -70,6 +71,10 @@ class RowObjective(Objective):
         """
         raise NotImplementedError
 
+    def feed(self, feed: Feed, vocabulary: Vocabulary, seed: int) -> Feed:  # noqa: ARG002 - most take it as it is
+        """Return what is trained on: the rows, or what is made of them as training goes, such as what the model writes."""
+        return feed
+
     def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - see above
         """Write to a report what the answers to the held-out rows show; return those to be shown whole, and why."""
         return ()
@@ -88,4 +93,7 @@ def padded_tensors(batch: Batch, *names: str) -> dict[str, torch.Tensor]:
     width = int(lengths.max())
     mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
     arrays = {name: batch.columns[name][:, :width] for name in ("input_ids", *names)}
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in {**arrays, "attention_mask": mask}.items()}
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in {**arrays, "attention_mask": mask}.items()
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-    from llmkit.core.page import Page
     from llmkit.data.packing import Batch
     from llmkit.data.rows import Row
     from llmkit.modeling.companions import Models
@@ -29,6 +27,8 @@ Problem = Literal["single_label", "multi_label", "regression"]
 PROBLEMS: dict[str, Problem] = {"class": "single_label", "classes": "multi_label", "number": "regression"}
 """What is learned, by the type of the rows' labels."""
 NUMBER = "number"
+_WORDS = {"single_label": "classes", "multi_label": "lists of classes", "regression": "numbers"}
+_TYPES = {problem: kind for kind, problem in PROBLEMS.items()}
 MAX_LABELS = 1000
 """More distinct labels than this are a column of something else, unless they are declared."""
 
@@ -95,7 +95,9 @@ class Classification(RowObjective):
                 hint="add it to objective.labels, or clean the data",
             )
         if len(noticed) < 2 and problem == "single_label":
-            raise DataError(f"data: all rows have the label '{next(iter(noticed), '')}': there is nothing to tell apart")
+            raise DataError(
+                f"data: all rows have the label '{next(iter(noticed), '')}': there is nothing to tell apart"
+            )
         if len(names) > MAX_LABELS and not self.labels:
             raise DataError(
                 f"data: {len(names):,} different labels, such as '{names[0]}' and '{names[1]}': is this the column of"
@@ -163,3 +165,11 @@ class Classification(RowObjective):
     def answers(self, outputs: Tensors) -> Sequence[tuple[Any, list[float]]]:
         """Return each row's label and logits."""
         return list(zip(outputs["labels"].tolist(), outputs["logits"].tolist(), strict=True))
+
+
+def _natural(name: str) -> tuple[int, float, str]:
+    """Order labels as people do: numbers by their size, before words."""
+    try:
+        return (0, float(name), name) if math.isfinite(float(name)) else (1, 0.0, name)
+    except ValueError:
+        return (1, 0.0, name)

@@ -36,15 +36,19 @@ class SFT(NextToken, RowObjective):
         from llmkit.data.chat import encode_chats, literal_special
 
         conversations = [kind.turns(row) or [] for row in rows]
-        literal = [literal_special(tokenizer, turns) is not None for turns in conversations]
-        encoded = iter(encode_chats(tokenizer, [t for t, fakes in zip(conversations, literal, strict=True) if not fakes]))
+        fakes = [literal_special(tokenizer, turns) is not None for turns in conversations]
+        whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
+        encoded = iter(encode_chats(tokenizer, whole))
         found: list[Example | LeftOut] = []
-        for turns, fakes in zip(conversations, literal, strict=True):
-            if fakes:
+        for turns, fake in zip(conversations, fakes, strict=True):
+            if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
                 continue
             made = next(encoded)
-            found.append(LeftOut("refused", made.message) if isinstance(made, DataError) else self._example(*made, turns, tokenizer, limit))
+            if isinstance(made, DataError):
+                found.append(LeftOut("refused", made.message))
+            else:
+                found.append(self._example(*made, turns, tokenizer, limit))
         return found
 
     def _example(
