@@ -63,6 +63,7 @@ class Trainer:
         self.gradients = self._gradients()
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
+        self.made = -1  # the last step whose blocks the model has made
         self.scored: Scored | None = None  # by the last validation
 
     def _place(self) -> None:
@@ -212,8 +213,9 @@ class Trainer:
     def _blocks(self, step: int) -> range:
         """Return the numbers of a step's blocks, made first where the model itself makes them."""
         numbers = range(step * self.job.batch_blocks, (step + 1) * self.job.batch_blocks)
-        if self.feed.generates:
+        if self.feed.generates and step != self.made:  # the dry run's are those of the first step
             roll_out(self.feed, self.job.models, self._own(numbers), self.accelerator)
+            self.made = step
         return numbers
 
     def _share(self, numbers: range) -> Batch:

@@ -1,0 +1,129 @@
+"""From labelled rows to a feed: labels are counted, rows are encoded once, and laid out as the objective asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import DataError
+from llmkit.data.encoding import Counts, encode_rows
+from llmkit.data.feeds import Feed, HeldOut
+from llmkit.data.order import Order
+from llmkit.data.packing import Column, EncodedRows, Example, LeftOut, RowBuckets, RowPacker
+from llmkit.modeling.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from llmkit.core.console import Console
+    from llmkit.data.rows import Row
+    from llmkit.objectives.rows import RowObjective
+    from llmkit.work.engine import Engine
+
+WORKERS_FROM = 20_000
+"""Rows from which more processes win back the seconds that they take to start."""
+
+
+@dataclass
+class Encoder:
+    """An objective's way to encode rows; on a worker it loads the tokenizer anew.
+
+    Attributes:
+        objective: Whose.
+        kind: What the rows are.
+        columns: Of its examples.
+        limit: Longest sequence, in tokens.
+        folder: Where the tokenizer is.
+        tokenizer: The tokenizer, in the process that made this.
+    """
+
+    objective: RowObjective
+    kind: Row
+    columns: Mapping[str, Column]
+    limit: int
+    folder: Path
+    tokenizer: PreTrainedTokenizerFast | None = field(default=None, compare=False)
+
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+        """Return what becomes of each row."""
+        return self.objective.encode(rows, self.kind, self.tokenizer or _tokenizer(self.folder), self.limit)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "tokenizer": None}
+
+
+@cache
+def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    return load_tokenizer(folder)
+
+
+def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Counter[Any]:
+    """Count what the objective has to know of all rows, such as labels; reads the columns of the rows alone."""
+    from llmkit.data.corpus import read_corpus
+
+    columns = [field.name for field in kind.schema()]
+    noticed: Counter[Any] = Counter()
+    for corpus in corpora:
+        for row in read_corpus(corpus, columns=columns):
+            noticed.update(objective.notice(row))
+    return noticed
+
+
+def encode(
+    corpora: Sequence[Path],
+    encoder: Encoder,
+    folder: Path,
+    *,
+    engine: Engine,
+    console: Console,
+    validation_fraction: float,
+) -> dict[str, Counts]:
+    """Encode all rows, and say what happened to those that could not be used as they are: nothing is cut in silence.
+
+    Raises:
+        DataError: No row is left to train on.
+    """
+    counts = encode_rows(
+        corpora, encoder, folder, engine=engine, console=console, validation_fraction=validation_fraction
+    )
+    train = counts["train"]
+    if train.cut:
+        console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
+    for code, number in train.left_out.items():
+        console.warn(f"{number:,} rows were left out: {train.why[code]}")
+    if not train.rows:
+        why = ", ".join(f"{number:,} have {train.why[code]}" for code, number in train.left_out.items())
+        raise DataError(
+            f"data: no row is left to train on ({why or 'there are none'})",
+            hint="raise context_length, or check the data",
+        )
+    return counts
+
+
+def make_feed(
+    objective: RowObjective, folder: Path, *, context_length: int, batch_rows: int, seed: int, pad_id: int
+) -> Feed:
+    """Lay encoded rows out as the objective asks.
+
+    Args:
+        objective: Whose rows.
+        folder: Where `encode` has put them.
+        context_length: Positions of a block that several rows share.
+        batch_rows: Rows per step, where a block is one row.
+        seed: Seed of the order.
+        pad_id: Token id that fills up a block.
+    """
+    rows, held = (EncodedRows.open(folder / side) for side in ("train", "validation"))
+    num_bytes = int(held.num_bytes.sum())
+    if objective.layout == "pack":
+        order = Order(RowPacker(rows, context_length, seed=seed, pad_id=pad_id))
+        held_out = HeldOut(RowPacker(held, context_length, seed=None, pad_id=pad_id), num_bytes) if len(held) else None
+        return Feed(order, held_out, block_tokens=context_length)
+    batch_blocks = batch_rows if objective.layout == "bucket" else None
+    held_out = HeldOut(RowBuckets(held, seed=None), num_bytes) if len(held) else None
+    stream = Order(RowBuckets(rows, seed=seed, batch_blocks=batch_blocks))
+    return Feed(stream, held_out, block_tokens=float(rows.num_tokens.mean()), same_width=False)
