@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from llmkit.core.registry import Part
+from llmkit.core.registry import Family, Part
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
+    from llmkit.modeling.heads import Head
     from llmkit.modeling.vocabulary import Vocabulary
 
 Packing = Literal["stream", "best_fit", "pad"]
@@ -24,12 +25,16 @@ class Objective(Part):
     """A training objective.
 
     Attributes:
-        auto_class: The transformers auto class its models are built with.
+        head: Name of the head of its models.
         scores_text: Every token of the text is a target once, so that bits per byte mean something.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    head: ClassVar[str] = "causal_lm"
     scores_text: ClassVar[bool] = False
+
+    def model_head(self) -> Head:
+        """Return the head of its models; an objective whose head has fields, such as label names, fills them in."""
+        return cast("Head", Family("head").parse(self.head))
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer that lacks a token the objective needs.
