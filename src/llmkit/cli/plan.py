@@ -40,7 +40,7 @@ def plan(
     config = resolve(Config, recipe=path, sets=sets or (), options={"data": ("--data", given)}).config
     check(config)
     paths = [item.path for item in config.data]
-    found = work_out(config, config.model, paths, config.objective.auto_class, nproc)
+    found = work_out(config, config.model, paths, config.objective.model_head(), nproc)
     console, packing = Console(json_mode=json), packing_of(config)
     if missing := [path for path in paths if path != NO_DATA and not Path(path, TOKENS_FILE).is_file()]:
         console.warn(f"not there yet, or no tokens, and not counted: {', '.join(missing)}")

@@ -26,6 +26,7 @@ PACKAGES = {
     "row_objective": "llmkit.objectives.rows",
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
+    "head": "llmkit.modeling.heads",
     "exporter": "llmkit.exporters",
     "tokenizer": "llmkit.tokenization.trainers",
     "optimizer": "llmkit.training.optimizers",

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
 from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.load import check_vocabulary, load_model
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
 
@@ -50,7 +51,7 @@ class EvalModel:
         Raises:
             DataError: No model, or not a causal one: an encoder gives no probability to a text.
         """
-        model, tokenizer = load_model(path, auto_class="AutoModelForCausalLM"), load_tokenizer(path)
+        model, tokenizer = load_model(path, CausalLM()), load_tokenizer(path)
         check_vocabulary(model, vocabulary_size(tokenizer), path)
         limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -23,12 +23,17 @@ class Exporter(Part):
 
         Args:
             directory: The export.
-            probe: `.npz` with `input_ids` `[prompts, time]`, `num_new_tokens` `[]` and `auto_class`, the transformers
-                class of the model.
-            answers: `.npz` to be written, with `logits` and `tokens` as `_probe.answer` returns them.
+            probe: `.npz` with `input_ids` `[prompts, time]`, `num_new_tokens` `[]`, `answer`, the kind of answer, and
+                `auto_class`, the transformers class of the model.
+            answers: `.npz` to be written, with `logits` and `tokens`: the numbers and the choices that `_probe.answer`
+                returns.
         """
         raise NotImplementedError
 
     def tolerance(self, spread: float) -> float:
-        """Return the largest difference of a logit that passes; `spread` is the standard deviation of the logits."""
+        """Return the largest difference of a logit that passes.
+
+        Args:
+            spread: Standard deviation of the logits; of a single number per text, their root mean square.
+        """
         raise NotImplementedError

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, UserError, nearest
+from llmkit.modeling.heads import Head, heads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -23,20 +24,6 @@ SIZES = (
 ROPE_FIELDS = ("rope_parameters", "rope_scaling")  # today's name and the one older configs have
 ACTIVATIONS = ("hidden_act", "activation_function", "hidden_activation")
 DECIDED_ELSEWHERE = {"dtype", "architectures", "transformers_version"}  # fields of every config
-AUTO_CLASSES = {
-    "AutoModelForCausalLM": ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "is not a causal language model"),
-    "AutoModelForMaskedLM": ("MODEL_FOR_MASKED_LM_MAPPING_NAMES", "is not a masked language model"),
-    "AutoModelForSeq2SeqLM": ("MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "is not an encoder-decoder"),
-    "AutoModelForPreTraining": ("MODEL_FOR_PRETRAINING_MAPPING_NAMES", "has no heads for pretraining"),
-}
-"""By auto class: the name of transformers' table of architectures, and what to say of one that is not in it. The order
-decides where a class serves several: GPT-2's is causal before it is for pretraining."""
-EXAMPLES = {
-    "AutoModelForCausalLM": "for example llama, qwen3, gpt2",
-    "AutoModelForMaskedLM": "for example bert, roberta, modernbert",
-    "AutoModelForSeq2SeqLM": "for example t5, bart",
-    "AutoModelForPreTraining": "for example bert, albert",
-}
 POSITIONS_AFTER_PADDING = {
     "roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "data2vec-text", "ibert", "xmod",
     "longformer", "mpnet",
@@ -44,53 +31,42 @@ POSITIONS_AFTER_PADDING = {
 """Architectures that number positions from the padding id + 1 on, so that their table needs as many rows more."""
 
 
-def architectures(auto_class: str) -> dict[str, Any]:
-    """Return the class names of each architecture that an auto class knows, by `model_type`."""
-    from transformers.models.auto import modeling_auto
-
-    return dict(getattr(modeling_auto, AUTO_CLASSES[auto_class][0]))
-
-
-def config_class(name: str, where: str, kind: type[UserError], auto_class: str | None) -> type[PreTrainedConfig]:
+def config_class(name: str, where: str, kind: type[UserError], head: Head | None) -> type[PreTrainedConfig]:
     """Return the config class of an architecture.
 
     Args:
         name: Its `model_type`.
         where: Start of the message.
-        kind: Error to raise if it is unknown, or has no model of `auto_class` (None: of any auto class).
-        auto_class: What the model is for.
+        kind: Error to raise if it is unknown, or cannot have the head (None: any head).
+        head: What is to stand on it.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    known = (
-        architectures(auto_class)
-        if auto_class
-        else {k: v for auto in AUTO_CLASSES for k, v in architectures(auto).items()}
-    )
+    known = {arch for one in ([head] if head else heads()) for arch in one.architectures()}
     if name in known:
         return CONFIG_MAPPING[name]  # type: ignore[no-any-return]
     problem = "is unknown to transformers"
     if name in CONFIG_MAPPING:
-        problem = AUTO_CLASSES[auto_class][1] if auto_class else "is not a language model"
+        problem = head.refusal if head else "is not a language model"
     raise kind(
         f"{where}: architecture '{name}' {problem}{nearest(name, known)}",
-        EXAMPLES[auto_class or "AutoModelForCausalLM"],
+        f"for example {(head or heads()[0]).examples}",
     )
 
 
-def new_config(arch: str, given_settings: dict[str, Any], needs: dict[str, Any], auto_class: str) -> PreTrainedConfig:
+def new_config(arch: str, given_settings: dict[str, Any], needs: dict[str, Any], head: Head) -> PreTrainedConfig:
     """Return the config of a new model.
 
     Args:
         arch: Its `model_type`.
         given_settings: The recipe's settings, checked by name, plain type and size.
         needs: What the tokenizer and the run fix, by standard names: `vocab_size`, ids, `max_position_embeddings`.
-        auto_class: What the model is for.
+        head: What is to stand on it.
 
     Raises:
         ConfigError: An unknown architecture or setting, one of a wrong type, or settings that contradict each other.
     """
-    cls = config_class(arch, "model.arch", ConfigError, auto_class)
+    cls = config_class(arch, "model.arch", ConfigError, head)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if "vocab_size" not in fields and "vocab_size" not in cls.attribute_map:
         text = getattr(cls.sub_configs.get("text_config"), "model_type", None)

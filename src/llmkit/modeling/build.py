@@ -14,6 +14,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.registry import Part
 from llmkit.modeling.architecture import new_config, one_line
+from llmkit.modeling.heads import Head
 from llmkit.modeling.load import (
     check_extension,
     check_positions,
@@ -91,7 +92,7 @@ class ModelConfig(Part):
         return {"anyOf": [names, mapping], "description": cls.__doc__}
 
 
-def check_model(spec: ModelConfig, auto_class: str = "AutoModelForCausalLM") -> PreTrainedConfig:
+def check_model(spec: ModelConfig, head: Head) -> PreTrainedConfig:
     """Check what can be known without weights and tokenizer, and return the resolved transformers config.
 
     Raises:
@@ -99,15 +100,18 @@ def check_model(spec: ModelConfig, auto_class: str = "AutoModelForCausalLM") -> 
         DataError: `path` is not a model directory.
     """
     if spec.path is not None:
-        return read_config(spec.path, auto_class)
-    assert spec.arch is not None
-    return new_config(spec.arch, spec.config, {}, auto_class)
+        config = read_config(spec.path, head)
+    else:
+        assert spec.arch is not None
+        config = new_config(spec.arch, spec.config, {}, head)
+    head.configure(config)
+    return config
 
 
 def configure(
     spec: ModelConfig,
     *,
-    auto_class: str,
+    head: Head,
     max_positions: int | None,
     vocab_size: int,
     ids: Mapping[str, int | None],
@@ -116,52 +120,41 @@ def configure(
 
     Args:
         spec: A spec with `arch`.
-        auto_class: What the model is for.
+        head: What is to stand on it.
         max_positions: Positions it must have; None for the architecture's default.
         vocab_size: Ids of the tokenizer; the embedding rows unless the spec asks for more.
         ids: `bos`, `eos`, `pad` and, where the tokenizer has them, `cls` and `sep`.
     """
     assert spec.arch is not None, "a model from a directory has its config already"
-    needs: dict[str, Any] = {"vocab_size": vocab_size, **{f"{name}_token_id": i for name, i in ids.items()}}
-    if auto_class == "AutoModelForSeq2SeqLM":
-        if ids["pad"] is None:
-            raise ConfigError(
-                f"model.arch: '{spec.arch}' needs a padding token to start its decoder; the tokenizer has none",
-                "llmkit tokenize -r t5-unigram makes one that has it",
-            )
-        needs["decoder_start_token_id"] = ids["pad"]
-    elif ids["pad"] in (ids["bos"], ids["eos"]):
-        # The embedding of the padding id starts at zero and gets no gradient: EOS must never be it.
-        needs["pad_token_id"] = None
+    needs: dict[str, Any] = {"vocab_size": vocab_size, **head.token_ids(spec.arch, ids)}
     if max_positions is not None:
         needs["max_position_embeddings"] = max_positions
-    config = new_config(spec.arch, spec.config, needs, auto_class)
-    if auto_class == "AutoModelForSeq2SeqLM":
-        config.decoder_start_token_id = ids["pad"]  # some config classes have no such field, all models read it
+    config = new_config(spec.arch, spec.config, needs, head)
+    head.configure(config, needs["pad_token_id"])
     return config
 
 
 def build_model(
     spec: ModelConfig,
     *,
+    head: Head,
     max_positions: int | None,
     seed: int,
-    auto_class: str = "AutoModelForCausalLM",
     vocabulary: Vocabulary | None = None,
     vocab_size: int = 0,
     bos_token_id: int | None = None,
     eos_token_id: int | None = None,
     pad_token_id: int | None = None,
 ) -> PreTrainedModel:
-    """Build a language model with new weights: float32, in eval mode, on the CPU.
+    """Build a model with new weights: float32, in eval mode, on the CPU.
 
     The weights depend on the seed only; the global random state is left as it was.
 
     Args:
         spec: A spec with `arch`.
+        head: What is to stand on it.
         max_positions: Positions the model must have; None for the architecture's default.
         seed: Seed of the weights.
-        auto_class: What the model is for; `AutoModelForCausalLM`, `...MaskedLM`, `...PreTraining`, `...Seq2SeqLM`.
         vocabulary: Size and special ids of the tokenizer; a padding id that is also BOS or EOS is not written.
         vocab_size: Without `vocabulary`: ids of the tokenizer, as are the next three.
         bos_token_id: Starts a document.
@@ -172,29 +165,31 @@ def build_model(
         ConfigError: As `check_model`; or the spec contradicts the tokenizer or `max_positions`.
     """
     import torch
-    import transformers
 
     ids = {"bos": bos_token_id, "eos": eos_token_id, "pad": pad_token_id}
     if vocabulary is not None:
         vocab_size = vocabulary.size
         ids = {name: getattr(vocabulary, name) for name in ("bos", "eos", "pad")}
         ids |= {name: i for name in ("cls", "sep") if (i := getattr(vocabulary, name)) is not None}
-    config = configure(spec, auto_class=auto_class, max_positions=max_positions, vocab_size=vocab_size, ids=ids)
+    config = configure(spec, head=head, max_positions=max_positions, vocab_size=vocab_size, ids=ids)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model: PreTrainedModel = getattr(transformers, auto_class).from_config(config, dtype=torch.float32).eval()
-            _try_out(model)
+            model: PreTrainedModel = head.auto_model().from_config(config, dtype=torch.float32).eval()
+            _try_out(model, head)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, ArithmeticError) as error:
         raise ConfigError(f"model.config: no working {spec.arch} model: {one_line(error)}") from error
     return model
 
 
-def _try_out(model: PreTrainedModel) -> None:
+def _try_out(model: PreTrainedModel, head: Head) -> None:
     """Run two tokens: some sizes clash only then, as an odd head under rotation, or experts fewer than are chosen."""
     import torch
 
-    ids = torch.zeros((1, 2), dtype=torch.long)
-    more = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    more, ids = {}, torch.zeros((1, 2), dtype=torch.long)
+    if model.config.is_encoder_decoder and head.answer == "tokens":
+        more = {"decoder_input_ids": ids}
+    elif model.config.is_encoder_decoder:
+        ids += model.config.eos_token_id or 0  # a label of the whole text is read where it ends
     with torch.no_grad():
         model(input_ids=ids, **more)

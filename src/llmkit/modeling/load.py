@@ -2,73 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.modeling.architecture import AUTO_CLASSES, architectures, config_class, one_line, position_limit
+from llmkit.modeling.architecture import config_class, one_line, position_limit
+from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.tokenizer import existing_directory, id_sections
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-CAUSAL = "AutoModelForCausalLM"
-OWN_OBJECTIVES = {
-    "AutoModelForMaskedLM": "masked_lm",
-    "AutoModelForPreTraining": "masked_lm",
-    "AutoModelForSeq2SeqLM": "span_corruption",
-}
-"""What goes on with a model that is not causal, for messages."""
-
 
 def load_model(
-    path: str | Path, *, auto_class: str | None = None, dtype: torch.dtype | str = "float32"
+    path: str | Path,
+    head: Head | None = None,
+    *,
+    dtype: torch.dtype | str = "float32",
+    seed: int = 0,
+    pad_token_id: int | None = None,
 ) -> PreTrainedModel:
-    """Load a language model from a directory, in eval mode; the network is never asked.
+    """Load a model from a directory, in eval mode; the network is never asked.
 
     Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
 
     Args:
         path: The directory.
-        auto_class: What the model must be, such as `AutoModelForMaskedLM`; None for what its config.json says it is.
+        head: What must stand on its body; None for what its config.json says. Weights of a given head that are not
+            there, or are for other labels, are new; any other must be there.
         dtype: Of the weights.
+        seed: Seed of new weights; the global random state is left as it was.
+        pad_token_id: What rows will be padded with, see `Head.configure`.
 
     Raises:
-        DataError: Not a model directory, damaged or missing weights, or no model of that class.
+        DataError: Not a model directory, damaged or missing weights, or no model that can have the head.
+        ConfigError: The head's own fields make no sense.
     """
-    config = read_config(path, auto_class)
+    config = read_config(path, head)
+    relabelled = head is not None and head.relabels(config)
+    if head is not None:
+        head.configure(config, pad_token_id)
     import torch
-    import transformers
     from safetensors import SafetensorError
 
+    auto_model = (head or head_of(config)).auto_model()
     try:
         model: PreTrainedModel
-        model, info = getattr(transformers, auto_class or own_auto_class(config)).from_pretrained(
-            Path(path),
-            config=config,
-            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model, info = auto_model.from_pretrained(
+                Path(path),
+                config=config,
+                dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told apart below, with names and shapes
+            )
+    except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
         raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
-    if missing := sorted(info["missing_keys"]):
-        # transformers only logs this and fills in random numbers.
-        raise DataError(
-            f"the model in '{path}' lacks {len(missing)} weights of {type(model).__name__}: {', '.join(missing[:3])}",
-            f"it was saved as {', '.join(config.architectures or ['a model of unknown class'])}; is it saved whole?",
-        )
+    _check_weights(model, info, head, path)
+    if head is not None and relabelled:
+        _draw_outputs(model, head, seed)
     return model
 
 
-def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedConfig:
+def _check_weights(model: PreTrainedModel, info: dict[str, Any], head: Head | None, path: str | Path) -> None:
+    """Refuse weights that transformers made up, which it only logs, unless the head may have new ones."""
+
+    def made_up(names: Iterable[str]) -> list[str]:
+        return sorted(name for name in names if head is None or not head.may_be_new(name))
+
+    kind, saved = type(model).__name__, ", ".join(model.config.architectures or ["a model of unknown class"])
+    shapes = {name: (list(there), list(wanted)) for name, there, wanted in info["mismatched_keys"]}
+    if missing := made_up(info["missing_keys"]):
+        raise DataError(
+            f"the model in '{path}' lacks {len(missing)} weights of {kind}: {', '.join(missing[:3])}",
+            f"it was saved as {saved}; is it saved whole?",
+        )
+    if other := made_up(shapes):
+        there, wanted = shapes[other[0]]
+        raise DataError(
+            f"the model in '{path}' cannot be loaded: {other[0]} is {there}, and {wanted} by its config.json",
+            f"{len(other)} weights of {kind} have other shapes; was config.json changed?",
+        )
+
+
+def _draw_outputs(model: PreTrainedModel, head: Head, seed: int) -> None:
+    """Draw the head's last layer anew, as transformers draws linear layers: the old one is for other labels."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if head.may_be_new(name) and len(weight) == model.config.num_labels:
+                if weight.ndim == 1:
+                    weight.zero_()
+                else:
+                    weight.normal_(0, getattr(model.config, "initializer_range", 0.02), generator=generator)
+
+
+def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
     """Read a model directory's config.json.
 
     Raises:
-        DataError: No model directory, or an architecture without a model of `auto_class`.
+        DataError: No model directory, or an architecture that cannot have the head.
     """
     folder = existing_directory(path, "model")
     if not (folder / "config.json").is_file():
@@ -83,26 +123,16 @@ def read_config(path: str | Path, auto_class: str | None = None) -> PreTrainedCo
         raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
-    own = own_auto_class(config)
-    if auto_class == CAUSAL != own and config.architectures:
-        # transformers would load an encoder as one, and let every token see those after it.
-        saved, objective = ", ".join(config.architectures), OWN_OBJECTIVES[own]
-        raise DataError(
-            f"{where} is not a causal language model: it was saved as {saved}",
-            f"name a causal one; `llmkit pretrain --model {path} -s objective={objective}` goes on with this one",
-        )
-    config_class(config.model_type, where, DataError, auto_class)
+    if head is None:
+        return config
+    own = head_of(config)
+    if not head.takes_others and type(own) is not type(head) and config.architectures:
+        hint = f"name another, for example of {head.examples}"
+        if own.objective:
+            hint += f"; `llmkit pretrain --model {path} -s objective={own.objective}` goes on with this one"
+        raise DataError(f"{where} {head.refusal}: it was saved as {', '.join(config.architectures)}", hint)
+    config_class(config.model_type, where, DataError, head)
     return config
-
-
-def own_auto_class(config: PreTrainedConfig) -> str:
-    """Return the auto class that makes what a config's `architectures` names, else the first that knows its type."""
-    saved: set[str] = set(config.architectures or ())
-    known: dict[str, set[str]] = {}
-    for auto in AUTO_CLASSES:
-        if names := architectures(auto).get(config.model_type):
-            known[auto] = {names} if isinstance(names, str) else set(names)
-    return next((auto for auto, names in known.items() if saved & names), next(iter(known)))
 
 
 def load_weights(model: PreTrainedModel, path: str | Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from llmkit.core.registry import Part
+from llmkit.core.registry import Family, Part
 
 if TYPE_CHECKING:
     import torch
 
     from llmkit.data.packing import Batch
     from llmkit.modeling.companions import Companion, Models
+    from llmkit.modeling.heads import Head
     from llmkit.modeling.vocabulary import Vocabulary
 
 Packing = Literal["stream", "best_fit", "pad"]
@@ -24,7 +25,7 @@ class Objective(Part):
     """A training objective.
 
     Attributes:
-        auto_class: The transformers auto class its models are built with.
+        head: Name of the head of its models.
         scores_text: Every token of the text is a target once, so that bits per byte mean something.
         couples: The loss couples all rows of a step, as in-batch negatives do: `outputs` are gathered over
             micro-batches and processes before `loss_of` sees them, and gradients flow back in a second pass.
@@ -32,11 +33,15 @@ class Objective(Part):
         headline: The measures that are shown while training.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    head: ClassVar[str] = "causal_lm"
     scores_text: ClassVar[bool] = False
     couples: ClassVar[bool] = False
     measured: ClassVar[bool] = False
     headline: ClassVar[tuple[str, ...]] = ()
+
+    def model_head(self) -> Head:
+        """Return the head of its models; an objective whose head has fields, such as label names, fills them in."""
+        return cast("Head", Family("head").parse(self.head))
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer that lacks a token the objective needs.

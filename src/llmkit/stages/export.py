@@ -21,11 +21,15 @@ from llmkit.core.manifest import Artifact
 from llmkit.core.move import LOCK, RUN
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
-from llmkit.exporters._probe import CHOICES, answer
+from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.modeling.heads import Head
 
 VERSION = 1
 PARITY_FILE = "parity.json"
@@ -42,7 +46,7 @@ class Config(BaseConfig):
     parity_prompts: int = Field(4, ge=1)
     """Random prompts of 32 tokens on which the export is compared with the model, by logits and by chosen tokens."""
     parity_new_tokens: int = Field(16, ge=1)
-    """Greedy tokens compared per prompt; of an encoder, the likeliest token of every position is."""
+    """Greedy tokens compared per prompt; of a model that writes none, what it chooses is: tokens, labels or a span."""
     seed: int = Field(0, ge=0)
     """Seed of the prompts."""
 
@@ -59,7 +63,8 @@ def run(config: Config, context: Context) -> Result:
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
-    from llmkit.modeling.load import check_vocabulary, count_parameters, load_model, own_auto_class
+    from llmkit.modeling.heads import head_of
+    from llmkit.modeling.load import check_vocabulary, count_parameters, load_model
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
 
     model, tokenizer = load_model(path), load_tokenizer(path)
@@ -67,18 +72,17 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     config.exporter.write(model, tokenizer, build.dir)
     written = [file for file in sorted(build.dir.rglob("*")) if file.is_file() and file.name not in (RUN, LOCK)]
     context.console.info("reloading the export in a fresh process")
-    auto_class = own_auto_class(model.config)
-    parity = _compare(config, model, auto_class, build)
+    head = head_of(model.config)
+    parity = _compare(config, model, head, build)
     write_json(build.dir / PARITY_FILE, parity)
     if not parity["passed"]:
         raise CheckFailedError(
-            f"the export does not answer like {path}: logits differ by {parity['max_logit_difference']:.3g} (at most"
-            f" {parity['tolerance']:.3g} allowed), {parity['equal_tokens']} of {parity['tokens']} {CHOICES[auto_class]}"
-            " equal",
+            f"the export does not answer like {path}: {_compared(parity)} differ by"
+            f" {parity['max_logit_difference']:.3g} (at most {parity['tolerance']:.3g} allowed){_chosen(parity)}",
             hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
         )
     size = sum(file.stat().st_size for file in written)
-    _write_card(build.dir, config.exporter, model, tokenizer, parity, auto_class)
+    _write_card(build.dir, config.exporter, model, tokenizer, parity, head)
     metrics = {"parameters": count_parameters(model), "bytes": size, "parity": parity}
     artifact = build.finish(
         "export", payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
@@ -100,30 +104,41 @@ def summarize(artifact: Artifact) -> list[tuple[str, str]]:
 def parity_line(parity: dict[str, Any]) -> str:
     """Return the outcome of the comparison in a line."""
     return (
-        f"logits within {parity['max_logit_difference']:.2g} (limit {parity['tolerance']:.2g}),"
-        f" {parity['equal_tokens']} of {parity['tokens']} {CHOICES[parity['auto_class']]} equal, in a fresh process"
+        f"{_compared(parity)} within {parity['max_logit_difference']:.2g} (limit {parity['tolerance']:.2g})"
+        f"{_chosen(parity)}, in a fresh process"
     )
 
 
-def _compare(config: Config, model: PreTrainedModel, auto_class: str, build: Build) -> dict[str, Any]:
+def _compared(parity: dict[str, Any]) -> str:
+    return "numbers" if parity.get("answer") in ("number", "vector") else "logits"
+
+
+def _chosen(parity: dict[str, Any]) -> str:
+    if not parity["tokens"]:
+        return ""
+    chosen = parity.get("chosen", "tokens")  # an older export does not say
+    return f", {parity['equal_tokens']} of {parity['tokens']} {chosen} equal"
+
+
+def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build) -> dict[str, Any]:
     """Ask model and export the same and compare."""
     import numpy as np
 
     from llmkit.modeling.architecture import position_limit
 
-    generator = np.random.Generator(np.random.PCG64(config.seed))
     limit = position_limit(model.config) or 2048
     length = max(1, min(PROBE_TOKENS, limit // 2))
-    ids = generator.integers(0, model.config.vocab_size, (config.parity_prompts, length))
+    ids = _prompts(config, model, head, length)
     new = max(1, min(config.parity_new_tokens, limit - length))
     probe, answers = build.scratch / "probe.npz", build.scratch / "answers.npz"
-    np.savez(probe, input_ids=ids, num_new_tokens=np.int64(new), auto_class=np.array(auto_class))
-    logits, tokens = answer(model, auto_class, ids, new)
+    np.savez(probe, input_ids=ids, answer=head.answer, num_new_tokens=np.int64(new), auto_class=head.auto_class)
+    logits, tokens = answer(model, head.answer, ids, new)
     _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
     theirs = np.load(answers)
     difference = float(np.abs(theirs["logits"] - logits).max())
     equal = int((theirs["tokens"] == tokens).sum())
-    spread = float(logits.std())
+    # One number a text may be the same for all: its size is what its error is measured by.
+    spread = float(np.sqrt(np.square(logits).mean()) if head.answer == "number" else logits.std())
     tolerance = config.exporter.tolerance(spread)
     # Rounded weights may turn a near tie, and everything after it: only an exact format must match in every token.
     exact = getattr(config.exporter, "dtype", "float32") == "float32"
@@ -135,9 +150,25 @@ def _compare(config: Config, model: PreTrainedModel, auto_class: str, build: Bui
         "equal_tokens": equal,
         "tokens": int(tokens.size),
         "prompts": config.parity_prompts,
-        "auto_class": auto_class,
+        "answer": head.answer,
+        "chosen": head.chosen,
+        "auto_class": head.auto_class,
         "exporter": config.exporter.spec(mode="json"),
     }
+
+
+def _prompts(config: Config, model: PreTrainedModel, head: Head, length: int) -> NDArray[np.int64]:
+    """Return random prompts `[prompts, time]`."""
+    import numpy as np
+
+    size, end = model.config.vocab_size, model.config.eos_token_id
+    generator = np.random.Generator(np.random.PCG64(config.seed))
+    ids = generator.integers(0, size, (config.parity_prompts, length))
+    if model.config.is_encoder_decoder and head.answer != "tokens" and isinstance(end, int):
+        # Such a class reads the answer where the text ends, and refuses texts of different numbers of ends.
+        ids[ids == end] = (end + 1) % size
+        ids[:, -1] = end
+    return ids
 
 
 def _run_fresh(command: list[str]) -> None:
@@ -163,7 +194,7 @@ def _write_card(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     parity: dict[str, Any],
-    auto_class: str,
+    head: Head,
 ) -> None:
     from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import write_card
@@ -171,4 +202,4 @@ def _write_card(
     size = count_parameters(model)
     facts = {"parameters": f"{size:,}", "format": exporter.type_name, "parity": parity_line(parity)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M"
-    write_card(directory, title=title, facts=facts, chat=bool(tokenizer.chat_template), auto_class=auto_class)
+    write_card(directory, head, title=title, facts=facts, chat=bool(tokenizer.chat_template))

@@ -98,7 +98,8 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
 
-    model, tokenizer = load_model(path, auto_class=config.objective.auto_class), load_tokenizer(path)
+    head = config.objective.model_head()
+    model, tokenizer = load_model(path, head), load_tokenizer(path)
     if ensure_template(tokenizer):
         context.console.info("the tokenizer has no chat template: it gets the ChatML one")
     vocabulary = vocabulary_of(tokenizer)
@@ -123,7 +124,8 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     }
     metrics = {"parameters": size, **rows, **left_out, **training_metrics(build.dir), "ended": state.ended}
     facts = training_facts(metrics)
-    write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
+    title = f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned"
+    write_card(build.dir, head, title=title, facts=facts, chat=True)
     write_report(build.dir, title="Fine-tuning report", facts=facts)
     return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
 

@@ -69,7 +69,7 @@ class Config(TrainingConfig):
 
 def check(config: Config) -> None:
     """Check what the schema cannot know: the architecture's fields, and what excludes what. `--dry-run` does, too."""
-    check_model(config.model, config.objective.auto_class)
+    check_model(config.model, config.objective.model_head())
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
     packing_of(config)
@@ -125,11 +125,11 @@ def packing_of(config: Config) -> Packing:
 def _model(
     config: Config, context: Context, tokenizer: PreTrainedTokenizerFast, vocabulary: Vocabulary, tokens: Path
 ) -> PreTrainedModel:
-    auto_class, path = config.objective.auto_class, config.model.path
+    head, path = config.objective.model_head(), config.model.path
     if path is None:
         model = build_model(
             config.model,
-            auto_class=auto_class,
+            head=head,
             vocabulary=vocabulary,
             max_positions=config.context_length,
             seed=config.seed,
@@ -137,7 +137,7 @@ def _model(
         if config.init_from is not None:
             load_weights(model, config.init_from)
         return model
-    model = load_model(path, auto_class=auto_class)
+    model = load_model(path, head)
     check_positions(model.config, config.context_length, path)
     if tokenizer_digest(path) != tokenizer_digest(tokens):
         check_extension(load_tokenizer(path), tokenizer, tokens)
@@ -231,7 +231,7 @@ def _prompts(
     from llmkit.data.token_reader import TokenSplit
     from llmkit.training.samples import prompt_ids
 
-    if config.objective.auto_class != "AutoModelForCausalLM" or not config.objective.scores_text:
+    if config.objective.model_head().answer != "tokens" or not config.objective.scores_text:
         return []
     held_out = next((TokenSplit(path, "validation") for path in tokens if (path / "validation").is_dir()), None)
     documents = (held_out.document(i).tolist() for i in range(held_out.num_documents)) if held_out else ()

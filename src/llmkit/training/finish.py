@@ -12,6 +12,8 @@ from llmkit.training.report import write_report
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from llmkit.modeling.heads import Head
+
 MODEL_PAYLOAD = (
     "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
@@ -47,54 +49,20 @@ def save_model(
     tokenizer.save_pretrained(directory)
 
 
-_CHAT = """\
-prompt = tokenizer.apply_chat_template([{"role": "user", "content": "..."}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
-print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))"""  # noqa: E501
-
-_TEXT = """\
-start = tokenizer.bos_token or tokenizer.eos_token  # every training document began with it
-prompt = tokenizer(start + "...", add_special_tokens=False, return_tensors="pt", return_token_type_ids=False)
-print(tokenizer.decode(model.generate(**prompt, max_new_tokens=40)[0]))"""
-
-_MASKED = """\
-text = tokenizer(f"... {tokenizer.mask_token} ...", return_tensors="pt")
-logits = model(**text).logits[text["input_ids"] == tokenizer.mask_token_id]
-print(tokenizer.convert_ids_to_tokens(logits.topk(5).indices[0].tolist()))  # the likeliest words in its place"""
-
-_PAIR = """\
-pair = tokenizer("...", "...", return_tensors="pt")
-masked_words, order = model(**pair)[:2]  # logits [1, tokens, vocabulary] and [1, 2]
-print(order.softmax(-1))  # [the second text follows, it does not]"""
-
-_SEQ2SEQ = """\
-text = tokenizer("... <extra_id_0> ...", return_tensors="pt", return_token_type_ids=False)
-print(tokenizer.decode(model.generate(**text, max_new_tokens=40)[0]))  # what stands in the gap"""
-
-_USES = {
-    "AutoModelForCausalLM": ("text-generation", _TEXT),
-    "AutoModelForMaskedLM": ("fill-mask", _MASKED),
-    "AutoModelForPreTraining": ("fill-mask", _PAIR),
-    "AutoModelForSeq2SeqLM": ("text2text-generation", _SEQ2SEQ),
-}
-
-
-def write_card(
-    directory: Path, *, title: str, facts: dict[str, str], chat: bool = False, auto_class: str = "AutoModelForCausalLM"
-) -> None:
+def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str], chat: bool = False) -> None:
     """Write the model card README.md, with code that loads and uses the model.
 
     Args:
         directory: Where to.
+        head: What the model is loaded with.
         title: Headline.
         facts: Rows of its table.
         chat: The tokenizer has a chat template that the model was trained with.
-        auto_class: The transformers class the model is loaded with.
     """
-    tag, use = _USES[auto_class]
     lines = [
         "---",
         "library_name: transformers",
-        f"pipeline_tag: {tag}",
+        f"pipeline_tag: {head.pipeline}",
         "tags: [llmkit]",
         "---",
         "",
@@ -105,11 +73,11 @@ def write_card(
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
         "```python",
-        f"from transformers import {auto_class}, AutoTokenizer",
+        f"from transformers import {head.auto_class}, AutoTokenizer",
         "",
-        f'model = {auto_class}.from_pretrained("DIR")',
+        f'model = {head.auto_class}.from_pretrained("DIR")',
         'tokenizer = AutoTokenizer.from_pretrained("DIR")',
-        _CHAT if chat else use,
+        head.usage(chat=chat),
         "```",
         "",
         "What it was made from, back to the raw files: `llmkit lineage DIR`.",

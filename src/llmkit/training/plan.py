@@ -28,6 +28,7 @@ from llmkit.training.memory import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from llmkit.modeling.heads import Head
     from llmkit.training.config import TrainingConfig
 
 COMPUTE_OPTIMAL = 20
@@ -101,14 +102,14 @@ class Plan:
         return {**asdict(self), "memory": memory}
 
 
-def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class: str, num_processes: int = 1) -> Plan:
+def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head, num_processes: int = 1) -> Plan:
     """Work out what a run takes; times steps of the model's first layers, which takes some seconds.
 
     Args:
         config: The run's.
         spec: Its model.
         data: Token artifacts; those that do not exist yet count nothing.
-        auto_class: What the objective trains.
+        head: What the objective trains.
         num_processes: Processes that share the batch: GPUs, or parts of a CPU.
 
     Raises:
@@ -119,7 +120,7 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], auto_class:
         json.loads(file.read_text(encoding="utf-8")) for path in data if (file := Path(path) / TOKENS_FILE).is_file()
     ]
     vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
-    model = _weightless(spec, auto_class, vocab_size, config.context_length)
+    model = _weightless(spec, head, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
     steps = _steps(config, epoch_tokens)
@@ -208,19 +209,16 @@ def _times(
     return _Times(start, config.batch_blocks * per_block + pace.update, FORWARD_SHARE * per_block)
 
 
-def _weightless(spec: ModelConfig, auto_class: str, vocab_size: int, context_length: int) -> PreTrainedModel:
-    import transformers
-
+def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:
     if spec.path is not None:
-        config = read_config(spec.path, auto_class)
+        config = read_config(spec.path, head)
+        head.configure(config)
     else:
         ids = {"bos": 0, "eos": 1, "pad": 2}  # any: they change no size
         own = {key: i for key in ids if isinstance(i := spec.config.get(f"{key}_token_id"), int)}
-        config = configure(
-            spec, auto_class=auto_class, max_positions=context_length, vocab_size=vocab_size, ids={**ids, **own}
-        )
+        config = configure(spec, head=head, max_positions=context_length, vocab_size=vocab_size, ids={**ids, **own})
     with torch.device("meta"):
-        model: PreTrainedModel = getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+        model: PreTrainedModel = head.auto_model().from_config(config, dtype=torch.float32)
     return model
 
 

@@ -83,7 +83,7 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
     metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir)}
     facts = training_facts(metrics)
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
-    write_card(build.dir, title=title, facts=facts, chat=prepared.chat, auto_class=job.objective.auto_class)
+    write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
     report, more = prepared.report, None
     if report is not None and answers:
         more = lambda page: report(page, answers)  # noqa: E731

@@ -8,21 +8,24 @@ import torch
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.build import ModelConfig, build_model, check_model, check_positions, grow_embeddings, load_model
+from llmkit.modeling.heads.causal_lm import CausalLM
+from llmkit.modeling.heads.masked_lm import MaskedLM
+from llmkit.modeling.heads.pretraining import Pretraining
+from llmkit.modeling.heads.sequence_to_sequence import SequenceToSequence
 
 VOCABULARY = SimpleNamespace(size=40, bos=1, eos=2, pad=0, cls=3, sep=4, mask=5, unk=None)
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-CAUSAL, MASKED = "AutoModelForCausalLM", "AutoModelForMaskedLM"
-PRETRAINING, SEQ2SEQ = "AutoModelForPreTraining", "AutoModelForSeq2SeqLM"
+CAUSAL, MASKED, PRETRAINING, SEQ2SEQ = CausalLM(), MaskedLM(), Pretraining(), SequenceToSequence()
 T5 = {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "d_ff": 32}
 
 
-def build(arch, auto_class, config=None, **changes):
-    given = {"vocabulary": VOCABULARY, "max_positions": 8, "seed": 0, "auto_class": auto_class} | changes
+def build(arch, head, config=None, **changes):
+    given = {"vocabulary": VOCABULARY, "max_positions": 8, "seed": 0, "head": head} | changes
     return build_model(ModelConfig(arch=arch, config=SMALL if config is None else config), **given)
 
 
 @pytest.mark.parametrize(
-    ("arch", "auto_class", "config", "name"),
+    ("arch", "head", "config", "name"),
     [
         ("bert", MASKED, SMALL, "BertForMaskedLM"),
         ("bert", PRETRAINING, SMALL, "BertForPreTraining"),
@@ -41,8 +44,8 @@ def build(arch, auto_class, config=None, **changes):
                          "word_embed_proj_dim": 16}, "OPTForCausalLM"),
     ],
 )  # fmt: skip
-def test_every_kind_of_model_is_built_saved_and_loaded_as_itself(tmp_path, arch, auto_class, config, name):
-    model = build(arch, auto_class, config)
+def test_every_kind_of_model_is_built_saved_and_loaded_as_itself(tmp_path, arch, head, config, name):
+    model = build(arch, head, config)
     assert type(model).__name__ == name
     assert model.get_input_embeddings().weight.shape[0] == 40
     assert (model.config.pad_token_id, model.config.eos_token_id) == (0, 2)
@@ -76,7 +79,7 @@ def test_roberta_has_a_row_for_every_position_after_its_padding_id():
 
 
 @pytest.mark.parametrize(
-    ("arch", "auto_class", "message"),
+    ("arch", "head", "message"),
     [
         ("llama", MASKED, "model.arch: architecture 'llama' is not a masked language model"),
         ("t5", CAUSAL, "model.arch: architecture 't5' is not a causal language model"),
@@ -85,9 +88,9 @@ def test_roberta_has_a_row_for_every_position_after_its_padding_id():
         ("robert", MASKED, "model.arch: architecture 'robert' is unknown to transformers; did you mean 'roberta'?"),
     ],
 )
-def test_architecture_without_the_kind_of_model(arch, auto_class, message):
+def test_architecture_without_the_kind_of_model(arch, head, message):
     with pytest.raises(ConfigError) as caught:
-        check_model(ModelConfig(arch=arch), auto_class)
+        check_model(ModelConfig(arch=arch), head)
     assert caught.value.message.startswith(message)
     assert caught.value.exit_code == 2
 
@@ -102,12 +105,12 @@ def test_a_decoder_that_cannot_start_is_refused():
 def test_a_model_of_another_kind_is_not_loaded_with_made_up_heads(tmp_path):
     build("bert", MASKED).save_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"lacks .* weights of BertForPreTraining") as caught:
-        load_model(tmp_path, auto_class=PRETRAINING)
+        load_model(tmp_path, PRETRAINING)
     assert "BertForMaskedLM" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("arch", "auto_class", "config"),
+    ("arch", "head", "config"),
     [
         ("llama", CAUSAL, {**SMALL, "tie_word_embeddings": True}),
         ("llama", CAUSAL, {**SMALL, "tie_word_embeddings": False}),
@@ -117,10 +120,10 @@ def test_a_model_of_another_kind_is_not_loaded_with_made_up_heads(tmp_path):
         ("t5", SEQ2SEQ, T5),
     ],
 )
-def test_new_rows_are_the_mean_of_the_old_ones(arch, auto_class, config):
-    model = build(arch, auto_class, config)
+def test_new_rows_are_the_mean_of_the_old_ones(arch, head, config):
+    model = build(arch, head, config)
     before = model.get_input_embeddings().weight.detach().clone()
-    head = model.get_output_embeddings().weight.detach().clone()
+    rows = model.get_output_embeddings().weight.detach().clone()
     if model.get_output_embeddings().bias is not None:
         with torch.no_grad():
             model.get_output_embeddings().bias.copy_(torch.arange(40.0))
@@ -130,8 +133,8 @@ def test_new_rows_are_the_mean_of_the_old_ones(arch, auto_class, config):
     after, output = model.get_input_embeddings().weight, model.get_output_embeddings()
     assert torch.equal(after[:40], before)
     assert torch.allclose(after[40:], before.mean(0).expand(3, -1))
-    assert torch.equal(output.weight[:40], head)
-    assert torch.allclose(output.weight[40:], head.mean(0).expand(3, -1))
+    assert torch.equal(output.weight[:40], rows)
+    assert torch.allclose(output.weight[40:], rows.mean(0).expand(3, -1))
     assert (output.weight is after) == bool(model.config.tie_word_embeddings)
     if output.bias is not None:
         assert output.bias[40:].tolist() == [19.5] * 3

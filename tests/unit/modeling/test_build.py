@@ -15,6 +15,7 @@ from llmkit.modeling.build import (
     count_parameters,
     load_model,
 )
+from llmkit.modeling.heads.causal_lm import CausalLM
 
 LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 TOKENIZER = {"vocab_size": 40, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}
@@ -22,7 +23,7 @@ TOKENIZER = {"vocab_size": 40, "bos_token_id": 1, "eos_token_id": 2, "pad_token_
 
 def build(arch="llama", config=None, **changes):
     spec = ModelConfig(arch=arch, config=LLAMA if config is None else config)
-    return build_model(spec, **({**TOKENIZER, "max_positions": 8, "seed": 0} | changes))
+    return build_model(spec, **({"head": CausalLM(), **TOKENIZER, "max_positions": 8, "seed": 0} | changes))
 
 
 def test_llama_has_the_parameters_one_can_count():
@@ -68,13 +69,13 @@ def test_padding_id_that_is_also_eos_does_not_freeze_the_embedding_of_eos():
 
 def test_the_spec_is_not_written_to():
     spec = ModelConfig(arch="llama", config={**LLAMA, "rope_parameters": {"rope_theta": 1e6}})
-    assert check_model(spec).rope_parameters["rope_type"] == "default"
+    assert check_model(spec, CausalLM()).rope_parameters["rope_type"] == "default"
     assert spec.config["rope_parameters"] == {"rope_theta": 1e6}
 
 
 def test_accepted_spellings():
     def config(arch="llama", **settings):
-        return check_model(ModelConfig(arch=arch, config=settings))
+        return check_model(ModelConfig(arch=arch, config=settings), CausalLM())
 
     assert config(rope_theta=1e6).rope_parameters["rope_theta"] == 1e6
     assert config(rope_scaling={"rope_type": "linear", "factor": 2.0}).rope_parameters["factor"] == 2.0
@@ -141,14 +142,14 @@ def test_accepted_spellings():
 )
 def test_settings_that_cannot_be_are_named(arch, config, message):
     with pytest.raises(ConfigError) as caught:
-        check_model(ModelConfig(arch=arch, config=config))
+        check_model(ModelConfig(arch=arch, config=config), CausalLM())
     assert caught.value.message.startswith(message)
     assert caught.value.exit_code == 2
 
 
 def test_text_model_of_a_multimodal_one_is_suggested():
     with pytest.raises(ConfigError) as caught:
-        check_model(ModelConfig(arch="gemma3"))
+        check_model(ModelConfig(arch="gemma3"), CausalLM())
     assert "gemma3_text" in caught.value.hint
 
 
@@ -200,7 +201,7 @@ def test_saved_model_loads_as_it_was(tmp_path):
     assert loaded.config._attn_implementation == "sdpa"
     assert not loaded.training
     assert {p.dtype for p in load_model(tmp_path / "small", dtype="bfloat16").parameters()} == {torch.bfloat16}
-    assert check_model(ModelConfig(path=str(tmp_path / "small"))).hidden_size == 16
+    assert check_model(ModelConfig(path=str(tmp_path / "small")), CausalLM()).hidden_size == 16
 
 
 def test_bf16_weights_on_disk_load_as_float32(tmp_path):
@@ -237,7 +238,7 @@ def test_damaged_models_are_data_errors(tmp_path):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(DataError, match="'t5' is not a causal language model"):
-        load_model(tmp_path, auto_class="AutoModelForCausalLM")
+        load_model(tmp_path, CausalLM())
 
 
 def test_weights_that_are_not_there_are_not_made_up(tmp_path):

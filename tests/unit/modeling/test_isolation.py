@@ -35,7 +35,7 @@ NEW = {"hidden_size": 64, "initializer_range": 0.02}  # weights as a new model h
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(("objective", "arch"), CASES, ids=lambda case: getattr(case, "type_name", case))
 def test_documents_are_isolated(objective, arch, attention):
-    built = model(arch, objective.auto_class, attention)
+    built = model(arch, objective.head, attention)
     assert check_isolation(built, objective, VOCABULARY) == 0
     assert measure_isolation(built, objective, VOCABULARY, packed(objective)) == 0
     assert all(parameter.grad is None for parameter in built.parameters())
@@ -52,7 +52,7 @@ def test_a_mask_that_isolates_nothing_is_found(objective, arch, attention, monke
     monkeypatch.setattr(
         _blocks, "same_document", lambda ids: torch.ones(*ids.shape, ids.shape[1], dtype=torch.bool, device=ids.device)
     )
-    built = model(arch, objective.auto_class, attention, **({} if arch == "t5" else NEW))
+    built = model(arch, objective.head, attention, **({} if arch == "t5" else NEW))
     with pytest.raises(ConfigError) as caught:
         check_isolation(built, objective, VOCABULARY)
     assert caught.value.exit_code == 2
@@ -61,7 +61,7 @@ def test_a_mask_that_isolates_nothing_is_found(objective, arch, attention, monke
 
 
 def test_an_architecture_without_positions_is_refused():
-    built = model("bloom", "AutoModelForCausalLM", "eager", hidden_size=64, initializer_range=0.02)
+    built = model("bloom", "causal_lm", "eager", hidden_size=64, initializer_range=0.02)
     with pytest.raises(ConfigError, match="bloom lets packed documents see each other"):
         check_isolation(built, CausalLM(), VOCABULARY)
     with pytest.raises(ConfigError, match="bloom cannot keep packed documents apart: too many values"):
@@ -69,30 +69,30 @@ def test_an_architecture_without_positions_is_refused():
 
 
 def test_other_attention_is_refused():
-    built = model("bert", "AutoModelForMaskedLM")
+    built = model("bert", "masked_lm")
     built.config._attn_implementation_internal = "flex_attention"
     with pytest.raises(ConfigError, match="model: attention 'flex_attention' takes no mask of documents"):
         check_isolation(built, MaskedLM(), VOCABULARY)
 
 
 def test_without_an_objective_the_logits_are_compared():
-    assert check_isolation(model("llama", "AutoModelForCausalLM")) < 1e-5
+    assert check_isolation(model("llama", "causal_lm")) < 1e-5
     with pytest.raises(ConfigError, match=r"bloom lets packed documents see each other \(logits differ by"):
-        check_isolation(model("bloom", "AutoModelForCausalLM", "eager"))
+        check_isolation(model("bloom", "causal_lm", "eager"))
 
 
 def test_pairs_have_nothing_to_keep_apart():
-    assert measure_isolation(model("bert", "AutoModelForPreTraining"), NextSentence(), VOCABULARY) == 0
+    assert measure_isolation(model("bert", "pretraining"), NextSentence(), VOCABULARY) == 0
 
 
 def test_a_batch_without_two_documents_says_so():
     alone = block(*([text] for text in texts(3)), length=20)
     with pytest.raises(ConfigError, match="no block holds two documents"):
-        measure_isolation(model("llama", "AutoModelForCausalLM"), CausalLM(), VOCABULARY, alone)
+        measure_isolation(model("llama", "causal_lm"), CausalLM(), VOCABULARY, alone)
 
 
 def test_the_random_state_and_the_mode_are_left_alone():
-    built = model("bert", "AutoModelForMaskedLM", **{**ENCODER, "hidden_dropout_prob": 0.5}).train()
+    built = model("bert", "masked_lm", **{**ENCODER, "hidden_dropout_prob": 0.5}).train()
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     assert check_isolation(built, MaskedLM(), VOCABULARY) == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from llmkit.modeling.build import ModelConfig, build_model
+from llmkit.modeling.heads.causal_lm import CausalLM
 
 LENGTHS = [[3, 5, 4], [6, 1, 5]]  # two rows with borders at different places
 # Large weights, so that a leak is far above rounding.
@@ -16,6 +17,7 @@ GROUPED = SIZES | {"intermediate_size": 32, "num_key_value_heads": 1, "head_dim"
 def build(arch, attention):
     model = build_model(
         ModelConfig(arch=arch, config=SIZES if arch == "gpt2" else GROUPED),
+        head=CausalLM(),
         vocab_size=50,
         bos_token_id=0,
         eos_token_id=0,

@@ -5,17 +5,17 @@ import re
 
 import pytest
 import torch
-import transformers
 from pydantic import ValidationError
 
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import resolve
 from llmkit.core.errors import ConfigError
+from llmkit.core.registry import Family
 from llmkit.modeling.build import ModelConfig, configure, count_parameters
 from llmkit.modeling.presets import PRESETS
 
 UNITS = {"m": 1e6, "b": 1e9}
-AUTO = {"bert": "AutoModelForMaskedLM", "albert": "AutoModelForPreTraining", "t5": "AutoModelForSeq2SeqLM"}
+HEADS = {"bert": "masked_lm", "albert": "pretraining", "t5": "sequence_to_sequence"}
 
 
 class Config(BaseConfig):
@@ -27,12 +27,12 @@ class Config(BaseConfig):
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_name_is_the_size(name):
     preset = PRESETS[name]
-    auto_class = AUTO.get(preset.arch, "AutoModelForCausalLM")
+    head = Family("head").parse(HEADS.get(preset.arch, "causal_lm"))
     ids = {"bos": 0, "eos": 1, "pad": 2}
     spec = ModelConfig(preset=name)
-    config = configure(spec, auto_class=auto_class, max_positions=512, vocab_size=preset.vocab_size, ids=ids)
+    config = configure(spec, head=head, max_positions=512, vocab_size=preset.vocab_size, ids=ids)
     with torch.device("meta"):
-        size = count_parameters(getattr(transformers, auto_class).from_config(config))
+        size = count_parameters(head.auto_model().from_config(config))
     assert size == pytest.approx(preset.parameters, rel=0.1)
     if said := re.search(r"-([\d.]+)([mb])$", name):
         assert preset.parameters == pytest.approx(float(said[1]) * UNITS[said[2]], rel=0.02)

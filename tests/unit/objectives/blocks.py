@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import transformers
 
+from llmkit.core.registry import Family
 from llmkit.data.packing import IGNORED, Batch
 from llmkit.modeling.vocabulary import Vocabulary
 
@@ -79,7 +80,7 @@ def packed(objective: Any, rows: int = 4, documents: int = 3, *, seed: int = 0) 
     return block(*(wrapped[i * documents : (i + 1) * documents] for i in range(rows)), length=66, first=seed * rows)
 
 
-def model(arch: str, auto_class: str, attention: str = "sdpa", **settings: Any) -> Any:
+def model(arch: str, head: str, attention: str = "sdpa", **settings: Any) -> Any:
     """A model with the same weights every time, large ones, so that a leak is far above rounding."""
     given = {"vocab_size": SIZE, "pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
     if arch == "t5":
@@ -89,5 +90,5 @@ def model(arch: str, auto_class: str, attention: str = "sdpa", **settings: Any) 
     config = transformers.AutoConfig.for_model(arch, **{**given, **SETTINGS[arch], **settings})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = getattr(transformers, auto_class).from_config(config, attn_implementation=attention)
+        made = Family("head").parse(head).auto_model().from_config(config, attn_implementation=attention)
     return made.eval()

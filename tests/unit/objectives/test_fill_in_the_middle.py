@@ -90,7 +90,7 @@ def test_the_rate():
 
 @torch.no_grad()
 def test_the_loss_is_that_of_transformers():
-    built = model("llama", "AutoModelForCausalLM")
+    built = model("llama", "causal_lm")
     tensors, counts = FillInTheMiddle(fim_rate=1.0).collate(packed(FillInTheMiddle()), VOCABULARY, 0)
     alone = 0.0
     for row in range(4):

@@ -46,7 +46,7 @@ def test_no_ordinary_token_no_target():
     tensors, counts = MaskedLM().collate(block([[CLS, SEP]], length=4), VOCABULARY, 0)
     assert counts == {"tokens": 0}
     assert tensors["input_ids"].tolist() == [[CLS, SEP, PAD, PAD]]
-    loss = MaskedLM().loss(Models(model("bert", "AutoModelForMaskedLM")), tensors)["tokens"][0]
+    loss = MaskedLM().loss(Models(model("bert", "masked_lm")), tensors)["tokens"][0]
     assert loss.item() == 0
 
 
@@ -110,7 +110,7 @@ def test_a_word_ends_with_its_document():
 @torch.no_grad()
 def test_packed_documents_cost_what_transformers_says_they_cost_alone(arch, attention):
     objective = MaskedLM(mask_fraction=0.4)
-    built = model(arch, objective.auto_class, attention)
+    built = model(arch, objective.head, attention)
     batch = packed(objective)
     tensors, counts = objective.collate(batch, VOCABULARY, 1)
     alone = 0.0
@@ -135,7 +135,7 @@ def test_gradients_are_those_of_transformers(arch):
         num_tokens=np.array([short, short]),
     )
     tensors, counts = objective.collate(batch, VOCABULARY, 1)
-    ours, theirs = (model(arch, objective.auto_class) for _ in range(2))
+    ours, theirs = (model(arch, objective.head) for _ in range(2))
     (objective.loss(Models(ours), tensors)["tokens"][0] / counts["tokens"]).backward()
     theirs(input_ids=tensors["input_ids"], labels=tensors["labels"]).loss.backward()
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
@@ -144,7 +144,7 @@ def test_gradients_are_those_of_transformers(arch):
 
 def test_logits_are_only_made_for_masked_tokens():
     objective = MaskedLM()
-    built = model("bert", objective.auto_class)
+    built = model("bert", objective.head)
     tensors, counts = objective.collate(packed(objective), VOCABULARY, 0)
     seen = []
     transform = built.cls.predictions.transform
@@ -157,9 +157,9 @@ def test_logits_are_only_made_for_masked_tokens():
 def test_a_model_that_does_more_than_its_output_layer_pays_for_its_logits():
     objective = MaskedLM()
     tensors, counts = objective.collate(packed(objective), VOCABULARY, 0)
-    built = model("bert", objective.auto_class)
+    built = model("bert", objective.head)
     plain = objective.loss(Models(built), tensors)["tokens"][0]
-    scaled = model("bert", objective.auto_class)
+    scaled = model("bert", objective.head)
     scaled.cls.register_forward_hook(lambda *call: call[2] * 0.0)
     for _ in range(2):  # found out once, known then
         assert objective.loss(Models(scaled), tensors)["tokens"][0].item() == pytest.approx(
@@ -171,7 +171,7 @@ def test_a_model_that_does_more_than_its_output_layer_pays_for_its_logits():
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_bf16_autocast(attention):
     objective = MaskedLM()
-    built = model("bert", objective.auto_class, attention)
+    built = model("bert", objective.head, attention)
     tensors, _ = objective.collate(packed(objective), VOCABULARY, 0)
     exact = objective.loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -184,7 +184,7 @@ def test_bf16_autocast(attention):
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo asks for it
 def test_a_compiled_body_gives_the_same_losses():
     objective = MaskedLM()
-    plain, compiled = (model("bert", objective.auto_class) for _ in range(2))
+    plain, compiled = (model("bert", objective.head) for _ in range(2))
     compiled.base_model.compile(backend="aot_eager")
     for seed in range(3):  # other places and numbers of targets: what the first batch had must not be kept
         tensors, _ = objective.collate(packed(objective, rows=2, seed=seed), VOCABULARY, 0)

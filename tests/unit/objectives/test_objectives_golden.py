@@ -57,7 +57,7 @@ def losses(name):
     """Train with torch's AdamW and return the loss of each step."""
     objective, arch = RUNS[name]
     with one_thread():
-        built = model(arch, objective.auto_class)
+        built = model(arch, objective.head)
         optimizer = torch.optim.AdamW(built.parameters(), lr=3e-3, foreach=False)
         found = []
         for step in range(STEPS):

@@ -62,4 +62,4 @@ def test_the_example_works():
     ordinary = torch.from_numpy(~np.isin(batch.input_ids, VOCABULARY.special))
     assert not changed[~ordinary].any()
     assert 0.25 < changed[ordinary].float().mean() < 0.33
-    assert measure_isolation(model("llama", objective.auto_class), objective, VOCABULARY) == 0
+    assert measure_isolation(model("llama", objective.head), objective, VOCABULARY) == 0

@@ -48,7 +48,7 @@ def test_a_document_of_two_by_hand():
 @torch.no_grad()
 def test_packed_documents_cost_what_they_cost_alone(arch, attention):
     # transformers has no loss of this kind: the reference is each document alone, under a mask made here.
-    built = model(arch, "AutoModelForCausalLM", attention)
+    built = model(arch, "causal_lm", attention)
     batch = packed(PrefixLM())
     tensors, _ = PrefixLM().collate(batch, VOCABULARY, 2)
     alone = 0.0
@@ -66,7 +66,7 @@ def test_packed_documents_cost_what_they_cost_alone(arch, attention):
 
 @torch.no_grad()
 def test_the_prefix_is_read_from_both_sides():
-    built = model("llama", "AutoModelForCausalLM")
+    built = model("llama", "causal_lm")
     document = [BOS, *range(11, 30), EOS]
     tensors, _ = PrefixLM().collate(block([document], length=21), VOCABULARY, 1)
     cut = int(tensors["prefix"].sum())
@@ -92,7 +92,7 @@ def test_the_prefix_is_read_from_both_sides():
 
 
 def test_bf16_autocast():
-    built = model("llama", "AutoModelForCausalLM")
+    built = model("llama", "causal_lm")
     tensors, _ = PrefixLM().collate(packed(PrefixLM()), VOCABULARY, 0)
     exact = PrefixLM().loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):

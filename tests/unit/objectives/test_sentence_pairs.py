@@ -37,7 +37,7 @@ def test_a_pair_by_hand():
 
 def test_what_the_packer_is_told():
     for objective in (NextSentence(), SentenceOrder()):
-        assert (objective.layout, objective.auto_class) == ("pair", "AutoModelForPreTraining")
+        assert (objective.layout, objective.head) == ("pair", "pretraining")
         assert objective.raw_length(512) == 509
         assert objective.around(VOCABULARY) == ([], [])
     assert NextSentence.random_second
@@ -70,7 +70,7 @@ def test_half_of_the_pairs_are_swapped():
 @pytest.mark.parametrize(("objective", "arch", "label"), ARCHITECTURES)
 def test_the_loss_is_that_of_transformers(objective, arch, label):
     tensors, counts = objective.collate(pairs()[1], VOCABULARY, 0)
-    ours, theirs = (model(arch, objective.auto_class) for _ in range(2))
+    ours, theirs = (model(arch, objective.head) for _ in range(2))
     parts = objective.loss(Models(ours), tensors)
     assert list(parts) == list(counts) == ["tokens", "pairs"]
     loss = sum(weight * total / counts[name] for name, (total, weight) in parts.items())
@@ -86,7 +86,7 @@ def test_the_loss_is_that_of_transformers(objective, arch, label):
 @torch.no_grad()
 def test_padding_does_not_count():
     batch = pairs()[1]
-    built = model("bert", "AutoModelForPreTraining")
+    built = model("bert", "pretraining")
     short, _ = NextSentence().collate(batch, VOCABULARY, 0)
     longer, _ = NextSentence().collate(block(*pairs()[0], length=60, follows=[0, 1, 0, 1]), VOCABULARY, 0)
     ours, theirs = (NextSentence().loss(Models(built), tensors) for tensors in (short, longer))
@@ -96,7 +96,7 @@ def test_padding_does_not_count():
 def test_a_model_without_a_head_for_pairs_is_refused():
     tensors, _ = NextSentence().collate(pairs()[1], VOCABULARY, 0)
     with pytest.raises(ConfigError) as caught:
-        NextSentence().loss(Models(model("bert", "AutoModelForMaskedLM")), tensors)
+        NextSentence().loss(Models(model("bert", "masked_lm")), tensors)
     assert caught.value.message == "model: bert has no head for pairs of sentences, which next_sentence needs"
     assert caught.value.hint == "use bert or albert"
 
@@ -107,7 +107,7 @@ def test_a_tokenizer_without_pad_is_refused():
 
 
 def test_bf16_autocast():
-    built = model("albert", "AutoModelForPreTraining")
+    built = model("albert", "pretraining")
     tensors, _ = SentenceOrder().collate(pairs()[1], VOCABULARY, 0)
     exact = SentenceOrder().loss(Models(built), tensors)
     with torch.autocast("cpu", dtype=torch.bfloat16):

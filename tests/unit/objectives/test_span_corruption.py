@@ -151,7 +151,7 @@ def test_many_short_documents_take_more_room():
 def test_packed_documents_cost_what_transformers_says_they_cost_alone(attention, scaled):
     objective = SpanCorruption(noise_density=0.3)
     # T5 scales what the output layer gets where its weights are the embedding's; T5 1.1 does neither.
-    built = model("t5", objective.auto_class, attention, scale_decoder_outputs=scaled, tie_word_embeddings=scaled)
+    built = model("t5", objective.head, attention, scale_decoder_outputs=scaled, tie_word_embeddings=scaled)
     tensors, counts = objective.collate(packed(objective), VOCABULARY, 1)
     alone = 0.0
     for row in range(4):
@@ -170,7 +170,7 @@ def test_gradients_are_those_of_transformers(scaled):
     document = [token for text in texts(4) for token in text][:30]
     tensors, counts = objective.collate(block([document], length=30), VOCABULARY, 0)
     settings = {"scale_decoder_outputs": scaled, "tie_word_embeddings": scaled}
-    ours, theirs = (model("t5", objective.auto_class, **settings) for _ in range(2))
+    ours, theirs = (model("t5", objective.head, **settings) for _ in range(2))
     (objective.loss(Models(ours), tensors)["tokens"][0] / counts["tokens"]).backward()
     theirs(input_ids=tensors["input_ids"], labels=tensors["labels"]).loss.backward()
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
@@ -193,7 +193,7 @@ def test_missing_sentinels_are_named():
 
 
 def test_too_few_sentinels_for_the_longest_document_are_told_before_training():
-    objective, built = SpanCorruption(), model("t5", SpanCorruption.auto_class)
+    objective, built = SpanCorruption(), model("t5", SpanCorruption.head)
     objective.check_blocks(built, VOCABULARY, context_length=180, packing="stream")  # 30 tokens of noise: 10 spans
     with pytest.raises(DataError, match=r"no token '<extra_id_10>', and span_corruption needs 11 sentinels"):
         objective.check_blocks(built, VOCABULARY, context_length=200, packing="stream")
@@ -214,7 +214,7 @@ def test_learned_positions_are_refused_where_documents_share_a_block():
 
 def test_bf16_autocast():
     objective = SpanCorruption()
-    built = model("t5", objective.auto_class)
+    built = model("t5", objective.head)
     tensors, _ = objective.collate(packed(objective), VOCABULARY, 0)
     exact = objective.loss(Models(built), tensors)["tokens"][0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoConfig
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.registry import Family
 from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.pace import Pace, with_layers
 from llmkit.training.config import TrainingConfig
@@ -14,9 +15,9 @@ from llmkit.training.plan import plan
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 1}
 
 
-def planned(spec=None, data=(), auto_class="AutoModelForCausalLM", nproc=1, **changes):
+def planned(spec=None, data=(), head="causal_lm", nproc=1, **changes):
     config = TrainingConfig(**{"context_length": 64, "batch_tokens": 1024, "max_steps": 10} | changes)
-    return plan(config, spec or ModelConfig(arch="llama", config=SMALL), list(data), auto_class, nproc)
+    return plan(config, spec or ModelConfig(arch="llama", config=SMALL), list(data), Family("head").parse(head), nproc)
 
 
 @pytest.fixture
@@ -138,12 +139,12 @@ def test_a_copy_for_the_checkpoint_counts_where_training_goes_on_meanwhile():
 
 
 def test_other_kinds_of_model_and_several_processes():
-    bert = planned(ModelConfig(arch="bert", config=SMALL), auto_class="AutoModelForMaskedLM", nproc=4)
+    bert = planned(ModelConfig(arch="bert", config=SMALL), head="masked_lm", nproc=4)
     assert (bert.arch, bert.micro_batch_tokens) == ("bert", 256)
     t5 = ModelConfig(arch="t5", config={"d_model": 64, "num_layers": 1, "num_heads": 1, "d_ff": 64})
-    encoder_decoder = planned(t5, auto_class="AutoModelForSeq2SeqLM")
+    encoder_decoder = planned(t5, head="sequence_to_sequence")
     assert encoder_decoder.arch == "t5"
     assert bert.seconds > 7
     assert encoder_decoder.seconds > 7
     with pytest.raises(ConfigError, match="'llama' is not a masked language model"):
-        planned(auto_class="AutoModelForMaskedLM")
+        planned(head="masked_lm")

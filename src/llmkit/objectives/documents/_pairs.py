@@ -27,7 +27,7 @@ class Pairs(Masking):
     """Objectives over pairs; they differ in the question."""
 
     layout: ClassVar[Literal["block", "pair"]] = "pair"
-    auto_class: ClassVar[str] = "AutoModelForPreTraining"
+    head: ClassVar[str] = "pretraining"
     packings: ClassVar[tuple[Packing, ...]] = ("pad",)
 
     def check(self, vocabulary: Vocabulary) -> None:

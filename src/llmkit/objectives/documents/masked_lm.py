@@ -22,7 +22,7 @@ class MaskedLM(Masking):
     RoBERTa's full sentences: no second part and no next-sentence prediction.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForMaskedLM"
+    head: ClassVar[str] = "masked_lm"
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer without MASK, or without CLS and SEP (BOS and EOS will do)."""

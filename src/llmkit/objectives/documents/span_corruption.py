@@ -37,7 +37,7 @@ class SpanCorruption(DocumentObjective):
     its own, and isolated by masks in encoder, decoder and between them.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    head: ClassVar[str] = "sequence_to_sequence"
 
     noise_density: float = Field(0.15, gt=0, lt=1)
     """Share of the tokens to replace."""
