@@ -15,10 +15,17 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.part import STRICT, Budget, NotIdentity, Part, dump, plain
 from llmkit.core.problems import describe, places, walk
-from llmkit.core.registry import PACKAGES, STRICT, Family, Part
+from llmkit.core.registry import Family
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
+
+__all__ = [
+    "Budget", "Config", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "parse_key", "resolve",
+    "schema_hint",
+]  # fmt: skip
+"""The marks and `dump` are `part.py`'s: whoever writes a config finds all of it here."""
 
 
 class Config(BaseModel):
@@ -26,19 +33,6 @@ class Config(BaseModel):
 
     model_config = STRICT
 
-
-@dataclass(frozen=True)
-class Mark:
-    """Annotation of a field that says how it counts for the identity of an artifact."""
-
-    name: str
-
-
-NotIdentity = Mark("not identity")
-"""Does not change the result (workers, logging) or is replaced by a digest (input paths): not part of the identity."""
-
-Budget = Mark("budget")
-"""How far to go (`max_steps`): part of the identity, but raising it extends a finished run."""
 
 C = TypeVar("C", bound=Config)
 
@@ -70,35 +64,6 @@ class Resolved(Generic[C]):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
         return "default"
-
-
-def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budget: bool = True) -> dict[str, Any]:
-    """Return a config as nested plain values.
-
-    Args:
-        model: The config or part.
-        mode: `python` or `json`.
-        identity: Leave out the fields marked `NotIdentity`.
-        budget: With `identity`, keep the fields marked `Budget`.
-    """
-    result = {}
-    for name, field in type(model).model_fields.items():
-        if identity and (NotIdentity in field.metadata or (Budget in field.metadata and not budget)):
-            continue
-        result[name] = _dump_value(getattr(model, name), mode=mode, identity=identity, budget=budget)
-    return result
-
-
-def _dump_value(value: Any, **how: Any) -> Any:
-    if isinstance(value, Part) and type(value).__module__.rpartition(".")[0] in PACKAGES.values():
-        return {"type": value.type_name, **dump(value, **how)}
-    if isinstance(value, BaseModel):
-        return dump(value, **how)
-    if isinstance(value, list | tuple):
-        return [_dump_value(item, **how) for item in value]
-    if isinstance(value, dict):
-        return {key: _dump_value(item, **how) for key, item in value.items()}
-    return value
 
 
 def resolve(
@@ -223,7 +188,7 @@ def _write_defaults(model: Any, values: dict[str, Any], path: KeyPath) -> None:
             default = field.get_default(call_default_factory=True)
             # Another type of part, named or meant by a field of its own: nothing of the default part stays.
             other = isinstance(default, Part) and inner not in type(default).model_fields
-            values[key] = {} if other else _dump_value(default)
+            values[key] = {} if other else plain(default)
         model, values = field.annotation, values.get(key, {})
 
 

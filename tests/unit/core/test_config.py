@@ -212,20 +212,6 @@ def test_parse_key():
     assert parse_key("a.01") == ("a", 1)
 
 
-def test_dump_leaves_out_what_is_not_identity():
-    config = Toy(workers=3, steps=5, maybe=Inner())
-    identity = dump(config, mode="json", identity=True)
-    assert "workers" in dump(config)
-    assert "workers" not in identity
-    assert identity["steps"] == 5
-    assert "steps" not in dump(config, identity=True, budget=False)
-    assert identity["exporter"]["type"] == "safetensors"
-    assert identity["maybe"] == {"depth": 1, "pair": [0.5, 0.25]}
-    source = clean.Config(inputs=["a.jsonl"])
-    assert "path" in dump(source)["inputs"][0]
-    assert "path" not in dump(source, identity=True)["inputs"][0]
-
-
 def test_a_config_is_frozen_and_strict():
     with pytest.raises(ValueError, match="frozen"):
         Toy().size = 3
