@@ -21,10 +21,7 @@ from llmkit.core.registry import Family
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
 
-__all__ = [
-    "Budget", "Config", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "parse_key", "resolve",
-    "schema_hint",
-]  # fmt: skip
+__all__ = ["Budget", "Config", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "parse_key", "resolve"]
 """The marks and `dump` are `part.py`'s: whoever writes a config finds all of it here."""
 
 
@@ -72,6 +69,8 @@ def resolve(
     recipe: Path | None = None,
     sets: Sequence[str] = (),
     options: Mapping[str, tuple[str, Any]] | None = None,
+    absent: Mapping[str, Any] | None = None,
+    hint: str | None = None,
 ) -> Resolved[C]:
     """Build a config from a recipe file, `--set` expressions and named options.
 
@@ -80,6 +79,8 @@ def resolve(
         recipe: YAML file, or None.
         sets: `dotted.key=value` expressions; an integer in the key reaches into a list.
         options: Dotted key -> (option name, value); None values are left out.
+        absent: Values of fields that none of these gives.
+        hint: What to type to see the valid fields, for errors.
 
     Raises:
         ConfigError: Every problem found, one line each, with its dotted path and origin.
@@ -100,11 +101,12 @@ def resolve(
     for path, (flag, value) in named.items():
         _assign(config_class, values, path, value, origins, flag)
     assign_sets(after_options=True)
+    values = {**(absent or {}), **values}
     try:
         config = _validate(config_class, values, dict(given))
     except ValidationError as error:
         problems = describe(error, config_class, origins)
-        raise ConfigError("\n".join(problems), hint=schema_hint(config_class)) from None
+        raise ConfigError("\n".join(problems), hint=hint) from None
     return Resolved(config, origins, values)
 
 
@@ -135,12 +137,6 @@ def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[Key
             return config_class.model_validate(values)
         except ValidationError:
             raise error from None
-
-
-def schema_hint(config_class: type[Config]) -> str | None:
-    """The command that lists the valid fields of a stage's config."""
-    stage = config_class.__module__.rpartition(".")[2].replace("evaluate", "eval")
-    return f"llmkit schema {stage} --fields" if config_class.__module__.startswith("llmkit.stages.") else None
 
 
 def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str]]:

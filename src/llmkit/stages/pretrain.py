@@ -16,6 +16,7 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
+from llmkit.core.stage import Estimate, Facts, Stage
 from llmkit.data.mixture import DataList
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     from llmkit.data.order import Order
     from llmkit.training.job import Job
 
-VERSION = 2
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
+NO_DATA = "no-data"
+"""Stands for the data of a plan that is given none."""
 VERIFIED_FROM, VERIFIED = 256, 8
 """`verify_packing` measures so many blocks with several documents, out of so many from the start."""
 
@@ -69,6 +71,9 @@ class Config(TrainingConfig):
 
 def check(config: Config) -> None:
     """Check what the schema cannot know: the architecture's fields, and what excludes what. `--dry-run` does, too."""
+    from llmkit.training.trackers import check_trackers
+
+    check_trackers(config.trackers)
     check_model(config.model, config.objective.auto_class)
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
@@ -79,9 +84,6 @@ def check(config: Config) -> None:
 
 def run(config: Config, context: Context) -> Result:
     """Pretrain a model."""
-    from llmkit.training.trackers import check_trackers
-
-    check_trackers(config.trackers)
     inputs = Inputs()
     tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
     _check_tokenizers(tokens)
@@ -90,7 +92,7 @@ def run(config: Config, context: Context) -> Result:
     if config.init_from is not None:
         inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
     context.add_checkpoint(inputs)
-    with context.build("pretrain", VERSION, config, inputs, resumable=True) as build:
+    with STAGE.build(config, inputs, context) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
         context.announce(build)
@@ -103,7 +105,6 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
 
-    check(config)
     tokenizer = load_tokenizer(tokens[0])
     vocabulary = vocabulary_of(tokenizer)
     config.objective.check(vocabulary)
@@ -124,7 +125,7 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
 
 
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
+def summarize(artifact: Artifact) -> Facts:
     """Return label and value pairs: size, training, validation, speed."""
     return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
 
@@ -286,3 +287,35 @@ def _check_tokenizers(tokens: list[Path]) -> None:
             )
         if digest != digests[0]:
             raise DataError(f"data: {path} and {tokens[0]} were made with different tokenizers")
+
+
+class Pretrain(Stage[Config]):
+    """Tokens to a model."""
+
+    name, version, config, resumable = "pretrain", 2, Config, True
+    stand_ins = {"data": [NO_DATA]}
+
+    def check(self, config: Config) -> None:
+        """See the function of the module."""
+        check(config)
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Pretrain a model."""
+        return run(config, context)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs: size, training, validation, speed."""
+        return summarize(artifact)
+
+    def plan(self, config: Config, num_processes: int) -> Estimate:
+        """Work out parameters, FLOPs, memory, time and disk; loads no weights and needs no data."""
+        from llmkit.training.estimate import estimate
+
+        tokens, packing = [item.path for item in config.data], packing_of(config)
+        found = estimate(config, config.model, config.objective, tokens, num_processes, packing=packing)
+        if missing := [path for path in tokens if path != NO_DATA and not Path(path, TOKENS_FILE).is_file()]:
+            found.warnings.insert(0, f"not there yet, or no tokens, and not counted: {', '.join(missing)}")
+        return found
+
+
+STAGE = Pretrain()
