@@ -31,14 +31,14 @@ def make_corpus(directory: Path, texts: Iterable[str]) -> int:
     from llmkit.core.console import Console
     from llmkit.core.context import Context
     from llmkit.data.sources.files import Files
-    from llmkit.stages.clean import Config, run
+    from llmkit.stages.clean import STAGE, Config
 
     if not (directory / "llmkit.json").exists():
         raw = directory.with_suffix(".jsonl")
         raw.parent.mkdir(parents=True, exist_ok=True)
         with raw.open("w") as file:
             file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
-        run(Config(inputs=[Files(path=str(raw))], steps=[]), Context(directory, Console(quiet=True)))
+        STAGE.run(Config(inputs=[Files(path=str(raw))], steps=[]), Context(directory, Console(quiet=True)))
         raw.unlink()
     files = sorted(directory.glob("data-*.parquet"))
     return sum(len(text.as_py().encode()) for f in files for text in pq.read_table(f, columns=["text"])["text"])
@@ -62,7 +62,7 @@ def llmkit(out: Path, corpus: Path, tokenizer: Path, encoder: str = "auto") -> f
     from llmkit.core.context import Context
     from llmkit.data.sources.files import Files
     from llmkit.modeling.tokenizer import load_tokenizer
-    from llmkit.stages.tokenize import Config, run
+    from llmkit.stages.tokenize import STAGE, Config
     from llmkit.tokenization.trainers.existing import Existing
 
     load_tokenizer(tokenizer)  # imports transformers, which is no part of what is compared
@@ -70,7 +70,7 @@ def llmkit(out: Path, corpus: Path, tokenizer: Path, encoder: str = "auto") -> f
         inputs=[Files(path=str(corpus))], tokenizer=Existing(path=str(tokenizer)), workers=WORKERS, encoder=encoder
     )
     start = perf_counter()
-    run(config, Context(out / "tokens", Console(quiet=True)))
+    STAGE.run(config, Context(out / "tokens", Console(quiet=True)))
     return perf_counter() - start
 
 

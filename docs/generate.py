@@ -7,7 +7,6 @@ python docs/generate.py --check    write nothing; exit 1 with the list of stale 
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import json
 import re
@@ -23,15 +22,6 @@ from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows, sum
 from llmkit.core.registry import Family
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
-STAGES = {
-    "clean": "clean",
-    "tokenize": "tokenize",
-    "pretrain": "pretrain",
-    "finetune": "finetune",
-    "eval": "evaluate",
-    "export": "export",
-}
-"""Stage name -> module in `llmkit.stages`."""
 NOTE = "% Written by docs/generate.py; edit the code, not this page.\n"
 
 
@@ -151,8 +141,9 @@ def render() -> dict[str, str]:
     """Return the generated files: path under docs/reference -> contents."""
     from llmkit.cli.main import app
     from llmkit.core.config import json_schema
+    from llmkit.stages import STAGES, load_stage
 
-    stages = {name: importlib.import_module(f"llmkit.stages.{module}").Config for name, module in STAGES.items()}
+    stages = {name: load_stage(name).config for name in STAGES}
     schemas = {
         f"schema/{name}.json": json.dumps(json_schema(config), indent=2, ensure_ascii=False) + "\n"
         for name, config in stages.items()

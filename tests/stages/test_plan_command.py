@@ -75,3 +75,76 @@ def test_what_cannot_be_planned(cli, sets, code, words):
     outcome = cli("plan", *(part for item in sets for part in ("-s", item)), "-s", "max_steps=1")
     assert outcome.code == code
     assert words in outcome.err
+
+
+def test_a_plan_of_clean(cli, chain):
+    outcome = cli("plan", "--stage", "clean", "-i", chain.root / "texts.jsonl", "--json")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    num_bytes = (chain.root / "texts.jsonl").stat().st_size
+    assert (found["stage"], found["files"], found["bytes"], found["tasks"]) == ("clean", 1, num_bytes, 1)
+    assert found["passes"] == ["normalize, length, compare for exact_duplicates",
+                               "drop what exact_duplicates decided, write"]  # fmt: skip
+    shown = cli("plan", "--stage", "clean", "-i", chain.root / "texts.jsonl").out
+    assert "about 1, 8.39 MB each at most" in shown
+    assert "pass 2  drop what exact_duplicates decided, write" in shown
+
+
+@pytest.mark.parametrize("kind", ["corpus", "texts.jsonl"])
+def test_a_plan_of_tokenize(cli, chain, kind):
+    outcome = cli("plan", "--stage", "tokenize", "-i", chain.root / kind, "-s", "tokenizer.vocab_size=400", "--json")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    manifest = json.loads((chain.corpus / "llmkit.json").read_text(encoding="utf-8"))
+    raw = ["read raw text"] if kind == "texts.jsonl" else []
+    assert (found["stage"], found["files"], found["passes"]) == ("tokenize", 1, [*raw, "train the tokenizer", "encode"])
+    if not raw:
+        assert found["text_bytes"] == manifest["metrics"]["bytes_kept"]
+    made = sum(path.stat().st_size for path in chain.tokens.rglob("*.arrow"))
+    assert made <= found["output"] <= found["disk"]
+
+
+def test_a_plan_of_finetune(cli, chain, monkeypatch):
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", None)
+    arguments = ["plan", "--stage", "finetune", "-s", f"model={chain.base}", *SIZES, "--json"]
+    found = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4")
+    assert (found.code, found.err) == (0, "")
+    manifest = json.loads((chain.model / "llmkit.json").read_text(encoding="utf-8"))
+    assert found.json["parameters"] == manifest["metrics"]["parameters"]
+    assert (found.json["steps"], found.json["objective"], found.json["vocab_size"]) == (4, "sft", 400)
+    without = cli(*arguments, "-s", "max_epochs=1")
+    assert (without.code, without.json["steps"]) == (0, None)
+    assert "warning: rows are counted when they are encoded" in without.err
+
+
+def test_a_shipped_recipe_says_what_is_planned(cli, chain):
+    text = chain.root / "texts.jsonl"
+    assert cli("plan", "-r", "chinese", "-i", text, "--json").json["stage"] == "clean"
+    assert cli("plan", "-r", "tokenize/t5-unigram", "-i", text, "--json").json["stage"] == "tokenize"
+    assert cli("plan", "-r", "quickstart/pretrain", "--json").json["stage"] == "pretrain"
+    wrong = cli("plan", "-r", "chinese", "-i", text, "--stage", "tokenize")
+    assert wrong.code == 2
+    assert "no recipe 'chinese' for tokenize" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--stage", "clen"], 2, "unknown stage 'clen'; did you mean 'clean'?"),
+        (["--stage", "clean", "-i", "nowhere.jsonl"], 3, "nowhere.jsonl"),
+        (
+            ["--stage", "clean", "-i", "here.jsonl", "-s", "steps=[shuffle, length]"],
+            2,
+            "steps.0: shuffle has to be",
+        ),
+        (["--stage", "clean", "--data", "x"], 2, "data: unknown field; valid: "),
+        (["--stage", "tokenize", "-i", "half"], 3, "half is unfinished"),
+        (["--stage", "finetune", "-s", "model=nowhere", "-s", "max_steps=1"], 3, "'nowhere' does not exist"),
+    ],
+)
+def test_what_no_stage_can_plan(cli, tmp_path, arguments, code, words):
+    (tmp_path / "here.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "half/.partial").mkdir(parents=True)
+    outcome = cli("plan", *arguments)
+    assert outcome.code == code
+    assert words in outcome.err

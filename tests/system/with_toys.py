@@ -1,4 +1,4 @@
-"""Run llmkit with the toys of tests/toys as further members of its families, and kill it after a step: see killed.py."""
+"""Run llmkit with the toys of tests/toys as further members of its families; STEP kills it, as in killed.py."""
 
 from __future__ import annotations
 

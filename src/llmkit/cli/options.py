@@ -89,7 +89,7 @@ def stage_command(
         stage: The command's name.
         strict: The stage reads raw records: it has `--strict`.
         resume: The stage goes on from checkpoints: it has `--resume`.
-        preview: The stage's module has a function `preview`: it has `--preview`.
+        preview: The stage can show what it does: it has `--preview`.
         nproc: The stage runs as several processes: it has `--nproc`.
     """
     wanted = {"strict": strict, "resume": resume, "preview": preview, "nproc": nproc}

@@ -1,37 +1,31 @@
-"""Run a stage from its options: resolve the config, call `stages.X.run`, print the result."""
+"""Run a stage from its options: resolve the config, let the stage run, print the result."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import typer
 
 from llmkit.cli.options import Named, StageOptions
-from llmkit.core.config import Config, Resolved, dump, leaves, resolve
+from llmkit.core.config import Config, Resolved, dump, leaves
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError
 from llmkit.core.progress import clock
 from llmkit.core.recipes import find_recipe
+from llmkit.core.stage import Stage
 from llmkit.core.yaml import Path as KeyPath
-
-STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
-
-
-def stage_module(stage: str) -> Any:
-    """Import a stage's module; `eval` lives in evaluate.py, since `eval` is a Python built-in."""
-    return importlib.import_module(f"llmkit.stages.{stage.replace('eval', 'evaluate')}")
+from llmkit.stages import load_stage
 
 
-def run_stage(stage: str, options: StageOptions, named: Named, *, several: bool = False) -> None:
+def run_stage(name: str, options: StageOptions, named: Named, *, several: bool = False) -> None:
     """Run one stage.
 
     Args:
-        stage: The command's name.
+        name: The command's name.
         options: The shared options.
         named: Dotted config key -> (option name, value) of the command's own options; None values are left out.
         several: The stage can be one of several processes.
@@ -40,19 +34,19 @@ def run_stage(stage: str, options: StageOptions, named: Named, *, several: bool 
     if options.resume not in ("auto", "never") and not (several and Path(options.resume).is_dir()):
         expected = "auto, never or the directory of a checkpoint" if several else "auto or never"
         raise ConfigError(f"--resume {options.resume}: should be {expected}")
-    config_class = cast("type[Config]", stage_module(stage).Config)
-    recipe = find_recipe(options.recipe, stage) if options.recipe else None
-    resolved = resolve(config_class, recipe=recipe, sets=options.sets or (), options=named)
+    stage = load_stage(name)
+    recipe = find_recipe(options.recipe, name) if options.recipe else None
+    resolved = stage.resolve(recipe=recipe, sets=options.sets or (), options=named)
     if options.dry_run:
-        getattr(stage_module(stage), "check", lambda _: None)(resolved.config)
+        stage.check(resolved.config)
         print_config(resolved, console)
         return
     if options.preview is not None:
-        stage_module(stage).preview(resolved.config, options.preview, console)
+        stage.preview(resolved.config, options.preview, console)
         return
     if options.output is None:
         raise ConfigError(
-            f"--output is required: where should {stage} write?", hint=f"llmkit {stage} ... -o build/{stage}"
+            f"--output is required: where should {name} write?", hint=f"llmkit {name} ... -o build/{name}"
         )
     context = Context(
         output=options.output,
@@ -65,13 +59,13 @@ def run_stage(stage: str, options: StageOptions, named: Named, *, several: bool 
     run(stage, resolved.config, context, options.nproc)
 
 
-def _run(stage: str, config: Config, context: Context, _nproc: int) -> None:
+def _run(stage: Stage[Any], config: Config, context: Context, _nproc: int) -> None:
     start = time.monotonic()
-    result = cast("Result", stage_module(stage).run(config, context))
+    result = stage.run(config, context)
     print_result(stage, result, context.console, time.monotonic() - start)
 
 
-def _run_as_team(stage: str, config: Config, context: Context, nproc: int) -> None:
+def _run_as_team(stage: Stage[Any], config: Config, context: Context, nproc: int) -> None:
     """Start the processes that `--nproc` asks for, or be one of those that a launcher has started."""
     from llmkit.work.launch import check_launch, is_ours, start, world
 
@@ -90,17 +84,17 @@ def _run_as_team(stage: str, config: Config, context: Context, nproc: int) -> No
         _run(stage, config, context, nproc)
 
 
-def print_result(stage: str, result: Result, console: Console, seconds: float) -> None:
+def print_result(stage: Stage[Any], result: Result, console: Console, seconds: float) -> None:
     """Print a stage's result as a few lines for people, or as one JSON object."""
     if console.json_mode:
         console.print_json(result.as_json())
         return
     artifact = result.artifact
     if result.up_to_date:
-        console.print(f"{stage}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
+        console.print(f"{stage.name}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
         return
-    console.print(f"{stage}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
-    rows = stage_module(stage).summarize(artifact)
+    console.print(f"{stage.name}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
+    rows = stage.summarize(artifact)
     width = max(len(label) for label, _ in rows)
     for label, value in rows:  # no table: it would fill the lines with blanks
         console.print(f"  {label:{width}}  {value}")

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from llmkit.cli.run import STAGES, stage_module
 from llmkit.core.config import json_schema
 from llmkit.core.console import Console
-from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.fields import families_met, field_rows, summary
+from llmkit.stages import STAGES, load_stage
 
 
 def schema(
@@ -20,9 +19,7 @@ def schema(
     fields: Annotated[bool, typer.Option("--fields", help="A table of fields instead of JSON Schema.")] = False,
 ) -> None:
     """Print the JSON Schema of a stage's recipe, for editors and checks."""
-    if stage not in STAGES:
-        raise ConfigError(f"unknown stage '{stage}'{nearest(stage, STAGES)}")
-    config = stage_module(stage).Config
+    config = load_stage(stage).config
     if fields:
         print_fields(config, Console())
     else:

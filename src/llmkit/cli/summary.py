@@ -9,10 +9,10 @@ import typer
 
 from llmkit.cli import options as o
 from llmkit.cli.lineage import lineage_tree, manifest_of, shown_path
-from llmkit.cli.run import stage_module
 from llmkit.core.console import Console
 from llmkit.core.lineage import Node, trace
 from llmkit.core.manifest import Artifact
+from llmkit.stages import load_stage
 
 
 def summary(
@@ -31,7 +31,7 @@ def summary(
     for artifact in stages.values():
         manifest = artifact.manifest
         console.print(f"{manifest.stage}: {artifact.path} ({manifest.kind} {manifest.id[:12]})")
-        console.table([(f"  {label}", value) for label, value in stage_module(manifest.stage).summarize(artifact)])
+        console.table([(f"  {label}", value) for label, value in load_stage(manifest.stage).summarize(artifact)])
     console.print("lineage")
     console.print(lineage_tree(roots[0]))
 

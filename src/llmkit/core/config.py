@@ -15,10 +15,14 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.part import STRICT, Budget, NotIdentity, Part, dump, plain
 from llmkit.core.problems import describe, places, walk
-from llmkit.core.registry import PACKAGES, STRICT, Family, Part
+from llmkit.core.registry import Family
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.core.yaml import parse_scalar, read_yaml
+
+__all__ = ["Budget", "Config", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "parse_key", "resolve"]
+"""The marks and `dump` are `part.py`'s: whoever writes a config finds all of it here."""
 
 
 class Config(BaseModel):
@@ -26,19 +30,6 @@ class Config(BaseModel):
 
     model_config = STRICT
 
-
-@dataclass(frozen=True)
-class Mark:
-    """Annotation of a field that says how it counts for the identity of an artifact."""
-
-    name: str
-
-
-NotIdentity = Mark("not identity")
-"""Does not change the result (workers, logging) or is replaced by a digest (input paths): not part of the identity."""
-
-Budget = Mark("budget")
-"""How far to go (`max_steps`): part of the identity, but raising it extends a finished run."""
 
 C = TypeVar("C", bound=Config)
 
@@ -72,41 +63,14 @@ class Resolved(Generic[C]):
         return "default"
 
 
-def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budget: bool = True) -> dict[str, Any]:
-    """Return a config as nested plain values.
-
-    Args:
-        model: The config or part.
-        mode: `python` or `json`.
-        identity: Leave out the fields marked `NotIdentity`.
-        budget: With `identity`, keep the fields marked `Budget`.
-    """
-    result = {}
-    for name, field in type(model).model_fields.items():
-        if identity and (NotIdentity in field.metadata or (Budget in field.metadata and not budget)):
-            continue
-        result[name] = _dump_value(getattr(model, name), mode=mode, identity=identity, budget=budget)
-    return result
-
-
-def _dump_value(value: Any, **how: Any) -> Any:
-    if isinstance(value, Part) and type(value).__module__.rpartition(".")[0] in PACKAGES.values():
-        return {"type": value.type_name, **dump(value, **how)}
-    if isinstance(value, BaseModel):
-        return dump(value, **how)
-    if isinstance(value, list | tuple):
-        return [_dump_value(item, **how) for item in value]
-    if isinstance(value, dict):
-        return {key: _dump_value(item, **how) for key, item in value.items()}
-    return value
-
-
 def resolve(
     config_class: type[C],
     *,
     recipe: Path | None = None,
     sets: Sequence[str] = (),
     options: Mapping[str, tuple[str, Any]] | None = None,
+    absent: Mapping[str, Any] | None = None,
+    hint: str | None = None,
 ) -> Resolved[C]:
     """Build a config from a recipe file, `--set` expressions and named options.
 
@@ -115,6 +79,8 @@ def resolve(
         recipe: YAML file, or None.
         sets: `dotted.key=value` expressions; an integer in the key reaches into a list.
         options: Dotted key -> (option name, value); None values are left out.
+        absent: Values of fields that none of these gives.
+        hint: What to type to see the valid fields, for errors.
 
     Raises:
         ConfigError: Every problem found, one line each, with its dotted path and origin.
@@ -135,11 +101,12 @@ def resolve(
     for path, (flag, value) in named.items():
         _assign(config_class, values, path, value, origins, flag)
     assign_sets(after_options=True)
+    values = {**(absent or {}), **values}
     try:
         config = _validate(config_class, values, dict(given))
     except ValidationError as error:
         problems = describe(error, config_class, origins)
-        raise ConfigError("\n".join(problems), hint=schema_hint(config_class)) from None
+        raise ConfigError("\n".join(problems), hint=hint) from None
     return Resolved(config, origins, values)
 
 
@@ -170,12 +137,6 @@ def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[Key
             return config_class.model_validate(values)
         except ValidationError:
             raise error from None
-
-
-def schema_hint(config_class: type[Config]) -> str | None:
-    """The command that lists the valid fields of a stage's config."""
-    stage = config_class.__module__.rpartition(".")[2].replace("evaluate", "eval")
-    return f"llmkit schema {stage} --fields" if config_class.__module__.startswith("llmkit.stages.") else None
 
 
 def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str]]:
@@ -223,7 +184,7 @@ def _write_defaults(model: Any, values: dict[str, Any], path: KeyPath) -> None:
             default = field.get_default(call_default_factory=True)
             # Another type of part, named or meant by a field of its own: nothing of the default part stays.
             other = isinstance(default, Part) and inner not in type(default).model_fields
-            values[key] = {} if other else _dump_value(default)
+            values[key] = {} if other else plain(default)
         model, values = field.annotation, values.get(key, {})
 
 

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.artifact import Build
-from llmkit.core.config import Config
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
-from llmkit.core.fingerprint import Fingerprint
-from llmkit.core.follow import FollowingBuild, LeadingBuild, Team
+from llmkit.core.follow import Team
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import PARTIAL, Artifact
 from llmkit.core.move import UNLISTED
@@ -62,26 +60,6 @@ class Context:
         out = self.output.resolve()
         if path is not None and path.parent not in (out / UNLISTED, out / PARTIAL / UNLISTED):
             inputs.add_directory(path, (), role="resume")  # what was moved aside is another run's
-
-    def build(self, stage: str, version: int, config: Config, inputs: Inputs, *, resumable: bool = False) -> Build:
-        """Return the build of this run's artifact, to be entered with `with`.
-
-        Of several processes rank 0 makes it; in the others entering it waits for rank 0 and so does `finish`.
-        """
-        fingerprint = Fingerprint(stage, version, config, inputs)
-        kind = Build if self.team is None else LeadingBuild if self.leads else FollowingBuild
-        build = kind(
-            self.output,
-            fingerprint,
-            config=config,
-            inputs=inputs,
-            force=self.force,
-            resumable=resumable,
-            fresh=self.resume == "never",
-        )
-        if isinstance(build, LeadingBuild | FollowingBuild) and self.team is not None:
-            build.team = self.team
-        return build
 
     def announce(self, build: Build) -> None:
         """Say what of an earlier run is used, moved or replaced."""

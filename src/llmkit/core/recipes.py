@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from llmkit.core.errors import ConfigError, nearest
@@ -25,6 +26,21 @@ def recipe_names(stage: str | None = None) -> dict[str, Path]:
         return names
     own = {name.removeprefix(f"{stage}/"): file for name, file in names.items() if name.startswith(f"{stage}/")}
     return {**names, **own}
+
+
+def recipe_stage(reference: str, stages: Collection[str]) -> str | None:
+    """Return the stage that a shipped recipe is of, by its folder or, in `quickstart/`, by its own name.
+
+    None for a file, for what is no shipped recipe, and where neither names one stage.
+    """
+    if Path(reference).is_file():
+        return None
+    names, (folder, _, name) = recipe_names(), reference.partition("/")
+    if name:
+        found = [stage for stage in (folder, name) if reference in names and stage in stages]
+    else:
+        found = [stage for stage in stages if f"{stage}/{reference}" in names]
+    return found[0] if len(found) == 1 else None
 
 
 def find_recipe(reference: str, stage: str) -> Path:

@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmkit.core.errors import nearest
+from llmkit.core.part import Part
+
+__all__ = ["PACKAGES", "Family", "Part"]
+"""`Part` is defined in `part.py`: whoever adds a family finds both here."""
 
 PACKAGES = {
     "source": "llmkit.data.sources",
@@ -31,39 +35,6 @@ PACKAGES = {
     "tokenizer": "llmkit.tokenization.trainers",
     "optimizer": "llmkit.training.optimizers",
 }
-
-
-STRICT = ConfigDict(
-    frozen=True,
-    extra="forbid",
-    strict=True,
-    use_attribute_docstrings=True,
-    protected_namespaces=(),
-    allow_inf_nan=False,
-)
-"""What every config and part holds its fields to: no unknown names, no types converted in silence."""
-
-
-class Part(BaseModel):
-    """Base of every family member: strict, frozen, no unknown fields; its docstrings document its fields."""
-
-    model_config = STRICT
-
-    @property
-    def type_name(self) -> str:
-        """The name a recipe uses: the member's module name."""
-        return type(self).__module__.rpartition(".")[2]
-
-    def spec(self, *, mode: str = "python", identity: bool = False) -> dict[str, Any]:
-        """Return the part as a recipe would write it, `type` first.
-
-        Args:
-            mode: pydantic's dump mode.
-            identity: Leave out the fields marked `NotIdentity`.
-        """
-        from llmkit.core.config import dump
-
-        return {"type": self.type_name, **dump(self, mode=mode, identity=identity)}
 
 
 @dataclass(frozen=True)

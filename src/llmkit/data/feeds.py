@@ -7,30 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from llmkit.data.packing import Batch, Ints
+from llmkit.data.order import Blocks
+from llmkit.data.packing import Batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 State = Mapping[str, "NDArray[Any]"]
-
-
-class Blocks(Protocol):
-    """Blocks of one source, epoch by epoch: a `Packer`, or `RowBuckets`."""
-
-    def num_blocks(self, epoch: int) -> int:
-        """Return the number of blocks in an epoch, at least 1."""
-
-    def blocks(self, epoch: int, indices: ArrayLike) -> Batch:
-        """Return blocks of an epoch in the order of `indices`, `[n]`."""
-
-    def documents(self, epoch: int, indices: ArrayLike) -> Ints:
-        """Return which documents, or rows, the blocks hold."""
-
-    def names(self, documents: Ints) -> list[str]:
-        """Return what people find the documents by."""
 
 
 class Stream(Protocol):

@@ -15,8 +15,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validato
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from llmkit.core.config import NotIdentity
-from llmkit.core.registry import Part
+from llmkit.core.config import Config, NotIdentity
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, Packer, PadPacker, PairPacker, StreamPacker
 from llmkit.data.token_reader import JoinedSplits, TokenSplit
@@ -24,7 +23,7 @@ from llmkit.data.token_reader import JoinedSplits, TokenSplit
 MODES: dict[str, type[Any]] = {"stream": StreamPacker, "best_fit": BestFitPacker, "pad": PadPacker}
 
 
-class DataConfig(Part):
+class DataConfig(Config):
     """A token artifact; a bare string is its directory."""
 
     path: Annotated[str, NotIdentity]

@@ -5,10 +5,28 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from llmkit.data.packing import Batch, Ints, Packer
+from llmkit.data.packing import Batch, Ints
+
+
+class Blocks(Protocol):
+    """Blocks of one source, epoch by epoch: a `Packer`, or `RowBuckets`."""
+
+    def num_blocks(self, epoch: int) -> int:
+        """Return the number of blocks in an epoch, at least 1."""
+
+    def blocks(self, epoch: int, indices: ArrayLike) -> Batch:
+        """Return blocks of an epoch in the order of `indices`, `[n]`."""
+
+    def documents(self, epoch: int, indices: ArrayLike) -> Ints:
+        """Return which documents, or rows, the blocks hold."""
+
+    def names(self, documents: Ints) -> list[str]:
+        """Return what people find the documents by."""
 
 
 class Order:
@@ -18,7 +36,7 @@ class Order:
         packer: The packer; an epoch's number of blocks is asked for once, when the stream reaches it.
     """
 
-    def __init__(self, packer: Packer) -> None:
+    def __init__(self, packer: Blocks) -> None:
         self.packer = packer
         self._ends: list[int] = []
 

@@ -10,9 +10,8 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from llmkit.core.config import NotIdentity
+from llmkit.core.config import Config, NotIdentity
 from llmkit.core.errors import ConfigError, nearest
-from llmkit.core.registry import Part
 from llmkit.modeling.architecture import new_config, one_line
 from llmkit.modeling.heads import Head
 from llmkit.modeling.load import (
@@ -37,7 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ModelConfig(Part):
+class ModelConfig(Config):
     """Where the model comes from: a preset, a new one of some architecture, or a directory."""
 
     arch: str | None = None

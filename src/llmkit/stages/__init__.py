@@ -1,1 +1,27 @@
-"""The stages: each one a `Config` and a `run(config, context)`; the only place a stage is defined."""
+"""The stages: each module defines one, a `Config` and a `Stage`; the only place a stage is defined."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.stage import Stage
+
+STAGES = {
+    "clean": "clean", "tokenize": "tokenize", "pretrain": "pretrain", "finetune": "finetune", "eval": "evaluate",
+    "export": "export",
+}  # fmt: skip
+"""Name -> module here, in the order of the lifecycle; `eval` is a built-in of Python, so its module is evaluate.py."""
+
+
+def load_stage(name: str) -> Stage[Any]:
+    """Import a stage.
+
+    Raises:
+        ConfigError: There is no such stage.
+    """
+    if name not in STAGES:
+        raise ConfigError(f"unknown stage '{name}'{nearest(name, STAGES)}")
+    stage: Stage[Any] = importlib.import_module(f"{__name__}.{STAGES[name]}").STAGE
+    return stage

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from llmkit.cleaning.estimate import estimate
 from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
@@ -31,11 +32,11 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
+from llmkit.core.stage import Estimate, Facts, Stage
 from llmkit.data.corpus import write_card
 from llmkit.data.sources import RawFile, Source
 from llmkit.work.engine import Engine, EngineName
 
-VERSION = 3
 _RULES_SHOWN = 8
 _NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
@@ -55,42 +56,80 @@ class Config(BaseConfig):
     """Where the tasks run: local processes, or a Ray cluster (`RAY_ADDRESS`). The output is the same."""
 
 
-def run(config: Config, context: Context) -> Result:
-    """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
-    kind = _kind(config)
-    step_files = _step_files(config)
-    inputs = [(source, source.files()) for source in config.inputs]
-    stamps = _stamps(inputs)
-    described = Inputs()
-    for source, files in inputs:
-        if read_manifest(Path(source.root())) is None:
-            described.add_files(source.root(), files, role=source.type_name)
-        else:  # a corpus of ours: lineage goes on through it
-            described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
-    for step, files in zip(config.steps, step_files, strict=True):
-        if files:
-            described.add_files(files[0].path, files, role=step.type_name)
-    with context.build("clean", VERSION, config, described, resumable=True) as build:
-        if build.finished:
-            failed = build.finished.manifest.metrics["documents_failed"]
-            if context.strict and failed:
-                raise DataError(
-                    f"{build.out} was made with {failed:,} unreadable rows left out", hint="see its report.html"
-                )
-            return Result(build.finished, up_to_date=True)
-        context.announce(build)
-        return _clean(config, context, build, inputs, stamps, kind)
+class Clean(Stage[Config]):
+    """Raw text to a corpus."""
+
+    name, version, config, resumable = "clean", 3, Config, True
+
+    def check(self, config: Config) -> None:
+        """Find out what is wrong with the steps, without reading the inputs.
+
+        Raises:
+            ConfigError: A step is out of place or lacks what it needs.
+            DataError: A file that a step reads is not there.
+            SetupError: An extra that a step needs is not installed.
+        """
+        _step_files(config)
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
+        kind = _kind(config)
+        step_files = _step_files(config)
+        inputs = [(source, source.files()) for source in config.inputs]
+        stamps = _stamps(inputs)
+        described = Inputs()
+        for source, files in inputs:
+            if read_manifest(Path(source.root())) is None:
+                described.add_files(source.root(), files, role=source.type_name)
+            else:  # a corpus of ours: lineage goes on through it
+                described.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
+        for step, files in zip(config.steps, step_files, strict=True):
+            if files:
+                described.add_files(files[0].path, files, role=step.type_name)
+        with self.build(config, described, context) as build:
+            if build.finished:
+                failed = build.finished.manifest.metrics["documents_failed"]
+                if context.strict and failed:
+                    raise DataError(
+                        f"{build.out} was made with {failed:,} unreadable rows left out", hint="see its report.html"
+                    )
+                return Result(build.finished, up_to_date=True)
+            context.announce(build)
+            return _clean(config, context, build, inputs, stamps, kind)
+
+    def preview(self, config: Config, count: int, console: Console) -> None:
+        """Show what the steps do to a few random documents; write nothing."""
+        _kind(config)
+        self.check(config)
+        found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
+        if console.json_mode:
+            console.print_json(found.as_json())
+        else:
+            show_preview(found, console)
+
+    def plan(self, config: Config, num_processes: int) -> Estimate:  # noqa: ARG002 - workers are the config's
+        """Work out tasks, passes and the disk they need, from the sizes of the inputs and their first rows."""
+        _kind(config)
+        return estimate([(source, source.files()) for source in config.inputs], config.steps)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs that say what the artifact holds and why documents fell."""
+        metrics = artifact.manifest.metrics
+        kept, read = metrics["documents_kept"], metrics["documents_read"]
+        rules = [f"{rule} {count:,}" for rule, count in metrics["rules"].items()]
+        if len(rules) > _RULES_SHOWN:
+            rules[_RULES_SHOWN - 1 :] = [f"{len(rules) - _RULES_SHOWN + 1} more rules"]
+        rows = [
+            ("documents", f"{kept:,} kept of {read:,} ({percent(kept, read)})"),
+            ("fell", ", ".join(rules) or "none"),
+            ("text", f"{size(metrics['bytes_kept'])} of {size(metrics['bytes_read'])}"),
+        ]
+        if metrics["held_out_at_source"]:
+            rows.append(("held out", f"{metrics['held_out_at_source']:,} at the source, for evaluation"))
+        return [*rows, ("report", str(artifact.path / "report.html"))]
 
 
-def check(config: Config) -> None:
-    """Find out what is wrong with the steps, without reading the inputs.
-
-    Raises:
-        ConfigError: A step is out of place or lacks what it needs.
-        DataError: A file that a step reads is not there.
-        SetupError: An extra that a step needs is not installed.
-    """
-    _step_files(config)
+STAGE = Clean()
 
 
 def _step_files(config: Config) -> list[list[RawFile]]:
@@ -108,17 +147,6 @@ def _step_files(config: Config) -> list[list[RawFile]]:
             raise type(error)(f"steps.{position}{where}{error.message.removeprefix(name)}", error.hint) from error
         found.append([RawFile(str(path.absolute()), path.name, path.stat().st_size) for path in paths])
     return found
-
-
-def preview(config: Config, count: int, console: Console) -> None:
-    """Show what the steps do to a few random documents; write nothing."""
-    _kind(config)
-    check(config)
-    found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
-    if console.json_mode:
-        console.print_json(found.as_json())
-    else:
-        show_preview(found, console)
 
 
 def _kind(config: Config) -> str:
@@ -176,20 +204,3 @@ def _stamps(inputs: list[tuple[Source, list[RawFile]]]) -> dict[str, tuple[int, 
             stat = Path(file.path).stat()
             found[file.path] = (stat.st_size, stat.st_mtime_ns)
     return found
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs that say what the artifact holds and why documents fell."""
-    metrics = artifact.manifest.metrics
-    kept, read = metrics["documents_kept"], metrics["documents_read"]
-    rules = [f"{rule} {count:,}" for rule, count in metrics["rules"].items()]
-    if len(rules) > _RULES_SHOWN:
-        rules[_RULES_SHOWN - 1 :] = [f"{len(rules) - _RULES_SHOWN + 1} more rules"]
-    rows = [
-        ("documents", f"{kept:,} kept of {read:,} ({percent(kept, read)})"),
-        ("fell", ", ".join(rules) or "none"),
-        ("text", f"{size(metrics['bytes_kept'])} of {size(metrics['bytes_read'])}"),
-    ]
-    if metrics["held_out_at_source"]:
-        rows.append(("held out", f"{metrics['held_out_at_source']:,} at the source, for evaluation"))
-    return [*rows, ("report", str(artifact.path / "report.html"))]

@@ -17,9 +17,9 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
+from llmkit.core.stage import Facts, Stage
 from llmkit.tasks import Task, TaskResult
 
-VERSION = 1
 SAMPLES_SHOWN = 5
 MODEL_KINDS = ("model", "export")
 Results = dict[str, dict[str, TaskResult]]
@@ -36,19 +36,46 @@ class Config(BaseConfig):
     """What to measure."""
 
 
-def run(config: Config, context: Context) -> Result:
-    """Evaluate a model."""
-    inputs = Inputs()
-    models = {"model": inputs.add_directory(config.model, MODEL_KINDS, role="model")}
-    if config.baseline is not None:
-        models["baseline"] = inputs.add_directory(config.baseline, MODEL_KINDS, role="baseline")
-    for task in config.tasks:
-        task.add_input(inputs)
-    with context.build("eval", VERSION, config, inputs) as build:
-        if build.finished:
-            return Result(build.finished, up_to_date=True)
-        context.announce(build)
-        return _evaluate(config, context, build, models)
+class Evaluate(Stage[Config]):
+    """A model's scores."""
+
+    name, version, config = "eval", 1, Config
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Evaluate a model."""
+        inputs = Inputs()
+        models = {"model": inputs.add_directory(config.model, MODEL_KINDS, role="model")}
+        if config.baseline is not None:
+            models["baseline"] = inputs.add_directory(config.baseline, MODEL_KINDS, role="baseline")
+        for task in config.tasks:
+            task.add_input(inputs)
+        with self.build(config, inputs, context) as build:
+            if build.finished:
+                return Result(build.finished, up_to_date=True)
+            context.announce(build)
+            return _evaluate(config, context, build, models)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
+        rows = []
+        for name, by_role in artifact.manifest.metrics.items():
+            for score, value in by_role["model"].items():
+                text = f"{value:,.4f}"
+                if "baseline" in by_role:
+                    before = by_role["baseline"][score]
+                    text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
+                rows.append((f"{name} {score}", text))
+        sample = _first_generated(artifact.path)
+        if sample is not None:
+            rows += [
+                ("question", sample["messages"][-1]["content"]),
+                ("reference", sample["reference"]),
+                ("generated", sample["prediction"]),
+            ]
+        return [*rows, ("report", str(artifact.path / "report.html"))]
+
+
+STAGE = Evaluate()
 
 
 def _evaluate(config: Config, context: Context, build: Build, models: dict[str, Path]) -> Result:
@@ -90,26 +117,6 @@ def task_names(tasks: list[Task]) -> list[str]:
         same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
         names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
     return names
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
-    rows = []
-    for name, by_role in artifact.manifest.metrics.items():
-        for score, value in by_role["model"].items():
-            text = f"{value:,.4f}"
-            if "baseline" in by_role:
-                before = by_role["baseline"][score]
-                text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
-            rows.append((f"{name} {score}", text))
-    sample = _first_generated(artifact.path)
-    if sample is not None:
-        rows += [
-            ("question", sample["messages"][-1]["content"]),
-            ("reference", sample["reference"]),
-            ("generated", sample["prediction"]),
-        ]
-    return [*rows, ("report", str(artifact.path / "report.html"))]
 
 
 def _first_generated(directory: Path) -> dict[str, Any] | None:

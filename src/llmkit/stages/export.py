@@ -20,6 +20,7 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.move import LOCK, RUN
 from llmkit.core.registry import Family
+from llmkit.core.stage import Facts, Stage
 from llmkit.exporters import Exporter
 from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
-
-VERSION = 1
 PARITY_FILE = "parity.json"
 PROBE_TOKENS = 32
 
@@ -51,15 +50,33 @@ class Config(BaseConfig):
     """Seed of the prompts."""
 
 
-def run(config: Config, context: Context) -> Result:
-    """Export a model."""
-    inputs = Inputs()
-    path = inputs.add_directory(config.model, "model", role="model")
-    with context.build("export", VERSION, config, inputs) as build:
-        if build.finished:
-            return Result(build.finished, up_to_date=True)
-        context.announce(build)
-        return _export(config, context, build, path)
+class Export(Stage[Config]):
+    """A model for a runtime."""
+
+    name, version, config = "export", 1, Config
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Export a model."""
+        inputs = Inputs()
+        path = inputs.add_directory(config.model, "model", role="model")
+        with self.build(config, inputs, context) as build:
+            if build.finished:
+                return Result(build.finished, up_to_date=True)
+            context.announce(build)
+            return _export(config, context, build, path)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs: the format, the files and their parity with the model."""
+        metrics = artifact.manifest.metrics
+        files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
+        return [
+            ("format", f"{metrics['parity']['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
+            ("files", files),
+            ("parity", parity_line(metrics["parity"])),
+        ]
+
+
+STAGE = Export()
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
@@ -88,17 +105,6 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
         "export", payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
     )
     return Result(artifact)
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs: the format, the files and their parity with the model."""
-    metrics = artifact.manifest.metrics
-    files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
-    return [
-        ("format", f"{metrics['parity']['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
-        ("files", files),
-        ("parity", parity_line(metrics["parity"])),
-    ]
 
 
 def parity_line(parity: dict[str, Any]) -> str:

@@ -13,13 +13,16 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
+from llmkit.core.stage import Estimate, Facts, Stage
+from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.load import check_positions, check_vocabulary, count_parameters, load_model
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
-from llmkit.stages.pretrain import summarize, training_facts
+from llmkit.stages.pretrain import NO_DATA, summarize, training_facts
 from llmkit.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -29,12 +32,10 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
     from llmkit.training.job import Job
 
-VERSION = 1
 DOCUMENTS = (
     "document_objective",
     "reads packed documents, not rows; llmkit pretrain --model DIR goes on with a model on documents",
 )
-__all__ = ["Config", "run", "summarize"]
 Rows = list[tuple["NDArray[Any]", "NDArray[Any]"]]
 
 
@@ -76,14 +77,11 @@ class Encoded:
 
 def run(config: Config, context: Context) -> Result:
     """Fine-tune a model."""
-    from llmkit.training.trackers import check_trackers
-
-    check_trackers(config.trackers)
     inputs = Inputs()
     data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
     model = inputs.add_directory(config.model, ("model", "export"), role="model")
     context.add_checkpoint(inputs)
-    with context.build("finetune", VERSION, config, inputs, resumable=True) as build:
+    with STAGE.build(config, inputs, context) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
         context.announce(build)
@@ -225,3 +223,36 @@ def _end_ids(tokenizer: PreTrainedTokenizerFast, rows: Rows) -> list[int]:
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     last = {int(labels[labels >= 0][-1]) for _, labels in rows[:100]}
     return ids + sorted((last & special) - set(ids))
+
+
+class Finetune(Stage[Config]):
+    """A model and labelled rows to a model."""
+
+    name, version, config, resumable = "finetune", 1, Config, True
+    stand_ins = {"data": [NO_DATA]}
+
+    def check(self, config: Config) -> None:
+        """Check that the trackers are installed."""
+        from llmkit.training.trackers import check_trackers
+
+        check_trackers(config.trackers)
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Fine-tune a model."""
+        return run(config, context)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs: size, training, validation, speed."""
+        return summarize(artifact)
+
+    def plan(self, config: Config, num_processes: int) -> Estimate:
+        """Work out parameters, FLOPs, memory, time and disk; rows are not encoded, so epochs have no length."""
+        from llmkit.training.estimate import estimate
+
+        found = estimate(config, ModelConfig(path=config.model), config.objective, [], num_processes)
+        if found.values["steps"] is None:
+            found.warnings.append("rows are counted when they are encoded: max_steps or max_tokens would say how many")
+        return found
+
+
+STAGE = Finetune()

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
-from llmkit.core.context import Context, Result
+from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
+from llmkit.core.stage import Estimate
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.mixture import DataList
 from llmkit.data.tokens import TOKENS_FILE
@@ -32,7 +34,7 @@ from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.documents import DocumentObjective, Packing
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
-from llmkit.training.session import Prepared, train
+from llmkit.training.session import Prepared, TrainingStage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from llmkit.data.order import Order
     from llmkit.training.job import Job
 
-VERSION = 2
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
+NO_DATA = "no-data"
+"""Stands for the data of a plan that is given none."""
 VERIFIED_FROM, VERIFIED = 256, 8
 """`verify_packing` measures so many blocks with several documents, out of so many from the start."""
 
@@ -68,41 +71,13 @@ class Config(TrainingConfig):
 
 
 def check(config: Config) -> None:
-    """Check what the schema cannot know: the architecture's fields, and what excludes what. `--dry-run` does, too."""
+    """Check what the schema cannot know: the architecture's fields, and what excludes what."""
     check_model(config.model, config.objective.model_head())
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
     packing_of(config)
     if config.temperature is not None and any(item.weight is not None for item in config.data):
         raise ConfigError("temperature: the data have weights of their own", hint="take out one of the two")
-
-
-def run(config: Config, context: Context) -> Result:
-    """Pretrain a model."""
-    from llmkit.training.trackers import check_trackers
-
-    check_trackers(config.trackers)
-    inputs = Inputs()
-    tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
-    _check_tokenizers(tokens)
-    if config.model.path is not None:
-        inputs.add_directory(config.model.path, ("model", "export"), role="model")
-    if config.init_from is not None:
-        inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
-    context.add_checkpoint(inputs)
-    with context.build("pretrain", VERSION, config, inputs, resumable=True) as build:
-        return train(build, context, lambda _: prepare(config, context, tokens))
-
-
-def prepare(config: Config, context: Context, tokens: list[Path]) -> Prepared:
-    """Make model and blocks ready."""
-    check(config)
-    tokenizer = load_tokenizer(tokens[0])
-    vocabulary = vocabulary_of(tokenizer)
-    config.objective.check(vocabulary)
-    model = _model(config, context, tokenizer, vocabulary, tokens[0])
-    job = _job(config, context, model, tokenizer, vocabulary, tokens)
-    return Prepared(job, config, tokenizer, end_ids=[] if vocabulary.eos is None else [vocabulary.eos])
 
 
 def packing_of(config: Config) -> Packing:
@@ -249,3 +224,47 @@ def _check_tokenizers(tokens: list[Path]) -> None:
             )
         if digest != digests[0]:
             raise DataError(f"data: {path} and {tokens[0]} were made with different tokenizers")
+
+
+class Pretrain(TrainingStage[Config]):
+    """Tokens to a model."""
+
+    name, version, config = "pretrain", 2, Config
+    stand_ins = {"data": [NO_DATA]}
+
+    def check(self, config: Config) -> None:
+        """Check the architecture's fields, and what excludes what."""
+        super().check(config)
+        check(config)
+
+    def describe(self, config: Config, inputs: Inputs) -> list[Path]:
+        """Return the token artifacts; they and the models to begin with are read."""
+        tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
+        _check_tokenizers(tokens)
+        if config.model.path is not None:
+            inputs.add_directory(config.model.path, ("model", "export"), role="model")
+        if config.init_from is not None:
+            inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
+        return tokens
+
+    def prepare(self, config: Config, context: Context, build: Build, found: list[Path]) -> Prepared:  # noqa: ARG002
+        """Make model and blocks ready."""
+        tokenizer = load_tokenizer(found[0])
+        vocabulary = vocabulary_of(tokenizer)
+        config.objective.check(vocabulary)
+        model = _model(config, context, tokenizer, vocabulary, found[0])
+        job = _job(config, context, model, tokenizer, vocabulary, found)
+        return Prepared(job, config, tokenizer, end_ids=[] if vocabulary.eos is None else [vocabulary.eos])
+
+    def plan(self, config: Config, num_processes: int) -> Estimate:
+        """Work out parameters, FLOPs, memory, time and disk; loads no weights and needs no data."""
+        from llmkit.training.estimate import estimate
+
+        tokens, packing = [item.path for item in config.data], packing_of(config)
+        found = estimate(config, config.model, config.objective, tokens, num_processes, packing=packing)
+        if missing := [path for path in tokens if path != NO_DATA and not Path(path, TOKENS_FILE).is_file()]:
+            found.warnings.insert(0, f"not there yet, or no tokens, and not counted: {', '.join(missing)}")
+        return found
+
+
+STAGE = Pretrain()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
+from llmkit.cleaning.estimate import estimate as reading_estimate
+from llmkit.cleaning.estimate import measure_inputs
 from llmkit.cleaning.run import clean_inputs
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
@@ -20,11 +22,13 @@ from llmkit.core.context import Context, Result
 from llmkit.core.durable import write_json
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import PARTIAL, Artifact, read_manifest
+from llmkit.core.manifest import PARTIAL, Artifact, open_artifact, read_manifest
 from llmkit.core.registry import Family
+from llmkit.core.stage import Estimate, Facts, Stage
 from llmkit.data.sources import RawFile, Source
 from llmkit.data.tokens import TOKENS_FILE, SplitCounts
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
+from llmkit.tokenization.estimate import estimate
 from llmkit.tokenization.plan import EncoderName, Made, encode_corpora
 from llmkit.tokenization.report import write_token_reports
 from llmkit.tokenization.show import Cutter
@@ -34,7 +38,6 @@ from llmkit.tokenization.trainers.bpe import Bpe
 from llmkit.work.engine import Engine, EngineName
 from llmkit.work.once import run_once, run_plan
 
-VERSION = 2
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 _BROKEN_SHOWN = 5
 
@@ -85,18 +88,61 @@ class _Text:
     stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def run(config: Config, context: Context) -> Result:
-    """Tokenize corpora."""
-    text = _read_inputs(config)
-    _describe_tokenizer(config.tokenizer, text.described)
-    with context.build("tokenize", VERSION, config, text.described, resumable=True) as build:
-        if build.finished:
-            failed = build.finished.manifest.metrics["documents_failed"]
-            if context.strict and failed:
-                raise DataError(f"{build.out} was made with {failed:,} unreadable rows left out")
-            return Result(build.finished, up_to_date=True)
-        context.announce(build)
-        return _tokenize(config, context, build, text)
+class Tokenize(Stage[Config]):
+    """Corpora to tokens."""
+
+    name, version, config, resumable = "tokenize", 2, Config, True
+
+    def make(self, config: Config, context: Context) -> Result:
+        """Tokenize corpora."""
+        text = _read_inputs(config)
+        _describe_tokenizer(config.tokenizer, text.described)
+        with self.build(config, text.described, context) as build:
+            if build.finished:
+                failed = build.finished.manifest.metrics["documents_failed"]
+                if context.strict and failed:
+                    raise DataError(f"{build.out} was made with {failed:,} unreadable rows left out")
+                return Result(build.finished, up_to_date=True)
+            context.announce(build)
+            return _tokenize(config, context, build, text)
+
+    def plan(self, config: Config, num_processes: int) -> Estimate:  # noqa: ARG002 - workers are the config's
+        """Work out tasks, passes and the disk they need, from the sizes of the inputs and their first rows."""
+        corpora, raw = [], []
+        for source in config.inputs:
+            if _is_artifact(source):
+                corpora.append(open_artifact(source.root(), "corpus", role="inputs"))
+            else:
+                raw.append((source, source.files()))
+        reading, sizes = reading_estimate(raw, []), measure_inputs(raw)
+        files = [output for corpus in corpora for output in corpus.manifest.outputs if output.payload]
+        found = estimate(
+            config.tokenizer,
+            num_files=sizes.num_files + len(files),
+            num_bytes=sizes.num_bytes + sum(file.bytes for file in files),
+            text_bytes=sizes.text_bytes + sum(corpus.manifest.metrics["bytes_kept"] for corpus in corpora),
+            num_rows=sizes.num_rows + sum(corpus.manifest.metrics["documents_kept"] for corpus in corpora),
+            raw_disk=reading.values["disk"],
+        )
+        return replace(found, warnings=reading.warnings)
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs: the tokenizer, what encoded, and what each split holds."""
+        metrics, details = artifact.manifest.metrics, artifact.manifest.details
+        encoder = details["encoder"]
+        checked = f", {encoder['documents_checked']:,} documents checked" if encoder["documents_checked"] else ""
+        return [
+            ("tokenizer", f"{metrics['vocab_size']:,} tokens, {metrics['bytes_per_token']:.2f} bytes per token"),
+            ("encoder", f"{encoder['name']}{checked}"),
+            *(
+                (split, f"{counts['tokens']:,} tokens, {counts['documents']:,} documents")
+                for split, counts in metrics["splits"].items()
+            ),
+            ("report", str(artifact.path / "report.html")),
+        ]
+
+
+STAGE = Tokenize()
 
 
 def _describe_tokenizer(tokenizer: TokenizerPart, described: Inputs) -> None:
@@ -111,12 +157,9 @@ def _describe_tokenizer(tokenizer: TokenizerPart, described: Inputs) -> None:
 def _read_inputs(config: Config) -> _Text:
     text = _Text(Inputs())
     for source in config.inputs:
-        root = Path(source.root())
-        if read_manifest(root) is not None or (root / PARTIAL).is_dir():
-            text.groups.append(text.described.add_artifact(root, "corpus", role="inputs"))
+        if _is_artifact(source):
+            text.groups.append(text.described.add_artifact(source.root(), "corpus", role="inputs"))
             continue
-        if source.kind() != "corpus":
-            raise ConfigError(f"inputs: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
         files = source.files()
         text.described.add_files(source.root(), files, role="inputs")
         text.stamps |= _stamps(files)
@@ -124,6 +167,16 @@ def _read_inputs(config: Config) -> _Text:
             text.groups.append([])
         cast("list[Any]", text.groups[-1]).append((source, files))
     return text
+
+
+def _is_artifact(source: Source) -> bool:
+    """Tell artifacts of ours from raw text, which may be no labelled rows; artifacts say themselves what they hold."""
+    root = Path(source.root())
+    if read_manifest(root) is not None or (root / PARTIAL).is_dir():
+        return True
+    if source.kind() != "corpus":
+        raise ConfigError(f"inputs: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
+    return False
 
 
 def _stamps(files: list[RawFile]) -> dict[str, tuple[int, int]]:
@@ -250,19 +303,3 @@ def _notes(made: Made, tokenizer: Any) -> list[str]:
     if made.details["differences"]:
         notes.append("note: gigatoken and tokenizers disagreed, so tokenizers encoded all of it; see llmkit.json")
     return notes
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs: the tokenizer, what encoded, and what each split holds."""
-    metrics, details = artifact.manifest.metrics, artifact.manifest.details
-    encoder = details["encoder"]
-    checked = f", {encoder['documents_checked']:,} documents checked" if encoder["documents_checked"] else ""
-    return [
-        ("tokenizer", f"{metrics['vocab_size']:,} tokens, {metrics['bytes_per_token']:.2f} bytes per token"),
-        ("encoder", f"{encoder['name']}{checked}"),
-        *(
-            (split, f"{counts['tokens']:,} tokens, {counts['documents']:,} documents")
-            for split, counts in metrics["splits"].items()
-        ),
-        ("report", str(artifact.path / "report.html")),
-    ]

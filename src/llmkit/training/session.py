@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core.artifact import Build
 from llmkit.core.context import Context, Result
+from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
+from llmkit.core.stage import Facts, Stage
 from llmkit.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from llmkit.core.page import Page
     from llmkit.training.job import Job
 
+C = TypeVar("C", bound=TrainingConfig)
 Report = Callable[["Page", Sequence[Any]], None]
 """Writes about the answers to the held-out rows, in their order."""
 
@@ -35,6 +38,7 @@ class Prepared:
         metrics: What the manifest says of the data.
         resolved: What the data decided, for the manifest.
         report: Adds to the report what the answers to held-out rows show.
+        notes: Sentences for people, at the end.
     """
 
     job: Job
@@ -46,18 +50,49 @@ class Prepared:
     metrics: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
+    notes: list[str] = field(default_factory=list)
 
 
-def train(build: Build, context: Context, prepare: Callable[[Build], Prepared]) -> Result:
-    """Train what `prepare` makes ready into an entered build, and finish it."""
-    if build.finished:
-        return Result(build.finished, up_to_date=True)
-    context.announce(build)
+class TrainingStage(Stage[C]):
+    """A stage that trains: a config, what it reads, and how model and data are made ready."""
+
+    resumable = True
+
+    def check(self, config: C) -> None:
+        """Check that the trackers are installed."""
+        from llmkit.training.trackers import check_trackers
+
+        check_trackers(config.trackers)
+
+    def describe(self, config: C, inputs: Inputs) -> Any:
+        """Add what is read to the inputs of the run; return of it what `prepare` wants to know."""
+        raise NotImplementedError
+
+    def prepare(self, config: C, context: Context, build: Build, found: Any) -> Prepared:
+        """Make model and data ready, with what `describe` has found."""
+        raise NotImplementedError
+
+    def make(self, config: C, context: Context) -> Result:
+        """Train."""
+        inputs = Inputs()
+        found = self.describe(config, inputs)
+        context.add_checkpoint(inputs)
+        with self.build(config, inputs, context) as build:
+            if build.finished:
+                return Result(build.finished, up_to_date=True)
+            context.announce(build)
+            return _train(build, context, self.prepare(config, context, build, found))
+
+    def summarize(self, artifact: Artifact) -> Facts:
+        """Return label and value pairs: size, training, validation, speed."""
+        return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
+
+
+def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     from llmkit.training.finish import MODEL_PAYLOAD
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
 
-    prepared = prepare(build)
     with out_of_memory_explained(prepared.config):
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
         state = trainer.train()
@@ -66,7 +101,9 @@ def train(build: Build, context: Context, prepare: Callable[[Build], Prepared]) 
     answers = trainer.scored.ordered if trainer.scored is not None else []
     metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
-    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=resolved))
+    return Result(
+        build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=resolved), notes=prepared.notes
+    )
 
 
 def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:
@@ -95,7 +132,7 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     """Return a training's metrics as people read them."""
     facts = {"parameters": f"{metrics['parameters']:,}"}
     if "rows" in metrics:
-        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} assistant tokens an epoch"
+        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
     facts["loss"] = f"{metrics['loss']:.4f}"
     if "bits_per_byte" in metrics:
@@ -105,8 +142,3 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
     facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts
-
-
-def summarize(artifact: Artifact) -> list[tuple[str, str]]:
-    """Return label and value pairs: size, training, validation, speed."""
-    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]

@@ -1,11 +1,10 @@
-"""A toy: a language model, and a second model trained beside it to tell its guesses from the text (Clark et al. 2020)."""
+"""A toy: a language model, and a second one trained to tell its guesses from the text (Clark et al. 2020)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch.nn import functional
 
 from llmkit.modeling.companions import Companion, Models

@@ -1,4 +1,4 @@
-"""A toy: the second text of a pair is nearer to the first than all other rows' of the step (van den Oord et al. 2018)."""
+"""A toy: a pair's texts are nearer to each other than to all others of the step (van den Oord et al. 2018)."""
 
 from __future__ import annotations
 

@@ -200,30 +200,22 @@ def test_bad_recipes(recipe, tmp_path):
     assert values(recipe=recipe("")) == dump(Toy())
 
 
-def test_the_hint_names_the_stage():
-    for stage, module in STAGES.items():
-        with pytest.raises(ConfigError) as caught:
-            resolve(module.Config, sets=["nonsense=1"])
-        assert caught.value.hint == f"llmkit schema {stage} --fields"
+def test_errors_say_where_the_fields_are_listed():
+    with pytest.raises(ConfigError) as caught:
+        resolve(Toy, sets=["nonsense=1"], hint="look here")
+    assert caught.value.hint == "look here"
+
+
+def test_what_is_absent_is_filled_in_and_what_is_there_stays(recipe):
+    assert values(absent={"name": "x", "size": 9}) == {**dump(Toy()), "name": "x", "size": 9}
+    assert values("size=5", absent={"size": 9})["size"] == 5
+    assert values(recipe=recipe("size: 6\n"), absent={"size": 9})["size"] == 6
+    assert resolve(Toy, absent={"size": 9}).origin(("size",)) == "default"
 
 
 def test_parse_key():
     assert parse_key(" data.0.weight ") == ("data", 0, "weight")
     assert parse_key("a.01") == ("a", 1)
-
-
-def test_dump_leaves_out_what_is_not_identity():
-    config = Toy(workers=3, steps=5, maybe=Inner())
-    identity = dump(config, mode="json", identity=True)
-    assert "workers" in dump(config)
-    assert "workers" not in identity
-    assert identity["steps"] == 5
-    assert "steps" not in dump(config, identity=True, budget=False)
-    assert identity["exporter"]["type"] == "safetensors"
-    assert identity["maybe"] == {"depth": 1, "pair": [0.5, 0.25]}
-    source = clean.Config(inputs=["a.jsonl"])
-    assert "path" in dump(source)["inputs"][0]
-    assert "path" not in dump(source, identity=True)["inputs"][0]
 
 
 def test_a_config_is_frozen_and_strict():

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_build import Toy, make, write
+from toy_build import Toy, ToyStage, make, write
 
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError, DataError
@@ -33,7 +33,7 @@ def contexts(out: Path) -> tuple[Context, Context]:
 
 
 def build(context, config=None):
-    return context.build("toy", 1, config or Toy(), Inputs(), resumable=True)
+    return ToyStage().build(config or Toy(), Inputs(), context)
 
 
 def finish(build):

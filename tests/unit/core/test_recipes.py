@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.cli.run import STAGES, stage_module
-from llmkit.core.config import dump, resolve
+from llmkit.core.config import dump
 from llmkit.core.errors import ConfigError
-from llmkit.core.recipes import find_recipe, recipe_names, shipped_recipes
+from llmkit.core.recipes import find_recipe, recipe_names, recipe_stage, shipped_recipes
+from llmkit.stages import STAGES, load_stage
 
 SHIPPED = sorted(shipped_recipes().rglob("*.yaml"))
 
@@ -29,9 +29,8 @@ def test_shipped(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[1].startswith("# "), "the second line says what the recipe is for"
     assert lines[1].endswith((".", ":")) or lines[2].startswith("# ")
-    config_class = stage_module(stage).Config
-    resolved = resolve(config_class, recipe=path)
-    assert config_class.model_validate(dump(resolved.config)) == resolved.config
+    resolved = load_stage(stage).resolve(recipe=path)
+    assert load_stage(stage).config.model_validate(dump(resolved.config)) == resolved.config
     name = path.relative_to(shipped_recipes()).with_suffix("").as_posix()
     assert find_recipe(name, stage) == path
 
@@ -44,11 +43,32 @@ def test_names_for_a_stage():
     assert "quickstart/clean" in recipe_names("tokenize")
 
 
+@pytest.mark.parametrize(
+    ("reference", "stage"),
+    [
+        ("english", "clean"),
+        ("clean/english", "clean"),
+        ("t5-unigram", "tokenize"),
+        ("chat", "finetune"),
+        ("quickstart/eval", "eval"),
+        ("quickstart/pairs", None),  # a recipe of clean, which neither its folder nor its name tells
+        ("englsh", None),
+        ("clean/englsh", None),
+        ("file.yaml", None),
+    ],
+)
+def test_the_stage_of_a_shipped_recipe(reference, stage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.yaml").write_text("inputs: [a]\n")
+    assert recipe_stage(reference, list(STAGES)) == stage
+
+
 def test_a_path_wins_over_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_recipe("english", "clean").parent.name == "clean"
     (tmp_path / "english").write_text("inputs: [a]\n")
     assert find_recipe("english", "clean").read_text() == "inputs: [a]\n"
+    assert recipe_stage("english", ["clean"]) is None
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import open_artifact
+from llmkit.core.stage import Stage
 
 
 class Toy(Config):
@@ -35,6 +36,12 @@ class Toy(Config):
     """How far."""
     workers: Annotated[int, NotIdentity] = 1
     """Does not count."""
+
+
+class ToyStage(Stage[Toy]):
+    """A stage that goes on where it was interrupted."""
+
+    name, version, config, resumable = "toy", 1, Toy, True
 
 
 Files = dict[str, str]

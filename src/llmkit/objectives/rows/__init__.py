@@ -72,7 +72,7 @@ class RowObjective(Objective):
         raise NotImplementedError
 
     def feed(self, feed: Feed, vocabulary: Vocabulary, seed: int) -> Feed:  # noqa: ARG002 - most take it as it is
-        """Return what is trained on: the rows, or what is made of them as training goes, such as what the model writes."""
+        """Return what is trained on: the rows, or what is made of them as training goes, such as rollouts."""
         return feed
 
     def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - see above

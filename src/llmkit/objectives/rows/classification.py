@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -28,7 +29,7 @@ PROBLEMS: dict[str, Problem] = {"class": "single_label", "classes": "multi_label
 """What is learned, by the type of the rows' labels."""
 NUMBER = "number"
 _WORDS = {"single_label": "classes", "multi_label": "lists of classes", "regression": "numbers"}
-_TYPES = {problem: kind for kind, problem in PROBLEMS.items()}
+_TYPES: dict[str, str] = {problem: kind for kind, problem in PROBLEMS.items()}
 MAX_LABELS = 1000
 """More distinct labels than this are a column of something else, unless they are declared."""
 

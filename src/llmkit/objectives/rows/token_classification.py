@@ -76,7 +76,11 @@ class TokenClassification(RowObjective):
         return self.model_copy(update={"labels": names})
 
     def encode(
-        self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        kind: Row,  # noqa: ARG002 - there is one kind
+        tokenizer: PreTrainedTokenizerFast,
+        limit: int,
     ) -> Sequence[Example | LeftOut]:
         """Return `input_ids`, `labels` and which tokens are `first` of a word, of each row."""
         from llmkit.objectives.rows._encoding import encode_texts

@@ -33,6 +33,10 @@ class TokenizerPart(Part):
         """Say whether `make` reads the training text."""
         return True
 
+    def known_size(self) -> int | None:
+        """Return how many tokens it will have at most, where that is known before it is made."""
+        return None
+
     def reads(self) -> list[Path]:
         """Return the directories and files that the tokenizer is made of; their digests are part of the identity."""
         return []

@@ -39,6 +39,10 @@ class TrainedPart(TokenizerPart):
                 raise ValueError(f"special token {token!r} needs two characters or more: single ones stand for bytes")
         return tokens
 
+    def known_size(self) -> int:
+        """Return the size asked for; the text may give fewer."""
+        return self.vocab_size
+
     def sample(self, texts: Texts) -> Iterator[str]:
         """Yield the text to train on; one pass."""
         return sample(

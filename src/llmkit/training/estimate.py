@@ -1,0 +1,72 @@
+"""What a training will take, in the words of `llmkit plan`."""
+
+from __future__ import annotations
+
+from llmkit.core.page import size
+from llmkit.core.progress import clock
+from llmkit.core.stage import Estimate, Facts
+from llmkit.modeling.build import ModelConfig
+from llmkit.objectives import Objective
+from llmkit.training.config import TrainingConfig
+from llmkit.training.plan import Plan, plan
+
+
+def estimate(
+    config: TrainingConfig,
+    spec: ModelConfig,
+    objective: Objective,
+    tokens: list[str],
+    num_processes: int,
+    *,
+    packing: str | None = None,
+) -> Estimate:
+    """Work out what a run takes; see `plan`.
+
+    Args:
+        config: The run's.
+        spec: Its model.
+        objective: What it trains.
+        tokens: Token artifacts to count; those that are not there count nothing.
+        num_processes: Processes that share the batch.
+        packing: How documents become blocks, where there is a choice.
+    """
+    found = plan(config, spec, tokens, objective.model_head(), num_processes)
+    warnings = []
+    if found.memory is not None and found.memory.total > found.memory_limit:
+        warnings.append("a step does not fit into memory: lower micro_batch_tokens")
+    chosen = {"objective": objective.type_name, **({"packing": packing} if packing else {})}
+    run = ", ".join([objective.type_name, *([f"packing {packing}"] if packing else []), found.optimizer])
+    return Estimate([*_rows(found), ("run", run)], {**chosen, **found.as_json()}, warnings)
+
+
+def _rows(found: Plan) -> Facts:
+    rows = [
+        ("parameters", f"{found.parameters:,}: embedding {found.embedding:,}, body {found.body:,}"),
+        ("", f"{found.arch}, vocabulary {found.vocab_size:,}"),
+    ]
+    if found.tokens is None or found.steps is None or found.tokens_per_parameter is None:
+        rows.append(("tokens", "unknown: no data to count, and no max_steps or max_tokens"))
+    else:
+        rows.append(("tokens", f"{found.tokens:,} in {found.steps:,} steps"))
+        if found.epochs is not None:
+            rows.append(("", f"{found.epochs:.2f} epochs of {found.tokens_per_epoch:,} tokens"))
+        ratio = (
+            f"{found.tokens_per_parameter:.2g}"
+            if found.tokens_per_parameter < 10
+            else f"{found.tokens_per_parameter:,.0f}"
+        )
+        rows.append(("", f"{ratio} per parameter (20 is compute-optimal: {20 * found.parameters:,})"))
+        rows.append(("FLOPs", f"{found.flops:.3g}, {found.flops_per_token:.3g} per token"))
+    if found.seconds is not None:
+        compiled = ", compiled" if found.compile else ""
+        rows += [
+            ("time", f"{clock(found.seconds)} in {found.precision}{compiled}, validation included"),
+            ("", f"{found.flops_per_second / 1e9:,.0f} GFLOP/s of matrix products, measured now"),
+        ]
+    if found.memory is None:
+        rows.append(("memory", f"unknown: {found.arch} cannot be run without data"))
+    else:
+        total = f"{size(found.memory.total)} per process, {size(found.memory_limit)} are there"
+        rows += [("memory", total), ("", f"{found.micro_batch_tokens:,} tokens at a time")]
+        rows += [(f"  {name.replace('_', ' ')}", size(part)) for name, part in vars(found.memory).items() if part]
+    return [*rows, ("disk", f"{size(found.disk)} at most, {size(found.checkpoint)} a checkpoint")]
