@@ -21,6 +21,7 @@ from llmkit.core.errors import nearest
 
 PACKAGES = {
     "source": "llmkit.data.sources",
+    "row": "llmkit.data.rows",
     "step": "llmkit.cleaning.steps",
     "document_objective": "llmkit.objectives.documents",
     "row_objective": "llmkit.objectives.rows",

@@ -32,12 +32,13 @@ from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
 from llmkit.data.corpus import write_card
+from llmkit.data.rows import Row
 from llmkit.data.sources import RawFile, Source
 from llmkit.work.engine import Engine, EngineName
 
 VERSION = 3
 _RULES_SHOWN = 8
-_NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
+_NO_TEXT = "--text-field names the column that holds the text, --row and --column those of labelled rows"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
 AnyStep = Annotated[Step, Family("step")]
 
@@ -57,7 +58,7 @@ class Config(BaseConfig):
 
 def run(config: Config, context: Context) -> Result:
     """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
-    kind = _kind(config)
+    row = _row_kind(config)
     step_files = _step_files(config)
     inputs = [(source, source.files()) for source in config.inputs]
     stamps = _stamps(inputs)
@@ -79,7 +80,8 @@ def run(config: Config, context: Context) -> Result:
                 )
             return Result(build.finished, up_to_date=True)
         context.announce(build)
-        return _clean(config, context, build, inputs, stamps, kind)
+        _say_what_rows(config, context.console)
+        return _clean(config, context, build, inputs, stamps, row)
 
 
 def check(config: Config) -> None:
@@ -112,7 +114,8 @@ def _step_files(config: Config) -> list[list[RawFile]]:
 
 def preview(config: Config, count: int, console: Console) -> None:
     """Show what the steps do to a few random documents; write nothing."""
-    _kind(config)
+    _row_kind(config)
+    _say_what_rows(config, console)
     check(config)
     found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
     if console.json_mode:
@@ -121,11 +124,38 @@ def preview(config: Config, count: int, console: Console) -> None:
         show_preview(found, console)
 
 
-def _kind(config: Config) -> str:
-    kinds = {source.kind() for source in config.inputs}
-    if len(kinds) > 1:
+def _row_kind(config: Config) -> Row | None:
+    """Return what kind of labelled rows the sources give, as the artifact keeps them; None for text.
+
+    Raises:
+        ConfigError: They give several kinds, or one of them is not what its config says.
+    """
+    if len({source.kind() for source in config.inputs}) > 1:
         raise ConfigError("inputs: some give a corpus and some give examples; clean them into two outputs")
-    return kinds.pop()
+    kinds: list[Row] = []
+    for position, source in enumerate(config.inputs):
+        try:
+            row = source.row_kind()
+        except ConfigError as error:
+            raise ConfigError(f"inputs.{position}.{error.message}", error.hint) from error
+        if row is None:
+            return None
+        kinds.append(row.kept())
+    for position, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ConfigError(
+                f"inputs: 0 gives {kinds[0].describe()} and {position} gives {kind.describe()};"
+                " clean them into two outputs"
+            )
+    return kinds[0]
+
+
+def _say_what_rows(config: Config, console: Console) -> None:
+    """Say as what kind the rows were recognized, and which columns they are read from."""
+    for position, source in enumerate(config.inputs):
+        row = source.row_kind()
+        if row is not None and getattr(source, "row", None) is not None:
+            console.info(f"inputs.{position}: rows are {row.describe()}")
 
 
 def _clean(
@@ -134,10 +164,11 @@ def _clean(
     build: Build,
     inputs: list[tuple[Source, list[RawFile]]],
     stamps: Mapping[str, tuple[int, int]],
-    kind: str,
+    row: Row | None,
 ) -> Result:
+    kind = "corpus" if row is None else "examples"
     with Engine(config.engine, config.workers) as engine:
-        tally, bytes_kept = clean_inputs(inputs, config.steps, kind, build.dir, build.scratch, engine, context)
+        tally, bytes_kept = clean_inputs(inputs, config.steps, row, build.dir, build.scratch, engine, context)
     for path in stamps.items() - _stamps(inputs).items():
         raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
     for message in tally.broken:
@@ -153,7 +184,9 @@ def _clean(
     held_out = sum(source.left_out() for source in config.inputs)
     shutil.rmtree(build.dir / "rejected", ignore_errors=True)  # of a run that was killed in the middle of its reports
     write_reports(build.dir, tally, config.steps, bytes_kept=bytes_kept, held_out=held_out)
-    write_card(build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources))
+    write_card(
+        build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources), row=row
+    )
     metrics = {
         "documents_read": total.rows,
         "documents_kept": total.kept,
@@ -164,7 +197,8 @@ def _clean(
         "bytes_kept": bytes_kept,
         "rules": dict(tally.rules.most_common()),
     }
-    artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics)
+    details = {} if row is None else {"row": row.spec(mode="json")}
+    artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics, details=details)
     return Result(artifact, notes=notes_on(config.steps, tally))
 
 

@@ -211,7 +211,7 @@ def _corpora(text: _Text, work: Path, engine: Engine, context: Context) -> tuple
             continue
         place = work / f"work-raw-{number}"
         (place / "scratch").mkdir(parents=True, exist_ok=True)
-        tally, _ = clean_inputs(group, [], "corpus", place, place / "scratch", engine, context)
+        tally, _ = clean_inputs(group, [], None, place, place / "scratch", engine, context)
         for message in tally.broken[:_BROKEN_SHOWN]:
             context.console.warn(message)
         failed = tally.total().failed
