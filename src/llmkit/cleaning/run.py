@@ -23,6 +23,7 @@ from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, run_task
 from llmkit.core.context import Context
 from llmkit.core.inputs import RawFile
+from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.work.engine import Engine
 from llmkit.work.once import run_once, run_plan
@@ -31,7 +32,7 @@ from llmkit.work.once import run_once, run_plan
 def clean_inputs(
     inputs: Sequence[tuple[Source, list[RawFile]]],
     steps: Sequence[Step],
-    kind: str,
+    row: Row | None,
     out: Path,
     scratch: Path,
     engine: Engine,
@@ -41,13 +42,22 @@ def clean_inputs(
 
     Whatever was finished by an earlier, interrupted run of the same config is taken from the folder `scratch`.
 
+    Args:
+        inputs: The sources and their files.
+        steps: What is done to the documents.
+        row: What kind of labelled rows the sources give; None for text.
+        out: Where the shards go.
+        scratch: Where work waits.
+        engine: Where the tasks run.
+        context: For progress, and `--strict`.
+
     Returns:
         The counts, and the bytes of text kept.
     """
     # Absolute: workers on other machines start in other folders.
     place = scratch.absolute() / ("strict" if context.strict else "lenient")
     result = run_once(
-        place.parent, f"{place.name}-whole", lambda: _clean_inputs(inputs, steps, kind, out, place, engine, context)
+        place.parent, f"{place.name}-whole", lambda: _clean_inputs(inputs, steps, row, out, place, engine, context)
     )
     # Not before the result is noted: with half of these files gone there would be nothing to go on from.
     shutil.rmtree(place, ignore_errors=True)
@@ -57,7 +67,7 @@ def clean_inputs(
 def _clean_inputs(
     inputs: Sequence[tuple[Source, list[RawFile]]],
     steps: Sequence[Step],
-    kind: str,
+    row: Row | None,
     out: Path,
     scratch: Path,
     engine: Engine,
@@ -76,9 +86,9 @@ def _clean_inputs(
     order = next((step for step in steps if isinstance(step, Order)), None)
     works = [Work(task, walks[-1], scratch, context.strict) for task in tasks]
     if order is None:
-        written = _write_in_order(works, sizes, kind, scratch, engine, context)
+        written = _write_in_order(works, sizes, row, scratch, engine, context)
     else:
-        written = _write_dealt(works, sizes, order, kind, scratch, tally, engine, context)
+        written = _write_dealt(works, sizes, order, row, scratch, tally, engine, context)
     return tally, _collect(written, out, scratch, tally)
 
 
@@ -100,12 +110,12 @@ def _walk(walk: Pass, tasks: list[Task], scratch: Path, tally: Tally, engine: En
 
 
 def _write_in_order(
-    works: list[Work], sizes: list[int], kind: str, scratch: Path, engine: Engine, context: Context
+    works: list[Work], sizes: list[int], row: Row | None, scratch: Path, engine: Engine, context: Context
 ) -> list[Written]:
     by_number = {work.task.number: work for work in works}
     groups = group_by_size([work.task for work in works], sizes)
     shards = [
-        Shard(scratch / "shards" / f"{i:06}", kind, tuple(by_number[task.number] for task in group))
+        Shard(scratch / "shards" / f"{i:06}", row, tuple(by_number[task.number] for task in group))
         for i, group in enumerate(groups)
     ]
     with context.console.progress("writing", total=len(shards), unit="shards") as progress:
@@ -120,7 +130,7 @@ def _write_dealt(
     works: list[Work],
     sizes: list[int],
     order: Order,
-    kind: str,
+    row: Row | None,
     scratch: Path,
     tally: Tally,
     engine: Engine,
@@ -132,9 +142,7 @@ def _write_dealt(
         for counts in run_plan(engine, deal_task, deals, scratch / "dealt-done"):
             tally.add(counts)
             progress.advance(1)
-    shards = [
-        DealtShard(scratch / "shards" / f"{i:06}", kind, i, scratch, len(deals), order) for i in range(num_shards)
-    ]
+    shards = [DealtShard(scratch / "shards" / f"{i:06}", row, i, scratch, len(deals), order) for i in range(num_shards)]
     with context.console.progress("writing", total=num_shards, unit="shards") as progress:
         written = []
         for result in run_plan(engine, write_dealt, shards, scratch / "written"):

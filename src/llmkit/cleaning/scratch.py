@@ -52,7 +52,7 @@ class ScratchWriter:
     def add(self, entry: Entry) -> None:
         """Append one entry."""
         d = entry.document
-        self._rows.append((d.id, d.text, d.source, d.language, d.messages, d.meta, entry.file, entry.measures))
+        self._rows.append((d.id, d.text, d.source, d.language, d.row, d.kind, d.meta, entry.file, entry.measures))
         self.num_entries += 1
         self._size += len(d.text)
         if self._size >= BATCH_BYTES or len(self._rows) >= 4096:
@@ -92,6 +92,6 @@ def read_scratch(path: Path, start: int = 0, end: int | None = None) -> Iterator
                 rows = pickle.load(file)  # noqa: S301 - written by ourselves, in our own scratch folder
             except EOFError:
                 return
-            for identifier, text, source, language, messages, meta, name, measures in rows:
-                document = Document(identifier, text, source, language, messages, meta)
+            for identifier, text, source, language, row, kind, meta, name, measures in rows:
+                document = Document(identifier, text, source, language, row, kind, meta)
                 yield Entry(document, name, measures, text)

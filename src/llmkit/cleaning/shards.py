@@ -17,6 +17,7 @@ from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, survivors
 from llmkit.core.durable import fsync
 from llmkit.data.corpus import CorpusWriter, corpus_files
+from llmkit.data.rows import Row
 
 SHARD_CHARS = 64 * 2**20
 """Characters of text per shard before the last pass."""
@@ -28,12 +29,12 @@ class Shard:
 
     Attributes:
         folder: Where to write it.
-        kind: `corpus` or `examples`.
+        row: What kind of labelled rows it holds; None for text.
         works: The tasks whose documents it holds.
     """
 
     folder: Path
-    kind: str
+    row: Row | None
     works: tuple[Work, ...]
 
 
@@ -62,17 +63,17 @@ def group_by_size(tasks: Sequence[Task], sizes: Sequence[int]) -> list[list[Task
 def write_shard(shard: Shard) -> Written:
     """Write the documents of some tasks, in their order."""
     tally = Tally()
-    writer = _open(shard.folder, shard.kind)
+    writer = _open(shard.folder, shard.row)
     for work in shard.works:
         for entry in survivors(work, tally):
             _write(entry, writer, tally)
     return _close(writer, tally)
 
 
-def _open(folder: Path, kind: str) -> CorpusWriter:
+def _open(folder: Path, row: Row | None) -> CorpusWriter:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return CorpusWriter(folder, kind)
+    return CorpusWriter(folder, row)
 
 
 def _close(writer: CorpusWriter, tally: Tally) -> Written:
@@ -135,7 +136,7 @@ class DealtShard:
 
     Attributes:
         folder: Where to write it.
-        kind: `corpus` or `examples`.
+        row: What kind of labelled rows it holds; None for text.
         number: Which of the shards it is.
         scratch: Where the tasks left what they dealt.
         num_tasks: How many tasks there are.
@@ -143,7 +144,7 @@ class DealtShard:
     """
 
     folder: Path
-    kind: str
+    row: Row | None
     number: int
     scratch: Path
     num_tasks: int
@@ -159,7 +160,7 @@ def write_dealt(shard: DealtShard) -> Written:
         entries += read_scratch(path, start, end)
     entries.sort(key=lambda entry: (shard.order.order_key(entry.document), entry.document.id))
     tally = Tally()
-    writer = _open(shard.folder, shard.kind)
+    writer = _open(shard.folder, shard.row)
     for entry in entries:
         _write(entry, writer, tally)
     return _close(writer, tally)

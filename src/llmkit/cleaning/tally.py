@@ -55,7 +55,7 @@ class Tally:
         after: Measures of the documents kept.
         samples: Per rule a heap of `(negated id, row)`: the smallest ids, so that the sample is the same whatever
             the order of work.
-        broken: First broken rows, for messages.
+        broken: First broken rows, for warnings.
     """
 
     files: dict[str, FileCount] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -137,13 +136,14 @@ def rows_of(piece: Piece) -> Iterator[Record | Broken]:
 def make_document(record: Record, piece: Piece) -> Document:
     """Turn a row into a document."""
     name = piece.file.name if not piece.occurrence else f"{piece.file.name}\0{piece.occurrence}"
-    messages: Any = record.fields.get("messages")
+    row = record.fields or None
     return Document(
         id=document_id(record.source, name, record.row, record.text),
         text=record.text,
         source=record.source,
         language=record.language or UNKNOWN_LANGUAGE,
-        messages=messages,
+        row=row,
+        kind=piece.source.row_kind() if row else None,
         meta=record.meta,
     )
 

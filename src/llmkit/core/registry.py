@@ -25,6 +25,7 @@ __all__ = ["PACKAGES", "Family", "Part"]
 
 PACKAGES = {
     "source": "llmkit.data.sources",
+    "row": "llmkit.data.rows",
     "step": "llmkit.cleaning.steps",
     "document_objective": "llmkit.objectives.documents",
     "row_objective": "llmkit.objectives.rows",

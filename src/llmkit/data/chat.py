@@ -1,4 +1,4 @@
-"""Chat templates: the default one, and messages to ids with the assistant's part marked.
+"""Conversations: rows as turns, the default chat template, and turns to ids with the assistant's part marked.
 
 The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
 evaluation and serving alike, so that the three cannot differ.
@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.data.rows import Row
+from llmkit.data.rows.messages import Messages
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
     from transformers import PreTrainedTokenizerFast
 
 Turns = Sequence[Mapping[str, str]]
-"""A conversation, `{role, content}` in order."""
+"""A conversation as chat templates take it: {role, content} in order."""
+
+CONVERSATION = Messages()
+"""Rows that are conversations, as our own artifacts hold them."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -27,6 +32,38 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 """ChatML, with the BOS that every pretraining document starts with."""
+
+
+def conversation(question: str, answer: str) -> dict[str, Any]:
+    """Return the row of a question and its answer, of the kind `CONVERSATION`."""
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+def conversations_in(column: str) -> Row:
+    """Return the kind of rows that have a conversation in one column."""
+    return Messages(columns={"messages": column})
+
+
+def turns(kind: Row, row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a row as a conversation.
+
+    Raises:
+        ConfigError: Rows of this kind are none.
+    """
+    found = kind.turns(row)
+    if found is None:
+        raise ConfigError(f"rows of the kind {kind.type_name} are no conversations")
+    return found
+
+
+def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[dict[str, str]], str] | None:
+    """Return the last answer of a conversation and the turns before it; None where it ends with another turn.
+
+    Raises:
+        ConfigError: Rows of this kind are no conversations.
+    """
+    *before, last = turns(kind, row)
+    return (before, last["content"]) if last["role"] == "assistant" else None
 
 
 def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:

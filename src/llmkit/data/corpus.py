@@ -1,7 +1,8 @@
 """The corpus artifact: documents in Parquet shards, with a card so that `datasets.load_dataset` finds them.
 
-A corpus row is `{id, text, source, language, meta}`; an examples row has `messages` as well, a list of
-`{role, content}`. `meta` is a JSON string: every source has other columns, and Parquet wants one schema.
+A corpus row is `{id, text, source, language, meta}`; a labelled row has the columns of its kind as well, which the
+manifest of an examples artifact names. `meta` is a JSON string: every source has other columns, and Parquet wants one
+schema.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic_core import PydanticCustomError
 
 from llmkit.core.digest import digest_file, digest_text
+from llmkit.core.errors import DataError
+from llmkit.core.manifest import read_manifest
+from llmkit.core.registry import Family
+from llmkit.data.chat import CONVERSATION
+from llmkit.data.rows import SHARED_COLUMNS, Row
 
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 for undetermined: no step has said what language the document is in."""
@@ -29,9 +36,11 @@ BYTES_PER_WRITE = 8 * 2**20
 _SOURCES_ON_CARD = 50
 """A directory of text files has as many sources as files."""
 
-_COLUMNS = [pa.field(name, pa.string()) for name in ("id", "text", "source", "language", "meta")]
-_MESSAGES = pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))
-SCHEMAS = {"corpus": pa.schema(_COLUMNS), "examples": pa.schema([*_COLUMNS, _MESSAGES])}
+
+def schema_of(row: Row | None) -> pa.Schema:
+    """Return the schema of a corpus (None), or of examples of one kind of row."""
+    own = [] if row is None else [field for field in row.schema() if field.name not in SHARED_COLUMNS]
+    return pa.schema([*(pa.field(name, pa.string()) for name in SHARED_COLUMNS), *own])
 
 
 @dataclass(slots=True)
@@ -40,10 +49,11 @@ class Document:
 
     Attributes:
         id: 32 hexadecimal digits; see `document_id`.
-        text: The text; for labelled rows all message contents, so that filters and dedup can read them.
+        text: The text; for labelled rows the text that stands for the row, so that filters and dedup can read it.
         source: Name of the source.
         language: BCP 47 tag.
-        messages: Labelled rows only: `{role, content}` in order.
+        row: Labelled rows only: the row.
+        kind: Labelled rows only: what kind of row it is.
         meta: What else travels along.
         counts: What steps counted in this document, such as redactions per type; the report adds them up.
         cached: What was computed about the text and is shared by the steps; see `llmkit.cleaning.features`.
@@ -53,7 +63,8 @@ class Document:
     text: str
     source: str
     language: str = UNKNOWN_LANGUAGE
-    messages: list[dict[str, str]] | None = None
+    row: dict[str, Any] | None = None
+    kind: Row | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     cached: Any = None
@@ -62,11 +73,11 @@ class Document:
         """Count something that a step did to this document, for the report."""
         self.counts[name] = self.counts.get(name, 0) + number
 
-    def row(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """Return the Parquet row."""
         meta = json.dumps(self.meta, ensure_ascii=False, sort_keys=True)
-        row = {"id": self.id, "text": self.text, "source": self.source, "language": self.language, "meta": meta}
-        return row if self.messages is None else {**row, "messages": self.messages}
+        columns = {"id": self.id, "text": self.text, "source": self.source, "language": self.language, "meta": meta}
+        return columns if self.row is None else {**columns, **self.row}
 
 
 def document_id(source: str, file: str, row: int, text: str) -> str:
@@ -83,13 +94,13 @@ class CorpusWriter:
 
     Args:
         directory: Where to write.
-        kind: `corpus` or `examples`.
+        row: What kind of labelled rows are written; None for a corpus.
         shard_bytes: Start a new file after this many bytes of text.
     """
 
-    def __init__(self, directory: Path, kind: str, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(self, directory: Path, row: Row | None = None, shard_bytes: int = SHARD_BYTES) -> None:
         self.directory = directory
-        self.schema = SCHEMAS[kind]
+        self.schema = schema_of(row)
         self.shard_bytes = shard_bytes
         self.num_documents = 0
         self.num_bytes = 0
@@ -105,7 +116,7 @@ class CorpusWriter:
         size = len(text) if text.isascii() else len(text.encode("utf-8"))
         if self._shard_size >= self.shard_bytes:
             self._next_shard()
-        for name, value in document.row().items():
+        for name, value in document.columns().items():
             self._columns[name].append(value)
         self._shard_size += size
         self._pending += size
@@ -152,12 +163,44 @@ def read_corpus(directory: Path, columns: list[str] | None = None) -> Iterator[d
                 yield from batch.to_pylist()
 
 
+def examples_row(directory: Path) -> Row:
+    """Return what kind of rows an examples artifact holds.
+
+    Raises:
+        DataError: It is of no kind that is known here.
+    """
+    manifest = read_manifest(directory)
+    return kept_row(manifest.details if manifest else {}, str(directory))
+
+
+def kept_row(details: Mapping[str, Any], where: str) -> Row:
+    """Return what kind of rows the details of a manifest name; the first artifacts named none and hold conversations.
+
+    Raises:
+        DataError: The kind is not known here; the message names `where` it stands.
+    """
+    if "row" not in details:
+        return CONVERSATION
+    try:
+        return cast("Row", Family("row").parse(details["row"]))
+    except PydanticCustomError as error:
+        raise DataError(f"{where} holds rows that this version of llmkit does not know: {details['row']}") from error
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int, sources: Mapping[str, int]) -> None:
-    """Write the dataset card README.md.
+def write_card(
+    directory: Path,
+    *,
+    kind: str,
+    num_documents: int,
+    num_bytes: int,
+    sources: Mapping[str, int],
+    row: Row | None = None,
+) -> None:
+    """Write the dataset card README.md; `row` is what kind of rows examples hold.
 
     Its `configs` entry is what makes `load_dataset(directory)` read the Parquet files: without it the loader picks up
     the JSON files beside them. The digest in it tells its cache one corpus from another: else `load_dataset` takes
@@ -178,6 +221,7 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
         "",
         f"{num_documents:,} documents, {num_bytes:,} bytes of text, made by `llmkit clean`.",
         "",
+        *([] if row is None else [f"Rows are {row.describe()}.", ""]),
         "| source | documents |",
         "|---|---|",
         *(f"| {_cell(name)} | {count:,} |" for name, count in top),

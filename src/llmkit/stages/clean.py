@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from llmkit.cleaning.estimate import estimate
 from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
+from llmkit.cleaning.reading import check_unchanged, file_stamps, row_kind, say_what_rows
 from llmkit.cleaning.report import notes_on, write_reports
 from llmkit.cleaning.run import clean_inputs
 from llmkit.cleaning.steps import Step
@@ -26,7 +26,7 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import ConfigError, DataError, UserError
+from llmkit.core.errors import DataError, UserError
 from llmkit.core.extras import require
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
@@ -34,11 +34,12 @@ from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
 from llmkit.data.corpus import write_card
+from llmkit.data.rows import Row
 from llmkit.data.sources import RawFile, Source
 from llmkit.work.engine import Engine, EngineName
 
 _RULES_SHOWN = 8
-_NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
+_NO_TEXT = "--text-field names the column that holds the text, --row and --column those of labelled rows"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
 AnyStep = Annotated[Step, Family("step")]
 
@@ -73,10 +74,10 @@ class Clean(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Clean the inputs into a corpus or, where the sources give labelled rows, into examples."""
-        kind = _kind(config)
+        row = row_kind(config.inputs, "inputs")
         step_files = _step_files(config)
         inputs = [(source, source.files()) for source in config.inputs]
-        stamps = _stamps(inputs)
+        stamps = file_stamps(file for _, files in inputs for file in files)
         described = Inputs()
         for source, files in inputs:
             if read_manifest(Path(source.root())) is None:
@@ -95,11 +96,13 @@ class Clean(Stage[Config]):
                     )
                 return Result(build.finished, up_to_date=True)
             context.announce(build)
-            return _clean(config, context, build, inputs, stamps, kind)
+            say_what_rows(config.inputs, "inputs", context.console)
+            return _clean(config, context, build, inputs, stamps, row)
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show what the steps do to a few random documents; write nothing."""
-        _kind(config)
+        row_kind(config.inputs, "inputs")
+        say_what_rows(config.inputs, "inputs", console)
         self.check(config)
         found = take_preview([(source, source.files()) for source in config.inputs], config.steps, count)
         if console.json_mode:
@@ -109,7 +112,7 @@ class Clean(Stage[Config]):
 
     def plan(self, config: Config, num_processes: int) -> Estimate:  # noqa: ARG002 - workers are the config's
         """Work out tasks, passes and the disk they need, from the sizes of the inputs and their first rows."""
-        _kind(config)
+        row_kind(config.inputs, "inputs")
         return estimate([(source, source.files()) for source in config.inputs], config.steps)
 
     def summarize(self, artifact: Artifact) -> Facts:
@@ -149,25 +152,18 @@ def _step_files(config: Config) -> list[list[RawFile]]:
     return found
 
 
-def _kind(config: Config) -> str:
-    kinds = {source.kind() for source in config.inputs}
-    if len(kinds) > 1:
-        raise ConfigError("inputs: some give a corpus and some give examples; clean them into two outputs")
-    return kinds.pop()
-
-
 def _clean(
     config: Config,
     context: Context,
     build: Build,
     inputs: list[tuple[Source, list[RawFile]]],
     stamps: Mapping[str, tuple[int, int]],
-    kind: str,
+    row: Row | None,
 ) -> Result:
+    kind = "corpus" if row is None else "examples"
     with Engine(config.engine, config.workers) as engine:
-        tally, bytes_kept = clean_inputs(inputs, config.steps, kind, build.dir, build.scratch, engine, context)
-    for path in stamps.items() - _stamps(inputs).items():
-        raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
+        tally, bytes_kept = clean_inputs(inputs, config.steps, row, build.dir, build.scratch, engine, context)
+    check_unchanged(stamps, (file for _, files in inputs for file in files))
     for message in tally.broken:
         context.console.warn(message)
     if tally.rules[UNREADABLE] > len(tally.broken):
@@ -181,7 +177,9 @@ def _clean(
     held_out = sum(source.left_out() for source in config.inputs)
     shutil.rmtree(build.dir / "rejected", ignore_errors=True)  # of a run that was killed in the middle of its reports
     write_reports(build.dir, tally, config.steps, bytes_kept=bytes_kept, held_out=held_out)
-    write_card(build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources))
+    write_card(
+        build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources), row=row
+    )
     metrics = {
         "documents_read": total.rows,
         "documents_kept": total.kept,
@@ -192,15 +190,8 @@ def _clean(
         "bytes_kept": bytes_kept,
         "rules": dict(tally.rules.most_common()),
     }
-    artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics)
+    details = {} if row is None else {"row": row.spec(mode="json")}
+    artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics, details=details)
     return Result(artifact, notes=notes_on(config.steps, tally))
 
 
-def _stamps(inputs: list[tuple[Source, list[RawFile]]]) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of the files on disk: what was hashed, cut and read has to be the same."""
-    found = {}
-    for file in (file for _, files in inputs for file in files if not file.digest):
-        with contextlib.suppress(FileNotFoundError):
-            stat = Path(file.path).stat()
-            found[file.path] = (stat.st_size, stat.st_mtime_ns)
-    return found

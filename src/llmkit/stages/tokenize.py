@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from llmkit.cleaning.estimate import estimate as reading_estimate
 from llmkit.cleaning.estimate import measure_inputs
-from llmkit.cleaning.run import clean_inputs
+from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
@@ -39,7 +38,6 @@ from llmkit.work.engine import Engine, EngineName
 from llmkit.work.once import run_once, run_plan
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-_BROKEN_SHOWN = 5
 
 
 class Config(BaseConfig):
@@ -73,21 +71,6 @@ class Config(BaseConfig):
         return self
 
 
-@dataclass
-class _Text:
-    """The inputs of a run.
-
-    Attributes:
-        described: For the manifest.
-        groups: In order, a corpus artifact each, or raw sources that follow one another.
-        stamps: Size and time of change of the raw files.
-    """
-
-    described: Inputs
-    groups: list[Path | list[tuple[Source, list[RawFile]]]] = field(default_factory=list)
-    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-
 class Tokenize(Stage[Config]):
     """Corpora to tokens."""
 
@@ -95,9 +78,10 @@ class Tokenize(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Tokenize corpora."""
-        text = _read_inputs(config)
-        _describe_tokenizer(config.tokenizer, text.described)
-        with self.build(config, text.described, context) as build:
+        described = Inputs()
+        text = describe_inputs(config.inputs, described, kind="corpus", role="inputs")
+        _describe_tokenizer(config.tokenizer, described)
+        with self.build(config, described, context) as build:
             if build.finished:
                 failed = build.finished.manifest.metrics["documents_failed"]
                 if context.strict and failed:
@@ -154,21 +138,6 @@ def _describe_tokenizer(tokenizer: TokenizerPart, described: Inputs) -> None:
         described.add_files(str(Path(files[0].path).parent), files, role="tokenizer")
 
 
-def _read_inputs(config: Config) -> _Text:
-    text = _Text(Inputs())
-    for source in config.inputs:
-        if _is_artifact(source):
-            text.groups.append(text.described.add_artifact(source.root(), "corpus", role="inputs"))
-            continue
-        files = source.files()
-        text.described.add_files(source.root(), files, role="inputs")
-        text.stamps |= _stamps(files)
-        if not text.groups or isinstance(text.groups[-1], Path):
-            text.groups.append([])
-        cast("list[Any]", text.groups[-1]).append((source, files))
-    return text
-
-
 def _is_artifact(source: Source) -> bool:
     """Tell artifacts of ours from raw text, which may be no labelled rows; artifacts say themselves what they hold."""
     root = Path(source.root())
@@ -179,16 +148,7 @@ def _is_artifact(source: Source) -> bool:
     return False
 
 
-def _stamps(files: list[RawFile]) -> dict[str, tuple[int, int]]:
-    found = {}
-    for file in (file for file in files if not file.digest):
-        with contextlib.suppress(FileNotFoundError):
-            stat = Path(file.path).stat()
-            found[file.path] = (stat.st_size, stat.st_mtime_ns)
-    return found
-
-
-def _tokenize(config: Config, context: Context, build: Build, text: _Text) -> Result:
+def _tokenize(config: Config, context: Context, build: Build, text: Readable) -> Result:
     work = build.scratch / ("strict" if context.strict else "lenient")
     work.mkdir(exist_ok=True)
     with Engine(config.engine, config.workers) as engine:
@@ -228,12 +188,12 @@ def _tokenize(config: Config, context: Context, build: Build, text: _Text) -> Re
 
 
 def _encode(
-    config: Config, context: Context, build: Build, text: _Text, engine: Engine, cutter: Callable[[], Cutter]
+    config: Config, context: Context, build: Build, text: Readable, engine: Engine, cutter: Callable[[], Cutter]
 ) -> tuple[Made, int]:
     """Make the tokenizer and the splits; return what was made, and how many rows were unreadable."""
     fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
     work = build.scratch / ("strict" if context.strict else "lenient")
-    corpora, num_failed = _corpora(text, work, engine, context)
+    corpora, num_failed = read_inputs(text, None, work, engine, context)
 
     def make() -> None:
         made = config.tokenizer.make(partial(training_texts, corpora, **fractions), context.console)
@@ -253,29 +213,6 @@ def _encode(
         **fractions,
     )
     return made, num_failed
-
-
-def _corpora(text: _Text, work: Path, engine: Engine, context: Context) -> tuple[list[Path], int]:
-    """Return the corpora to encode, raw text read into some of our own first, and how many rows were unreadable."""
-    corpora, num_failed = [], 0
-    for number, group in enumerate(text.groups):
-        if isinstance(group, Path):
-            corpora.append(group)
-            continue
-        place = work / f"work-raw-{number}"
-        (place / "scratch").mkdir(parents=True, exist_ok=True)
-        tally, _ = clean_inputs(group, [], "corpus", place, place / "scratch", engine, context)
-        for message in tally.broken[:_BROKEN_SHOWN]:
-            context.console.warn(message)
-        failed = tally.total().failed
-        if failed > _BROKEN_SHOWN:
-            context.console.warn(f"and {failed - _BROKEN_SHOWN:,} more unreadable rows")
-        num_failed += failed
-        corpora.append(place)
-    files = [file for group in text.groups if not isinstance(group, Path) for _, files in group for file in files]
-    for path in text.stamps.items() - _stamps(files).items():
-        raise DataError(f"{path[0]} changed while it was read", hint="when it is complete, run the same command again")
-    return corpora, num_failed
 
 
 def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:

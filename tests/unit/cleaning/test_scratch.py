@@ -4,11 +4,12 @@ import pytest
 
 from llmkit.cleaning.scratch import Entry, ScratchWriter, read_scratch
 from llmkit.data.corpus import Document
+from llmkit.data.rows.text_label import TextLabel
 
 
 def entry(i, text="text"):
-    messages = [{"role": "user", "content": text}] if i % 2 else None
-    return Entry(Document(f"{i:032x}", text, "s", "en", messages, {"n": i}), f"/in/{i}", (1.0, 2.0), text)
+    row, kind = ({"text": text, "label": "a"}, TextLabel(label="class")) if i % 2 else (None, None)
+    return Entry(Document(f"{i:032x}", text, "s", "en", row, kind, {"n": i}), f"/in/{i}", (1.0, 2.0), text)
 
 
 def same(a, b):

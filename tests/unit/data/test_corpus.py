@@ -7,7 +7,7 @@ from llmkit.data.corpus import CorpusWriter, Document, write_card
 
 def write(directory, text):
     directory.mkdir(parents=True)
-    writer = CorpusWriter(directory, "corpus")
+    writer = CorpusWriter(directory)
     writer.write(Document("0" * 32, text, "notes"))
     writer.close()
     write_card(directory, kind="corpus", num_documents=1, num_bytes=len(text), sources={"notes": 1})

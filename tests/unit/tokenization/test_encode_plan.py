@@ -34,7 +34,7 @@ def texts(count, seed=0):
 
 def write(directory, documents, shard_bytes=2000):
     directory.mkdir()
-    writer = CorpusWriter(directory, "corpus", shard_bytes)
+    writer = CorpusWriter(directory, shard_bytes=shard_bytes)
     for i, text in enumerate(documents):
         writer.write(Document(f"{directory.name}-{i}", text, "abc"[i % 3], "en" if i % 2 else "zh"))
         if i % 7 == 6:

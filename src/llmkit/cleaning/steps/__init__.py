@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llmkit.core.registry import Part
 from llmkit.data.corpus import Document
+from llmkit.data.rows import RowError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,24 +65,31 @@ class Step(Part):
 
 
 class Rewrite(Step):
-    """A step that changes text: the document's own, or every message's where the rows are labelled."""
+    """A step that changes text: the document's own, or each text of its row where the rows are labelled."""
+
+    by_line: ClassVar[bool] = False
+    """Whether it removes lines: single words, which some rows are made of, are none."""
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the new text; the same object where nothing changes, so that what was computed about it stays."""
         raise NotImplementedError
 
     def apply(self, document: Document) -> Drop | None:
-        """Rewrite the document."""
-        if document.messages is None:
+        """Rewrite the document; drop it if that leaves no row of its kind."""
+        if document.row is None or document.kind is None:
             document.text = self.rewrite(document.text, document)
             return None
-        changed = False
-        for message in document.messages:
-            content = self.rewrite(message["content"], document)
-            changed |= content is not message["content"]
-            message["content"] = content
-        if changed:
-            document.text = "\n".join(message["content"] for message in document.messages)
+        if self.by_line and not document.kind.prose:
+            return None
+        before = document.kind.texts(document.row)
+        after = {name: self.rewrite(text, document) for name, text in before.items()}
+        if all(after[name] is text for name, text in before.items()):
+            return None
+        try:
+            document.row = document.kind.with_texts(document.row, after)
+        except RowError as error:
+            return Drop(f"{self.type_name}.emptied", str(error), "no empty text")
+        document.text = document.kind.key_text(document.row)
         return None
 
 

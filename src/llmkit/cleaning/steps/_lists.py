@@ -29,7 +29,7 @@ def find_list(path: str, *, role: str) -> Path:
 
     Args:
         path: The file.
-        role: What the recipe calls it, for messages.
+        role: What the recipe calls it, for errors.
 
     Raises:
         DataError: There is no such file.
@@ -47,7 +47,7 @@ def read_list(path: str, *, role: str) -> list[str]:
 
     Args:
         path: The file.
-        role: What the recipe calls it, for messages.
+        role: What the recipe calls it, for errors.
 
     Raises:
         DataError: There is no such file, or it is not UTF-8.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -27,6 +28,8 @@ class C4Quality(Rewrite):
     sentences end otherwise. The report counts removed lines as `c4_quality.RULE`.
     """
 
+    by_line: ClassVar[bool] = True
+
     max_word_length: int | None = Field(1000, ge=1)
     """Remove lines with a longer word, in characters."""
     remove_citations: bool = True
@@ -48,7 +51,8 @@ class C4Quality(Rewrite):
 
     def apply(self, document: Document) -> Drop | None:
         """Drop the document, or rewrite it."""
-        super().apply(document)
+        if drop := super().apply(document):
+            return drop
         text = document.text
         if self.filter_lorem_ipsum and "lorem ipsum" in text.lower():
             return Drop("c4_quality.filter_lorem_ipsum", "lorem ipsum", "none")

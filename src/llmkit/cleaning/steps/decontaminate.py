@@ -16,15 +16,17 @@ from pydantic import Field
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
     from llmkit.cleaning.steps._decontaminate_index import Hit, Index
-    from llmkit.data.sources import Source
+    from llmkit.data.sources.files import Files
 
 FIELDS = (
-    "text", "question", "messages", "prompt", "problem", "query", "instruction", "input", "context", "passage",
-    "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion", "response",
+    "text", "question", *CONVERSATION.used(), "prompt", "problem", "query", "instruction", "input", "context",
+    "passage", "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion",
+    "response",
 )  # fmt: skip
 
 
@@ -121,51 +123,48 @@ def _build(
 
 
 def read_examples(path: str, fields: tuple[str, ...]) -> Iterator[list[str]]:
-    """Yield the texts of each example of a set.
+    """Yield the texts of each example of a set: what its columns of these names hold.
 
-    The rows are read once per column that some of them lack: the source reads one column as the text and hands on
-    the others.
+    Of labelled rows of ours, `text` is the text that stands for the row.
 
     Raises:
         DataError: A row has none of the columns, or cannot be read: left out in silence, it would go unchecked.
     """
     from llmkit.data.sources import Broken
 
-    for file in _source(path).files():
-        read: set[int] = set()
-        missing: list[Broken] = []
-        for field in fields:
-            missing = []
-            for record in _source(path, field).read(file):
-                if record.row in read:
-                    continue
-                if isinstance(record, Broken):
-                    missing.append(record)
-                    continue
-                read.add(record.row)
-                yield [record.text, *(text for name in fields for text in _strings(record.meta.get(name)))]
-            if not missing:
-                break
-        if missing:
-            raise DataError(
-                f"decontaminate.sets: {file.path}: row {missing[0].row + 1}: {missing[0].reason}",
-                hint="name the columns that hold text in the step's 'fields'",
-            )
+    source = _source(path)
+    labelled = source.kind() == "examples"
+    for file in source.files():
+        for record in source.read(file) if labelled else source.raw(file):
+            texts: list[str] = []
+            if isinstance(record, Broken):
+                reason = record.reason
+            else:
+                columns = {**record.meta, **record.fields, **({"text": record.text} if labelled else {})}
+                texts = [text for name in fields for text in _strings(columns.get(name))]
+                reason = f"no text in the fields; the row has: {', '.join(list(columns)[:12]) or 'nothing'}"
+            if not texts:
+                raise DataError(
+                    f"decontaminate.sets: {file.path}: row {record.row + 1}: {reason}",
+                    hint="name the columns that hold text in the step's 'fields'",
+                )
+            yield texts
 
 
-def _source(path: str, field: str = "text") -> Source:
+def _source(path: str) -> Files:
     from llmkit.data.sources.files import Files
 
-    return Files(path=path, messages_field=field) if field == "messages" else Files(path=path, text_field=field)
+    return Files(path=path)
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Yield the texts in a value: a string, or lists and mappings of them; the role of a message is none."""
+    """Yield the texts in a value: a string, or lists and mappings of them; a conversation is one, without its roles."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+        found = [text for item in value for text in _strings(item)]
+        turns = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
+        yield from ["\n".join(found)] if turns else found
     elif isinstance(value, dict):
         for key, item in value.items():
             if key != "role":

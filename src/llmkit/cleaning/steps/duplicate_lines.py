@@ -42,7 +42,7 @@ class DuplicateLines(GlobalStep):
 
         class Keys(KeyRecorder):
             def add(self, row: int, document: Document) -> None:
-                if document.messages is not None:
+                if document.row is not None:
                     return
                 spans = step._spans(document)
                 rank = rank_of(document.id)

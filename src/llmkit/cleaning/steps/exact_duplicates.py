@@ -25,7 +25,8 @@ class ExactDuplicates(GlobalStep):
     """
 
     label_fields: list[str] = ["label", "labels"]
-    """Columns (in `meta`) that copies should agree on; a text with different labels is counted as a label conflict."""
+    """Columns (in `meta`) that copies should agree on; a text with different labels is counted as a label conflict.
+    Labelled rows have a label (or tags) of their own, which goes before these."""
     on_conflict: Literal["keep", "drop"] = "keep"
     """What happens to a text with different labels: `keep` one copy, or `drop` all of them."""
 
@@ -61,7 +62,8 @@ class ExactDuplicates(GlobalStep):
         return Drop("exact_duplicates.conflict", f"same as {verdict.keeper} but for the label", "smallest id stays")
 
     def _label(self, document: Document) -> int:
-        values = [document.meta.get(name) for name in self.label_fields]
+        target = document.kind.target(document.row) if document.kind and document.row else None
+        values = [document.meta.get(name) for name in self.label_fields] if target is None else [target]
         if all(value is None for value in values):
             return 0
         return int.from_bytes(hashlib.blake2b(canonical_json(values).encode(), digest_size=4).digest(), "big") | 1

@@ -85,15 +85,15 @@ class Html(Rewrite):
         return _NEEDS if self.quality == "high" else None
 
     def apply(self, document: Document) -> Drop | None:
-        """Extract the document's text, or all of its messages'."""
+        """Extract the document's text, or all texts of its row."""
         if not self.all_documents and document.meta.get("format") != "html":
             return None
         title = _TITLE.search(document.text, 0, 20_000)
-        super().apply(document)
+        drop = super().apply(document)
         document.meta = {**document.meta, "format": "text"}
         if title and "title" not in document.meta:
             document.meta["title"] = " ".join(unescape(title[1]).split())
-        return None
+        return drop
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the page's text."""

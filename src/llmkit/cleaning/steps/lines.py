@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class Lines(Rewrite):
     The report counts removed lines as `lines.REASON`. Blank lines between kept lines stay. Not for code, nor for
     Markdown with rules and tables: `symbols` removes their lines.
     """
+
+    by_line: ClassVar[bool] = True
 
     boilerplate: bool = True
     """Remove short lines with a built-in phrase in English or Chinese: with "all rights reserved" or a cookie notice
@@ -51,7 +53,8 @@ class Lines(Rewrite):
     def apply(self, document: Document) -> Drop | None:
         """Rewrite the document, or drop it."""
         before = len(document.text)
-        super().apply(document)
+        if drop := super().apply(document):
+            return drop
         removed = 1 - len(document.text) / before if before else 0.0
         if self.max_removed is not None and removed > self.max_removed:
             return Drop("lines.max_removed", removed, self.max_removed)

@@ -45,11 +45,12 @@ class Markup(Rewrite):
     manual page by its look; everything else stays as it is. Give the format where the source does not name it."""
 
     def apply(self, document: Document) -> Drop | None:
-        """Strip the document's text, or all of its messages'."""
-        if self._format(document) is not None:
-            super().apply(document)
-            document.meta = {**document.meta, "format": "text"}
-        return None
+        """Strip the document's text, or all texts of its row."""
+        if self._format(document) is None:
+            return None
+        drop = super().apply(document)
+        document.meta = {**document.meta, "format": "text"}
+        return drop
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the text without its markup; the same object where it has none."""

@@ -71,11 +71,11 @@ class Pii(Rewrite):
         """
         dropping = [name for name in TYPES if name in self.types and self.actions.get(name, self.action) == "drop"]
         before = [document.counts.get(name, 0) for name in dropping]
-        super().apply(document)
+        drop = super().apply(document)
         for name, count in zip(dropping, before, strict=True):
             if found := document.counts.get(name, 0) - count:
                 return Drop(f"pii.{name}", found, 0)
-        return None
+        return drop
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the text with placeholders; the same string where there is nothing to redact."""

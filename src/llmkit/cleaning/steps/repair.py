@@ -56,7 +56,8 @@ class Repair(Rewrite):
 
     def apply(self, document: Document) -> Drop | None:
         """Repair the document; drop it if too much is lost."""
-        super().apply(document)
+        if drop := super().apply(document):
+            return drop
         text = document.text
         lost = text.count("\ufffd") + 2 * text.count("锟斤拷")
         if lost > self.max_replacement * len(text):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from llmkit.core.inputs import RawFile
 from llmkit.core.registry import Part
+from llmkit.data.rows import Row
 
 __all__ = ["Broken", "RawFile", "Record", "Source", "Span"]
 
@@ -20,7 +21,7 @@ class Record:
         row: Row number within the file, from 0.
         text: The document, or for labelled rows the text that stands for the row (filters and dedup read it).
         source: Name of the source the row belongs to, shown in reports and used by mixtures.
-        fields: Labelled rows only: the columns that training or evaluation reads, such as `messages`.
+        fields: Labelled rows only: the row, of the kind that `Source.row_kind` says.
         meta: Everything else that travels with the row; JSON-serializable.
         language: BCP 47 tag, where the source knows it.
     """
@@ -74,7 +75,15 @@ class Source(Part):
 
     def kind(self) -> Literal["corpus", "examples"]:
         """Say what the rows are: text to train on, or labelled rows."""
-        return "corpus"
+        return "corpus" if self.row_kind() is None else "examples"
+
+    def row_kind(self) -> Row | None:
+        """Return what kind of labelled rows they are, and how they are read; None where they are text.
+
+        Raises:
+            ConfigError: The data are no rows of the kind that is asked for.
+        """
+        return None
 
     def files(self) -> list[RawFile]:
         """List the input files, sorted by name.

@@ -1,21 +1,19 @@
-"""From a row's columns to a `Record`: which column is the document, and what becomes of the others."""
+"""From a raw row's columns to a `Record`: the text or the labelled row, and what becomes of the other columns."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmkit.data.rows import SHARED_COLUMNS, Row
+from llmkit.data.rows._values import expect, value_of
 from llmkit.data.sources import Record
-from llmkit.data.sources._rows import RowError, expect, parse_messages
 
 _TAG = re.compile("[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 """A BCP 47 tag, as it is usually written."""
-CORPUS_COLUMNS = ("id", "text", "source", "language", "meta")
-"""Columns of our own corpora; examples have `messages` besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +22,31 @@ class Columns:
 
     Attributes:
         text_field: Column that holds the document.
-        messages_field: Column that holds a conversation; None for text.
+        row: What kind of labelled row the columns make; None for text.
         source: Name of the source.
         keeps_source: Rows of our own corpora keep the source they name.
-        keeps_messages: Rows of our own examples keep their messages.
     """
 
     text_field: str
-    messages_field: str | None
+    row: Row | None
     source: str
     keeps_source: bool = True
-    keeps_messages: bool = False
 
     def record(self, row: int, value: dict[str, Any]) -> Record:
         """Turn the columns of a row into a record; `value` is used up.
 
         Raises:
-            RowError: The column is missing or is not what it should be.
+            RowError: A column is missing or is not what it should be.
         """
-        field = self.messages_field or self.text_field
-        if field not in value:
-            close = difflib.get_close_matches(field, value, n=1)
-            guess = f"; did you mean '{close[0]}'?" if close else ""
-            raise RowError(f"no field '{field}'; the row has: {', '.join(list(value)[:12]) or 'nothing'}{guess}")
-        if self.messages_field is None:
-            text = expect(value[field], str, f"field '{field}'")
-            fields = {}
+        if self.row is None:
+            fields: dict[str, Any] = {}
+            text = expect(value_of(value, self.text_field), str, f"field '{self.text_field}'")
+            del value[self.text_field]
         else:
-            messages = parse_messages(field, value[field])
-            text = "\n".join(message["content"] for message in messages)
-            fields = {"messages": messages}
-        del value[field]
+            fields = self.row.parse(value)
+            text = self.row.key_text(fields)
+            for column in self.row.used():
+                value.pop(column, None)
         language = value.get("language")
         if type(language) is str and _TAG.fullmatch(language):
             del value["language"]
@@ -66,16 +58,22 @@ class Columns:
         """Return a document that is not a column of a row.
 
         Raises:
-            RowError: A conversation is asked for.
+            RowError: A labelled row is asked for, and the text and what is known of it make none.
         """
-        if self.messages_field is not None:
-            raise RowError(f"no field '{self.messages_field}'; the row has: text")
+        if self.row is not None:
+            return self.record(row, {"text": text, **meta})
         return Record(row, text, self.source, meta=meta)
 
-    def restores(self, names: list[str]) -> bool:
+    def is_row(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an object is itself a row, rather than one that holds a list of rows."""
+        return all(column in value for column in (self.row.used() if self.row else [self.text_field]))
+
+    def restores(self, names: Sequence[str]) -> bool:
         """Tell whether rows with these columns come from a corpus of ours and are asked for as such."""
-        own = names in ([*CORPUS_COLUMNS], [*CORPUS_COLUMNS, "messages"])
-        return own and self.text_field == "text" and self.messages_field in (None, "messages")
+        if self.row is None:
+            return [*names] == [*SHARED_COLUMNS] and self.text_field == "text"
+        own = [name for name in self.row.aliases if name != "text"]
+        return [*names] == [*SHARED_COLUMNS] or (not self.row.columns and [*names] == [*SHARED_COLUMNS, *own])
 
     def restored(self, row: int, value: dict[str, Any]) -> Record:
         """Return a row of our own corpus as it was before it was written; ids are made anew.
@@ -83,14 +81,59 @@ class Columns:
         Raises:
             RowError: The row has been tampered with.
         """
-        text = expect(value["text"], str, "field 'text'")
-        fields = {}
-        if self.keeps_messages or self.messages_field:
-            fields = {"messages": parse_messages("messages", value.get("messages"))}
-        try:
-            meta = json.loads(value["meta"])
-        except (TypeError, ValueError):
-            meta = {"meta": value["meta"]}
+        meta = meta_of(value)
+        fields: dict[str, Any] = {}
+        if self.row is None:
+            text = expect(value["text"], str, "field 'text'")
+        else:  # of a corpus, all but the text may be in its meta
+            fields = self.row.parse({**meta, **value})
+            text = self.row.key_text(fields)
+            meta = {name: item for name, item in meta.items() if name not in self.row.used()}
         language = value["language"] if value["language"] != "und" else None
         source = value["source"] if self.keeps_source and value["source"] else self.source
-        return Record(row, text, source, fields, expect(meta, dict, "field 'meta'"), language)
+        return Record(row, text, source, fields, meta, language)
+
+
+@dataclass(frozen=True, slots=True)
+class RawColumns(Columns):
+    """What is read of a row to see what it is made of: all of its columns, as `fields`.
+
+    Attributes:
+        usual: Names of columns, of which an object that is itself a row has one.
+    """
+
+    usual: frozenset[str] = frozenset()
+
+    def record(self, row: int, value: dict[str, Any]) -> Record:
+        """Return the columns as they are."""
+        return Record(row, "", self.source, value)
+
+    def document(self, row: int, text: str, meta: Mapping[str, Any]) -> Record:
+        """Return the text and what is known of it as columns."""
+        return Record(row, "", self.source, {"text": text, **meta})
+
+    def is_row(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether an object has a column with a usual name."""
+        return not self.usual.isdisjoint(value)
+
+    def restores(self, names: Sequence[str]) -> bool:
+        """Tell whether the rows are those of a corpus of ours."""
+        return [*names] == [*SHARED_COLUMNS]
+
+    def restored(self, row: int, value: dict[str, Any]) -> Record:
+        """Return the columns, those in `meta` among them."""
+        return Record(row, "", self.source, {**meta_of(value), **value})
+
+
+def meta_of(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta of a row of our own corpus.
+
+    Raises:
+        RowError: It is no mapping.
+    """
+    try:
+        meta = json.loads(value["meta"])
+    except (TypeError, ValueError):
+        meta = {"meta": value["meta"]}
+    found: dict[str, Any] = expect(meta, dict, "field 'meta'")
+    return found

@@ -6,7 +6,7 @@ import difflib
 import glob
 import os
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 from urllib.parse import quote, unquote_to_bytes
 
 from llmkit.core.digest import digest_file
@@ -14,10 +14,9 @@ from llmkit.core.errors import DataError
 from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import MANIFEST, PARTIAL, article, read_manifest
 from llmkit.core.move import RUN
+from llmkit.data.rows import Row
 from llmkit.data.sources._formats import companions, listing, suffix_of
 from llmkit.data.sources._streams import BUFFER_BYTES
-
-Kind = Literal["corpus", "examples"]
 
 
 def find_files(path: str) -> list[RawFile]:
@@ -51,29 +50,31 @@ def open_local(path: str) -> BinaryIO:
     return Path(local_path(path)).open("rb", buffering=BUFFER_BYTES)
 
 
-def artifact_kind(path: str) -> Kind | None:
-    """Return what the artifact is that a path names, or names a file of; None if it is none of ours.
+def artifact_row(path: str) -> Row | None:
+    """Return what kind of labelled rows an artifact holds that a path names, or names a file of; None for all else.
 
     Raises:
         DataError: A glob matches examples and something else.
     """
+    from llmkit.data.corpus import kept_row
+
     try:
         place = Path(path).expanduser()
         if place.exists() or not glob.has_magic(path):
-            return _kind(place) if place.is_dir() else _kind(place.parent)
-        kinds = {_kind(folder) for folder in {Path(local_path(file.path)).parent for file in find_files(path)}}
+            folders = [place if place.is_dir() else place.parent]
+        else:
+            folders = sorted({Path(local_path(file.path)).parent for file in find_files(path)})
+        manifests = [(folder, read_manifest(folder)) for folder in folders]
     except (OSError, DataError):
         return None  # listing the files says what is wrong
-    if "examples" in kinds and len(kinds) > 1:
-        raise DataError(f"{path} matches examples and other files", hint="clean them into two outputs")
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def _kind(folder: Path) -> Kind | None:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return None
-    return "examples" if manifest.kind == "examples" else "corpus"
+    rows = [
+        kept_row(manifest.details, str(folder)) if manifest and manifest.kind == "examples" else None
+        for folder, manifest in manifests
+    ]
+    if any(row != rows[0] for row in rows):
+        other = "examples of other kinds" if all(rows) else "other files"
+        raise DataError(f"{path} matches examples and {other}", hint="clean them into two outputs")
+    return rows[0] if rows else None
 
 
 def _raw_file(file: Path, root: Path) -> RawFile:

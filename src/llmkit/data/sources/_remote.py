@@ -15,6 +15,7 @@ from llmkit.core.digest import canonical_json, digest_text
 from llmkit.core.errors import DataError, SetupError, UserError, nearest
 from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import MANIFEST
+from llmkit.data.rows import Row
 from llmkit.data.sources._formats import companions, listing, suffix_of
 from llmkit.data.sources._streams import BUFFER_BYTES
 
@@ -72,13 +73,22 @@ def open_url(url: str) -> BinaryIO:
     )
 
 
-def read_manifest_kind(url: str) -> str | None:
-    """Return the kind of artifact at a URL; None if it is none of ours."""
+def remote_row(url: str) -> Row | None:
+    """Return what kind of labelled rows the artifact at a URL holds; None where it is none, or no artifact of ours.
+
+    Raises:
+        DataError: The kind is not known here.
+    """
+    from llmkit.data.corpus import kept_row
+
     try:
         system, root = _open_system(url.rstrip("/"))
-        return str(json.loads(system.cat_file(f"{root}/{MANIFEST}"))["kind"])
+        folder = root.rpartition("/")[0] if _suffix(root) else root
+        manifest = json.loads(system.cat_file(f"{folder}/{MANIFEST}"))
+        kind, details = manifest["kind"], manifest.get("details", {})
     except Exception:  # noqa: BLE001 - whatever is wrong with the place, listing its files says it better
         return None
+    return kept_row(details, url) if kind == "examples" else None
 
 
 class _Remote(io.RawIOBase):

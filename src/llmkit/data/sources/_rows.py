@@ -1,4 +1,4 @@
-"""One row: parse it from JSON, bring it to JSON's types, and check its shape; whatever is wrong is a `RowError`."""
+"""One raw row: parse it from JSON, and bring it to JSON's types; whatever is wrong is a `RowError`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 
 import orjson
 
-ROLES = ("system", "user", "assistant")
+from llmkit.data.rows import RowError
+from llmkit.data.rows._values import expect
 
 MAX_ROW_BYTES = 256 * 2**20
 """A longer line or text file is broken input rather than a document, and would not fit in memory beside its parse."""
 
 MAX_DEPTH = 100
 """Deeper JSON could be read, but would exhaust the stack wherever it is written again."""
-
-
-class RowError(Exception):
-    """Why one row cannot be used."""
 
 
 def _finite(number: str) -> float | None:
@@ -116,32 +113,6 @@ def check_depth(value: Any) -> None:
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     if depth > MAX_DEPTH:
         raise RowError(f"JSON nested deeper than {MAX_DEPTH} levels")
-
-
-_TYPES = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
-
-
-def expect(value: Any, kind: type, what: str) -> Any:
-    if not isinstance(value, kind):
-        raise RowError(f"{what} is {_TYPES.get(type(value), 'null')}, not {_TYPES[kind]}")
-    return value
-
-
-def parse_messages(field: str, value: Any) -> list[dict[str, str]]:
-    messages = []
-    for index, item in enumerate(expect(value, list, f"field '{field}'")):
-        where = f"{field}.{index}"
-        # Parquet fills the keys that another row's messages have with null.
-        message = {key: part for key, part in expect(item, dict, where).items() if part is not None}
-        if extra := sorted(message.keys() - {"role", "content"}):
-            raise RowError(f"{where} has other keys than role and content: {', '.join(extra)}")
-        if message.get("role") not in ROLES:
-            raise RowError(f"{where}.role is {message.get('role')!r}; valid: {', '.join(ROLES)}")
-        expect(message.get("content"), str, f"{where}.content")
-        messages.append(message)
-    if not any(message["role"] == "assistant" for message in messages):
-        raise RowError(f"field '{field}' has no message of the assistant")
-    return messages
 
 
 def plain(value: Any) -> Any:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import _rows
-from llmkit.data.sources._rows import RowError
 
 HEAD_BYTES = 2**16
 """How much of a file is looked at to find its encoding."""

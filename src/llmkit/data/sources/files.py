@@ -10,39 +10,35 @@ import codecs
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import DataError
-from llmkit.data.sources import Broken, RawFile, Record, Source, Span
+from llmkit.data.rows import Row
+from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._formats import Format, Reading, formats, split_suffix
-from llmkit.data.sources._local import artifact_kind, find_files, local_path, open_local
-from llmkit.data.sources._remote import find_urls, is_url, open_url, read_manifest_kind
+from llmkit.data.sources._local import artifact_row, find_files, local_path, open_local
+from llmkit.data.sources._remote import find_urls, is_url, open_url, remote_row
+from llmkit.data.sources._tabular import Tabular
 
 
-class Files(Source):
+class Files(Tabular):
     """Read files: one, a directory searched recursively, or a glob pattern; local, or any URL that fsspec opens.
 
     JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, Parquet and Arrow, also as .gz, .bz2, .xz or .zst. In
     directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
-    read once. Columns other than the one that is read go to `meta`; values that JSON does not have become text, and
+    read once. Columns other than those that are read go to `meta`; values that JSON does not have become text, and
     NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
     """
 
     path: Annotated[str, NotIdentity] = Field(min_length=1)
     """File, directory, glob (`data/**/*.jsonl.gz`) or URL (`s3://bucket/data`); `~` is the home directory."""
 
-    text_field: str = "text"
-    """Column that holds the document (formats with rows)."""
-
     name: str | None = None
     """Source name shown in reports and used by mixtures; default: each file's name without its suffixes."""
-
-    messages_field: str | None = None
-    """Column that holds a conversation, a list of {role, content}; if given, the rows are labelled examples."""
 
     encoding: str = "auto"
     """Encoding of text, such as `gb18030` or `latin-1`; `auto` is UTF-8, UTF-16 and UTF-32 with a byte order mark,
@@ -60,12 +56,9 @@ class Files(Source):
             raise ValueError(f"unknown encoding '{value}'; for example: auto, utf-8, gb18030, big5, latin-1") from None
         return name
 
-    def kind(self) -> Literal["corpus", "examples"]:
-        """Say "examples" where a column of messages is named or the path is an examples artifact, else "corpus"."""
-        if self.messages_field is not None:
-            return "examples"
-        kind = read_manifest_kind(self.path) if is_url(self.path) else artifact_kind(local_path(self.path))
-        return "examples" if kind == "examples" else "corpus"
+    def own_row(self) -> Row | None:
+        """Return what kind of labelled rows the path holds, where it names an examples artifact or a file of one."""
+        return remote_row(self.path) if is_url(self.path) else artifact_row(local_path(self.path))
 
     def root(self) -> str:
         """Return the absolute path, the absolute pattern, or the URL."""
@@ -80,7 +73,7 @@ class Files(Source):
         """
         return find_urls(self.path) if is_url(self.path) else find_files(local_path(self.path))
 
-    def read(self, file: RawFile, span: Span | None = None) -> Iterator[Record | Broken]:
+    def records(self, file: RawFile, span: Span | None, columns: Columns) -> Iterator[Record | Broken]:
         """Yield the rows; whatever cannot be read is one `Broken`, and the rows around it are kept.
 
         Row numbers count non-empty lines. One line, document or Parquet batch is in memory at a time.
@@ -88,7 +81,7 @@ class Files(Source):
         Raises:
             DataError: The operating system or the server refuses to read the file.
         """
-        form, reading = self._reading(file)
+        form, reading = self._reading(file, columns)
         try:
             yield from form.read(reading, span)
         except OSError as error:
@@ -100,33 +93,19 @@ class Files(Source):
         Raises:
             DataError: The operating system or the server refuses to read the file.
         """
-        form, reading = self._reading(file)
+        form, reading = self._reading(file, self.columns_of(file))
         try:
             return form.spans(reading, num_bytes)
         except OSError as error:
             raise _unreadable(file, error) from error
 
-    def read_span(self, file: RawFile, span: Span) -> Iterator[Record | Broken]:
-        """Yield the rows of one span."""
-        return self.read(file, span)
+    def columns_of(self, file: RawFile) -> Columns:
+        """Return what is read of a file's rows; its name without suffixes is that of the source."""
+        name = self.name or Path(file.name).name[: -len("".join(split_suffix(file.name)))]
+        return Columns(self.text_field, self.row_kind(), source=name, keeps_source=self.name is None)
 
-    def _is_examples(self, file: RawFile) -> bool:
-        if not Path(file.name).name.startswith("data-"):
-            return False
-        return (
-            read_manifest_kind(self.path) if is_url(file.path) else artifact_kind(local_path(file.path))
-        ) == "examples"
-
-    def _reading(self, file: RawFile) -> tuple[Format, Reading]:
+    def _reading(self, file: RawFile, columns: Columns) -> tuple[Format, Reading]:
         suffix, codec = split_suffix(file.name)
-        name = self.name or Path(file.name).name[: -len(suffix + codec)]
-        columns = Columns(
-            self.text_field,
-            self.messages_field,
-            source=name,
-            keeps_source=self.name is None,
-            keeps_messages=self._is_examples(file),
-        )
         remote = is_url(file.path)
         open_raw = partial(open_url if remote else open_local, file.path)
         return formats()[suffix], Reading(file, codec, open_raw, self.encoding, columns, local=not remote)

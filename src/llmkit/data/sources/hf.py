@@ -7,27 +7,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, UserError, nearest
-from llmkit.data.sources import Broken, RawFile, Record, Source, Span
+from llmkit.data.rows import RowError
+from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
-from llmkit.data.sources._rows import RowError, plain
+from llmkit.data.sources._rows import plain
+from llmkit.data.sources._tabular import Tabular
 
 T = TypeVar("T")
 UNKNOWN_BYTES = 64 * 2**20
 """Taken for the size of a shard where the hub does not tell it: it serves progress and the cutting of tasks."""
 
 
-class Hf(Source):
+class Hf(Tabular):
     """Read a dataset by hub name or local path; each shard of a split is a file, each row a document.
 
     Columns of images, audio and video are left out. What identifies the input is the revision on the hub, the contents
@@ -49,19 +51,9 @@ class Hf(Source):
     revision: str | None = None
     """Branch, tag or commit on the hub."""
 
-    text_field: str = "text"
-    """Column that holds the document."""
-
-    messages_field: str | None = None
-    """Column that holds a conversation, a list of {role, content}; if given, the rows are labelled examples."""
-
     streaming: bool = True
     """Read shards over the network as they are needed, or download and prepare the whole dataset first. Rows are then
     numbered by split instead of by shard, so ids differ."""
-
-    def kind(self) -> Literal["corpus", "examples"]:
-        """Say "examples" where a column of messages is named, else "corpus"."""
-        return "corpus" if self.messages_field is None else "examples"
 
     def root(self) -> str:
         """Return the absolute path of a directory, or `hf://datasets/NAME`."""
@@ -85,7 +77,11 @@ class Hf(Source):
                 found.append(RawFile(f"{self.root()}/{name}", name, num_bytes, identity))
         return found
 
-    def read(self, file: RawFile, span: Span | None = None) -> Iterator[Record | Broken]:
+    def columns_of(self, file: RawFile) -> Columns:  # noqa: ARG002 - the same for all shards
+        """Return what is read of the rows; the source is named like the dataset."""
+        return Columns(self.text_field, self.row_kind(), self.path.rstrip("/").rpartition("/")[2])
+
+    def records(self, file: RawFile, span: Span | None, columns: Columns) -> Iterator[Record | Broken]:
         """Yield the rows of one shard. Where the dataset breaks off, the rest of the shard is one `Broken`."""
         match = re.fullmatch(r"(.+)-(\d+)-of-(\d+)", file.name)
         assert match is not None
@@ -94,7 +90,8 @@ class Hf(Source):
             data = data.shard(num_shards=int(match[3]), index=int(match[2]))
         elif span is not None and span.stop is not None:
             data = data.select(range(span.start, span.stop))
-        columns = Columns(self.text_field, self.messages_field, self.path.rstrip("/").rpartition("/")[2])
+        # Of text, such columns are no more than meta, and stay the numbers that they are.
+        named = class_names(data) if self.row is not None else {}
         row = span.row if span else 0
         rows = iter(_without_media(data))
         while True:
@@ -106,7 +103,8 @@ class Hf(Source):
             if value is None:
                 return
             try:
-                yield columns.record(row, plain(value))
+                raw = plain(value)
+                yield columns.record(row, {**raw, **with_names(value, named)} if named else raw)
             except RowError as error:
                 yield Broken(row, str(error), excerpt=ascii(value)[:200])
             row += 1
@@ -122,10 +120,6 @@ class Hf(Source):
             Span(start, stop, start, num_bytes=file.num_bytes * (stop - start) // num_rows)
             for start, stop in pairwise(cuts)
         ]
-
-    def read_span(self, file: RawFile, span: Span) -> Iterator[Record | Broken]:
-        """Yield the rows of one span."""
-        return self.read(file, span)
 
     def _streams(self) -> bool:
         return self.streaming and not _is_saved(self.path)
@@ -188,6 +182,23 @@ def _without_media(data: Any) -> Iterable[dict[str, Any]]:
     media = [name for name, feature in (data.features or {}).items() if hasattr(feature, "decode_example")]
     rows: Iterable[dict[str, Any]] = data.remove_columns(media) if media else data
     return rows
+
+
+def class_names(data: Any) -> dict[str, list[str]]:
+    """Return the names behind the integers of columns of classes, or of lists of them."""
+    features = {name: getattr(feature, "feature", feature) for name, feature in (data.features or {}).items()}
+    return {name: feature.names for name, feature in features.items() if hasattr(feature, "int2str")}
+
+
+def with_names(value: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the columns of classes with their names; -1, the class of rows without a label, is null."""
+
+    def name(column: str, number: Any) -> Any:
+        if isinstance(number, list):
+            return [name(column, item) for item in number]
+        return named[column][number] if isinstance(number, int) and number >= 0 else None
+
+    return {column: name(column, value[column]) for column in named if column in value}
 
 
 def _asked(path: str, ask: Callable[[], T]) -> T:

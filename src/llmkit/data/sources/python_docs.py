@@ -25,6 +25,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from llmkit.core.errors import DataError
+from llmkit.data.chat import CONVERSATION, conversation
+from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, RawFile, Record, Source
 
 TOPICS = "pydoc_data/topics.py"
@@ -77,9 +79,9 @@ class PythonDocs(Source):
             raise ValueError("min_answer_chars is greater than max_answer_chars")
         return self
 
-    def kind(self) -> Literal["corpus", "examples"]:
-        """Say "examples" for pairs, "corpus" for text."""
-        return "corpus" if self.form == "text" else "examples"
+    def row_kind(self) -> Row | None:
+        """Return conversations for pairs, nothing for text."""
+        return None if self.form == "text" else CONVERSATION
 
     def root(self) -> str:
         """Return the directory of the standard library."""
@@ -252,9 +254,8 @@ def _answer(text: str) -> str:
 def _pair(row: int, document: _Document) -> Record:
     name, answer = document.name, document.answer
     question = f"What is {name}?" if document.kind == "class" else f"What does {name} do?"
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    text = f"{question}\n{answer}"
-    return Record(row, text, "python_docs", fields={"messages": messages}, meta={"name": name}, language="en")
+    fields = conversation(question, answer)
+    return Record(row, CONVERSATION.key_text(fields), "python_docs", fields, meta={"name": name}, language="en")
 
 
 @cache

@@ -6,6 +6,7 @@ import pytest
 
 from llmkit.cleaning.steps import Drop
 from llmkit.cleaning.steps.c4_quality import C4Quality
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 FIVE = "This is one. Here is two! And is this three? Mr. Smith said four. Then came five."
@@ -62,9 +63,9 @@ def test_documents_fall() -> None:
 
 def test_messages_are_rewritten_one_by_one() -> None:
     messages = [{"role": "user", "content": f"{FIVE}\nno point"}, {"role": "assistant", "content": FIVE}]
-    document = Document("0", f"{FIVE}\nno point\n{FIVE}", "s", messages=messages)
+    document = Document("0", f"{FIVE}\nno point\n{FIVE}", "s", row={"messages": messages}, kind=CONVERSATION)
     assert C4Quality().apply(document) is None
-    assert [message["content"] for message in document.messages or []] == [FIVE, FIVE]
+    assert [message["content"] for message in document.row["messages"]] == [FIVE, FIVE]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from llmkit.cleaning.steps.duplicate_lines import DuplicateLines
 from llmkit.cleaning.survey import Verdict
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 from llmkit.work.engine import Engine
 
@@ -111,7 +112,10 @@ def test_nothing_left(tmp_path):
 
 def test_labelled_rows_are_left_alone(tmp_path):
     messages = [{"role": "user", "content": FOOTER}, {"role": "assistant", "content": FOOTER}]
-    documents = [Document(f"{i:032x}", f"{FOOTER}\n{FOOTER}", "s", messages=messages) for i in range(2)]
+    documents = [
+        Document(f"{i:032x}", f"{FOOTER}\n{FOOTER}", "s", row={"messages": messages}, kind=CONVERSATION)
+        for i in range(2)
+    ]
     assert survey_of(DuplicateLines(unit="line"), documents, tmp_path) == ({"lines with copies": 0}, {})
 
 

@@ -12,6 +12,7 @@ import trafilatura
 
 from llmkit.cleaning.steps.html import MAX_DEPTH, MAX_UNCLOSED, Html, _is_safe, _unstructured
 from llmkit.core.errors import SetupError
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 PAGE = """<!DOCTYPE html><html><head><title>The &amp; page</title><style>p { color: red }</style></head><body>
@@ -75,9 +76,11 @@ def test_only_html_is_touched():
 
 def test_every_message_of_a_labelled_row_is_extracted():
     messages = [{"role": "user", "content": "<p>Why?"}, {"role": "assistant", "content": "<p>因为<br>如此"}]
-    document = Document(id="0", text="", source="s", messages=messages, meta={"format": "html"})
+    document = Document(
+        id="0", text="", source="s", row={"messages": messages}, kind=CONVERSATION, meta={"format": "html"}
+    )
     Html().apply(document)
-    assert [message["content"] for message in messages] == ["Why?", "因为\n如此"]
+    assert [message["content"] for message in document.row["messages"]] == ["Why?", "因为\n如此"]
     assert document.text == "Why?\n因为\n如此"
 
 

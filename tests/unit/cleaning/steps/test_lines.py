@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from llmkit.cleaning.steps import Drop
 from llmkit.cleaning.steps.lines import Lines
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 PROSE = "The mill stood by the river for two hundred years before anyone thought of tearing it down. " * 4
@@ -109,9 +110,9 @@ def test_documents_of_little_else_fall() -> None:
 
 def test_messages_are_rewritten_one_by_one() -> None:
     messages = [{"role": "user", "content": PROSE}, {"role": "assistant", "content": f"{CHINESE}\n责任编辑：李四"}]
-    document = Document("0", f"{PROSE}\n{CHINESE}\n责任编辑：李四", "s", messages=messages)
+    document = Document("0", f"{PROSE}\n{CHINESE}\n责任编辑：李四", "s", row={"messages": messages}, kind=CONVERSATION)
     assert Lines().apply(document) is None
-    assert [message["content"] for message in document.messages or []] == [PROSE, CHINESE]
+    assert [message["content"] for message in document.row["messages"]] == [PROSE, CHINESE]
     assert document.text == f"{PROSE}\n{CHINESE}"
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.cleaning.steps.lowercase import Lowercase
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 
@@ -35,6 +36,6 @@ def test_what_is_lower_case_is_the_same_object(text):
 
 
 def test_messages_are_lowered_as_well():
-    doc = Document("0", "Hi", "s", "en", messages=[{"role": "user", "content": "Hi"}])
+    doc = Document("0", "Hi", "s", "en", row={"messages": [{"role": "user", "content": "Hi"}]}, kind=CONVERSATION)
     Lowercase().apply(doc)
-    assert doc.messages == [{"role": "user", "content": "hi"}]
+    assert doc.row["messages"] == [{"role": "user", "content": "hi"}]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llmkit.cleaning.steps.markup import Markup
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 MAN = """.TH LS 1
@@ -79,7 +80,9 @@ def test_text_without_markup_is_the_same_object():
 
 def test_every_message_of_a_labelled_row_is_stripped():
     messages = [{"role": "user", "content": "*why*"}, {"role": "assistant", "content": "**so**"}]
-    document = Document(id="0", text="*why*\n**so**", source="s", messages=messages, meta={"format": "md"})
+    document = Document(
+        id="0", text="*why*\n**so**", source="s", row={"messages": messages}, kind=CONVERSATION, meta={"format": "md"}
+    )
     Markup().apply(document)
-    assert [message["content"] for message in messages] == ["why", "so"]
+    assert [message["content"] for message in document.row["messages"]] == ["why", "so"]
     assert document.text == "why\nso"

@@ -15,6 +15,7 @@ from llmkit.cleaning.steps import Drop
 from llmkit.cleaning.steps._pii_identity import is_chinese_id, luhn
 from llmkit.cleaning.steps._pii_secrets import entropy
 from llmkit.cleaning.steps.pii import TYPES, Pii
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 LABELLED = Path(__file__).parents[3] / "golden" / "pii.jsonl"
@@ -114,9 +115,9 @@ def test_what_earlier_steps_counted_drops_nothing():
 
 def test_messages_are_redacted_and_the_text_with_them():
     messages = [{"role": "user", "content": "I am a@example.com"}, {"role": "assistant", "content": "Hello."}]
-    document = Document("0", "I am a@example.com\nHello.", "test", messages=messages)
+    document = Document("0", "I am a@example.com\nHello.", "test", row={"messages": messages}, kind=CONVERSATION)
     Pii().apply(document)
-    assert document.messages == [
+    assert document.row["messages"] == [
         {"role": "user", "content": "I am <EMAIL>"},
         {"role": "assistant", "content": "Hello."},
     ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from llmkit.cleaning.steps import Drop
 from llmkit.cleaning.steps.repair import SEGMENT_CHARS, Repair
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
 
@@ -98,9 +99,9 @@ def test_too_many_lost_characters_drop_the_document():
 
 def test_messages_are_repaired():
     messages = [{"role": "user", "content": "cafÃ©"}, {"role": "assistant", "content": "好"}]
-    document = Document(id="0", text="cafÃ©\n好", source="s", messages=messages)
+    document = Document(id="0", text="cafÃ©\n好", source="s", row={"messages": messages}, kind=CONVERSATION)
     assert Repair().apply(document) is None
-    assert messages[0]["content"] == "café"
+    assert document.row["messages"][0]["content"] == "café"
     assert document.text == "café\n好"
 
 

@@ -13,6 +13,7 @@ from llmkit.core.digest import digest_file
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Manifest
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import CorpusWriter, Document
 from llmkit.data.sources import Record
 from llmkit.data.sources.files import Files
@@ -23,7 +24,7 @@ CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4
 def artifact(path, kind, documents):
     path.mkdir(parents=True)
     if documents:
-        writer = CorpusWriter(path, kind)
+        writer = CorpusWriter(path, documents[0].kind)
         for document in documents:
             writer.write(document)
         writer.close()
@@ -69,7 +70,11 @@ def test_another_column_of_it_is_read_like_any_table(corpus):
 
 @pytest.mark.parametrize("pattern", ["", "data-00000.parquet", "data-*.parquet", "../examp*"])
 def test_examples_come_back_as_examples(tmp_path, pattern):
-    path = artifact(tmp_path / "examples", "examples", [Document("0" * 32, "2+2?\n4", "chat", messages=CHAT)])
+    path = artifact(
+        tmp_path / "examples",
+        "examples",
+        [Document("0" * 32, "2+2?\n4", "chat", row={"messages": CHAT}, kind=CONVERSATION)],
+    )
     source = Files(path=str(path / pattern))
     assert source.kind() == "examples"
     (file,) = source.files()
@@ -77,7 +82,11 @@ def test_examples_come_back_as_examples(tmp_path, pattern):
 
 
 def test_examples_and_other_files_do_not_mix(corpus, tmp_path):
-    artifact(tmp_path / "examples", "examples", [Document("0" * 32, "2+2?\n4", "chat", messages=CHAT)])
+    artifact(
+        tmp_path / "examples",
+        "examples",
+        [Document("0" * 32, "2+2?\n4", "chat", row={"messages": CHAT}, kind=CONVERSATION)],
+    )
     with pytest.raises(DataError, match="matches examples and other files"):
         Files(path=str(tmp_path / "*")).kind()
     assert Files(path=str(tmp_path / "c*")).kind() == "corpus"

@@ -14,10 +14,10 @@ from functools import cache
 from typing import BinaryIO, ClassVar, cast
 
 from llmkit.core.inputs import RawFile
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._lines import read_whole
-from llmkit.data.sources._rows import RowError
 from llmkit.data.sources._streams import BUFFER_BYTES, CODECS, DAMAGE, Section, buffered, decompress, describe_damage
 from llmkit.data.sources._text import HEAD_BYTES, Decoder, Transcoded, wide_encoding
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
+from llmkit.data.rows import RowError
+from llmkit.data.rows._values import expect
 from llmkit.data.sources import Broken, Record, Span, _rows
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._formats.json_lines import FORMAT as JSON_LINES
 from llmkit.data.sources._lines import BOM, read_lines, read_whole
-from llmkit.data.sources._rows import RowError, check_depth, check_surrogates, expect, has_rounded, parse_json
+from llmkit.data.sources._rows import check_depth, check_surrogates, has_rounded, parse_json
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import Decoder
 
@@ -100,8 +102,7 @@ def _rows_of(value: Any, reading: Reading) -> list[Any]:
     """Return the rows: the items of a list; of the only list of objects in an object; or the object itself."""
     if isinstance(value, list):
         return value
-    field = reading.columns.messages_field or reading.columns.text_field
-    if isinstance(value, dict) and field not in value:
+    if isinstance(value, dict) and not reading.columns.is_row(value):
         lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
         if len(lists) == 1:
             return lists[0]

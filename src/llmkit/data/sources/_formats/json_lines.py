@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._lines import cut_lines, read_lines
-from llmkit.data.sources._rows import RowError, parse_row
+from llmkit.data.sources._rows import parse_row
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import wide_encoding
 

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._rows import RowError, plain
+from llmkit.data.sources._rows import plain
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 
 if TYPE_CHECKING:

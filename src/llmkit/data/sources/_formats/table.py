@@ -7,10 +7,10 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._lines import BLANK, BOM
-from llmkit.data.sources._rows import RowError
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import Decoder
 

@@ -10,9 +10,9 @@ import io
 import zlib
 from collections.abc import Iterator, Mapping
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._rows import RowError
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import Decoder, decode_page
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Record, _rows
 from llmkit.data.sources._formats import DocumentFormat, Reading
-from llmkit.data.sources._rows import RowError
 from llmkit.data.sources._text import Decoder, decode_page
 
 

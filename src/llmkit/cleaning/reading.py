@@ -1,0 +1,153 @@
+"""Read inputs just as they are into corpora of our own: raw text for a tokenizer, labelled rows for fine-tuning."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from llmkit.cleaning.run import clean_inputs
+from llmkit.core.console import Console
+from llmkit.core.context import Context
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.inputs import Inputs
+from llmkit.core.manifest import PARTIAL, read_manifest
+from llmkit.data.rows import Row
+from llmkit.data.sources import RawFile, Source
+from llmkit.work.engine import Engine
+
+BROKEN_SHOWN = 5
+Raw = list[tuple[Source, list[RawFile]]]
+
+
+@dataclass
+class Readable:
+    """What a run reads.
+
+    Attributes:
+        groups: In order, an artifact each, or raw sources that follow one another.
+        stamps: Size and time of change of the raw files: what is hashed, cut and read has to be the same.
+    """
+
+    groups: list[Path | Raw] = field(default_factory=list)
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, role: str) -> Readable:
+    """Add the sources of a run to its inputs.
+
+    Args:
+        sources: Where the data is: artifacts of ours, or anything that `clean` reads.
+        described: The inputs of the run.
+        kind: `corpus` or `examples`: what artifacts have to be.
+        role: The config field, for messages.
+
+    Raises:
+        DataError: Something is not there, unfinished or of another kind.
+    """
+    found = Readable()
+    for source in sources:
+        root = Path(source.root())
+        if read_manifest(root) is not None or (root / PARTIAL).is_dir():
+            found.groups.append(described.add_artifact(root, kind, role=role))
+            continue
+        if source.kind() != kind:
+            raise ConfigError(f"{role}: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
+        files = source.files()
+        described.add_files(source.root(), files, role=role)
+        found.stamps |= file_stamps(files)
+        if not found.groups or isinstance(found.groups[-1], Path):
+            found.groups.append([])
+        cast("Raw", found.groups[-1]).append((source, files))
+    return found
+
+
+def read_inputs(
+    found: Readable, row: Row | None, work: Path, engine: Engine, context: Context
+) -> tuple[list[Path], int]:
+    """Return corpora of ours with everything to read, raw data in scratch ones, and how many rows were unreadable.
+
+    Args:
+        found: What to read.
+        row: What kind of labelled rows it is; None for text.
+        work: Folder for what raw data becomes, and for what a later run goes on from.
+        engine: Workers.
+        context: For progress, warnings and `--strict`.
+
+    Raises:
+        DataError: A file changed while it was read.
+    """
+    corpora, num_failed = [], 0
+    for number, group in enumerate(found.groups):
+        if isinstance(group, Path):
+            corpora.append(group)
+            continue
+        place = work / f"work-raw-{number}"
+        (place / "scratch").mkdir(parents=True, exist_ok=True)
+        tally, _ = clean_inputs(group, [], row, place, place / "scratch", engine, context)
+        for message in tally.broken[:BROKEN_SHOWN]:
+            context.console.warn(message)
+        failed = tally.total().failed
+        if failed > BROKEN_SHOWN:
+            context.console.warn(f"and {failed - BROKEN_SHOWN:,} more unreadable rows")
+        num_failed += failed
+        corpora.append(place)
+    raw = (group for group in found.groups if not isinstance(group, Path))
+    check_unchanged(found.stamps, (file for group in raw for _, files in group for file in files))
+    return corpora, num_failed
+
+
+def file_stamps(files: Iterable[RawFile]) -> dict[str, tuple[int, int]]:
+    """Return size and time of change of the files that are on disk."""
+    found = {}
+    for file in (file for file in files if not file.digest):
+        with contextlib.suppress(FileNotFoundError):
+            stat = Path(file.path).stat()
+            found[file.path] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def check_unchanged(stamps: Mapping[str, tuple[int, int]], files: Iterable[RawFile]) -> None:
+    """Make sure that files are still what they were.
+
+    Raises:
+        DataError: One changed.
+    """
+    for path, _ in stamps.items() - file_stamps(files).items():
+        raise DataError(f"{path} changed while it was read", hint="when it is complete, run the same command again")
+
+
+def row_kind(sources: Sequence[Source], where: str) -> Row | None:
+    """Return what kind of labelled rows sources give, as an artifact keeps them; None for text.
+
+    Raises:
+        ConfigError: They give several kinds, or one of them is not what its config says.
+    """
+    if len({source.kind() for source in sources}) > 1:
+        raise ConfigError(f"{where}: some give a corpus and some give examples; clean them into two outputs")
+    kinds: list[Row] = []
+    for position, source in enumerate(sources):
+        try:
+            row = source.row_kind()
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{position}.{error.message}", error.hint) from error
+        if row is None:
+            return None
+        kinds.append(row.kept())
+    for position, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ConfigError(
+                f"{where}: 0 gives {kinds[0].describe()} and {position} gives {kind.describe()};"
+                " clean them into two outputs"
+            )
+    return kinds[0]
+
+
+def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:
+    """Say as what kind the rows were recognized, and which columns they are read from."""
+    for position, source in enumerate(sources):
+        row = source.row_kind()
+        if row is not None and getattr(source, "row", None) is not None:
+            console.info(f"{where}.{position}: rows are {row.describe()}")

@@ -1,0 +1,190 @@
+"""Family "row": what a labelled row is, one module each; how it is recognized, read, kept, cleaned and shown.
+
+Everything between the raw file and the objective goes through these methods, so that a new kind of row is one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from pydantic import field_validator
+
+from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.registry import Family, Part
+from llmkit.data.rows._matching import RowMismatch, match
+from llmkit.data.rows._values import RowError, check_texts, text_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["SHARED_COLUMNS", "Row", "RowError", "RowMismatch", "recognize"]
+
+SHARED_COLUMNS = ("id", "text", "source", "language", "meta")
+"""Columns of our corpora, all of them strings; examples have the columns of their rows besides."""
+
+
+class Row(Part):
+    """One kind of labelled rows; an instance says in which columns of some data its fields stand."""
+
+    columns: dict[str, str] = {}
+    """Column of the data that holds a field of the row, where its name differs: `{text: review, label: stars}`."""
+
+    aliases: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Fields of the row, each with the names under which columns usually hold it, its own first."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a row may lack."""
+    text_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold one text each, which is never empty."""
+    prose: ClassVar[bool] = True
+    """Whether its texts are prose; steps that remove lines leave single words alone."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for field in columns:
+            if field not in cls.aliases:
+                raise ValueError(f"the row has no field '{field}'{nearest(field, cls.aliases)}")
+        if twice := [name for name in columns.values() if list(columns.values()).count(name) > 1]:
+            raise ValueError(f"'{twice[0]}' is the column of two fields")
+        return {field: column for field, column in columns.items() if field != column}
+
+    def column(self, field: str) -> str:
+        """Return the name of the column that holds a field."""
+        return self.columns.get(field, field)
+
+    def used(self) -> list[str]:
+        """Return the columns that a row is made of; the others are its meta."""
+        return [self.column(field) for field in self.aliases]
+
+    def kept(self) -> Self:
+        """Return the same kind as an examples artifact holds it: with its types, under its own names."""
+        return self.model_copy(update={"columns": {}})
+
+    def recognize(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:  # noqa: ARG002 - for types
+        """Fill in what is not given: the columns by their names and, where a field may have several types, its type.
+
+        Args:
+            names: Columns of the data.
+            rows: A sample of its rows.
+
+        Raises:
+            RowMismatch: The data lack a column, or several may be it.
+        """
+        found = match(self.aliases, self.columns, names, optional=self.optional)
+        columns = {field: column for field, column in found.items() if field != column}
+        return self.model_copy(update={"columns": columns})
+
+    def describe(self) -> str:
+        """Return the kind, its fields and the columns they are read from, in one line for people."""
+        fields = [field + (f" from '{self.columns[field]}'" if field in self.columns else "") for field in self.aliases]
+        return f"{self.type_name} ({', '.join(fields)})"
+
+    def parse(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row that some columns make, with the names and types of `schema`.
+
+        Raises:
+            RowError: They make none; the reason names the column.
+        """
+        return {field: text_of(raw, self.column(field)) for field in self.text_fields}
+
+    def schema(self) -> list[pa.Field]:  # type: ignore[override]
+        """Return the columns of the row, which an artifact holds beside the shared ones.
+
+        A field `text` stands in the shared column `text`; without one that holds `key_text`.
+        """
+        import pyarrow as pa
+
+        return [pa.field(field, pa.string()) for field in self.text_fields]
+
+    def texts(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the texts that cleaning may edit, by name."""
+        return {field: row[field] for field in self.text_fields}
+
+    def with_texts(self, row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the row with other texts under the names of `texts`.
+
+        Raises:
+            RowError: A text that the row needs is empty now.
+        """
+        check_texts(texts)
+        return {**row, **texts}
+
+    def key_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that stands for the row: filters, duplicates, splits and decontamination go by it."""
+        return "\n".join(self.texts(row).values())
+
+    def target(self, row: Mapping[str, Any]) -> Any:  # noqa: ARG002 - the interface
+        """Return what copies of a text should agree on, such as its label; None if nothing."""
+        return None
+
+    def turns(self, row: Mapping[str, Any]) -> list[dict[str, str]] | None:  # noqa: ARG002 - the interface
+        """Return the row as a conversation of {role, content}; None where it is none."""
+        return None
+
+    def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return the row for people, as captions and texts."""
+        return list(self.texts(row).items())
+
+
+def recognize(
+    kinds: Sequence[str] | None,
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> Row:
+    """Find out what kind of rows some data hold.
+
+    A kind fits if its columns are there and it can read one row of the sample at least. Of two kinds that fit, the one
+    that reads all the columns of the other and more is meant: `text`, `pair` and `label` are pairs.
+
+    Args:
+        kinds: The kinds that may be meant; None for all.
+        names: Columns of the data.
+        rows: A sample of its rows.
+        columns: Columns of fields that the user has named.
+
+    Raises:
+        ConfigError: A named column is not there, no kind fits, or several do; the message says how near each comes.
+    """
+    for field, column in columns.items():
+        if column not in names:
+            raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest(column, names)}")
+    fits: list[Row] = []
+    misses: list[tuple[int, str]] = []
+    for kind in kinds or Family("row").members():
+        try:
+            fits.append(_fit(cast("type[Row]", Family("row").load(kind)), names, rows, columns))
+        except RowMismatch as miss:
+            misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
+    best = [row for row in fits if not any({*row.used()} < {*other.used()} for other in fits)]
+    if len(best) == 1:
+        return best[0]
+    have = f"the columns {', '.join(names[:12]) or '(none)'}"
+    if best:
+        raise ConfigError(
+            f"{have} may be {' or '.join(row.describe() for row in best)}",
+            hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
+        )
+    raise ConfigError(
+        "\n".join([f"no kind of row fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
+        hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
+    )
+
+
+def _fit(part: type[Row], names: Sequence[str], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Row:
+    if extra := [field for field in columns if field not in part.aliases]:
+        raise RowMismatch(f"it has no field '{extra[0]}'{nearest(extra[0], part.aliases)}")
+    row = part(columns=dict(columns)).recognize(names, rows)
+    reason = ""
+    for raw in rows:
+        try:
+            row.parse(raw)
+        except RowError as error:
+            reason = reason or str(error)
+        else:
+            return row
+    if reason:
+        raise RowMismatch(f"no row of the sample can be read: {reason}", len(part.aliases))
+    return row
