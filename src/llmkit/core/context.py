@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ class Context:
         out = self.output.resolve()
         if path is not None and path.parent not in (out / UNLISTED, out / PARTIAL / UNLISTED):
             inputs.add_directory(path, (), role="resume")  # what was moved aside is another run's
+
+    def shared(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what rank 0 makes, as JSON has it; the other processes wait for it, or fail as it does."""
+        if self.team is None:
+            return make()
+        if not self.leads:
+            return self.team.hear(key)
+        value = make()
+        self.team.tell(key, value)
+        return value
 
     def announce(self, build: Build) -> None:
         """Say what of an earlier run is used, moved or replaced."""

@@ -171,13 +171,12 @@ def _spoken(
     afters = dict(zip(inner, render_all(tokenizer, [conversations[n][: i + 1] for n, i in inner]), strict=True))
     spans: list[list[tuple[int, int]] | DataError] = [[] for _ in conversations]
     for (number, i), before in zip(asked, befores, strict=True):
-        full, after, own = rendered[number], afters.get((number, i), rendered[number]), spans[number]
+        full, own = rendered[number], spans[number]
+        after = afters.get((number, i), full)
         if isinstance(own, DataError):
             continue
-        refused = next((text for text in (before, after) if isinstance(text, DataError)), None)
-        assert isinstance(full, str)
-        if refused is not None:
-            spans[number] = refused
+        if isinstance(before, DataError) or isinstance(after, DataError) or isinstance(full, DataError):
+            spans[number] = next(text for text in (before, after, full) if isinstance(text, DataError))
         elif full.startswith(before) and full.startswith(after) and len(before) < len(after):
             own.append((len(before), len(after.rstrip())))
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
-from llmkit.data.split import split_of
+from llmkit.data.split import Split, split_of
 from llmkit.work.once import run_once, run_plan
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TASK_ROWS = 8192
 """Rows per task, about: row groups are not cut."""
 BATCH_ROWS = 512
 """Rows encoded at a time."""
-SIDES = ("train", "validation")
+SIDES: tuple[Split, ...] = ("train", "validation")
 
 
 class RowEncoder(Protocol):
@@ -167,8 +167,8 @@ def encode_task(task: Task) -> dict[str, Counts]:
     """Encode the rows of one task into its folder."""
     import pyarrow.parquet as pq
 
-    examples: dict[str, list[Example]] = {side: [] for side in SIDES}
-    positions: dict[str, list[int]] = {side: [] for side in SIDES}
+    examples: dict[Split, list[Example]] = {side: [] for side in SIDES}
+    positions: dict[Split, list[int]] = {side: [] for side in SIDES}
     counts = {side: Counts() for side in SIDES}
     for piece in task.pieces:
         position = piece.position

@@ -90,6 +90,11 @@ class Vocabulary:
             f"tokenize with --set 'tokenizer.special_tokens=[\"{content}\"]'",
         )
 
+    @property
+    def padding(self) -> int:
+        """What rows are padded with: PAD or, where there is none, EOS; behind a mask it stands for nothing."""
+        return next((i for i in (self.pad, self.eos) if i is not None), 0)
+
     @cached_property
     def special(self) -> NDArray[np.int64]:
         """The ids that no text encodes to, ascending."""

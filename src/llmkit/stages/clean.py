@@ -193,5 +193,3 @@ def _clean(
     details = {} if row is None else {"row": row.spec(mode="json")}
     artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics, details=details)
     return Result(artifact, notes=notes_on(config.steps, tally))
-
-

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs, say_what_rows
+from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs, row_kind, say_what_rows
 from llmkit.core.artifact import Build
-from llmkit.core.config import Budget, NotIdentity
+from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.inputs import Inputs
@@ -18,30 +18,19 @@ from llmkit.core.stage import Estimate
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
-from llmkit.objectives.rows import RowObjective
-from llmkit.objectives.rows.sft import SFT
-from llmkit.training.config import TrainingConfig
-from llmkit.training.labelled import choose_rows, preview_rows, ready, rows_of
+from llmkit.training.config import RowTrainingConfig
+from llmkit.training.labelled import check_kind, choose_rows
 from llmkit.training.optimizers import Optimizer
 from llmkit.training.optimizers.adamw import AdamW
-from llmkit.training.plan import NO_DATA
+from llmkit.training.preparation import ready
+from llmkit.training.preview import preview_rows
 from llmkit.training.schedule import ScheduleConfig
 from llmkit.training.session import Prepared, TrainingStage
 from llmkit.work.engine import Engine
 
-if TYPE_CHECKING:
-    from typing import ClassVar
 
-DOCUMENTS = (
-    "document_objective",
-    "reads packed documents, not rows; llmkit pretrain --model DIR goes on with a model on documents",
-)
-
-
-class Config(TrainingConfig):
+class Config(RowTrainingConfig):
     """Config of `llmkit finetune`."""
-
-    default_epochs: ClassVar[float | None] = 3
 
     data: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = Field(min_length=1)
     """Labelled rows: examples artifacts, or whatever `clean` reads, taken as it is."""
@@ -49,16 +38,6 @@ class Config(TrainingConfig):
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
     """Directory of the model to start from."""
-    objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
-    """What the model is trained to do."""
-    validation_fraction: float = Field(0.02, ge=0, lt=1)
-    """Share of the rows, by a hash of their text, that training never sees and validates on."""
-    context_length: int = Field(1024, ge=8)
-    """Longest row, and tokens per block where rows share one. Not given: no more than the model has positions."""
-    batch_rows: int = Field(32, ge=1)
-    """Rows per optimizer step, of objectives that do not pack several into a block; `batch_tokens` is for those."""
-    max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
-    """Passes over the data; 3 where no limit is given."""
     optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW(lr=5e-5, weight_decay=0.01)
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig(type="linear", warmup_steps=20, min_lr_ratio=0)
@@ -80,14 +59,14 @@ class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
     name, version, config = "finetune", 2, Config
-    stand_ins = {"data": [NO_DATA]}
+    stand_ins = {"data": ["no-data"]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = inputs.add_directory(config.model, ("model", "export"), role="model")
-        return Found(data, rows_of(sources, config.objective), sources, model)
+        return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
 
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:
         """Read and encode the rows, and make the model ready."""
@@ -102,7 +81,8 @@ class Finetune(TrainingStage[Config]):
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""
         sources = choose_rows(config.data, config.objective, config.columns)
-        preview_rows(config, sources, rows_of(sources, config.objective), count, console)
+        kind = check_kind(row_kind(sources, "data"), config.objective)
+        preview_rows(config, Path(config.model), sources, kind, count, console)
 
     def plan(self, config: Config, num_processes: int) -> Estimate:
         """Work out parameters, FLOPs, memory, time and disk; rows are not encoded, so epochs have no length."""

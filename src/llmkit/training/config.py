@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from llmkit.core.config import Budget, Config, NotIdentity
 from llmkit.core.registry import Family
+from llmkit.objectives.rows import RowObjective
+from llmkit.objectives.rows.sft import SFT
 from llmkit.training.optimizers import Optimizer
 from llmkit.training.optimizers.adamw import AdamW
 from llmkit.training.parallel import ParallelConfig
@@ -41,6 +43,9 @@ warnings.filterwarnings("ignore", message='Field name "validate" in ".*Config" s
 
 class TrainingConfig(Config):
     """What every training stage has."""
+
+    default_epochs: ClassVar[float | None] = None
+    """Passes over the data where no limit is given; None: one of the limits is required."""
 
     context_length: int = Field(1024, ge=8)
     """Tokens per block: how far back a position can look."""
@@ -87,11 +92,39 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"batch_tokens {self.batch_tokens} is not a multiple of context_length {self.context_length}"
             )
-        if all(limit is None for limit in (self.max_steps, self.max_tokens, self.max_epochs, self.max_minutes)):
+        if not self.limited and self.default_epochs is None:
             raise ValueError("one of max_steps, max_tokens, max_epochs and max_minutes is required")
         return self
+
+    @property
+    def limited(self) -> bool:
+        """Whether the run has a limit of its own."""
+        return any(limit is not None for limit in (self.max_steps, self.max_tokens, self.max_epochs, self.max_minutes))
 
     @property
     def batch_blocks(self) -> int:
         """Blocks per optimizer step."""
         return self.batch_tokens // self.context_length
+
+
+DOCUMENTS = (
+    "document_objective",
+    "reads packed documents, not rows; llmkit pretrain --model DIR goes on with a model on documents",
+)
+
+
+class RowTrainingConfig(TrainingConfig):
+    """What a training on labelled rows has besides."""
+
+    default_epochs: ClassVar[float | None] = 3
+
+    objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
+    """What the model is trained to do."""
+    validation_fraction: float = Field(0.02, ge=0, lt=1)
+    """Share of the rows, by a hash of their text, that training never sees and validates on."""
+    context_length: int = Field(1024, ge=8)
+    """Longest row, and tokens per block where rows share one. Not given: no more than the model has positions."""
+    batch_rows: int = Field(32, ge=1)
+    """Rows per optimizer step, of objectives that do not pack several into a block; `batch_tokens` is for those."""
+    max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
+    """Passes over the data; 3 where no limit is given."""

@@ -74,22 +74,22 @@ def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Count
 
 
 def encode(
-    corpora: Sequence[Path],
-    encoder: Encoder,
-    folder: Path,
-    *,
-    engine: Engine,
-    console: Console,
-    validation_fraction: float,
+    corpora: Sequence[Path], encoder: Encoder, folder: Path, engine: Engine, console: Console, fraction: float
 ) -> dict[str, Counts]:
     """Encode all rows, and say what happened to those that could not be used as they are: nothing is cut in silence.
+
+    Args:
+        corpora: Folders of examples.
+        encoder: How rows become examples.
+        folder: Where to.
+        engine: Workers.
+        console: Progress and warnings.
+        fraction: Share of the rows that validation gets.
 
     Raises:
         DataError: No row is left to train on.
     """
-    counts = encode_rows(
-        corpora, encoder, folder, engine=engine, console=console, validation_fraction=validation_fraction
-    )
+    counts = encode_rows(corpora, encoder, folder, engine=engine, console=console, validation_fraction=fraction)
     train = counts["train"]
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
@@ -105,19 +105,26 @@ def encode(
 
 
 def make_feed(
-    objective: RowObjective, folder: Path, *, context_length: int, batch_rows: int, seed: int, pad_id: int
+    objective: RowObjective,
+    rows: EncodedRows,
+    held: EncodedRows,
+    *,
+    context_length: int,
+    batch_rows: int,
+    seed: int,
+    pad_id: int,
 ) -> Feed:
     """Lay encoded rows out as the objective asks.
 
     Args:
         objective: Whose rows.
-        folder: Where `encode` has put them.
+        rows: Those to train on.
+        held: Those to validate on; there may be none.
         context_length: Positions of a block that several rows share.
         batch_rows: Rows per step, where a block is one row.
         seed: Seed of the order.
         pad_id: Token id that fills up a block.
     """
-    rows, held = (EncodedRows.open(folder / side) for side in ("train", "validation"))
     num_bytes = int(held.num_bytes.sum())
     if objective.layout == "pack":
         order = Order(RowPacker(rows, context_length, seed=seed, pad_id=pad_id))

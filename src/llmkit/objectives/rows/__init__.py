@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from llmkit.data.packing import IGNORED, Batch, Column, Example, LeftOut
+from llmkit.data.packing import IGNORED, Batch, Column, EncodedRows, Example, LeftOut
 from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
     from llmkit.modeling.vocabulary import Vocabulary
 
-__all__ = ["IGNORED", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors"]
+__all__ = ["IGNORED", "LEARNED_MARK", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors"]
+
+
+LEARNED_MARK = "learned"
+"""Mark of a token that is predicted, where that is all there is to say."""
 
 
 class RowObjective(Objective):
@@ -44,7 +48,7 @@ class RowObjective(Objective):
 
     def columns(self, vocabulary: Vocabulary) -> dict[str, Column]:
         """Return how the columns of its examples are kept."""
-        return {"input_ids": Column(pad=vocabulary.pad or 0), "labels": Column(pad=IGNORED)}
+        return {"input_ids": Column(pad=vocabulary.padding), "labels": Column(pad=IGNORED)}
 
     def notice(self, row: Mapping[str, Any]) -> Iterable[Any]:  # noqa: ARG002 - most need to know nothing
         """Yield what has to be known of all rows before the first is encoded, such as their labels."""
@@ -74,6 +78,21 @@ class RowObjective(Objective):
     def feed(self, feed: Feed, vocabulary: Vocabulary, seed: int) -> Feed:  # noqa: ARG002 - most take it as it is
         """Return what is trained on: the rows, or what is made of them as training goes, such as rollouts."""
         return feed
+
+    def marks(self, example: Example, name: str) -> list[str]:
+        """Return, for each id of a sequence of an example, what is learned of it, for people; empty for nothing.
+
+        Here: labels stand at the position before the token that they are.
+        """
+        labels = example.columns.get("labels")
+        if labels is None or np.size(labels) != np.size(example.columns[name]):
+            return [""] * np.size(example.columns[name])
+        learned = [False, *(np.asarray(labels)[:-1] != IGNORED).tolist()]
+        return [LEARNED_MARK if known else "" for known in learned]
+
+    def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:  # noqa: ARG002 - see SFT
+        """Return the tokens at which generation stops, the tokenizer's EOS first."""
+        return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - see above
         """Write to a report what the answers to the held-out rows show; return those to be shown whole, and why."""

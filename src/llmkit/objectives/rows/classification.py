@@ -63,7 +63,7 @@ class Classification(RowObjective):
         """Return ids, the types of tokens where the model has them, and the label."""
         label = Column("int32" if self.problem == "single_label" else "float32", None)
         types = {"token_type_ids": Column("int8")} if vocabulary.has_types else {}
-        return {"input_ids": Column(pad=vocabulary.pad or 0), **types, "labels": label}
+        return {"input_ids": Column(pad=vocabulary.padding), **types, "labels": label}
 
     def notice(self, row: Mapping[str, Any]) -> Iterable[str]:
         """Yield the row's labels; of a number only that it is one."""
@@ -135,6 +135,10 @@ class Classification(RowObjective):
         target = np.zeros(len(number), np.float32)
         target[[number[name] for name in label]] = 1
         return target
+
+    def marks(self, example: Example, name: str) -> list[str]:
+        """Return that no token is learned: the label is the whole text's."""
+        return [""] * np.size(example.columns[name])
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:  # noqa: ARG002 - nothing is random
         """Return ids, mask and types `[rows, time]`, and labels `[rows]`, or `[rows, labels]` of several."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.data.packing import EncodedRows
     from llmkit.data.rows import Row
 
 
@@ -50,6 +51,14 @@ class SFT(NextToken, RowObjective):
             else:
                 found.append(self._example(*made, turns, tokenizer, limit))
         return found
+
+    def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:
+        """Return EOS, and what the template ends the assistant's turn with."""
+        ids = super().end_ids(tokenizer, rows)
+        special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        labels = rows.padded(np.arange(min(len(rows), 100)))["labels"]
+        last = {int(row[row >= 0][-1]) for row in labels}
+        return ids + sorted((last & special) - set(ids))
 
     def _example(
         self,

@@ -50,7 +50,7 @@ class TokenClassification(RowObjective):
     def columns(self, vocabulary: Vocabulary) -> dict[str, Column]:
         """Return ids, the types of tokens where the model has them, tags, and which tokens are a word's first."""
         types = {"token_type_ids": Column("int8")} if vocabulary.has_types else {}
-        ids = Column(pad=vocabulary.pad or 0)
+        ids = Column(pad=vocabulary.padding)
         return {"input_ids": ids, **types, "labels": Column(pad=IGNORED), "first": Column("int8")}
 
     def notice(self, row: Mapping[str, Any]) -> Iterable[str]:
@@ -102,6 +102,12 @@ class TokenClassification(RowObjective):
                 columns["token_type_ids"] = encoding.type_ids
             found.append(Example(columns, int((labels >= 0).sum()), cut=bool(encoding.overflowing)))
         return found
+
+    def marks(self, example: Example, name: str) -> list[str]:  # noqa: ARG002 - there is one sequence
+        """Return the tag that is learned at each token."""
+        return [
+            "" if label == IGNORED else self.labels[label] for label in np.asarray(example.columns["labels"]).tolist()
+        ]
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:  # noqa: ARG002 - nothing is random
         """Return ids, mask, types, tags and which tokens are a word's first, `[rows, time]`."""

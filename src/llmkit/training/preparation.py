@@ -1,0 +1,223 @@
+"""Make a training on labelled rows ready, in every process: tokenizer, labels, model, encoded rows, feed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from llmkit.core.artifact import Build
+from llmkit.core.console import Console
+from llmkit.core.context import Context
+from llmkit.core.move import SCRATCH
+from llmkit.core.page import percent
+from llmkit.core.registry import Family
+from llmkit.data.corpus import read_corpus
+from llmkit.data.encoding import Counts
+from llmkit.data.packing import EncodedRows, RowBuckets
+from llmkit.data.rows import Row
+from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
+from llmkit.modeling.tokenizer import load_tokenizer
+from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
+from llmkit.objectives.rows import RowObjective
+from llmkit.training.config import RowTrainingConfig
+from llmkit.training.job import Job
+from llmkit.training.rows import Encoder, encode, make_feed, notice
+from llmkit.training.session import Prepared, Report
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.core.page import Page
+    from llmkit.work.engine import Engine
+
+LABELS_SHOWN = 12
+
+
+@dataclass
+class Rows:
+    """The rows of a run, as far as this process has read them: only the first does.
+
+    Attributes:
+        kind: What they are.
+        corpora: Folders of examples that hold them.
+        noticed: What the objective has to know of all of them, such as labels, counted.
+        counts: What became of them, for training and validation.
+    """
+
+    kind: Row
+    corpora: list[Path] = field(default_factory=list)
+    noticed: Counter[Any] = field(default_factory=Counter)
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+    def at(self, positions: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return the rows at some positions in the data."""
+        wanted = set(positions)
+        every = (row for corpus in self.corpora for row in read_corpus(corpus))
+        return {position: row for position, row in enumerate(every) if position in wanted}
+
+
+def ready(
+    config: RowTrainingConfig,
+    context: Context,
+    build: Build,
+    read: Callable[[Path], list[Path]],
+    kind: Row,
+    path: Path,
+    engine: Engine,
+) -> Prepared:
+    """Make everything ready; the first process reads and encodes the rows, and the others wait for it.
+
+    Args:
+        config: The run's.
+        context: Its surroundings.
+        build: Its build, in whose scratch folder the rows are kept.
+        read: Reads the rows into folders of examples, given a folder to work in.
+        kind: What the rows are.
+        path: Where the model is.
+        engine: Workers.
+    """
+    place, rows = build.dir / SCRATCH, Rows(kind)
+    place.mkdir(exist_ok=True)
+
+    def settle() -> dict[str, Any]:
+        rows.corpora += read(place)
+        rows.noticed += notice(rows.corpora, kind, config.objective)
+        return config.objective.settle(kind, rows.noticed).spec(mode="json")
+
+    spec = context.shared("objective", settle)
+    objective = cast("RowObjective", Family("row_objective").parse(spec))
+    config, tokenizer = fit(config, objective, path, context.console)
+    vocabulary = vocabulary_of(tokenizer)
+    objective.check(vocabulary)
+    model = _load(config, objective, vocabulary, path)
+
+    def encode_all() -> dict[str, Any]:
+        tokenizer.save_pretrained(place / "tokenizer")
+        columns = objective.columns(vocabulary)
+        encoder = Encoder(objective, kind, columns, config.context_length, place / "tokenizer", tokenizer)
+        fraction = config.validation_fraction
+        rows.counts |= encode(rows.corpora, encoder, place / "rows", engine, context.console, fraction)
+        return {"rows": rows.counts["train"].rows}
+
+    num_rows = context.shared("rows", encode_all)["rows"]
+    train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
+    _say_labels(rows.noticed, context.console)
+    return Prepared(
+        _job(config, objective, model, vocabulary, train, held_out, context, num_rows),
+        config,
+        tokenizer,
+        end_ids=objective.end_ids(tokenizer, train),
+        chat=objective.chats,
+        suffix=", fine-tuned",
+        metrics=_metrics(objective, rows) if context.leads else {},
+        resolved={"objective": spec, "row": kind.spec(mode="json")},
+        report=_report(objective, rows, held_out) if objective.measured else None,
+    )
+
+
+def fit(
+    config: RowTrainingConfig, objective: RowObjective, path: Path, console: Console
+) -> tuple[RowTrainingConfig, PreTrainedTokenizerFast]:
+    """Return the config with what the model decides, and the tokenizer as the model is served with it.
+
+    A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
+    tokens only to models that have several.
+    """
+    from llmkit.data.chat import ensure_template
+    from llmkit.modeling.architecture import position_limit
+
+    tokenizer, shape = load_tokenizer(path), read_config(path)
+    if objective.chats:
+        if ensure_template(tokenizer):
+            console.info("the tokenizer has no chat template: it gets the ChatML one")
+    else:
+        if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if getattr(shape, "type_vocab_size", 0) < 2:
+            tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    updates: dict[str, Any] = {} if config.limited else {"max_epochs": config.default_epochs}
+    limit = position_limit(shape)
+    if limit is not None and limit < config.context_length and "context_length" not in config.model_fields_set:
+        updates |= {"context_length": limit, "batch_tokens": max(1, config.batch_tokens // limit) * limit}
+    return config.model_copy(update=updates), tokenizer
+
+
+def _load(config: RowTrainingConfig, objective: RowObjective, vocabulary: Vocabulary, path: Path) -> PreTrainedModel:
+    """Load the model with the objective's head, and check that it suits."""
+    from llmkit.modeling.isolation import check_isolation
+
+    head = objective.model_head()
+    pads = None if head.answer == "tokens" else vocabulary.padding
+    model = load_model(path, head, seed=config.seed, pad_token_id=pads)
+    if objective.layout == "pack":
+        check_isolation(model)
+    check_vocabulary(model, vocabulary.size, path)
+    check_positions(model.config, config.context_length, path)
+    return model
+
+
+def _job(
+    config: RowTrainingConfig,
+    objective: RowObjective,
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    train: EncodedRows,
+    held_out: EncodedRows,
+    context: Context,
+    num_rows: int,
+) -> Job:
+    from llmkit.modeling.companions import have_companions
+
+    feed = make_feed(
+        objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
+        seed=config.seed, pad_id=vocabulary.padding,
+    )  # fmt: skip
+    return Job(
+        have_companions(model, objective.companions()),
+        objective,
+        vocabulary,
+        objective.feed(feed, vocabulary, config.seed),
+        config.batch_blocks if objective.layout == "pack" else config.batch_rows,
+        resume_from=context.checkpoint,
+        title="Fine-tuning report",
+        facts={"rows": f"{num_rows:,}"},
+    )
+
+
+def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
+    """Return what the manifest says of the rows."""
+    train = rows.counts["train"]
+    found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
+    found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
+    found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
+    if rows.noticed:
+        found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
+    return found
+
+
+def _say_labels(noticed: Counter[Any], console: Console) -> None:
+    """Say which labels there are, and how often always saying the most frequent would be right."""
+    if len(noticed) < 2:
+        return
+    shown = [f"{name} {number:,}" for name, number in noticed.most_common(LABELS_SHOWN)]
+    more = f" and {len(noticed) - LABELS_SHOWN:,} more" if len(noticed) > LABELS_SHOWN else ""
+    name, number = noticed.most_common(1)[0]
+    console.info(f"labels: {', '.join(shown)}{more}; {percent(number, noticed.total())} are '{name}'")
+
+
+def _report(objective: RowObjective, rows: Rows, held_out: EncodedRows) -> Report:
+    """Return what adds the objective's own part to the report, with the rows it picks out shown whole."""
+
+    def report(page: Page, answers: Sequence[Any]) -> None:
+        picked = objective.describe(answers, page)
+        order = RowBuckets(held_out, seed=None).documents(0, [index for index, _ in picked])
+        positions = held_out.positions[order].tolist()
+        found: Mapping[int, dict[str, Any]] = rows.at(positions)
+        for position, (_, caption) in zip(positions, picked, strict=True):
+            shown = "\n".join(f"{name}: {text}" for name, text in rows.kind.show(found[position]))
+            page.quote(f"row {position + 1:,}: {caption}", shown)
+
+    return report
