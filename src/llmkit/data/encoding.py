@@ -130,7 +130,7 @@ def _encode_rows(
 ) -> dict[str, Counts]:
     cuts = cut_rows(corpora)
     tasks = [Task(cut, encoder, folder / "parts" / f"{i:06}", fraction) for i, cut in enumerate(cuts)]
-    counts = {side: Counts() for side in SIDES}
+    counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     with console.progress("encoding", total=len(tasks), unit="tasks") as progress:
         for found in run_plan(engine, encode_task, tasks, folder / "done"):
             for side, part in found.items():
@@ -169,7 +169,7 @@ def encode_task(task: Task) -> dict[str, Counts]:
 
     examples: dict[Split, list[Example]] = {side: [] for side in SIDES}
     positions: dict[Split, list[int]] = {side: [] for side in SIDES}
-    counts = {side: Counts() for side in SIDES}
+    counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     for piece in task.pieces:
         position = piece.position
         with pq.ParquetFile(piece.path) as file:
