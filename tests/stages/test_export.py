@@ -197,10 +197,16 @@ def test_every_kind_of_model(cli, chain, kind):
     assert words in outcome.out
     parity = json.loads(Path("out/parity.json").read_text())
     assert (parity["auto_class"], parity["max_logit_difference"]) == (auto_class, 0)
+    assert parity["answer"] == ("tokens" if kind == "t5" else "token_labels")
     card = Path("out/README.md").read_text(encoding="utf-8")
     assert f'model = {auto_class}.from_pretrained("DIR")' in card
     ours, theirs = (getattr(transformers, auto_class).from_pretrained(path).state_dict() for path in (model, "out"))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_an_export_from_before_there_were_kinds_of_answers_still_has_its_line():
+    old = {"max_logit_difference": 0, "tolerance": 0.0022, "equal_tokens": 64, "tokens": 64}
+    assert stage.parity_line(old) == "logits within 0 (limit 0.0022), 64 of 64 tokens equal, in a fresh process"
 
 
 @pytest.mark.usefixtures("reload_here")

@@ -41,13 +41,14 @@ def load_model(
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
-    relabelled = head is not None and head.relabels(config)
+    own, relabelled = head_of(config), False
     if head is not None:
+        relabelled = type(own) is not type(head) or head.relabels(config)
         head.configure(config, pad_token_id)
     import torch
     from safetensors import SafetensorError
 
-    auto_model = (head or head_of(config)).auto_model()
+    auto_model = (head or own).auto_model()
     try:
         model: PreTrainedModel
         with torch.random.fork_rng(devices=[]):
@@ -65,7 +66,7 @@ def load_model(
         raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
     _check_weights(model, info, head, path)
     if head is not None and relabelled:
-        _draw_outputs(model, head, seed)
+        _draw_outputs(model, info, head, seed)
     return model
 
 
@@ -90,14 +91,15 @@ def _check_weights(model: PreTrainedModel, info: dict[str, Any], head: Head | No
         )
 
 
-def _draw_outputs(model: PreTrainedModel, head: Head, seed: int) -> None:
-    """Draw the head's last layer anew, as transformers draws linear layers: the old one is for other labels."""
+def _draw_outputs(model: PreTrainedModel, info: dict[str, Any], head: Head, seed: int) -> None:
+    """Draw a last layer that was loaded, but is for other labels, anew: as transformers draws linear layers."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    new = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if head.may_be_new(name) and len(weight) == model.config.num_labels:
+            if name not in new and head.may_be_new(name) and len(weight) == model.config.num_labels:
                 if weight.ndim == 1:
                     weight.zero_()
                 else:

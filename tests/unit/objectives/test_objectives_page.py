@@ -36,6 +36,7 @@ def test_every_objective_is_whole():
         assert all(field.description for field in part.model_fields.values())
         objective = FAMILY.parse(name)
         assert objective.type_name == name
+        assert objective.model_head().type_name == objective.head
         assert objective.raw_length(512) > 0
         objective.check(VOCABULARY)
         assert all(isinstance(i, int) for ids in objective.around(VOCABULARY) for i in ids)
