@@ -32,7 +32,7 @@ def weighted(means: torch.Tensor, weights: list[float]) -> torch.Tensor:
 
 
 def differentiate_coupled(
-    gradients: Gradients, micro: Sequence[Tensors], counts: dict[str, int]
+    gradients: Gradients, micro: Sequence[Tensors], counts: dict[str, int], *, alone: bool = False
 ) -> tuple[torch.Tensor, list[float]]:
     """Run a step's micro-batches forward and backward.
 
@@ -40,6 +40,7 @@ def differentiate_coupled(
         gradients: Of the run.
         micro: This process's micro-batches, collated.
         counts: Targets of each part over all processes.
+        alone: Take this process's rows for all there are.
 
     Returns:
         Each part's mean as far as this process adds to it, `[parts]`, and the parts' weights.
@@ -51,7 +52,7 @@ def differentiate_coupled(
             states.append(_random_state())
             found.append(gradients.plain.outputs(gradients.placed(tensors)))
     own = _joined(found)
-    leaves, first = _gathered(gradients, own)
+    leaves, first = _gathered(gradients, own, alone)
     means, weights = mean_parts(gradients.objective.loss_of(leaves), counts)
     pulled = [name for name, leaf in leaves.items() if leaf.requires_grad]
     derivatives = torch.autograd.grad(weighted(means, weights), [leaves[name] for name in pulled])
@@ -71,10 +72,10 @@ def differentiate_coupled(
     return means.detach().float() * (gradients.accelerator.process_index == 0), weights
 
 
-def _gathered(gradients: Gradients, own: Tensors) -> tuple[Tensors, int]:
+def _gathered(gradients: Gradients, own: Tensors, alone: bool) -> tuple[Tensors, int]:
     """Return all processes' outputs in the order of the blocks, to be differentiated by; and where the own begin."""
     accelerator = gradients.accelerator
-    several = accelerator.num_processes > 1
+    several = accelerator.num_processes > 1 and not alone
     everyone = {name: accelerator.gather(output.contiguous()) if several else output for name, output in own.items()}
     first = accelerator.process_index * _num_rows(own) if several else 0
     leaves = {

@@ -168,8 +168,21 @@ class Gradients:
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             tensors, counts = self.objective.collate(self._split(batch)[0], self.vocabulary, self.seed)
-            self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()})
+            # Micro-batches may differ in size between processes: only those of a whole step are gathered.
+            self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()}, alone=True)
         self.module.zero_grad(set_to_none=True)
+
+    def leaves_unused(self, batch: Batch) -> bool:
+        """Tell whether a loss of the batch leaves trained weights without a gradient, on any process; no trace is left.
+
+        DDP would wait for them. A picture's model looks up no word, and an encoder's head may go by its pooler.
+        """
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            tensors, counts = self.objective.collate(self._split(batch)[0], self.vocabulary, self.seed)
+            self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()}, alone=True)
+        unused = any(weight.requires_grad and weight.grad is None for weight in self.module.parameters())
+        self.module.zero_grad(set_to_none=True)
+        return self._sum([int(unused)])[0] > 0
 
     def _split(self, batch: Batch) -> list[Batch]:
         for ids in (column for name, column in batch.columns.items() if name.endswith("input_ids")):
@@ -182,10 +195,12 @@ class Gradients:
         size = self.micro_blocks(batch)
         return [batch.slice(start, start + size) for start in range(0, len(batch), size)]
 
-    def _differentiate(self, micro: list[Tensors], counts: dict[str, int]) -> tuple[torch.Tensor, list[float]]:
+    def _differentiate(
+        self, micro: list[Tensors], counts: dict[str, int], *, alone: bool = False
+    ) -> tuple[torch.Tensor, list[float]]:
         """Return each part's mean as far as this process adds to it, `[parts]`, and the parts' weights."""
         if self.objective.couples:
-            return differentiate_coupled(self, micro, counts)
+            return differentiate_coupled(self, micro, counts, alone=alone)
         totals = torch.zeros(len(counts), device=self.accelerator.device)
         weights: list[float] = []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DivergedError, Interrupted
@@ -60,10 +61,10 @@ class Trainer:
         self.checkpoints = directory / "checkpoints"
         self.state = self._restore()
         self._choose()
+        self.made = -1  # the last step whose blocks the model has made
         self.gradients = self._gradients()
         self.clock_s = self.state.elapsed_s  # the first rank's, which all follow
         self.stopping = False
-        self.made = -1  # the last step whose blocks the model has made
         self.scored: Scored | None = None  # by the last validation
 
     def _place(self) -> None:
@@ -97,12 +98,18 @@ class Trainer:
         self.peak_flops = measure_peak(self.model, dtype) * processes
 
     def _gradients(self) -> Gradients:
-        module = self.plain if self.config.parallel.splits else self.accelerator.prepare(self.plain)
         micro_tokens = self.state.resolved["micro_batch_tokens"]
-        return Gradients(
-            self.accelerator, module, self.job.objective, self.job.vocabulary, plan=self.plan, seed=self.config.seed,
-            micro_blocks=lambda batch: self.feed.micro_blocks(batch, micro_tokens),
+        found = Gradients(
+            self.accelerator, self.plain, self.job.objective, self.job.vocabulary, plan=self.plan,
+            seed=self.config.seed, micro_blocks=lambda batch: self.feed.micro_blocks(batch, micro_tokens),
         )  # fmt: skip
+        if self.config.parallel.splits:
+            return found
+        wraps = self.accelerator.distributed_type != DistributedType.NO  # also one process that a launcher has started
+        if wraps and found.leaves_unused(self._share(self._blocks(self.state.step))):
+            self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+        found.module = self.accelerator.prepare(self.plain)
+        return found
 
     def _restore(self) -> TrainState:
         """Go on from a checkpoint, or start with every `auto` resolved."""

@@ -18,6 +18,7 @@ from llmkit.data.corpus import read_corpus
 from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
 from llmkit.data.rows import Row
+from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
@@ -92,7 +93,7 @@ def ready(
     config, tokenizer = fit(config, objective, path, context.console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
-    model = _load(config, objective, vocabulary, path)
+    model = _load(config, objective, vocabulary, path, context.console)
 
     def encode_all() -> dict[str, Any]:
         tokenizer.save_pretrained(place / "tokenizer")
@@ -145,13 +146,17 @@ def fit(
     return config.model_copy(update=updates), tokenizer
 
 
-def _load(config: RowTrainingConfig, objective: RowObjective, vocabulary: Vocabulary, path: Path) -> PreTrainedModel:
+def _load(
+    config: RowTrainingConfig, objective: RowObjective, vocabulary: Vocabulary, path: Path, console: Console
+) -> PreTrainedModel:
     """Load the model with the objective's head, and check that it suits."""
     from llmkit.modeling.isolation import check_isolation
 
     head = objective.model_head()
     pads = None if head.answer == "tokens" else vocabulary.padding
     model = load_model(path, head, seed=config.seed, pad_token_id=pads)
+    if type(head_of(read_config(path))) is not type(head):
+        console.info(f"the model gets a new head: {head.type_name}")
     if objective.layout == "pack":
         check_isolation(model)
     check_vocabulary(model, vocabulary.size, path)
