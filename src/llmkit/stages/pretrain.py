@@ -13,7 +13,7 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.core.inputs import Inputs
+from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from llmkit.training.job import Job
 
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
+MODEL_KINDS = ("model", "export")
 NO_DATA = "no-data"
 """Stands for the data of a plan that is given none."""
 VERIFIED_FROM, VERIFIED = 256, 8
@@ -74,6 +75,8 @@ def check(config: Config) -> None:
     from llmkit.training.trackers import check_trackers
 
     check_trackers(config.trackers)
+    if config.model.path is not None:
+        check_directory(config.model.path, MODEL_KINDS, role="model")
     check_model(config.model, config.objective.auto_class)
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
@@ -88,9 +91,9 @@ def run(config: Config, context: Context) -> Result:
     tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
     _check_tokenizers(tokens)
     if config.model.path is not None:
-        inputs.add_directory(config.model.path, ("model", "export"), role="model")
+        inputs.add_directory(config.model.path, MODEL_KINDS, role="model")
     if config.init_from is not None:
-        inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
+        inputs.add_directory(config.init_from, MODEL_KINDS, role="init_from")
     context.add_checkpoint(inputs)
     with STAGE.build(config, inputs, context) as build:
         if build.finished:
