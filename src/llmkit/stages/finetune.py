@@ -16,6 +16,7 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
+from llmkit.data.artifacts import Model
 from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.load import check_positions, check_vocabulary, count_parameters, load_model
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -24,6 +25,7 @@ from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
 from llmkit.stages.pretrain import NO_DATA, summarize, training_facts
 from llmkit.training.config import TrainingConfig
+from llmkit.training.resume import add_checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +82,7 @@ def run(config: Config, context: Context) -> Result:
     inputs = Inputs()
     data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
     model = inputs.add_directory(config.model, ("model", "export"), role="model")
-    context.add_checkpoint(inputs)
+    add_checkpoint(context, inputs)
     with STAGE.build(config, inputs, context) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
@@ -227,6 +229,7 @@ class Finetune(Stage[Config]):
     """A model and labelled rows to a model."""
 
     name, version, config, resumable = "finetune", 1, Config, True
+    kept = Model.KEPT
     stand_ins = {"data": [NO_DATA]}
 
     def check(self, config: Config) -> None:

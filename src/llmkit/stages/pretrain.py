@@ -17,6 +17,7 @@ from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
+from llmkit.data.artifacts import Model
 from llmkit.data.mixture import DataList
 from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model
@@ -34,6 +35,7 @@ from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.documents import DocumentObjective, Packing
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
+from llmkit.training.resume import add_checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -94,7 +96,7 @@ def run(config: Config, context: Context) -> Result:
         inputs.add_directory(config.model.path, MODEL_KINDS, role="model")
     if config.init_from is not None:
         inputs.add_directory(config.init_from, MODEL_KINDS, role="init_from")
-    context.add_checkpoint(inputs)
+    add_checkpoint(context, inputs)
     with STAGE.build(config, inputs, context) as build:
         if build.finished:
             return Result(build.finished, up_to_date=True)
@@ -296,6 +298,7 @@ class Pretrain(Stage[Config]):
     """Tokens to a model."""
 
     name, version, config, resumable = "pretrain", 2, Config, True
+    kept = Model.KEPT
     stand_ins = {"data": [NO_DATA]}
 
     def check(self, config: Config) -> None:

@@ -20,9 +20,11 @@ import torch
 from llmkit.core import doctor
 from llmkit.core.errors import MemoryLimitError, SetupError
 from llmkit.core.page import size
+from llmkit.data.artifacts import Model
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 from llmkit.training.placement import is_split
+from llmkit.training.resume import checkpoints_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -127,7 +129,7 @@ def check_room(model: PreTrainedModel, config: TrainingConfig, directory: Path) 
     Raises:
         SetupError: They do not.
     """
-    check_disk(directory, disk_needed(model, config, found=len([*directory.glob("checkpoints/step-*")])))
+    check_disk(directory, disk_needed(model, config, found=len(checkpoints_in(directory / Model.CHECKPOINTS))))
 
 
 def check_machine(model: PreTrainedModel, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:
