@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmkit.core.digest import digest_file, digest_text
+from llmkit.data.artifacts import Corpus
 
 UNKNOWN_LANGUAGE = "und"
 """BCP 47 for undetermined: no step has said what language the document is in."""
@@ -125,7 +126,7 @@ class CorpusWriter:
         self.close()
         self._shard += 1
         self._shard_size = 0
-        path = self.directory / f"data-{self._shard:05}.parquet"
+        path = self.directory / Corpus.shard_name(self._shard)
         self._writer = pq.ParquetWriter(
             path, self.schema, compression="zstd", write_statistics=False, use_dictionary=["source", "language"]
         )
@@ -137,19 +138,6 @@ class CorpusWriter:
             self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
             self._columns = {name: [] for name in self.schema.names}
             self._pending = 0
-
-
-def corpus_files(directory: Path) -> list[Path]:
-    """Return the Parquet files of a corpus in order."""
-    return sorted(directory.glob("data-*.parquet"))
-
-
-def read_corpus(directory: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a corpus in order, a batch of rows in memory at a time."""
-    for path in corpus_files(directory):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS_PER_WRITE, columns=columns):
-                yield from batch.to_pylist()
 
 
 def _cell(text: str) -> str:
@@ -165,12 +153,12 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
     """
     top = sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:_SOURCES_ON_CARD]
     rest = num_documents - sum(count for _, count in top)
-    digest = digest_text(" ".join(digest_file(path) for path in corpus_files(directory)))
+    digest = digest_text(" ".join(digest_file(path) for path in Corpus(directory).files()))
     lines = [
         "---",
         "configs:",
         "- config_name: default",
-        "  data_files: data-*.parquet",
+        f"  data_files: {Corpus.PAYLOAD[0]}",
         f"  description: digest {digest[:32]}",
         "---",
         "",
@@ -187,4 +175,4 @@ def write_card(directory: Path, *, kind: str, num_documents: int, num_bytes: int
         "What it was made from: `llmkit lineage DIR`.",
         "",
     ]
-    (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    Corpus(directory).card.write_text("\n".join(lines), encoding="utf-8")

@@ -16,7 +16,7 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
-from llmkit.data.artifacts import Model
+from llmkit.data.artifacts import Examples, Model
 from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.load import check_positions, check_vocabulary, count_parameters, load_model
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -81,7 +81,7 @@ def run(config: Config, context: Context) -> Result:
     """Fine-tune a model."""
     inputs = Inputs()
     data = [inputs.add_artifact(path, "examples", role="data") for path in config.data]
-    model = inputs.add_directory(config.model, ("model", "export"), role="model")
+    model = inputs.add_directory(config.model, Model.KINDS, role="model")
     add_checkpoint(context, inputs)
     with STAGE.build(config, inputs, context) as build:
         if build.finished:
@@ -93,7 +93,7 @@ def run(config: Config, context: Context) -> Result:
 def _finetune(config: Config, context: Context, build: Build, data: list[Path], path: Path) -> Result:
     from llmkit.data.chat import ensure_template
     from llmkit.modeling.isolation import check_isolation
-    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
+    from llmkit.training.finish import save_model, training_metrics, write_card
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
@@ -111,7 +111,7 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     with out_of_memory_explained(config):
         state = Trainer(job, config, build.dir, context.console).train()
     if not context.leads:
-        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
+        return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     end_ids = _end_ids(tokenizer, train.rows)
     save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
     size = count_parameters(model)
@@ -125,7 +125,7 @@ def _finetune(config: Config, context: Context, build: Build, data: list[Path], 
     facts = training_facts(metrics)
     write_card(build.dir, title=f"{model.config.model_type} {size / 1e6:.1f}M, fine-tuned", facts=facts, chat=True)
     write_report(build.dir, title="Fine-tuning report", facts=facts)
-    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
+    return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=state.resolved))
 
 
 def _job(
@@ -160,12 +160,11 @@ def _job(
 
 def _encode(config: Config, data: list[Path], tokenizer: PreTrainedTokenizerFast) -> tuple[Encoded, Encoded]:
     """Encode all rows into a training and a validation side."""
-    from llmkit.data.corpus import read_corpus
     from llmkit.data.split import split_of
 
     sides = {"train": Encoded([]), "validation": Encoded([])}
     for path in data:
-        for row in read_corpus(path):
+        for row in Examples(path).rows():
             side = split_of(row["text"], validation_fraction=config.validation_fraction, test_fraction=0)
             _encode_row(row, config, tokenizer, sides[side])
     train = sides["train"]

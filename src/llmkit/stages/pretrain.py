@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,9 +16,8 @@ from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
-from llmkit.data.artifacts import Model
+from llmkit.data.artifacts import Model, Tokens
 from llmkit.data.mixture import DataList
-from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.load import (
     check_extension,
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from llmkit.training.job import Job
 
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
-MODEL_KINDS = ("model", "export")
 NO_DATA = "no-data"
 """Stands for the data of a plan that is given none."""
 VERIFIED_FROM, VERIFIED = 256, 8
@@ -78,7 +75,7 @@ def check(config: Config) -> None:
 
     check_trackers(config.trackers)
     if config.model.path is not None:
-        check_directory(config.model.path, MODEL_KINDS, role="model")
+        check_directory(config.model.path, Model.KINDS, role="model")
     check_model(config.model, config.objective.auto_class)
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
@@ -93,9 +90,9 @@ def run(config: Config, context: Context) -> Result:
     tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
     _check_tokenizers(tokens)
     if config.model.path is not None:
-        inputs.add_directory(config.model.path, MODEL_KINDS, role="model")
+        inputs.add_directory(config.model.path, Model.KINDS, role="model")
     if config.init_from is not None:
-        inputs.add_directory(config.init_from, MODEL_KINDS, role="init_from")
+        inputs.add_directory(config.init_from, Model.KINDS, role="init_from")
     add_checkpoint(context, inputs)
     with STAGE.build(config, inputs, context) as build:
         if build.finished:
@@ -105,7 +102,7 @@ def run(config: Config, context: Context) -> Result:
 
 
 def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]) -> Result:
-    from llmkit.training.finish import MODEL_PAYLOAD, save_model, training_metrics, write_card
+    from llmkit.training.finish import save_model, training_metrics, write_card
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.report import write_report
@@ -118,7 +115,7 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     with out_of_memory_explained(config):
         state = Trainer(job, config, build.dir, context.console).train()
     if not context.leads:
-        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
+        return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     end_ids = [] if vocabulary.eos is None else [vocabulary.eos]
     save_model(build.dir, model, tokenizer, context_length=config.context_length, end_ids=end_ids)
     size = count_parameters(model)
@@ -127,12 +124,12 @@ def _pretrain(config: Config, context: Context, build: Build, tokens: list[Path]
     title = f"{model.config.model_type} {size / 1e6:.1f}M"
     write_card(build.dir, title=title, facts=facts, chat=False, auto_class=config.objective.auto_class)
     write_report(build.dir, title="Pretraining report", facts=facts)
-    return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=state.resolved))
+    return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=state.resolved))
 
 
 def summarize(artifact: Artifact) -> Facts:
     """Return label and value pairs: size, training, validation, speed."""
-    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
+    return [*training_facts(artifact.manifest.metrics).items(), ("report", str(Model(artifact.path).report))]
 
 
 def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
@@ -276,7 +273,7 @@ def _prompts(
 
     if config.objective.auto_class != "AutoModelForCausalLM" or not config.objective.scores_text:
         return []
-    held_out = next((TokenSplit(path, "validation") for path in tokens if (path / "validation").is_dir()), None)
+    held_out = next((TokenSplit(path, "validation") for path in tokens if Tokens(path).has("validation")), None)
     documents = (held_out.document(i).tolist() for i in range(held_out.num_documents)) if held_out else ()
     prefix, _ = config.objective.around(vocabulary)
     return prompt_ids(config.samples, tokenizer, prefix=prefix, documents=documents)
@@ -284,7 +281,7 @@ def _prompts(
 
 def _check_tokenizers(tokens: list[Path]) -> None:
     """Refuse token artifacts of different tokenizers, and a tokenizer that changed after the tokens were made."""
-    digests = [json.loads((path / TOKENS_FILE).read_text(encoding="utf-8"))["tokenizer_digest"] for path in tokens]
+    digests = [Tokens(path).facts["tokenizer_digest"] for path in tokens]
     for path, digest in zip(tokens, digests, strict=True):
         if tokenizer_digest(path) != digest:
             raise DataError(
@@ -319,7 +316,7 @@ class Pretrain(Stage[Config]):
 
         tokens, packing = [item.path for item in config.data], packing_of(config)
         found = estimate(config, config.model, config.objective, tokens, num_processes, packing=packing)
-        if missing := [path for path in tokens if path != NO_DATA and not Path(path, TOKENS_FILE).is_file()]:
+        if missing := [path for path in tokens if path != NO_DATA and not Tokens(path).is_there()]:
             found.warnings.insert(0, f"not there yet, or no tokens, and not counted: {', '.join(missing)}")
         return found
 

@@ -97,7 +97,7 @@ def write_report(directory: Path, *, title: str, facts: Mapping[str, str], refre
         _curve(page, heading, {unit: _points(found, name)}, unit)
     _samples(page, read_rows(directory / Model.SAMPLES))
     page.text(f"Written {_now()}.", style="foot")
-    page.write(directory / Model.REPORT, refresh_s=refresh_s)
+    page.write(Model(directory).report, refresh_s=refresh_s)
 
 
 def _headline(facts: Mapping[str, str], validations: list[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import DataError
+from llmkit.data.artifacts import Corpus
 from llmkit.data.sources import Broken, RawFile, Record, Source, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._formats import Format, Reading, formats, split_suffix
@@ -111,7 +112,7 @@ class Files(Source):
         return self.read(file, span)
 
     def _is_examples(self, file: RawFile) -> bool:
-        if not Path(file.name).name.startswith("data-"):
+        if not Corpus.is_shard(Path(file.name).name):
             return False
         return (
             read_manifest_kind(self.path) if is_url(file.path) else artifact_kind(local_path(file.path))
