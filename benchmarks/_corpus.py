@@ -226,9 +226,9 @@ def kept_rows(name: str, out: Path) -> Iterator[dict[str, Any]]:
             with file.open() as lines:
                 yield from ({"id": row["id"], **row["metadata"]} for row in map(json.loads, lines))
         return
-    from llmkit.data.corpus import read_corpus
+    from llmkit.data.artifacts import Corpus
 
-    yield from (json.loads(row["meta"]) for row in read_corpus(out, ["meta"]))
+    yield from (json.loads(row["meta"]) for row in Corpus(out).rows(["meta"]))
 
 
 def origins(rows: Iterator[dict[str, Any]]) -> set[str]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmkit.core.manifest import read_manifest
-from llmkit.data.corpus import read_corpus
+from llmkit.data.artifacts import Corpus
 
 # Eight rows: two kept, four unreadable (lines 2 to 5), one blank, one duplicate up to its spaces.
 MIXED = """\
@@ -66,7 +66,7 @@ def test_a_broken_row_is_named_with_file_and_line(cli, mixed):
 
 def test_samples_say_why_a_document_fell(cli, mixed):
     cli("clean", "-i", mixed, "-o", "out")
-    kept = {row["text"]: row["id"] for row in read_corpus(Path("out"))}
+    kept = {row["text"]: row["id"] for row in Corpus("out").rows()}
     fell = {row["rule"]: row for row in pq.read_table("out/rejected").to_pylist()}
     assert (fell["length.min_chars"]["value"], fell["length.min_chars"]["threshold"]) == ("0", "1")
     assert fell["exact_duplicates"]["value"] == f"same as {kept['hello  there']}"
@@ -86,7 +86,7 @@ def test_the_corpus_is_what_load_dataset_reads(cli, mixed, tmp_path):
     import datasets
 
     cli("clean", "-i", mixed, "-o", "out")
-    ours = list(read_corpus(Path("out")))
+    ours = list(Corpus("out").rows())
     theirs = datasets.load_dataset("out", split="train", cache_dir=str(tmp_path / "cache")).to_list()
     assert ours == theirs
     assert [row["text"] for row in ours] == ["hello  there", "你好，世界。"]
@@ -104,7 +104,7 @@ def test_ids_do_not_depend_on_the_number_of_workers(cli, jsonl, monkeypatch):
     one, two = (Path(f"out{workers}/data-00000.parquet").read_bytes() for workers in (1, 2))
     assert one == two
     assert read_manifest(Path("out1")).id == read_manifest(Path("out2")).id
-    texts = [row["text"] for row in read_corpus(Path("out2"))]
+    texts = [row["text"] for row in Corpus("out2").rows()]
     # Texts 11 to 19 of part 0 stand in part 1 again, and so on: one copy of each stays, the one with the smallest id.
     assert sorted(texts) == sorted(["everywhere", *(f"text {n} or the same" for n in range(1, 50))])
 
@@ -115,7 +115,7 @@ def test_ids_do_not_depend_on_where_the_input_lies(cli, jsonl, tmp_path):
     shutil.copytree("here", "deep/down/there")
     for source, out in (("here", "out1"), (tmp_path / "deep/down/there", "out2")):
         assert cli("clean", "-i", source, "-o", out).code == 0
-    rows1, rows2 = list(read_corpus(Path("out1"))), list(read_corpus(Path("out2")))
+    rows1, rows2 = list(Corpus("out1").rows()), list(Corpus("out2").rows())
     assert rows1 == rows2
     assert len({row["id"] for row in rows1}) == 3
 
@@ -124,7 +124,7 @@ def test_row_and_file_are_part_of_the_id(cli, jsonl):
     jsonl("in/a.jsonl", ["same", "same"])
     jsonl("in/b.jsonl", ["same"])
     cli("clean", "-i", "in", "-o", "out", "-s", "steps=[]")
-    assert len({row["id"] for row in read_corpus(Path("out"))}) == 3
+    assert len({row["id"] for row in Corpus("out").rows()}) == 3
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".txt", ".parquet"])
@@ -139,7 +139,7 @@ def test_other_formats_give_the_same_text(cli, tmp_path, suffix):
     else:
         pq.write_table(pa.table({"text": ["café"]}), path)
     assert cli("clean", "-i", path, "-o", "out").code == 0
-    assert [(row["text"], row["source"]) for row in read_corpus(Path("out"))] == [("café", "x")]
+    assert [(row["text"], row["source"]) for row in Corpus("out").rows()] == [("café", "x")]
 
 
 def test_labelled_rows_become_examples(cli, jsonl):
@@ -148,7 +148,7 @@ def test_labelled_rows_become_examples(cli, jsonl):
     outcome = cli("clean", "-s", f"inputs=[{{type: files, path: {path}, messages_field: chat}}]", "-o", "out", "--json")
     assert outcome.code == 0
     assert outcome.json["kind"] == "examples"
-    (row,) = read_corpus(Path("out"))
+    (row,) = Corpus("out").rows()
     assert [message["content"] for message in row["messages"]] == ["What is 2+2?", "4"]
     assert row["text"] == "What is 2+2?\n4"
     assert f"{path}:2: field 'chat' has no message of the assistant" in outcome.err
@@ -163,7 +163,7 @@ def test_text_and_labelled_rows_do_not_mix(cli, mixed):
 def test_an_own_corpus_is_an_input_and_lineage_goes_on_through_it(cli, mixed):
     cli("clean", "-i", mixed, "-o", "first")
     assert cli("clean", "-i", "first", "-o", "second", "-s", "steps=[{type: length, min_chars: 8}]").code == 0
-    assert [row["text"] for row in read_corpus(Path("second"))] == ["hello  there"]
+    assert [row["text"] for row in Corpus("second").rows()] == ["hello  there"]
     tree = cli("lineage", "second", "--json").json["lineage"]
     assert [tree["kind"], tree["inputs"][0]["kind"], tree["inputs"][0]["inputs"][0]["path"]] == [
         "corpus",
@@ -333,7 +333,7 @@ def test_rows_of_odd_characters(cli, tmp_path):
     assert outcome.code == 0, outcome.err
     found = accounted("out")
     assert (found["read"], found["kept"], found["failed"]) == (8, 4, 4)
-    texts = [row["text"] for row in read_corpus(Path("out"))]
+    texts = [row["text"] for row in Corpus("out").rows()]
     assert "NUL  and  go" in texts  # `normalize` takes them out; other steps see them
     assert "春天来了，花开了，我们去公园看花。" * 20 in texts
     assert "two bytes per character" in texts
@@ -349,7 +349,7 @@ def test_deeply_nested_html(cli, jsonl):
 def test_equal_rows_of_two_inputs_of_one_name_have_two_ids(cli, jsonl):
     first, second = jsonl("a/x.jsonl", ["same", "rows"]), jsonl("b/x.jsonl", ["same", "rows"])
     assert cli("clean", "-i", first, "-i", second, "-o", "out", "-s", "steps=[]").code == 0
-    assert len({row["id"] for row in read_corpus(Path("out"))}) == 4
+    assert len({row["id"] for row in Corpus("out").rows()}) == 4
 
 
 def test_a_file_that_changes_while_it_is_read(cli, jsonl, monkeypatch):
@@ -451,7 +451,7 @@ def test_text_field_names_the_column_of_every_input(cli, tmp_path):
         (tmp_path / f"{name}.jsonl").write_text(f'{{"body": "text of {name}"}}\n')
     outcome = cli("clean", "-i", tmp_path / "a.jsonl", "-i", tmp_path / "b.jsonl", "--text-field", "body", "-o", "out")
     assert outcome.code == 0
-    assert [row["text"] for row in read_corpus(Path("out"))] == ["text of a", "text of b"]
+    assert [row["text"] for row in Corpus("out").rows()] == ["text of a", "text of b"]
     outcome = cli("clean", "--text-field", "body", "-o", "other")
     assert outcome.code == 2
     assert "--text-field goes with --input" in outcome.err

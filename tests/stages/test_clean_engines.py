@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llmkit.data.corpus import read_corpus
+from llmkit.data.artifacts import Corpus
 
 WORDS = [f"{a}{b}" for a in ("ba", "ko", "mi", "tu", "re", "so") for b in ("lan", "dor", "ves", "pim", "gut", "han")]
 CHINESE = "春夏秋冬山水花鸟天地人心东西南北上下左右红黄蓝白大小多少来去"
@@ -88,7 +88,7 @@ def test_inputs_that_lie_elsewhere(clean, tmp_path):
 
 def test_other_task_sizes_change_the_borders_of_files_only(clean, monkeypatch):
     def rows(out):
-        return list(read_corpus(Path(out)))
+        return list(Corpus(out).rows())
 
     small = clean("small", "--workers", 1)
     monkeypatch.setattr("llmkit.cleaning.plan.TASK_BYTES", 3000)

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.data.corpus import read_corpus
+from llmkit.data.artifacts import Corpus
 from llmkit.evaluation.model import EvalModel, rolling_requests
 
 VOCABULARY = 400
@@ -69,7 +69,7 @@ def test_perplexity_of_the_uniform_model(evaluate, uniform, chain):
     scores = evaluate(uniform, {"type": "perplexity", "data": chain.corpus})["perplexity"]["results"]["model"]
     from tokenizers import Tokenizer
 
-    texts = [row["text"] for row in read_corpus(chain.corpus)]
+    texts = [row["text"] for row in Corpus(chain.corpus).rows()]
     tokenizer = Tokenizer.from_file(str(chain.base / "tokenizer.json"))
     tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
     num_bytes = sum(len(text.encode("utf-8")) for text in texts)
@@ -131,7 +131,7 @@ def test_answers_of_the_uniform_model(evaluate, uniform, chain):
 
     tokenizer = Tokenizer.from_file(str(chain.base / "tokenizer.json"))
     expected = []
-    for row in list(read_corpus(chain.pairs))[:10]:
+    for row in list(Corpus(chain.pairs).rows())[:10]:
         question, answer = (message["content"] for message in row["messages"])
         prefix, targets = (
             tokenizer.encode(text, add_special_tokens=False).ids for text in (f"<|endoftext|>{question}\n\n", answer)

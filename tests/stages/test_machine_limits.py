@@ -18,7 +18,8 @@ STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
 
 # Runs several commands in one process; each is [name, arguments], each answer {name: [code, stdout, stderr]}. Started
 # by root it first becomes another user, since root may write anywhere. That user need not be able to read where Python
-# is installed: a first round as root, which only fails for want of an --output, loads what the real one needs.
+# is installed: a first round as root, which only fails for want of an --output, and dry runs load what the real one
+# needs.
 _AS_ANOTHER_USER = """
 import contextlib, io, json, os, sys
 from llmkit.cli.main import run
@@ -34,6 +35,7 @@ commands = json.loads(sys.argv[1])
 for _, arguments in commands:
     call([arguments[0]])
     call(arguments[:arguments.index("-o")] if "-o" in arguments else arguments)
+    call([*arguments, "--dry-run"])  # what is checked first loads more
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

@@ -66,7 +66,7 @@ def test_epochs_of_no_data_are_not_known(cli):
         (["model.preset=lama-7m"], 2, "unknown preset 'lama-7m'; did you mean 'llama-7m'?"),
         (["model=x"], 2, "unknown preset 'x'; valid: llama-1m, "),
         (["model.path=llama-7m"], 2, "the preset of that name is chosen by --set model=llama-7m"),
-        (["model.path=nowhere"], 3, "model directory 'nowhere' does not exist"),
+        (["model.path=nowhere"], 3, "model: no such directory: nowhere"),
         (["model=t5-mini"], 2, "'t5' is not a causal language model"),
         (["model=llama-7m", "optimizer=adamx"], 2, "unknown optimizer 'adamx'"),
     ],

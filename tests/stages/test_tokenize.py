@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.manifest import read_manifest
-from llmkit.data.corpus import read_corpus
+from llmkit.data.artifacts import Corpus
 from llmkit.data.split import split_of
 
 FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.1}
@@ -35,7 +35,7 @@ def test_tokens_load_from_disk_and_are_the_tokenizers_own(chain):
     assert isinstance(found, datasets.DatasetDict)
     tokenizer = Tokenizer.from_file(str(chain.tokens / "tokenizer.json"))
     expected = {"train": [], "validation": [], "test": []}
-    for row in read_corpus(chain.corpus):
+    for row in Corpus(chain.corpus).rows():
         ids = tokenizer.encode(row["text"], add_special_tokens=False).ids
         size = len(row["text"].encode("utf-8"))
         expected[split_of(row["text"], **FRACTIONS)].append((row["id"], row["source"], size, ids))
@@ -81,7 +81,7 @@ def test_only_the_train_split_is_trained_on(chain):
     from llmkit.tokenization.trainers import TrainingText
     from llmkit.tokenization.trainers.bpe import Bpe
 
-    texts = [row["text"] for row in read_corpus(chain.corpus)]
+    texts = [row["text"] for row in Corpus(chain.corpus).rows()]
     train = [text for text in texts if split_of(text, **FRACTIONS) == "train"]
     assert 0 < len(train) < len(texts)
     again = Bpe(vocab_size=400).make(lambda: (TrainingText(text, "", "") for text in train), Console(quiet=True))
@@ -122,7 +122,7 @@ def test_text_the_training_never_saw_survives(cli, chain, corpus):
     tokenizer = AutoTokenizer.from_pretrained("tokens")
     rows = datasets.load_from_disk("tokens")["train"]
     assert [tokenizer.decode(row["input_ids"], clean_up_tokenization_spaces=False) for row in rows] == [
-        row["text"] for row in read_corpus(Path("corpus"))
+        row["text"] for row in Corpus("corpus").rows()
     ]
 
 
@@ -142,7 +142,7 @@ def test_two_corpora_follow_each_other(cli, chain, corpus):
     arguments = ["-i", "corpus", "-i", chain.corpus, "--tokenizer", chain.base, "-o", "tokens"]
     assert cli("tokenize", *arguments, "-s", "validation_fraction=0", "-s", "test_fraction=0").code == 0
     rows = datasets.load_from_disk("tokens")["train"]
-    ids = [row["id"] for path in (Path("corpus"), chain.corpus) for row in read_corpus(path)]
+    ids = [row["id"] for path in (Path("corpus"), chain.corpus) for row in Corpus(path).rows()]
     assert rows["id"][:] == ids
 
 

@@ -15,6 +15,7 @@ from llmkit.cleaning.report_page import make_page
 from llmkit.cleaning.steps import Order, Step
 from llmkit.cleaning.tally import EXCERPT_CHARS, UNREADABLE, Tally
 from llmkit.core.durable import write_json
+from llmkit.data.artifacts import Corpus
 
 LABEL_CONFLICTS = "label conflicts"
 """What a step counts that finds copies of a text with different labels."""
@@ -54,13 +55,14 @@ def _too_early(steps: Sequence[Step], position: int) -> str:
 
 
 def write_reports(directory: Path, tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_out: int) -> None:
-    """Write report.json, report.html and the samples under rejected/."""
+    """Write the reports of a corpus, for programs and for people, and the samples of what fell."""
+    corpus = Corpus(directory)
     report = make_report(tally, steps, bytes_kept=bytes_kept, held_out=held_out)
-    write_json(directory / "report.json", report)
+    write_json(corpus.path / corpus.COUNTS, report)
     samples = {rule: [_excerpt(row, steps) for row in _in_order(heap)] for rule, heap in tally.samples.items()}
-    _write_rejected(directory, samples)
+    _write_rejected(corpus.path / corpus.REJECTED, samples)
     changes = [", ".join(f"{k}: {v}" for k, v in step.model_dump(exclude_defaults=True).items()) for step in steps]
-    make_page(report, samples, changes).write(directory / "report.html")
+    make_page(report, samples, changes).write(corpus.report)
 
 
 def make_report(tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_out: int) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _excerpt(row: dict[str, str], steps: Sequence[Step]) -> dict[str, str]:
     return {**row, "text": text[:EXCERPT_CHARS]}
 
 
-def _write_rejected(directory: Path, samples: Mapping[str, Sequence[dict[str, str]]]) -> None:
-    (directory / "rejected").mkdir()
+def _write_rejected(folder: Path, samples: Mapping[str, Sequence[dict[str, str]]]) -> None:
+    folder.mkdir()
     table = pa.Table.from_pylist([row for rule in sorted(samples) for row in samples[rule]], schema=_REJECTED)
-    pq.write_table(table, directory / "rejected" / "sample.parquet", compression="zstd")
+    pq.write_table(table, folder / Corpus.SAMPLE, compression="zstd")

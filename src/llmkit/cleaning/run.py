@@ -23,6 +23,7 @@ from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, run_task
 from llmkit.core.context import Context
 from llmkit.core.inputs import RawFile
+from llmkit.data.artifacts import Corpus
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.work.engine import Engine
@@ -158,7 +159,8 @@ def _collect(written: list[Written], out: Path, scratch: Path, tally: Tally) -> 
         tally.add(shard.tally)
         num_bytes += shard.num_bytes
         for part in range(shard.num_files):
-            file, place = scratch / "shards" / f"{i:06}" / f"data-{part:05}.parquet", out / f"data-{number:05}.parquet"
+            file = scratch / "shards" / f"{i:06}" / Corpus.shard_name(part)
+            place = out / Corpus.shard_name(number)
             if file.exists():  # else an earlier run was killed after it moved this one
                 file.rename(place)
             assert place.exists(), f"{file} was written and is gone"

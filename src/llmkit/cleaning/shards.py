@@ -16,7 +16,8 @@ from llmkit.cleaning.steps import Order
 from llmkit.cleaning.tally import Tally
 from llmkit.cleaning.task import Work, survivors
 from llmkit.core.durable import fsync
-from llmkit.data.corpus import CorpusWriter, corpus_files
+from llmkit.data.artifacts import Corpus
+from llmkit.data.corpus import CorpusWriter
 from llmkit.data.rows import Row
 
 SHARD_CHARS = 64 * 2**20
@@ -78,7 +79,7 @@ def _open(folder: Path, row: Row | None) -> CorpusWriter:
 
 def _close(writer: CorpusWriter, tally: Tally) -> Written:
     writer.close()
-    files = corpus_files(writer.directory)
+    files = Corpus(writer.directory).files()
     for file in files:  # before the note that says it is done: after a power cut the note alone would be worthless
         fsync(file)
     return Written(tally, writer.num_bytes, len(files))

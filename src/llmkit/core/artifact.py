@@ -36,7 +36,7 @@ from llmkit.core.manifest import (
     read_manifest,
     versions,
 )
-from llmkit.core.move import LOCK, LOGS, OWN, REPLACED, RUN, SCRATCH, UNLISTED, move_up
+from llmkit.core.move import LOCK, OWN, REPLACED, RUN, SCRATCH, Kept, move_up
 
 
 class Build:
@@ -61,6 +61,7 @@ class Build:
         inputs: Inputs,
         force: bool = False,
         resumable: bool = False,
+        kept: Kept = Kept(),  # noqa: B008 - frozen
         fresh: bool = False,
     ) -> None:
         self.out = out
@@ -70,6 +71,7 @@ class Build:
         self.inputs = inputs
         self.force = force
         self.resumable = resumable
+        self.kept = kept
         self.fresh = fresh
         self.finished: Artifact | None = None
         self.resumed = False
@@ -100,7 +102,7 @@ class Build:
         mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
         # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
         mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
-        if mistake and self._lock.held and not (self.dir / UNLISTED).exists():
+        if mistake and self._lock.held and not self.kept.is_in(self.dir):
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._lock.release()
 
@@ -131,12 +133,13 @@ class Build:
         """
         if self.inputs.listing:
             (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
+        apart = tuple(f"{folder}/" for folder in (SCRATCH, self.kept.folder) if folder)
         outputs = [
             describe_output(self.dir, path, payload=any(fnmatch(_relative(self.dir, path), p) for p in payload))
             for path in sorted(self.dir.rglob("*"))
             if path.is_file()
             and _relative(self.dir, path) not in OWN
-            and not _relative(self.dir, path).startswith((f"{UNLISTED}/", f"{SCRATCH}/"))
+            and not _relative(self.dir, path).startswith(apart)
         ]
         assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
         fields = self.fingerprint.fields
@@ -162,6 +165,7 @@ class Build:
             started=dt.datetime.fromtimestamp(self._started, dt.UTC).isoformat(timespec="seconds"),
             duration_s=round(time.time() - self._started, 3),
             details=details or {},
+            kept=self.kept.folder or "",
         )
         for output in outputs:
             fsync(self.dir / output.path)
@@ -208,9 +212,7 @@ class Build:
             self._empty_partial()
             self.resumed = False
         if self.extends and not self.resumed:  # before RUN, which says that everything to go on from is there
-            _link_tree(self.out / UNLISTED, self.dir / UNLISTED)
-            for log in (self.out / name for name in LOGS if (self.out / name).exists()):
-                (shutil.copytree if log.is_dir() else shutil.copyfile)(log, self.dir / log.name)
+            self.kept.take_over(self.out, self.dir)
             self.resumed = True
         fields = {"pid": os.getpid(), "run": self.fingerprint.run, **self.fingerprint.fields}
         write_json(self.dir / RUN, fields)
@@ -229,9 +231,9 @@ class Build:
             )
 
     def _is_extension(self, manifest: Manifest) -> bool:
-        """Whether only the budget differs from the finished run's, and a checkpoint is there to go on from."""
+        """Whether only the budget differs from the finished run's, and there is something to go on from."""
         same = manifest.config.get("run", "") == self.fingerprint.run
-        return same and self._raises_budget(manifest.config["fingerprint"]) and any((self.out / UNLISTED).glob("*"))
+        return same and self._raises_budget(manifest.config["fingerprint"]) and self.kept.is_in(self.out)
 
     def _raises_budget(self, before: dict[str, Any]) -> bool:
         """Whether no budget is lower than in another fingerprint: what is trained cannot be untrained."""
@@ -277,10 +279,6 @@ class Build:
             if {entry.name for entry in self.dir.iterdir()} <= {LOCK}:
                 self._lock.acquire()
                 self._remove_partial()
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
 
 
 def _relative(root: Path, path: Path) -> str:

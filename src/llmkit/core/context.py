@@ -9,11 +9,8 @@ from typing import Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError
 from llmkit.core.follow import Team
-from llmkit.core.inputs import Inputs
-from llmkit.core.manifest import PARTIAL, Artifact
-from llmkit.core.move import UNLISTED
+from llmkit.core.manifest import Artifact
 
 
 @dataclass
@@ -46,21 +43,6 @@ class Context:
     def checkpoint(self) -> Path | None:
         """The checkpoint that `--resume PATH` names, absolute."""
         return None if self.resume in ("auto", "never") else Path(self.resume).resolve()
-
-    def add_checkpoint(self, inputs: Inputs) -> None:
-        """Add the checkpoint that `--resume PATH` names to what the run reads, unless it is the run's own.
-
-        Raises:
-            DataError: It is no checkpoint.
-        """
-        path = self.checkpoint
-        if path is not None and not (path / "state.json").is_file():
-            inside = [*path.glob("step-*"), *path.glob("checkpoints/step-*")]
-            hint = f"--resume {max(inside)}" if inside else "checkpoints are in OUT/checkpoints, one per step"
-            raise DataError(f"--resume {self.resume} is not a whole checkpoint", hint)
-        out = self.output.resolve()
-        if path is not None and path.parent not in (out / UNLISTED, out / PARTIAL / UNLISTED):
-            inputs.add_directory(path, (), role="resume")  # what was moved aside is another run's
 
     def shared(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what rank 0 makes, as JSON has it; the other processes wait for it, or fail as it does."""

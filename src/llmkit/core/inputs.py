@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
-from llmkit.core.manifest import Input, open_artifact, read_manifest
+from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ class Inputs:
             DataError: There is no such directory, or it is an artifact of another kind.
         """
         directory = Path(path)
-        if not directory.is_dir() or read_manifest(directory) is not None or (directory / ".partial").is_dir():
-            return self.add_artifact(directory, kinds, role=role)
+        artifact = check_directory(path, kinds, role=role)
+        if artifact is not None:
+            self.entries.append(artifact.as_input(role))
+            return directory
         files = [
             RawFile(str(file.resolve()), file.relative_to(directory).as_posix(), file.stat().st_size)
             for file in sorted(directory.iterdir())
@@ -92,6 +94,18 @@ class Inputs:
             raise DataError(f"{role}: {directory} is empty")
         self.add_files(str(directory.resolve()), files, role=role)
         return directory
+
+
+def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact | None:
+    """Return the artifact in a directory; None where it was made elsewhere. Reads no more than the manifest.
+
+    Raises:
+        DataError: There is no such directory, or it is an artifact of another kind, or unfinished.
+    """
+    directory = Path(path)
+    if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
+        return None
+    return open_artifact(directory, kinds, role=role)
 
 
 def missing_path(path: str | Path, *, role: str) -> DataError:

@@ -55,7 +55,10 @@ class Output:
 
 @dataclass
 class Manifest:
-    """Contents of `llmkit.json`."""
+    """Contents of `llmkit.json`.
+
+    `kept` is a folder that travels with the artifact, neither listed nor digested; empty for none.
+    """
 
     stage: str
     stage_version: int
@@ -74,6 +77,7 @@ class Manifest:
     duration_s: float
     schema: int = SCHEMA_VERSION
     details: dict[str, Any] = field(default_factory=dict)
+    kept: str = ""
 
     def write(self, path: Path) -> None:
         """Write and fsync the file."""

@@ -16,6 +16,7 @@ from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.follow import FollowingBuild, LeadingBuild
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
+from llmkit.core.move import Kept
 
 C = TypeVar("C", bound=Config)
 Facts = list[tuple[str, str]]
@@ -45,6 +46,7 @@ class Stage(Generic[C]):
         version: Behaviour version; raised when the same config would give another result.
         config: What a recipe fills.
         resumable: An interrupted run is gone on with; if not, it starts anew.
+        kept: What a finished run keeps, so that one with a larger budget can extend it.
         stand_ins: Values of required fields for a `plan` that is given none.
     """
 
@@ -52,6 +54,7 @@ class Stage(Generic[C]):
     version: int
     config: type[C]
     resumable = False
+    kept = Kept()
     stand_ins: Mapping[str, Any] = {}
 
     def resolve(
@@ -95,6 +98,7 @@ class Stage(Generic[C]):
             inputs=inputs,
             force=context.force,
             resumable=self.resumable,
+            kept=self.kept,
             fresh=context.resume == "never",
         )
         if isinstance(build, LeadingBuild | FollowingBuild) and context.team is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from llmkit.core.digest import digest_file, digest_text
 from llmkit.core.errors import DataError
 from llmkit.core.manifest import read_manifest
 from llmkit.core.registry import Family
+from llmkit.data.artifacts import Corpus
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.rows import SHARED_COLUMNS, Row
 
@@ -136,7 +137,7 @@ class CorpusWriter:
         self.close()
         self._shard += 1
         self._shard_size = 0
-        path = self.directory / f"data-{self._shard:05}.parquet"
+        path = self.directory / Corpus.shard_name(self._shard)
         self._writer = pq.ParquetWriter(
             path, self.schema, compression="zstd", write_statistics=False, use_dictionary=["source", "language"]
         )
@@ -148,19 +149,6 @@ class CorpusWriter:
             self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
             self._columns = {name: [] for name in self.schema.names}
             self._pending = 0
-
-
-def corpus_files(directory: Path) -> list[Path]:
-    """Return the Parquet files of a corpus in order."""
-    return sorted(directory.glob("data-*.parquet"))
-
-
-def read_corpus(directory: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a corpus in order, a batch of rows in memory at a time."""
-    for path in corpus_files(directory):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS_PER_WRITE, columns=columns):
-                yield from batch.to_pylist()
 
 
 def examples_row(directory: Path) -> Row:
@@ -208,12 +196,12 @@ def write_card(
     """
     top = sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:_SOURCES_ON_CARD]
     rest = num_documents - sum(count for _, count in top)
-    digest = digest_text(" ".join(digest_file(path) for path in corpus_files(directory)))
+    digest = digest_text(" ".join(digest_file(path) for path in Corpus(directory).files()))
     lines = [
         "---",
         "configs:",
         "- config_name: default",
-        "  data_files: data-*.parquet",
+        f"  data_files: {Corpus.PAYLOAD[0]}",
         f"  description: digest {digest[:32]}",
         "---",
         "",
@@ -231,4 +219,4 @@ def write_card(
         "What it was made from: `llmkit lineage DIR`.",
         "",
     ]
-    (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    Corpus(directory).card.write_text("\n".join(lines), encoding="utf-8")

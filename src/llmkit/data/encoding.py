@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmkit.data.artifacts import Examples
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
 from llmkit.work.once import run_once, run_plan
@@ -147,11 +148,9 @@ def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
     """Cut examples into groups of pieces of about `TASK_ROWS` rows, in their order."""
     import pyarrow.parquet as pq
 
-    from llmkit.data.corpus import corpus_files
-
     cuts: list[list[Piece]] = []
     filled, position = TASK_ROWS, 0
-    for path in (path for corpus in corpora for path in corpus_files(corpus)):
+    for path in (path for corpus in corpora for path in Examples(corpus).files()):
         metadata = pq.read_metadata(path)
         for group in range(metadata.num_row_groups):
             if filled >= TASK_ROWS:

@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import Config, NotIdentity
+from llmkit.data.artifacts import Tokens
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, Packer, PadPacker, PairPacker, StreamPacker
 from llmkit.data.token_reader import JoinedSplits, TokenSplit
@@ -211,7 +212,7 @@ def training_stream(
 
 def validation_packer(tokens: Sequence[Path], plan: PackingPlan) -> tuple[Packer, int] | None:
     """Return the held-out blocks of token artifacts and the UTF-8 bytes of their text; None if no artifact has any."""
-    parts = [TokenSplit(path, "validation") for path in tokens if (path / "validation").is_dir()]
+    parts = [TokenSplit(path, "validation") for path in tokens if Tokens(path).has("validation")]
     if not parts:
         return None
     joined = JoinedSplits(parts)

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
+from llmkit.data.artifacts import Tokens
 from llmkit.data.split import Split
-from llmkit.data.token_shards import DICT_FILE, STATE_FILE
 
 
 class TokenSplit:
@@ -152,7 +152,7 @@ class JoinedSplits:
 
 def _read_batches(directory: Path, split: Split) -> list[Any]:
     try:
-        splits = json.loads((directory / DICT_FILE).read_text(encoding="utf-8"))["splits"]
+        splits = json.loads((directory / Tokens.DICT).read_text(encoding="utf-8"))["splits"]
     except FileNotFoundError:
         raise DataError(
             f"{directory} holds no tokens", f"make them: llmkit tokenize -i CORPUS -o {directory}"
@@ -164,7 +164,7 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
             if split != "train"
             else "lower validation_fraction and test_fraction, or add documents",
         )
-    path = directory / split / STATE_FILE
+    path = directory / split / Tokens.STATE
     batches: list[Any] = []
     try:
         for file in json.loads(path.read_text(encoding="utf-8"))["_data_files"]:

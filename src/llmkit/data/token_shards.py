@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llmkit.data.artifacts import Tokens
 from llmkit.data.split import Split
 
-DICT_FILE, STATE_FILE, _INFO_FILE = "dataset_dict.json", "state.json", "dataset_info.json"
 _COPY_BYTES = 4 << 20
 ROWS = pa.schema(
     [
@@ -172,14 +172,14 @@ def finish_split(directory: Path, shards: Sequence[tuple[Path, str]], dtype: np.
         shards: In order, where each shard was written, and the digest of its content.
         dtype: Type of the ids.
     """
-    names = [f"data-{i:05d}-of-{len(shards):05d}.arrow" for i in range(len(shards))]
+    names = [Tokens.shard_name(i, len(shards)) for i in range(len(shards))]
     directory.mkdir(parents=True, exist_ok=True)
     for (path, _), name in zip(shards, names, strict=True):
         if path.exists():  # else an earlier run was killed after it had moved this one
             path.rename(directory / name)
     # The fingerprint names cached results in `datasets`: it must follow the content, or `map` returns stale rows.
     fingerprint = hashlib.blake2b(" ".join(digest for _, digest in shards).encode(), digest_size=8)
-    _write_json(directory / _INFO_FILE, {"features": _features(dtype)})
+    _write_json(directory / Tokens.INFO, {"features": _features(dtype)})
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in names],
         "_fingerprint": fingerprint.hexdigest(),
@@ -189,13 +189,13 @@ def finish_split(directory: Path, shards: Sequence[tuple[Path, str]], dtype: np.
         "_output_all_columns": False,
         "_split": directory.name,
     }
-    _write_json(directory / STATE_FILE, state)
+    _write_json(directory / Tokens.STATE, state)
 
 
 def finish_dict(directory: Path, splits: Sequence[Split]) -> None:
     """Write the file by which `datasets` knows the splits."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write_json(directory / DICT_FILE, {"splits": list(splits)})
+    _write_json(directory / Tokens.DICT, {"splits": list(splits)})
 
 
 def _features(dtype: np.dtype[Any]) -> dict[str, Any]:

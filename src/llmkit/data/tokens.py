@@ -22,11 +22,9 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from llmkit.core.errors import DataError
+from llmkit.data.artifacts import Tokens
 from llmkit.data.split import SPLITS, Split
-from llmkit.data.token_shards import DICT_FILE, ROWS, finish_dict, finish_split, write_shard
-
-TOKENS_FILE = "tokens.json"
-"""Name of the file in which the tokenize stage writes its counts."""
+from llmkit.data.token_shards import ROWS, finish_dict, finish_split, write_shard
 
 DEFAULT_SHARD_BYTES = 1 << 30
 _MAX_OFFSET = 2**31 - 1
@@ -61,7 +59,7 @@ class TokenShardWriter:
         self._max_shard_bytes = max_shard_bytes
         self._dtype: np.dtype[Any] = np.dtype(np.uint16 if vocab_size <= 65_536 else np.uint32)
         self._splits: dict[Split, _SplitWriter] = {}
-        (directory / DICT_FILE).unlink(missing_ok=True)
+        (directory / Tokens.DICT).unlink(missing_ok=True)
         for split in SPLITS:
             if (directory / split).exists():
                 shutil.rmtree(directory / split)

@@ -33,6 +33,7 @@ from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
+from llmkit.data.artifacts import Corpus
 from llmkit.data.corpus import write_card
 from llmkit.data.rows import Row
 from llmkit.data.sources import RawFile, Source
@@ -129,7 +130,7 @@ class Clean(Stage[Config]):
         ]
         if metrics["held_out_at_source"]:
             rows.append(("held out", f"{metrics['held_out_at_source']:,} at the source, for evaluation"))
-        return [*rows, ("report", str(artifact.path / "report.html"))]
+        return [*rows, ("report", str(Corpus(artifact.path).report))]
 
 
 STAGE = Clean()
@@ -175,7 +176,8 @@ def _clean(
         hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
         raise DataError(f"no documents left: {why}", hint=hint)
     held_out = sum(source.left_out() for source in config.inputs)
-    shutil.rmtree(build.dir / "rejected", ignore_errors=True)  # of a run that was killed in the middle of its reports
+    # Of a run that was killed in the middle of its reports.
+    shutil.rmtree(build.dir / Corpus.REJECTED, ignore_errors=True)
     write_reports(build.dir, tally, config.steps, bytes_kept=bytes_kept, held_out=held_out)
     write_card(
         build.dir, kind=kind, num_documents=total.kept, num_bytes=bytes_kept, sources=dict(tally.sources), row=row
@@ -191,5 +193,5 @@ def _clean(
         "rules": dict(tally.rules.most_common()),
     }
     details = {} if row is None else {"row": row.spec(mode="json")}
-    artifact = build.finish(kind, payload=["data-*.parquet"], metrics=metrics, details=details)
+    artifact = build.finish(kind, payload=Corpus.PAYLOAD, metrics=metrics, details=details)
     return Result(artifact, notes=notes_on(config.steps, tally))

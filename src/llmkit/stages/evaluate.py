@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +11,15 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.durable import write_json
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
+from llmkit.data.artifacts import Model, Scores
 from llmkit.tasks import Task, TaskResult
 
 SAMPLES_SHOWN = 5
-MODEL_KINDS = ("model", "export")
 Results = dict[str, dict[str, TaskResult]]
 
 
@@ -44,9 +42,9 @@ class Evaluate(Stage[Config]):
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
         inputs = Inputs()
-        models = {"model": inputs.add_directory(config.model, MODEL_KINDS, role="model")}
+        models = {"model": inputs.add_directory(config.model, Model.KINDS, role="model")}
         if config.baseline is not None:
-            models["baseline"] = inputs.add_directory(config.baseline, MODEL_KINDS, role="baseline")
+            models["baseline"] = inputs.add_directory(config.baseline, Model.KINDS, role="baseline")
         for task in config.tasks:
             task.add_input(inputs)
         with self.build(config, inputs, context) as build:
@@ -65,14 +63,15 @@ class Evaluate(Stage[Config]):
                     before = by_role["baseline"][score]
                     text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
                 rows.append((f"{name} {score}", text))
-        sample = _first_generated(artifact.path)
+        scores = Scores(artifact.path)
+        sample = next(scores.samples("generation"), None)
         if sample is not None:
             rows += [
                 ("question", sample["messages"][-1]["content"]),
                 ("reference", sample["reference"]),
                 ("generated", sample["prediction"]),
             ]
-        return [*rows, ("report", str(artifact.path / "report.html"))]
+        return [*rows, ("report", str(scores.report))]
 
 
 STAGE = Evaluate()
@@ -81,6 +80,7 @@ STAGE = Evaluate()
 def _evaluate(config: Config, context: Context, build: Build, models: dict[str, Path]) -> Result:
     from llmkit.evaluation.model import EvalModel
 
+    found = Scores(build.dir)
     results: Results = {name: {} for name in task_names(config.tasks)}
     for role, path in models.items():
         model = EvalModel.load(path)
@@ -88,10 +88,10 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
             with context.console.progress(f"{name} of the {role}", unit="samples") as progress:
                 results[name][role] = task.run(model, progress)
     for name, by_role in results.items():
-        _write_samples(build.dir / f"samples-{name}.jsonl", by_role)
+        rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
+        found.write_samples(name, rows)
     scores = {name: {role: result.scores for role, result in by_role.items()} for name, by_role in results.items()}
-    write_json(
-        build.dir / "results.json",
+    found.write_results(
         {
             "models": {item.role: item.digest for item in build.inputs.entries if item.role in models},
             "tasks": {
@@ -105,8 +105,8 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
             },
         },
     )
-    _write_page(build.dir / "report.html", results, models)
-    artifact = build.finish("eval", payload=["results.json", "samples-*.jsonl"], metrics=scores)
+    _write_page(found.report, results, models)
+    artifact = build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores)
     return Result(artifact)
 
 
@@ -117,23 +117,6 @@ def task_names(tasks: list[Task]) -> list[str]:
         same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
         names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
     return names
-
-
-def _first_generated(directory: Path) -> dict[str, Any] | None:
-    """Return the first generated answer, if a task generated any."""
-    for path in sorted(directory.glob("samples-generation*.jsonl")):
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                sample: dict[str, Any] = json.loads(line)
-                return sample
-    return None
-
-
-def _write_samples(path: Path, by_role: dict[str, TaskResult]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for role, result in by_role.items():
-            for sample in result.samples:
-                file.write(json.dumps({"model": role, **sample}, ensure_ascii=False) + "\n")
 
 
 def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:

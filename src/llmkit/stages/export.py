@@ -14,13 +14,12 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.durable import write_json
 from llmkit.core.errors import CheckFailedError, SetupError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
-from llmkit.core.move import LOCK, RUN
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
+from llmkit.data import artifacts
 from llmkit.exporters import Exporter
 from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
-PARITY_FILE = "parity.json"
+
 PROBE_TOKENS = 32
 
 
@@ -87,11 +86,12 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     model, tokenizer = load_model(path), load_tokenizer(path)
     check_vocabulary(model, vocabulary_size(tokenizer), path)
     config.exporter.write(model, tokenizer, build.dir)
-    written = [file for file in sorted(build.dir.rglob("*")) if file.is_file() and file.name not in (RUN, LOCK)]
+    export = artifacts.Export(build.dir)
+    written = export.files()
     context.console.info("reloading the export in a fresh process")
     head = head_of(model.config)
     parity = _compare(config, model, head, build)
-    write_json(build.dir / PARITY_FILE, parity)
+    export.write_parity(parity)
     if not parity["passed"]:
         raise CheckFailedError(
             f"the export does not answer like {path}: {_compared(parity)} differ by"
@@ -102,7 +102,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     _write_card(build.dir, config.exporter, model, tokenizer, parity, head)
     metrics = {"parameters": count_parameters(model), "bytes": size, "parity": parity}
     artifact = build.finish(
-        "export", payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
+        export.KIND, payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
     )
     return Result(artifact)
 

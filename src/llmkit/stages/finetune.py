@@ -15,6 +15,7 @@ from llmkit.core.context import Context
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
+from llmkit.data.artifacts import Model
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
@@ -65,7 +66,7 @@ class Finetune(TrainingStage[Config]):
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
-        model = inputs.add_directory(config.model, ("model", "export"), role="model")
+        model = inputs.add_directory(config.model, Model.KINDS, role="model")
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
 
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:

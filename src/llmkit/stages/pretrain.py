@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,12 +12,12 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.core.inputs import Inputs
+from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
+from llmkit.data.artifacts import Model, Tokens
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.mixture import DataList
-from llmkit.data.tokens import TOKENS_FILE
 from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.load import (
     check_extension,
@@ -72,6 +71,8 @@ class Config(TrainingConfig):
 
 def check(config: Config) -> None:
     """Check what the schema cannot know: the architecture's fields, and what excludes what."""
+    if config.model.path is not None:
+        check_directory(config.model.path, Model.KINDS, role="model")
     check_model(config.model, config.objective.model_head())
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
@@ -208,7 +209,7 @@ def _prompts(
 
     if config.objective.model_head().answer != "tokens" or not config.objective.scores_text:
         return []
-    held_out = next((TokenSplit(path, "validation") for path in tokens if (path / "validation").is_dir()), None)
+    held_out = next((TokenSplit(path, "validation") for path in tokens if Tokens(path).has("validation")), None)
     documents = (held_out.document(i).tolist() for i in range(held_out.num_documents)) if held_out else ()
     prefix, _ = config.objective.around(vocabulary)
     return prompt_ids(config.samples, tokenizer, prefix=prefix, documents=documents)
@@ -216,7 +217,7 @@ def _prompts(
 
 def _check_tokenizers(tokens: list[Path]) -> None:
     """Refuse token artifacts of different tokenizers, and a tokenizer that changed after the tokens were made."""
-    digests = [json.loads((path / TOKENS_FILE).read_text(encoding="utf-8"))["tokenizer_digest"] for path in tokens]
+    digests = [Tokens(path).facts["tokenizer_digest"] for path in tokens]
     for path, digest in zip(tokens, digests, strict=True):
         if tokenizer_digest(path) != digest:
             raise DataError(
@@ -242,9 +243,9 @@ class Pretrain(TrainingStage[Config]):
         tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
         _check_tokenizers(tokens)
         if config.model.path is not None:
-            inputs.add_directory(config.model.path, ("model", "export"), role="model")
+            inputs.add_directory(config.model.path, Model.KINDS, role="model")
         if config.init_from is not None:
-            inputs.add_directory(config.init_from, ("model", "export"), role="init_from")
+            inputs.add_directory(config.init_from, Model.KINDS, role="init_from")
         return tokens
 
     def prepare(self, config: Config, context: Context, build: Build, found: list[Path]) -> Prepared:  # noqa: ARG002
@@ -262,7 +263,7 @@ class Pretrain(TrainingStage[Config]):
 
         tokens, packing = [item.path for item in config.data], packing_of(config)
         found = estimate(config, config.model, config.objective, tokens, num_processes, packing=packing)
-        if missing := [path for path in tokens if path != NO_DATA and not Path(path, TOKENS_FILE).is_file()]:
+        if missing := [path for path in tokens if path != NO_DATA and not Tokens(path).is_there()]:
             found.warnings.insert(0, f"not there yet, or no tokens, and not counted: {', '.join(missing)}")
         return found
 

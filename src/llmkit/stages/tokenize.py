@@ -18,14 +18,14 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.durable import write_json
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import PARTIAL, Artifact, open_artifact, read_manifest
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
+from llmkit.data.artifacts import Tokens
 from llmkit.data.sources import RawFile, Source
-from llmkit.data.tokens import TOKENS_FILE, SplitCounts
+from llmkit.data.tokens import SplitCounts
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.tokenization.estimate import estimate
 from llmkit.tokenization.plan import EncoderName, Made, encode_corpora
@@ -36,8 +36,6 @@ from llmkit.tokenization.trainers import TokenizerPart
 from llmkit.tokenization.trainers.bpe import Bpe
 from llmkit.work.engine import Engine, EngineName
 from llmkit.work.once import run_once, run_plan
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 class Config(BaseConfig):
@@ -122,7 +120,7 @@ class Tokenize(Stage[Config]):
                 (split, f"{counts['tokens']:,} tokens, {counts['documents']:,} documents")
                 for split, counts in metrics["splits"].items()
             ),
-            ("report", str(artifact.path / "report.html")),
+            ("report", str(Tokens(artifact.path).report)),
         ]
 
 
@@ -166,24 +164,14 @@ def _tokenize(config: Config, context: Context, build: Build, text: Readable) ->
             "lower validation_fraction and test_fraction" if num_bytes else "give inputs that hold text",
         )
     metrics = _metrics(made, len(cutter().kinds), num_failed)
-    write_json(
-        build.dir / TOKENS_FILE,
-        {
-            "vocab_size": metrics["vocab_size"],
-            "dtype": "uint16" if metrics["vocab_size"] <= 2**16 else "uint32",
-            "tokenizer_digest": tokenizer_digest(tokenizer),
-            "splits": metrics["splits"],
-            "validation_fraction": config.validation_fraction,
-            "test_fraction": config.test_fraction,
-        },
+    Tokens(build.dir).write_facts(
+        vocab_size=metrics["vocab_size"],
+        tokenizer_digest=tokenizer_digest(tokenizer),
+        splits=metrics["splits"],
+        fractions=_fractions(config),
     )
     write_token_reports(build.dir, made.statistics, cutter())
-    artifact = build.finish(
-        "tokens",
-        payload=[*TOKENIZER_FILES, "*/data-*.arrow", TOKENS_FILE],
-        metrics=metrics,
-        details={"encoder": made.details},
-    )
+    artifact = build.finish(Tokens.KIND, payload=Tokens.PAYLOAD, metrics=metrics, details={"encoder": made.details})
     return Result(artifact, notes=[*config.tokenizer.notes(tokenizer), *_notes(made, tokenizer)])
 
 
@@ -191,7 +179,7 @@ def _encode(
     config: Config, context: Context, build: Build, text: Readable, engine: Engine, cutter: Callable[[], Cutter]
 ) -> tuple[Made, int]:
     """Make the tokenizer and the splits; return what was made, and how many rows were unreadable."""
-    fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
+    fractions = _fractions(config)
     work = build.scratch / ("strict" if context.strict else "lenient")
     corpora, num_failed = read_inputs(text, None, work, engine, context)
 
@@ -213,6 +201,10 @@ def _encode(
         **fractions,
     )
     return made, num_failed
+
+
+def _fractions(config: Config) -> dict[str, float]:
+    return {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
 
 
 def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:

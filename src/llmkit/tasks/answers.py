@@ -32,8 +32,8 @@ class Answers(Task):
         """Return bits_per_byte over all answers, and the perplexity per token."""
         from copy import deepcopy
 
+        from llmkit.data.artifacts import Examples
         from llmkit.data.chat import ensure_template, literal_special, render
-        from llmkit.data.corpus import read_corpus
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
         tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
@@ -41,7 +41,7 @@ class Answers(Task):
             ensure_template(tokenizer)
         requests, samples = [], []
         skipped = 0
-        for row in list(read_corpus(Path(self.data), columns=["id", "messages"]))[: self.limit]:
+        for row in list(Examples(self.data).rows(["id", "messages"]))[: self.limit]:
             *context, answer = row["messages"]
             if not context or literal_special(tokenizer, row["messages"]) is not None:
                 skipped += 1

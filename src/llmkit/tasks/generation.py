@@ -36,12 +36,10 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.data.corpus import read_corpus
+        from llmkit.data.artifacts import Examples
 
         rows = [
-            row
-            for row in read_corpus(Path(self.data), columns=["id", "messages"])
-            if row["messages"][-1]["role"] == "assistant"
+            row for row in Examples(self.data).rows(["id", "messages"]) if row["messages"][-1]["role"] == "assistant"
         ][: self.limit]
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no row that ends with an answer")

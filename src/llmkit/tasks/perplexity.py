@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.errors import DataError
+from llmkit.data.artifacts import Corpus, Tokens
 from llmkit.tasks import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -58,13 +59,10 @@ class Perplexity(Task):
 
     def _texts(self) -> list[tuple[str, str]]:
         """Return (id, text) of the documents."""
-        directory = Path(self.data)
-        if (directory / "dataset_dict.json").exists():
-            texts = self._decoded(directory)
+        if Tokens(self.data).is_there():
+            texts = self._decoded(Path(self.data))
         else:
-            from llmkit.data.corpus import read_corpus
-
-            texts = [(row["id"], row["text"]) for row in read_corpus(directory, columns=["id", "text"])]
+            texts = [(row["id"], row["text"]) for row in Corpus(self.data).rows(["id", "text"])]
         return texts[: self.limit]
 
     def _decoded(self, directory: Path) -> list[tuple[str, str]]:

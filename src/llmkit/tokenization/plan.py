@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.data.corpus import corpus_files
+from llmkit.data.artifacts import Corpus
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
 from llmkit.data.tokens import DEFAULT_SHARD_BYTES, SplitCounts
@@ -84,7 +84,7 @@ def cut_pieces(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
     cuts: list[tuple[Piece, ...]] = []
     pieces: list[Piece] = []
     size = 0
-    for path in (path for corpus in corpora for path in corpus_files(corpus)):
+    for path in (path for corpus in corpora for path in Corpus(corpus).files()):
         metadata = pq.read_metadata(path)
         text = metadata.schema.names.index("text")
         start, piece_bytes = 0, 0

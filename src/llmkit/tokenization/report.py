@@ -11,6 +11,7 @@ import numpy as np
 
 from llmkit.core.durable import write_json
 from llmkit.core.page import Histogram, Page, PartsRow, compact, percent, size
+from llmkit.data.artifacts import Tokens
 from llmkit.data.corpus import UNKNOWN_LANGUAGE
 from llmkit.data.split import SPLITS
 from llmkit.tokenization.show import Cutter, readable, spelled
@@ -28,16 +29,17 @@ _LEAST_BINS = 8
 
 
 def write_token_reports(directory: Path, statistics: TokenStatistics, cutter: Cutter) -> None:
-    """Write report.json and report.html.
+    """Write the reports of tokens, for programs and for people.
 
     Args:
         directory: Directory of the tokens artifact.
         statistics: Merged statistics of all tasks.
         cutter: Of the tokenizer that made the ids.
     """
+    tokens = Tokens(directory)
     report = make_report(statistics, cutter.contents)
-    write_json(directory / "report.json", report)
-    make_page(report, statistics, cutter).write(directory / "report.html")
+    write_json(tokens.path / tokens.COUNTS, report)
+    make_page(report, statistics, cutter).write(tokens.report)
 
 
 def rates(counts: Counts) -> dict[str, int | float | None]:

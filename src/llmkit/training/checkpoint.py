@@ -23,10 +23,11 @@ from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
 from llmkit.training.placement import gather, is_split, scatter_moments, scatter_weights
+from llmkit.training.resume import STATE, checkpoint_path, checkpoints_in
 
 COMPLETE = "complete.json"
 """Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
-MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
+MODEL, OPTIMIZER = "model.safetensors", "optimizer.pt"
 FEED = "feed.npz"
 """What the model has generated to be trained on; only where it does."""
 NOTHING: State = {}
@@ -153,11 +154,6 @@ class Writer:
             self._error = error
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
-    """Return the directory of a step's checkpoint; sorted by name is sorted by step."""
-    return folder / f"step-{step:08}"
-
-
 def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`."""
     target = checkpoint_path(folder, snapshot.state.step)
@@ -179,14 +175,14 @@ def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     fsync(temporary)
     temporary.rename(target)
     fsync(folder)
-    whole = [path for path in _found(folder) if _is_complete(path)]
-    for old in set(_found(folder)) - set(whole[-keep:]):
+    whole = [path for path in checkpoints_in(folder) if _is_complete(path)]
+    for old in set(checkpoints_in(folder)) - set(whole[-keep:]):
         shutil.rmtree(old)
 
 
 def rewind(folder: Path, step: int) -> None:
     """Remove the checkpoints behind a step, from which another way is taken."""
-    for path in _found(folder):
+    for path in checkpoints_in(folder):
         if path > checkpoint_path(folder, step):
             shutil.rmtree(path)
 
@@ -194,7 +190,7 @@ def rewind(folder: Path, step: int) -> None:
 def latest(folder: Path) -> tuple[Path | None, list[Path]]:
     """Return the newest complete checkpoint, and the torn ones that were passed over."""
     torn: list[Path] = []
-    for path in reversed(_found(folder)):
+    for path in reversed(checkpoints_in(folder)):
         if _is_complete(path):
             return path, torn
         torn.append(path)
@@ -241,10 +237,6 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
 def read_state(path: Path) -> TrainState:
     """Return how far a checkpoint's run was."""
     return TrainState(**json.loads((path / STATE).read_text(encoding="utf-8")))
-
-
-def _found(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
 
 
 def _is_complete(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.data.artifacts import Model
 from llmkit.modeling.architecture import position_limit
 from llmkit.training.metrics import read_metrics
 from llmkit.training.report import write_report
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
-
-MODEL_PAYLOAD = (
-    "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-)  # fmt: skip
-"""The files that make up a model's id."""
 
 
 def save_model(
@@ -83,7 +78,7 @@ def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str]
         "What it was made from, back to the raw files: `llmkit lineage DIR`.",
         "",
     ]
-    (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    Model(directory).card.write_text("\n".join(lines), encoding="utf-8")
 
 
 def training_metrics(directory: Path) -> dict[str, Any]:
@@ -104,4 +99,4 @@ def training_metrics(directory: Path) -> dict[str, Any]:
     return metrics
 
 
-__all__ = ["MODEL_PAYLOAD", "save_model", "training_metrics", "write_card", "write_report"]
+__all__ = ["save_model", "training_metrics", "write_card", "write_report"]

@@ -20,10 +20,12 @@ import torch
 from llmkit.core import doctor
 from llmkit.core.errors import MemoryLimitError, SetupError
 from llmkit.core.page import size
+from llmkit.data.artifacts import Model
 from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 from llmkit.training.placement import is_split
+from llmkit.training.resume import checkpoints_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -143,7 +145,7 @@ def check_room(models: Models, config: TrainingConfig, directory: Path) -> None:
     Raises:
         SetupError: They do not.
     """
-    found = len([*directory.glob("checkpoints/step-*")])
+    found = len(checkpoints_in(directory / Model.CHECKPOINTS))
     trained = [models.main, *models.beside.values()]
     check_disk(directory, sum(disk_needed(model, config, found) for model in trained))
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FILE = "metrics.jsonl"
+from llmkit.data.artifacts import Model
+
 TIMINGS = ("tokens_per_second", "utilization", "memory_gb", "elapsed_s")
 """Columns that differ from run to run; all others repeat to the bit."""
 
@@ -64,13 +65,14 @@ class MetricsFile(RowsFile):
 
     def __init__(self, directory: Path, step: int) -> None:
         super().__init__(
-            directory / FILE, lambda row: row["step"] < step or (row["step"] == step and "validation_loss" not in row)
+            directory / Model.METRICS,
+            lambda row: row["step"] < step or (row["step"] == step and "validation_loss" not in row),
         )
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """Return the rows; a last line that a kill cut short is left out."""
-    return read_rows(directory / FILE)
+    return read_rows(directory / Model.METRICS)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

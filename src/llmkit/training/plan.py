@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from llmkit.data.tokens import TOKENS_FILE
+from llmkit.data.artifacts import Tokens
 from llmkit.modeling.build import ModelConfig, configure, count_parameters
 from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak
 from llmkit.modeling.load import read_config
@@ -116,9 +114,7 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head,
         ConfigError: The model's settings cannot be.
         DataError: The model's directory is none.
     """
-    facts = [
-        json.loads(file.read_text(encoding="utf-8")) for path in data if (file := Path(path) / TOKENS_FILE).is_file()
-    ]
+    facts = [tokens.facts for tokens in map(Tokens, data) if tokens.is_there()]
     vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
     model = _weightless(spec, head, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None

@@ -14,7 +14,7 @@ from llmkit.core.context import Context
 from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
-from llmkit.data.corpus import read_corpus
+from llmkit.data.artifacts import Examples
 from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
 from llmkit.data.rows import Row
@@ -56,7 +56,7 @@ class Rows:
     def at(self, positions: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return the rows at some positions in the data."""
         wanted = set(positions)
-        every = (row for corpus in self.corpora for row in read_corpus(corpus))
+        every = (row for corpus in self.corpora for row in Examples(corpus).rows())
         return {position: row for position, row in enumerate(every) if position in wanted}
 
 

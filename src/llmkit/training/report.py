@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.page import Page
-from llmkit.training import metrics, samples
+from llmkit.data.artifacts import Model
 from llmkit.training.metrics import RowsFile, read_metrics, read_rows
 
-FILE = "report.html"
-STARTS = "starts.jsonl"
 INTERVAL_S = 30
 """Between two versions of the report while training."""
 MAX_POINTS = 1000
@@ -59,7 +57,7 @@ class LiveReport:
 
 def note_start(directory: Path, step: int) -> None:
     """Note in starts.jsonl when training began or resumed, and when the run before was last seen at work."""
-    path, measured = directory / STARTS, directory / metrics.FILE
+    path, measured = directory / Model.STARTS, directory / Model.METRICS
     row: dict[str, Any] = {"step": step, "started": _now()}
     if path.exists() and measured.exists():
         row["stopped"] = _now(measured.stat().st_mtime)
@@ -107,9 +105,9 @@ def write_report(
         _curve(page, heading, {unit: _points(found, name)}, unit)
     if more is not None:
         more(page)
-    _samples(page, read_rows(directory / samples.FILE))
+    _samples(page, read_rows(directory / Model.SAMPLES))
     page.text(f"Written {_now()}.", style="foot")
-    page.write(directory / FILE, refresh_s=refresh_s)
+    page.write(Model(directory).report, refresh_s=refresh_s)
 
 
 def _headline(facts: Mapping[str, str], validations: list[dict[str, Any]]) -> str:
@@ -122,7 +120,7 @@ def _headline(facts: Mapping[str, str], validations: list[dict[str, Any]]) -> st
 
 def _interruptions(directory: Path) -> list[str]:
     notes = []
-    for row in read_rows(directory / STARTS)[1:]:
+    for row in read_rows(directory / Model.STARTS)[1:]:
         seen = f" (last seen at work {row['stopped']})" if "stopped" in row else ""
         notes.append(f"Resumed at step {row['step']:,} on {row['started']}{seen}.")
     return notes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
+from llmkit.data.artifacts import Examples
 from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
@@ -63,12 +64,10 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Counter[Any]:
     """Count what the objective has to know of all rows, such as labels; reads the columns of the rows alone."""
-    from llmkit.data.corpus import read_corpus
-
     columns = [field.name for field in kind.schema()]
     noticed: Counter[Any] = Counter()
     for corpus in corpora:
-        for row in read_corpus(corpus, columns=columns):
+        for row in Examples(corpus).rows(columns):
             noticed.update(objective.notice(row))
     return noticed
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from llmkit.core.config import Config
+from llmkit.data.artifacts import Model
 from llmkit.training.metrics import RowsFile
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-FILE = "samples.jsonl"
 PROMPT_TOKENS = 8
 """Tokens of a held-out document that a default prompt has."""
 
@@ -103,7 +103,9 @@ class Sampler:
         self.max_new_tokens = max(1, min(config.max_new_tokens, max_positions - 1))
         room = max_positions - self.max_new_tokens
         self.prompts = [ids[-room:] for ids in prompts]
-        self.file = RowsFile(directory / FILE, lambda row: row["step"] < step) if directory and prompts else None
+        self.file = (
+            RowsFile(directory / Model.SAMPLES, lambda row: row["step"] < step) if directory and prompts else None
+        )
 
     def sample(self, step: int) -> list[dict[str, Any]]:
         """Return and write one row per prompt: `step`, `prompt` and `text`, the continuation alone."""

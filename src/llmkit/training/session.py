@@ -11,7 +11,9 @@ from llmkit.core.context import Context, Result
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
+from llmkit.data.artifacts import Model
 from llmkit.training.config import TrainingConfig
+from llmkit.training.resume import add_checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -57,6 +59,7 @@ class TrainingStage(Stage[C]):
     """A stage that trains: a config, what it reads, and how model and data are made ready."""
 
     resumable = True
+    kept = Model.KEPT
 
     def check(self, config: C) -> None:
         """Check that the trackers are installed."""
@@ -76,7 +79,7 @@ class TrainingStage(Stage[C]):
         """Train."""
         inputs = Inputs()
         found = self.describe(config, inputs)
-        context.add_checkpoint(inputs)
+        add_checkpoint(context, inputs)
         with self.build(config, inputs, context) as build:
             if build.finished:
                 return Result(build.finished, up_to_date=True)
@@ -85,11 +88,10 @@ class TrainingStage(Stage[C]):
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return label and value pairs: size, training, validation, speed."""
-        return [*training_facts(artifact.manifest.metrics).items(), ("report", str(artifact.path / "report.html"))]
+        return [*training_facts(artifact.manifest.metrics).items(), ("report", str(Model(artifact.path).report))]
 
 
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
-    from llmkit.training.finish import MODEL_PAYLOAD
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
 
@@ -97,12 +99,12 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
         state = trainer.train()
     if not context.leads:
-        return Result(build.finish("model", payload=MODEL_PAYLOAD, metrics={}))
+        return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
     metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     return Result(
-        build.finish("model", payload=MODEL_PAYLOAD, metrics=metrics, resolved=resolved), notes=prepared.notes
+        build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=prepared.notes
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core.errors import SetupError
+from llmkit.data.artifacts import Model
 from llmkit.training.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 PROJECT = "llmkit"
 """Name at the trackers; TensorBoard's files are in `tensorboard/llmkit/` of the output."""
-
-RUN_ID = "tracker_id.txt"
-"""Under this id a resumed run goes on at the tracker."""
 
 
 def check_trackers(names: Sequence[TrackerName]) -> None:
@@ -66,13 +64,13 @@ class Trackers:
         if not self.active:
             return
         check_trackers(names)
-        id_file = directory / RUN_ID
+        id_file = directory / Model.TRACKER_ID
         again = id_file.exists()
         if not again:
             id_file.write_text(uuid.uuid4().hex[:12] + "\n", encoding="utf-8")
         run = id_file.read_text(encoding="utf-8").strip()
         accelerator.log_with = list(names)
-        accelerator.project_configuration.logging_dir = str(directory / "tensorboard")
+        accelerator.project_configuration.logging_dir = str(directory / Model.TENSORBOARD)
         starting: dict[str, dict[str, Any]] = {
             "tensorboard": {"purge_step": step} if again else {},
             "wandb": {"id": run, "resume": "allow", "dir": str(directory)},

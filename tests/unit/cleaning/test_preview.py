@@ -65,11 +65,10 @@ def test_the_ids_are_those_of_the_run(inputs, cli):
     files = inputs(["same text", "other"], ["same text", "other"])
     ids = [d.document.id for d in take_preview(files, [], 9).documents]
     assert cli("clean", "-i", "in0", "-i", "in1", "-o", "out", "-s", "steps=[]").code == 0
-    from pathlib import Path
 
-    from llmkit.data.corpus import read_corpus
+    from llmkit.data.artifacts import Corpus
 
-    assert ids == [row["id"] for row in read_corpus(Path("out"))]
+    assert ids == [row["id"] for row in Corpus("out").rows()]
 
 
 def test_large_files_are_read_in_part(inputs, monkeypatch):

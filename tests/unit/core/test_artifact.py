@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import toy_build
-from toy_build import Toy, make, read, toy, train, write
+from toy_build import KEPT, Toy, make, read, toy, train, write
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import open_artifact, read_manifest
+from llmkit.core.move import Kept
 
 FILES = {"data-0": "zero", "data-1": "one", "README.md": "card", "more/report.json": "{}"}
 
@@ -303,7 +304,7 @@ def test_raising_the_budget_goes_on_from_the_checkpoints(out):
     }  # fmt: skip
     assert read_manifest(out).id != first
     assert [item.path for item in read_manifest(out).outputs] == ["data-model"]
-    with toy(out, Toy(), resumable=True) as build:  # no limit is the highest
+    with toy(out, Toy(), resumable=True, kept=KEPT) as build:  # no limit is the highest
         assert build.extends.id == read_manifest(out).id
         assert build.resumed
 
@@ -313,7 +314,7 @@ def test_lowering_the_budget_is_refused(out):
     assert "is finished, from another run: steps: 3 there, 2 now" in refused(train, out, Toy(steps=2)).message
     assert "steps: 3 there, 4 now; text: one there, two now" in refused(train, out, Toy(steps=4, text="two")).message
     assert "steps: 3 there, 4 now" in refused(make, out, {}, Toy(steps=4)).message  # a stage that cannot go on
-    with toy(out, Toy(steps=2), resumable=True, force=True) as build:
+    with toy(out, Toy(steps=2), resumable=True, kept=KEPT, force=True) as build:
         assert (build.extends, build.resumed) == (None, False)
         assert not (build.dir / "checkpoints").exists()
 
@@ -321,11 +322,36 @@ def test_lowering_the_budget_is_refused(out):
 def test_an_extension_leaves_the_finished_checkpoints_alone_until_it_is_done(out):
     train(out, Toy(steps=2))
     before = read(out)
-    with pytest.raises(KeyboardInterrupt), toy(out, Toy(steps=4), resumable=True) as build:
+    with pytest.raises(KeyboardInterrupt), toy(out, Toy(steps=4), resumable=True, kept=KEPT) as build:
         (build.dir / "checkpoints" / "2").unlink()
         raise KeyboardInterrupt
     assert {name: text for name, text in read(out).items() if not name.startswith(".partial")} == before
     assert train(out, Toy(steps=2)) == []  # still finished
+
+
+def test_an_extension_takes_the_logs_over_and_adds_to_its_own(out):
+    train(out, Toy(steps=1))
+    write(out, {"log.txt": "one", "logs/a": "one", "mine.txt": "the user's"})
+    with pytest.raises(KeyboardInterrupt), toy(out, Toy(steps=2), resumable=True, kept=KEPT) as build:
+        assert read(build.dir).keys() == {"log.txt", "logs/a", "checkpoints/1", "lock", "run.json"}
+        assert (build.dir / "checkpoints/1").samefile(out / "checkpoints/1"), "as large as all weights: not copied"
+        write(build.dir, {"log.txt": "one, two"})
+        raise KeyboardInterrupt
+    assert (out / "log.txt").read_text() == "one"
+
+
+def test_a_stage_that_keeps_nothing_is_never_extended(out):
+    train(out, Toy(steps=1))
+    with pytest.raises(ConfigError, match="is finished, from another run"), toy(out, Toy(steps=2), resumable=True):
+        pass
+
+
+@pytest.mark.parametrize("kept", [KEPT, Kept()])
+def test_a_mistake_leaves_only_what_there_is_to_go_on_from(out, kept):
+    with pytest.raises(DataError), toy(out, Toy(steps=2), resumable=True, kept=kept) as build:
+        write(build.dir, {"checkpoints/1": "state 1"})
+        raise DataError("a broken row")
+    assert (out / ".partial" / "checkpoints").exists() == (kept is KEPT)
 
 
 def test_two_processes(out):

@@ -24,6 +24,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import open_artifact
+from llmkit.core.move import Kept
 from llmkit.core.stage import Stage
 
 
@@ -44,6 +45,7 @@ class ToyStage(Stage[Toy]):
     name, version, config, resumable = "toy", 1, Toy, True
 
 
+KEPT = Kept("checkpoints", ("log.txt", "logs"))
 Files = dict[str, str]
 
 
@@ -65,7 +67,7 @@ def make(out: Path, files: Files, config: Toy | None = None, *, kind: str = "cor
 def train(out: Path, config: Toy) -> list[int]:
     """Go on from the last checkpoint to `steps`, one checkpoint a step; return the steps done now."""
     done = []
-    with toy(out, config, resumable=True) as build:
+    with toy(out, config, resumable=True, kept=KEPT) as build:
         if build.finished is None:
             folder = build.dir / "checkpoints"
             folder.mkdir(exist_ok=True)
@@ -126,7 +128,7 @@ def _fresh(folder: Path) -> Any:
 
 def _replace(folder: Path) -> Any:
     start = folder / "start"
-    make(start, OLD, Toy(text="zero"))
+    make(start, OLD, Toy(text="zero"), kept=KEPT)
     (start / "checkpoints").mkdir()
     (start / "checkpoints" / "9").write_text("of the old run")
     (start / "gone" / "mine.txt").write_text("the user's")

@@ -14,6 +14,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import MANIFEST, PARTIAL, article, read_manifest
 from llmkit.core.move import RUN
+from llmkit.data.artifacts import Corpus
 from llmkit.data.rows import Row
 from llmkit.data.sources._formats import companions, listing, suffix_of
 from llmkit.data.sources._streams import BUFFER_BYTES
@@ -124,12 +125,12 @@ def _find_in(directory: Path) -> tuple[list[Path], bool]:
         return _walk(directory), True
     if manifest.kind not in ("corpus", "examples"):
         raise DataError(f"cannot read {directory}: it holds {article(manifest.kind)}, not a corpus or examples")
-    return _glob(directory, "data-*.parquet"), False
+    return Corpus(directory).files(), False
 
 
 def _is_reject(file: Path) -> bool:
     """Tell whether a file is the sample of what an earlier cleaning dropped: `corpus/**` would bring it back."""
-    return file.parent.name == "rejected" and (file.parent.parent / MANIFEST).is_file()
+    return file.parent.name == Corpus.REJECTED and (file.parent.parent / MANIFEST).is_file()
 
 
 def _walk(root: Path) -> list[Path]:

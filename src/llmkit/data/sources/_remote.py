@@ -15,6 +15,7 @@ from llmkit.core.digest import canonical_json, digest_text
 from llmkit.core.errors import DataError, SetupError, UserError, nearest
 from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import MANIFEST
+from llmkit.data.artifacts import Corpus
 from llmkit.data.rows import Row
 from llmkit.data.sources._formats import companions, listing, suffix_of
 from llmkit.data.sources._streams import BUFFER_BYTES
@@ -49,9 +50,7 @@ def find_urls(url: str) -> list[RawFile]:
         if list(infos) == [root]:
             raise DataError(f"cannot read {url}: unknown file type", hint=listing(PurePosixPath(root).suffix))
         if f"{root}/{MANIFEST}" in infos:  # a corpus of ours: not its reports and rejects
-            infos = {
-                path: info for path, info in infos.items() if re.fullmatch(r"data-\d+\.parquet", path[len(base) + 1 :])
-            }
+            infos = {path: info for path, info in infos.items() if Corpus.is_shard(path[len(base) + 1 :])}
     names = {path: _bare(path)[len(base) :].lstrip("/") for path, info in infos.items() if info["type"] == "file"}
     names = {path: name for path, name in names.items() if _suffix(name) and "/." not in f"/{name}"}
     left_out = companions(list(names.values())) if searched else set()

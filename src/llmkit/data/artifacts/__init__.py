@@ -1,0 +1,9 @@
+"""The artifacts that stages hand on, one class for each kind: only these know the names of the files in one."""
+
+from llmkit.data.artifacts.corpus import Corpus, Examples
+from llmkit.data.artifacts.export import Export
+from llmkit.data.artifacts.model import Model
+from llmkit.data.artifacts.scores import Scores
+from llmkit.data.artifacts.tokens import Tokens
+
+__all__ = ["Corpus", "Examples", "Export", "Model", "Scores", "Tokens"]

@@ -1,0 +1,28 @@
+"""A model as a training leaves it: what `from_pretrained` loads, a card, and what the run has logged and kept.
+
+DIR/model.safetensors  config.json  tokenizer.json ...  README.md  report.html
+DIR/metrics.jsonl  samples.jsonl  starts.jsonl  tensorboard/  checkpoints/step-00000500/ ...
+"""
+
+from __future__ import annotations
+
+from llmkit.core.move import Kept
+from llmkit.data.artifacts._folder import Folder
+from llmkit.data.artifacts.tokens import TOKENIZER_FILES
+
+
+class Model(Folder):
+    """Kind `model`."""
+
+    KIND = "model"
+    KINDS = (KIND, "export")
+    """What a stage may load a model from."""
+    PAYLOAD = (
+        "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER_FILES,
+    )  # fmt: skip
+    METRICS, SAMPLES, STARTS = "metrics.jsonl", "samples.jsonl", "starts.jsonl"
+    TRACKER_ID, TENSORBOARD = "tracker_id.txt", "tensorboard"
+    """Under the id in the first a resumed run goes on at an experiment tracker; TensorBoard's is a folder."""
+    CHECKPOINTS = "checkpoints"
+    KEPT = Kept(CHECKPOINTS, (METRICS, SAMPLES, STARTS, TRACKER_ID, TENSORBOARD))
+    """What a run that extends a finished one goes on with."""
