@@ -86,7 +86,7 @@ class Family:
 
     @property
     def noun(self) -> str:
-        """What a member is called in messages: `objective` of `row_objective`."""
+        """What a member is called in errors: `objective` of `row_objective`."""
         return self.name.rpartition("_")[2]
 
     @property

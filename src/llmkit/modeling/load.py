@@ -20,7 +20,7 @@ OWN_OBJECTIVES = {
     "AutoModelForPreTraining": "masked_lm",
     "AutoModelForSeq2SeqLM": "span_corruption",
 }
-"""What goes on with a model that is not causal, for messages."""
+"""What goes on with a model that is not causal, for errors."""
 
 
 def load_model(
