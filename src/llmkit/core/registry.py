@@ -110,7 +110,8 @@ class Family:
         if member not in self.members():
             if self.elsewhere and member in Family(self.elsewhere[0]).members():
                 raise LookupError(f"{member} {self.elsewhere[1]}")
-            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, self.members())}")
+            words = [word for word in self.also if word is not None]
+            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, [*words, *self.members()])}")
         module = importlib.import_module(f"{self.package}.{member}")
         parts = [
             value
