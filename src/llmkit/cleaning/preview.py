@@ -80,9 +80,15 @@ class DocumentTrace:
         """Whether the text is another one now."""
         return self.document.text != self.before
 
+    def parts(self) -> list[tuple[str, str]]:
+        """Return the parts of a labelled row, as captions and texts; nothing where it is text."""
+        document = self.document
+        return document.kind.show(document.row) if document.kind and document.row else []
+
     def as_json(self) -> dict[str, Any]:
         """Return the object of `--json`; long texts are cut."""
         document = self.document
+        parts = [[caption, text[:JSON_CHARS]] for caption, text in self.parts()]
         return {
             "id": document.id,
             "source": document.source,
@@ -95,6 +101,7 @@ class DocumentTrace:
             "steps": [step.as_json() for step in self.steps],
             "before": self.before[:JSON_CHARS],
             "after": document.text[:JSON_CHARS],
+            **({"parts": parts} if parts else {}),
         }
 
 

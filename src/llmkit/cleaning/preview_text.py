@@ -103,8 +103,12 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def text_lines(trace: DocumentTrace, *, plain: bool) -> Iterator[Text]:
-    """Yield the lines that show what changed, or the beginning of a text that did not."""
+    """Yield the lines that show what changed, or the beginning of what did not; of a labelled row, its parts."""
     after = trace.document.text
+    if not trace.changed and (parts := trace.parts()):
+        for caption, text in parts[: 2 * EXCERPT_LINES]:
+            yield Text(f"{caption}: ", "bold").append(visible(" ".join(text[:400].split())), "dim")
+        return
     if not trace.changed:
         lines = after[: EXCERPT_LINES * 400].split("\n", EXCERPT_LINES)[:EXCERPT_LINES]
         yield from (Text(visible(line), "dim") for line in lines if line.strip())

@@ -18,7 +18,7 @@ def finetune(
     max_steps: o.MaxSteps = None,
     seed: o.Seed = None,
 ) -> o.Named:
-    """Train a model further on chat messages."""
+    """Train a model further on labelled rows."""
     return {
         "data": ("--data", data or None),
         "model": ("--model", model),

@@ -75,7 +75,7 @@ class StageOptions:
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only warnings and the result.", rich_help_panel=MESSAGES)
     ] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Debug messages too.", rich_help_panel=MESSAGES)] = (
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Debug output too.", rich_help_panel=MESSAGES)] = (
         False
     )
 

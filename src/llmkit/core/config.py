@@ -128,7 +128,11 @@ def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[Key
         return config_class.model_validate(values)
     except ValidationError as error:
         wrong = set(places(error.errors(), config_class))
-        retry = [path for path in raw_texts if any(place[: len(path)] == path for place in wrong)]
+        # Not where a deeper `--set` has opened the value: its text would undo that one.
+        opened = {path[:end] for path in raw_texts for end in range(len(path))}
+        retry = [
+            path for path in raw_texts if path not in opened and any(place[: len(path)] == path for place in wrong)
+        ]
         if not retry:
             raise
         for path in retry:
@@ -218,8 +222,9 @@ def _put(config_class: type[Config], values: dict[str, Any], path: KeyPath, valu
 
 
 def _open(config_class: type[Config], path: KeyPath, text: str) -> dict[str, Any]:
-    _, annotation = walk(config_class, path)
-    family = next((mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, Family)), None)
+    (_, owner), (_, annotation) = walk(config_class, path[:-1]), walk(config_class, path)
+    marks = () if annotation is owner else getattr(annotation, "__metadata__", ())  # a field that a member alone has
+    family = next((mark for mark in marks if isinstance(mark, Family)), None)
     return family.open(text) if family else {"type": text}
 
 

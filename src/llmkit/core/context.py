@@ -19,7 +19,7 @@ class Context:
 
     Attributes:
         output: Where the artifact goes.
-        console: Where messages and progress go.
+        console: Where notices and progress go.
         force: Replace a finished artifact of another config.
         strict: Stop at the first broken record instead of quarantining it.
         resume: `auto` goes on where an interrupted run of the same config stopped; `never` starts anew; anything else

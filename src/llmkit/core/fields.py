@@ -127,7 +127,9 @@ def type_name(annotation: Any, bounds: str = "") -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         family = _family(arguments)
-        return family.name if family else type_name(arguments[0], bounds + _bounds(arguments[1:]))
+        if family:
+            return " | ".join([family.name, *("null" if word is None else json.dumps(word) for word in family.also)])
+        return type_name(arguments[0], bounds + _bounds(arguments[1:]))
     if origin is Literal:
         return " | ".join(json.dumps(item) for item in arguments)
     if origin in (Union, types.UnionType):

@@ -138,7 +138,7 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
     Args:
         path: The artifact's directory.
         kinds: Kinds the caller can read.
-        role: The config field that names it, for messages.
+        role: The config field that names it, for errors.
 
     Raises:
         DataError: Missing, unfinished, not an artifact, or of another kind; the message says which.

@@ -49,16 +49,18 @@ class Family:
             means this member too.
         default: The member that any other mapping without `type` means; without it `type` must be given.
         elsewhere: Another family whose members are asked for here by mistake, and what to say of them then.
+        also: Values that the field takes beside the members, such as `auto` and None.
     """
 
     name: str
     shorthand: tuple[str, str] | None = None
     default: str | None = None
     elsewhere: tuple[str, str] | None = None
+    also: tuple[str | None, ...] = ()
 
     @property
     def noun(self) -> str:
-        """What a member is called in messages: `objective` of `row_objective`."""
+        """What a member is called in errors: `objective` of `row_objective`."""
         return self.name.rpartition("_")[2]
 
     @property
@@ -80,7 +82,8 @@ class Family:
         if member not in self.members():
             if self.elsewhere and member in Family(self.elsewhere[0]).members():
                 raise LookupError(f"{member} {self.elsewhere[1]}")
-            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, self.members())}")
+            words = [word for word in self.also if word is not None]
+            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, [*words, *self.members()])}")
         module = importlib.import_module(f"{self.package}.{member}")
         parts = [
             value
@@ -106,9 +109,9 @@ class Family:
             return self.shorthand[0]
         return self.default
 
-    def parse(self, value: Any) -> Part:
-        """Turn a name, a mapping or a part into a part."""
-        if isinstance(value, Part):
+    def parse(self, value: Any) -> Any:
+        """Turn a name, a mapping or a part into a part; a value of `also` stays what it is."""
+        if isinstance(value, Part) or value in self.also:
             return value
         if isinstance(value, str):
             value = self.open(value)
@@ -135,15 +138,16 @@ class Family:
         return core_schema.no_info_plain_validator_function(
             self.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda part, info: part.spec(mode=info.mode), info_arg=True
+                lambda part, info: part.spec(mode=info.mode) if isinstance(part, Part) else part, info_arg=True
             ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        names: JsonSchemaValue = {"enum": self.members(), "type": "string"}
+        words = [word for word in self.also if word is not None]
+        names: JsonSchemaValue = {"enum": [*words, *self.members()], "type": "string"}
         if self.shorthand:
             names = {"type": "string", "description": f"one of {', '.join(self.members())}, or a {self.shorthand[1]}"}
-        options = [names]
+        options = [names, *([{"type": "null"}] if None in self.also else [])]
         for member in self.members():
             # Through the handler, so that the definitions of a member's groups end up at the root, where `$ref` looks.
             item = handler.resolve_ref_schema(handler(self.load(member).__pydantic_core_schema__))

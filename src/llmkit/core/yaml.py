@@ -60,7 +60,7 @@ def read_yaml(text: str, name: str) -> YamlFile:
 
     Args:
         text: The document.
-        name: File name for messages.
+        name: File name for errors.
 
     Raises:
         ConfigError: Syntax error, duplicate key, a key that is not a string, a tag beyond the core schema.
@@ -86,7 +86,7 @@ def parse_scalar(text: str, name: str) -> Any:
 
     Args:
         text: The right-hand side.
-        name: What to call it in messages.
+        name: What to call it in errors.
     """
     text = text.strip()
     if text[:1] in ("[", "{", '"', "'"):

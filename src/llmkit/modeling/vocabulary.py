@@ -35,7 +35,7 @@ class Vocabulary:
         eos, pad, cls, sep, mask, unk: None where the tokenizer has no such token. PAD is not replaced by EOS: a loss
             that masks padding by id would then mask every EOS, and the model would never learn to stop.
         ids: The added tokens (special tokens, sentinels, chat markers) by content; text never encodes to one of them.
-        where: The tokenizer's directory, for messages.
+        where: The tokenizer's directory, for errors.
         tokenizer: What `starts_word` is read from.
         has_types: Models of the tokenizer are given `token_type_ids`.
     """

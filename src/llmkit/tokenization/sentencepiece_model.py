@@ -61,7 +61,7 @@ def read_model(content: bytes, name: str) -> SentencePieceModel:
 
     Args:
         content: The bytes of the file.
-        name: What to call it in messages.
+        name: What to call it in errors.
 
     Raises:
         DataError: It is no SentencePiece model, or one whose ids `tokenizers` cannot give.

@@ -36,7 +36,7 @@ class Budget:
 
     @property
     def out_of(self) -> str:
-        """` of 1,000` for messages, where the number of steps is known."""
+        """` of 1,000` for people, where the number of steps is known."""
         return "" if self.max_steps is None else f" of {self.max_steps:,}"
 
     def total_steps(self, step: int, elapsed_s: float) -> int:

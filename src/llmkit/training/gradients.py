@@ -136,7 +136,7 @@ class Gradients:
 
         Args:
             batch: This rank's blocks.
-            step: Steps done before, for messages.
+            step: Steps done before, for errors.
             signals: Numbers that are summed over the ranks on the way, such as the flag that asks to stop.
 
         Raises:

@@ -48,7 +48,7 @@ class Trainer:
         job: What is trained on what.
         config: The shared training fields.
         directory: The build's folder; checkpoints and metrics go there.
-        console: For messages and progress.
+        console: For warnings and progress.
     """
 
     def __init__(self, job: Job, config: TrainingConfig, directory: Path, console: Console) -> None:

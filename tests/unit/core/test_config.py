@@ -166,6 +166,20 @@ def test_text_fields_take_numbers_as_typed():
     assert values("tokenizer.path=123", config=tokenize.Config, options=options)["tokenizer"]["path"] == "123"
 
 
+def test_a_part_inside_a_part_is_opened_and_held_to_its_fields():
+    # `row` is a field of `files`, which the config's own annotations do not name.
+    sets = ["inputs=[a.csv]", "inputs.0.row=text_label"]
+    config = resolve(clean.Config, sets=[*sets, "inputs.0.row.label=number"]).config
+    assert dump(config)["inputs"][0]["row"] == {"type": "text_label", "columns": {}, "label": "number"}
+    for wrong, words in (
+        ("labl=x", "labl: unknown field; did you mean 'label'?"),
+        ("label=x", "label: should be"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            resolve(clean.Config, sets=[*sets, f"inputs.0.row.{wrong}"])
+        assert error.value.message.startswith(f"inputs.0.row.{words}")
+
+
 def test_text_fields_inside_parts_take_numbers_as_typed():
     read = values("inputs.0.path=0123", "inputs.0.type=files", "inputs.1=456", config=clean.Config)["inputs"]
     assert [(source["path"], source["type"]) for source in read] == [("0123", "files"), ("456", "files")]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import ValidationError
@@ -171,3 +171,23 @@ def test_a_shorthand_takes_what_is_no_name():
     assert family.open("a.jsonl") == {"type": "files", "path": "a.jsonl"}
     assert Family("source").open("a.jsonl") == {"type": "a.jsonl"}
     assert family.parse("a.jsonl").spec()["path"] == "a.jsonl"
+
+
+def test_a_field_may_take_other_values_beside_members(toys):
+    (toys / "broken.py").unlink()
+
+    class Toy(Config):
+        """A config."""
+
+        part: Annotated[Part | Literal["auto"] | None, Family("toy", also=("auto", None))] = None
+        """A part, or a word."""
+
+    assert [resolve(Toy, sets=[f"part={word}"]).config.part for word in ("auto", "null")] == ["auto", None]
+    assert dump(resolve(Toy, sets=["part=auto"]).config) == Toy(part="auto").model_dump() == {"part": "auto"}
+    with pytest.raises(ConfigError) as caught:
+        resolve(Toy, sets=["part=atuo"])
+    assert caught.value.message == "part: unknown toy 'atuo'; did you mean 'auto'? (--set)"
+    assert json_schema(Toy)["properties"]["part"]["anyOf"][:2] == [
+        {"enum": ["auto", "big_one"], "type": "string"}, {"type": "null"},
+    ]  # fmt: skip
+    assert field_rows(Toy)[0].type == 'toy | "auto" | null'

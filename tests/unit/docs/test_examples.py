@@ -23,7 +23,8 @@ from llmkit.cleaning.survey import Survey
 from llmkit.cli.main import app
 from llmkit.core.config import resolve
 from llmkit.core.registry import PACKAGES, Family, Part
-from llmkit.data.corpus import Document, document_id
+from llmkit.data import rows
+from llmkit.data.corpus import Document, document_id, read_corpus
 from llmkit.data.sources import Broken, _formats
 from llmkit.data.sources.files import Files
 from llmkit.stages.clean import Config
@@ -61,7 +62,7 @@ def test_every_command_has_the_options_it_is_shown_with(line):
 def test_there_are_commands_and_examples_to_check():
     assert len(COMMANDS) >= 20
     assert sorted(page for page, _ in MODULES) == [
-        "CONTRIBUTING.md", *["clean-extend.md"] * 5, "eval.md", "export.md", "finetune.md", "heads.md",
+        "CONTRIBUTING.md", *["clean-extend.md"] * 5, "eval.md", "export.md", "finetune.md", "heads.md", "rows.md",
     ]  # fmt: skip
     assert len(MODULES) == len(MEMBERS) + 1
 
@@ -179,6 +180,38 @@ def test_the_example_source_reads_its_rows(tmp_path):
     first, second, third = source.read(source.files()[0])
     assert (first.text, third.row, third.text) == ("The ferry leaves.", 2, "九点。")
     assert second == Broken(1, "text is no text")
+
+
+def test_the_example_row_is_one_file(tmp_path, monkeypatch, cli):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "multiple_choice.py").write_text(shown("MultipleChoice"))
+    monkeypatch.setattr(rows, "__path__", [*rows.__path__, str(tmp_path / "rows")])
+    quiz = [
+        {"question": "2 + 2? ", "options": ["3", "4 "], "answer": 1},
+        {"question": "2 + 2?", "options": ["3"], "answer": 1},
+    ]
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(row) + "\n" for row in quiz))
+    try:
+        for source, out in (("quiz.jsonl", "first"), ("first", "second")):
+            outcome = cli("clean", "-i", source, "--row", "auto", "-o", out)
+            assert outcome.code == 0, outcome.err
+        kept = list(read_corpus(Path("second")))
+    finally:
+        sys.modules.pop("llmkit.data.rows.multiple_choice", None)
+        vars(rows).pop("multiple_choice", None)
+    assert [(row["text"], row["question"], row["choices"], row["answer"]) for row in kept] == [
+        ("2 + 2?\n3\n4", "2 + 2?", ["3", "4"], 1)
+    ]
+
+
+def test_the_table_of_kinds_of_rows_has_them_all():
+    lines = [line for line in (ROOT / "docs" / "rows.md").read_text().splitlines() if line.startswith("| `")][1:]
+    table = {line.split("|")[1].strip(" `"): re.findall(r"`(\w+)`", line.split("|")[2]) for line in lines}
+    assert sorted(table) == Family("row").members()
+    for name, fields in table.items():
+        assert [field for field in fields if field in Family("row").load(name).aliases] == list(
+            Family("row").load(name).aliases
+        )
 
 
 def test_the_table_of_steps_has_them_all():

@@ -164,11 +164,11 @@ def recognize(
     have = f"the columns {', '.join(names[:12]) or '(none)'}"
     if best:
         raise ConfigError(
-            f"{have} may be {' or '.join(row.describe() for row in best)}",
+            f"row: {have} may be {' or '.join(row.describe() for row in best)}",
             hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
         )
     raise ConfigError(
-        "\n".join([f"no kind of row fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
+        "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
         hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
     )
 

@@ -50,8 +50,8 @@ class Labelled(Row):
         return [*super().schema(), pa.field("label", types.get(self.label, pa.string()))]
 
     def target(self, row: Mapping[str, Any]) -> Any:
-        """Return the label."""
-        return row["label"]
+        """Return the label; several classes in order, since theirs means nothing."""
+        return sorted(row["label"]) if isinstance(row["label"], list) else row["label"]
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the texts and the label."""
@@ -89,6 +89,8 @@ def parse_label(value: Any, kind: str, what: str) -> str | list[str] | float:
             shown = f"'{value}'" if isinstance(value, str) else describe(value)
             raise RowError(f"{what} is {shown}, not a number")
         return number
+    if isinstance(value, float) and not value.is_integer():
+        raise RowError(f"{what} is the number {value}, where labels are classes; label: number reads numbers")
     return class_name(value, what)
 
 
@@ -102,10 +104,9 @@ def class_name(value: Any, what: str) -> str:
         return "true" if value else "false"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
-    if isinstance(value, float):
-        raise RowError(f"{what} is the number {value}, where labels are classes; label: number reads numbers")
     if not isinstance(value, str):
-        raise RowError(f"{what} is {describe(value)}, not a class")
+        shown = f"the number {value}" if isinstance(value, float) else describe(value)
+        raise RowError(f"{what} is {shown}, not a string or an integer")
     name = value.strip()
     if not name:
         raise RowError(f"{what} is empty")

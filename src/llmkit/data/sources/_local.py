@@ -73,8 +73,8 @@ def artifact_row(path: str) -> Row | None:
         for folder, manifest in manifests
     ]
     if any(row != rows[0] for row in rows):
-        other = "examples of other kinds" if all(rows) else "other files"
-        raise DataError(f"{path} matches examples and {other}", hint="clean them into two outputs")
+        several = "examples of several kinds" if all(rows) else "examples and other files"
+        raise DataError(f"{path} matches {several}", hint="clean them into two outputs")
     return rows[0] if rows else None
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import RawFile
 from llmkit.core.registry import Family
 from llmkit.data.chat import conversations_in
@@ -31,7 +31,7 @@ class Tabular(Source):
     text_field: str = "text"
     """Column that holds the document."""
 
-    row: Annotated[Row, Family("row")] | Literal["auto"] | None = None
+    row: Annotated[Row | Literal["auto"] | None, Family("row", also=("auto", None))] = None
     """What kind of labelled rows are read, `text_label` for example; `auto` finds out. What is not given (the kind, the
     columns, the type of a label) goes by the columns and the first 100 rows of the first file that has rows. Null reads
     text, and of an examples artifact of ours the rows that it holds."""
@@ -65,6 +65,7 @@ class Tabular(Source):
 
         Raises:
             ConfigError: The data are no such rows.
+            DataError: There is no row to go by.
         """
         return self._row_kind
 
@@ -75,16 +76,23 @@ class Tabular(Source):
             return conversations_in(self.messages_field)
         if self.row is None:
             return self.own_row()
-        if self.row == "auto":
-            kept = None if self.columns else self.own_row()
-            return kept or recognize(None, *self.sample(), self.columns)
-        row = self.row.model_copy(update={"columns": self.columns or self.row.columns})
+        kept = None if self.columns else self.own_row()
+        if kept is not None and self.row in ("auto", type(kept)()):
+            return kept
         names, rows = self.sample()
+        if self.row == "auto":
+            if not rows:
+                raise DataError(f"row: auto: no row of {self.path} can be read", "say what the rows are: row: NAME")
+            return recognize(None, names, rows, self.columns)
+        row = self.row.model_copy(update={"columns": self.columns or self.row.columns})
+        if not rows:
+            return row
         try:
             return row.recognize(names, rows)
         except RowMismatch as error:
+            have = ", ".join(names[:12]) or "no columns"
             raise ConfigError(
-                f"row: the data are no {row.type_name}: {error.reason} (columns: {', '.join(names[:12]) or 'none'})",
+                f"row: {row.type_name} does not fit: {error.reason}; the data have: {have}",
                 hint="columns: {FIELD: COLUMN} names the column of a field",
             ) from None
 

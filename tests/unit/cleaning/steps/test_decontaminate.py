@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelled import KINDS, MAKERS, TEXTS, kind_of, write_examples
 from llmkit.cleaning.features import Features
 from llmkit.cleaning.kernels import gram_hashes
 from llmkit.cleaning.steps import Drop
@@ -131,6 +132,15 @@ def test_rows_of_mixed_columns_are_all_read(tmp_path):
         {"messages": conversation},
     )
     assert sorted(read_examples(path, FIELDS)) == sorted([[CHINESE], [SHORT, "one"], [f"{QUESTION}\nForty."]])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_labelled_rows_are_evaluation_sets_too(tmp_path, name):
+    kind = kind_of(name)
+    row = kind.parse(MAKERS[name](TEXTS[0]))
+    path = write_examples(tmp_path / "set", kind, [row])
+    assert next(read_examples(str(path), FIELDS))[0] == kind.key_text(row)
+    assert check(Decontaminate(sets=[str(path)]), TEXTS[0]) is not None
 
 
 def test_parquet_and_directories_are_read(tmp_path):

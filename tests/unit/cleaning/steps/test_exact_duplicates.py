@@ -12,6 +12,7 @@ from llmkit.cleaning.steps import exact_duplicates
 from llmkit.cleaning.steps.exact_duplicates import ExactDuplicates
 from llmkit.cleaning.survey import Survey
 from llmkit.data.corpus import Document
+from llmkit.data.rows.text_label import TextLabel
 from llmkit.work.engine import Engine
 
 
@@ -122,3 +123,14 @@ def test_the_key_is_that_of_the_text_with_single_spaces_whatever_the_parts(text,
         patch.setattr(exact_duplicates, "_PART_CHARS", part_chars)
         expected = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
         assert exact_duplicates._key(text) == expected
+
+
+def test_copies_of_labelled_rows_should_agree_on_their_own_label(tmp_path):
+    def row(digit, label, **meta):
+        row = {"text": "same", "label": label}
+        return Document(digit * 32, "same", "s", row=row, kind=TextLabel(label="class"), meta=meta)
+
+    counts, drops = decided(ExactDuplicates(), [[row("1", "a", labels="x"), row("2", "a", labels="y")]], tmp_path / "a")
+    assert (counts["label conflicts"], drops) == (0, {"2": ("exact_duplicates", f"same as {'1' * 32}")})
+    counts, _ = decided(ExactDuplicates(), [[row("1", "a"), row("2", "b")]], tmp_path / "b")
+    assert counts["label conflicts"] == 1

@@ -89,6 +89,17 @@ def test_messages(tmp_path):
     ]
 
 
+def test_classes_have_their_names_where_rows_are_labelled(tmp_path):
+    names = datasets.ClassLabel(names=["bad", "good"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names, "tags": datasets.List(names)})
+    rows = {"text": ["a", "b"], "label": [1, -1], "tags": [[0, 1], []]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+    first, second = read(path=str(tmp_path / "saved"), row="text_label")
+    assert first == Record(0, "a", "saved", {"text": "a", "label": "good"}, {"tags": ["bad", "good"]})
+    assert second.reason == "field 'label' is null, not a string or an integer"
+    assert read(path=str(tmp_path / "saved"))[0].meta == {"label": 1, "tags": [0, 1]}
+
+
 def test_images_are_left_out(tmp_path):
     features = datasets.Features({"text": datasets.Value("string"), "image": datasets.Image()})
     data = datasets.Dataset.from_dict({"text": ["a"], "image": [None]}, features=features)

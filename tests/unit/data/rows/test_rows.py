@@ -1,0 +1,148 @@
+"""What all kinds of rows have in common, and how the right one is found."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from labelled import KINDS, MAKERS, TEXTS, kind_of
+from llmkit.core.errors import ConfigError
+from llmkit.core.registry import Family
+from llmkit.data.corpus import CorpusWriter, Document, read_corpus, schema_of
+from llmkit.data.rows import SHARED_COLUMNS, RowError, RowMismatch, recognize
+from llmkit.data.rows.prompt_completion import PromptCompletion
+from llmkit.data.rows.text_label import TextLabel
+
+TEXT = TEXTS[0]
+
+
+def found(*rows, kinds=None, **columns):
+    return recognize(kinds, list(dict.fromkeys(name for row in rows for name in row)), rows, columns)
+
+
+def refused(*rows, kinds=None, **columns):
+    with pytest.raises(ConfigError) as error:
+        found(*rows, kinds=kinds, **columns)
+    return error.value
+
+
+def test_every_kind_has_its_example():
+    assert Family("row").members() == KINDS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_row_keeps_its_shape_under_every_method(name):
+    kind = kind_of(name)
+    raw = MAKERS[name](TEXT)
+    row = kind.parse({**raw, "id": 7})
+    assert raw == MAKERS[name](TEXT)
+    assert list(row) == list(kind.aliases) == [field.name for field in kind.schema()]
+    assert kind.parse(row) == row
+    texts = kind.texts(row)
+    assert "".join("".join(text.split()) for text in texts.values()) == "".join(TEXT.split())
+    assert kind.with_texts(row, texts) == row
+    louder = kind.with_texts(row, {key: text.upper() for key, text in texts.items()})
+    assert kind.key_text(louder) == kind.key_text(row).upper()
+    assert row == kind.parse(raw)  # the old one is as it was
+    assert kind.target(louder) == kind.target(row)
+    assert all(isinstance(caption, str) and isinstance(text, str) for caption, text in kind.show(row))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_artifact_gives_the_row_back_with_its_types(tmp_path, name):
+    kind = kind_of(name)
+    row = kind.parse(MAKERS[name](TEXT))
+    assert not {field.name for field in kind.schema()} & ({*SHARED_COLUMNS} - {"text"})
+    writer = CorpusWriter(tmp_path, kind)
+    writer.write(Document("0" * 32, kind.key_text(row), "s", row=row, kind=kind))
+    writer.close()
+    (kept,) = read_corpus(tmp_path)
+    assert list(kept) == schema_of(kind).names
+    assert kind.parse(kept) == row
+    assert Family("row").parse(kind.spec()) == kind
+
+
+def test_the_text_column_is_the_row_s_own_where_it_has_one():
+    assert schema_of(kind_of("text_pair")).names == [*SHARED_COLUMNS, "pair", "label"]
+    assert schema_of(kind_of("prompt_completion")).names == [*SHARED_COLUMNS, "prompt", "completion"]
+    assert schema_of(TextLabel(label="number")).field("label").type == pa.float64()
+    document = Document("0", "a\nb", "s", row={"text": "a", "pair": "b", "label": "c"}, kind=kind_of("text_pair"))
+    assert document.columns()["text"] == "a"
+
+
+@pytest.mark.parametrize(("raw", "kind", "columns"), [
+    ({"text": "a", "label": 1}, "text_label", {}),
+    ({"Review": "a", "Sentiment": "good", "title": "t"}, "text_label", {"text": "Review", "label": "Sentiment"}),
+    ({"text": "a", "review": "b", "stars": 3}, "text_label", {"label": "stars"}),
+    ({"text": "a", "pair": "b", "label": 1}, "text_pair", {}),
+    ({"premise": "a", "hypothesis": "b", "label": 1}, "text_pair", {"text": "premise", "pair": "hypothesis"}),
+    ({"question": "a", "answer": "b"}, "prompt_completion", {"prompt": "question", "completion": "answer"}),
+    ({"tokens": ["a"], "ner_tags": [0], "id": "1"}, "tags", {"words": "tokens", "tags": "ner_tags"}),
+    ({"turns": [{"role": "assistant", "content": "a"}]}, "messages", {"messages": "turns"}),
+])  # fmt: skip
+def test_rows_are_recognized_by_their_columns(raw, kind, columns):
+    row = found(raw)
+    assert (row.type_name, row.columns) == (kind, columns)
+
+
+def test_a_named_column_goes_before_the_usual_names():
+    raw = {"text": "a", "summary": "b", "label": 1}
+    assert found(raw, text="summary").columns == {"text": "summary"}
+    assert found({"headline": "a", "topic": "b"}, text="headline", label="topic").type_name == "text_label"
+    assert found({"label": "a", "stars": 2}, text="label").columns == {"text": "label", "label": "stars"}
+
+
+def test_only_the_kinds_that_may_be_meant_are_tried():
+    raw = {"text": "a", "label": "b", "prompt": "c", "completion": "d"}
+    assert found(raw, kinds=["prompt_completion"]).type_name == "prompt_completion"
+    error = refused(raw)
+    assert error.message == (
+        "row: the columns text, label, prompt, completion may be prompt_completion (prompt, completion)"
+        " or text_label (text, label: class)"
+    )
+    assert error.hint == "say which: row: prompt_completion, or row: text_label"
+
+
+def test_no_kind_fits_says_how_near_each_came():
+    error = refused({"id": 1, "sentence": "a", "lable": "b"}, kinds=["tags", "text_label"])
+    assert error.message.split("\n") == [
+        "row: no kind fits the columns id, sentence, lable",
+        "  text_label: no column for label (usually label, labels, class, category, ...); did you mean 'lable'?",
+        "  tags: no column for words (usually words, tokens)",
+    ]
+    assert error.hint == "say what they are: row: NAME, and columns: {FIELD: COLUMN}"
+
+
+def test_a_field_that_may_be_two_columns_is_refused():
+    error = refused({"text": "a", "stars": 3, "rating": 4}, kinds=["text_label"])
+    assert "text_label: label may be 'stars' or 'rating': name one in columns" in error.message
+
+
+def test_an_unknown_column_or_field_names_the_nearest():
+    error = refused({"review": "a", "stars": 1}, text="reviw")
+    assert error.message == "columns.text: the data have no column 'reviw'; did you mean 'review'?"
+    error = refused({"review": "a", "stars": 1}, kinds=["text_label"], txt="review")
+    assert "text_label: it has no field 'txt'; did you mean 'text'?" in error.message
+    with pytest.raises(RowMismatch, match="no column 'reviw' for text; did you mean 'review'"):
+        TextLabel(columns={"text": "reviw"}).recognize(["review", "label"], [])
+
+
+def test_rows_of_which_none_can_be_read_do_not_fit():
+    rows = ({"text": "", "label": "a"}, {"text": 5, "label": "b"})
+    error = refused(*rows, kinds=["text_label"])
+    assert "text_label: no row of the sample can be read: field 'text' is empty" in error.message
+    assert found(*rows, {"text": "c", "label": "c"}).type_name == "text_label"
+
+
+def test_columns_that_cannot_be_meant():
+    with pytest.raises(ValidationError, match="the row has no field 'labl'; did you mean 'label'"):
+        TextLabel(columns={"labl": "x"})
+    with pytest.raises(ValidationError, match="'x' is the column of two fields"):
+        TextLabel(columns={"label": "x", "text": "x"})
+    assert TextLabel(columns={"text": "text", "label": "x"}).columns == {"label": "x"}
+
+
+def test_a_missing_column_is_said_with_those_that_are_there():
+    with pytest.raises(RowError, match=r"^no field 'answr'; the row has: q, answer; did you mean 'answer'\?$"):
+        PromptCompletion(columns={"prompt": "q", "completion": "answr"}).parse({"q": "a", "answer": "b"})
