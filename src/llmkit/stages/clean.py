@@ -35,7 +35,7 @@ from llmkit.data.corpus import write_card
 from llmkit.data.sources import RawFile, Source
 from llmkit.work.engine import Engine, EngineName
 
-VERSION = 3
+VERSION = 4
 _RULES_SHOWN = 8
 _NO_TEXT = "--text-field names the column that holds the text, -s inputs.0.messages_field=... one of conversations"
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]

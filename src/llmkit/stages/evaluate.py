@@ -19,7 +19,7 @@ from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.tasks import Task, TaskResult
 
-VERSION = 1
+VERSION = 2
 SAMPLES_SHOWN = 5
 MODEL_KINDS = ("model", "export")
 Results = dict[str, dict[str, TaskResult]]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from llmkit.data.order import Order
     from llmkit.training.job import Job
 
-VERSION = 2
+VERSION = 3
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
 VERIFIED_FROM, VERIFIED = 256, 8
 """`verify_packing` measures so many blocks with several documents, out of so many from the start."""
