@@ -174,8 +174,10 @@ def test_answers_that_do_not_fit_are_skipped_and_counted(evaluate, cli, jsonl, c
 
 def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
     from llmkit.metrics.chrf import ChrF
+    from llmkit.metrics.f1 import F1
 
-    task = {"type": "generation", "data": chain.pairs, "limit": 5, "max_new_tokens": 6, "metrics": ["chrf"]}
+    metrics = ["chrf", "accuracy", {"type": "f1", "average": "weighted"}]
+    task = {"type": "generation", "data": chain.pairs, "limit": 5, "max_new_tokens": 6, "metrics": metrics}
     result = evaluate(chain.model, task)["generation"]["results"]["model"]
     model, found = EvalModel.load(chain.model), samples("generation")
     assert [sample["messages"][0]["content"] for sample in found] == [f"What is {i}?" for i in range(5)]
@@ -187,7 +189,9 @@ def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
         expected = model.tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True).strip()
         assert sample["prediction"] == expected
     pairs = {f"{name}s": [sample[name] for sample in found] for name in ("prediction", "reference")}
-    assert result["scores"] == ChrF().load().compute(**pairs)
+    equal = sum(sample["prediction"] == sample["reference"] for sample in found)
+    f1 = F1(average="weighted").load().compute(**pairs)
+    assert result["scores"] == {**ChrF().load().compute(**pairs), "accuracy": 100 * equal / 5, **f1}
 
 
 def test_a_batch_generates_what_each_prompt_alone_does(base):

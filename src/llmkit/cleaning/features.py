@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from llmkit.cleaning import kernels, scanning
 from llmkit.data.corpus import Document
-from llmkit.text.characters import SCRIPTS, character_table
+from llmkit.text.characters import SCRIPTS, character_table, code_points
 
 SYMBOL, WORD, CHARACTER = 0, 1, 2
 """Kinds of tokens: punctuation and symbols, words of spaced scripts, characters of unspaced scripts."""
@@ -111,7 +111,7 @@ class Features:
     @cached_property
     def codes(self) -> NDArray[np.uint32]:
         """`[characters]` code points; positions are those of the string."""
-        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return code_points(self.text)
 
     @cached_property
     def _scan(self) -> tuple[Tokens, Totals, NDArray[np.int64]]:

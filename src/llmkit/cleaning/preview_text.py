@@ -6,6 +6,7 @@ A pipe gets the marks of `git diff --word-diff` instead of colours: `[-old-]{+ne
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from llmkit.cleaning.preview import BROKEN_SHOWN, SEED, DocumentTrace, Preview, StepTrace
 from llmkit.core.console import Console
+from llmkit.text.characters import unspaced_class
 
 Parts = list[tuple[str, str]]
 """Stretches of a line: `=`, `-` or `+`, and the text."""
@@ -28,10 +30,6 @@ _CONTEXT = 24
 """Characters around a change within a line."""
 _STYLES = {"=": "", "-": "red", "+": "green"}
 _MARKS = {"=": ("", ""), "-": ("[-", "-]"), "+": ("{+", "+}")}
-# Words of scripts with spaces; runs of blanks; else single characters.
-_TOKEN = re.compile(
-    r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+|\s+|."
-)
 
 
 def show_preview(preview: Preview, console: Console) -> None:
@@ -189,7 +187,7 @@ def word_changes(old: str, new: str) -> Parts:
     if max(len(a), len(b)) > _MAX_COMPARED_CHARS:
         middle = [("-", a[:_CONTEXT] + "..."), ("+", b[:_CONTEXT] + "...")]
     else:
-        x, y = _TOKEN.findall(a), _TOKEN.findall(b)
+        x, y = _token().findall(a), _token().findall(b)
         for tag, x1, x2, y1, y2 in difflib.SequenceMatcher(None, x, y, autojunk=False).get_opcodes():
             if tag == "equal":
                 middle.append(("=", _folded("".join(x[x1:x2]))))
@@ -200,6 +198,12 @@ def word_changes(old: str, new: str) -> Parts:
     parts = [("=", ("..." if len(head) < first else "") + head), *middle]
     parts.append(("=", tail + ("..." if len(tail) < last else "")))
     return [(kind, text) for kind, text in parts if text]
+
+
+@functools.cache
+def _token() -> re.Pattern[str]:
+    """Return the pattern of what is compared: words of scripts with spaces, runs of blanks, else single characters."""
+    return re.compile(rf"[^\W{unspaced_class()}]+|\s+|.")
 
 
 def _folded(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Literal
@@ -10,18 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from llmkit.metrics import Metric
+from llmkit.text.characters import MARK, UNSPACED, character_table, code_points
 
 if TYPE_CHECKING:
     import evaluate
 
 RougeType = Literal["rouge1", "rouge2", "rouge3", "rouge4", "rougeL", "rougeLsum"]
-
-# Thai, Lao, Myanmar, Khmer; then CJK marks, kana and bopomofo; then Han. Hangul is written with spaces.
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-    "\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 
 
 class Rouge(Metric):
@@ -61,17 +54,20 @@ def tokenize(text: str) -> list[str]:
     """
     pieces: list[str] = []
     inside_word = False
-    for char in unicodedata.normalize("NFKC", text).lower():
-        if unicodedata.category(char).startswith("M"):
+    text = unicodedata.normalize("NFKC", text).lower()
+    for char, flags in zip(text, character_table().info[code_points(text)].tolist(), strict=True):
+        if flags & MARK:
             if pieces and pieces[-1] != " ":  # an emoji's variation selector is a mark without a letter
                 pieces.append(char)
-        elif not char.isalnum():
-            pieces.append(" ")
+        elif flags & UNSPACED:
+            pieces += (" ", char)
             inside_word = False
-        else:
-            unspaced = UNSPACED.match(char) is not None
-            if unspaced or not inside_word:
+        elif char.isalnum():
+            if not inside_word:
                 pieces.append(" ")
             pieces.append(char)
-            inside_word = not unspaced
+            inside_word = True
+        else:
+            pieces.append(" ")
+            inside_word = False
     return "".join(pieces).split()

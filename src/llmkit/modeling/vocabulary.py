@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.modeling.token_bytes import token_bytes
 from llmkit.modeling.tokenizer import vocabulary_size
+from llmkit.text.characters import INVISIBLE, MARK, UNSPACED, WORD, character_table
+from llmkit.text.utf8 import first_character
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 
 # Contents a token may have where the tokenizer gives it no role: a BPE with `special_tokens: ["[MASK]"]`.
 CONTENTS = {"cls": ("[CLS]", "<cls>"), "sep": ("[SEP]", "<sep>"), "mask": ("[MASK]", "<mask>")}
-SPACE_MARK = "\u2581"  # SentencePiece's space, at the start of a word
-FIRST_CJK = 0x2E80  # scripts from here on are written without spaces
-FIRST_CJK_BYTE = 0xE3  # the first byte of such a character in UTF-8
 
 
 @dataclass(frozen=True)
@@ -110,24 +109,23 @@ class Vocabulary:
     def starts_word(self) -> NDArray[np.bool_]:
         """Whether each id begins a word, bool `[size]`.
 
-        A token does unless it goes on with letters or digits: `##ing` of WordPiece, `ing` without its mark of a space
-        in byte-level BPE and SentencePiece. Every character of a script without spaces, such as Chinese, begins one.
-        Without a tokenizer every token is a word.
+        A token does unless it goes on with letters, marks or digits: `##ing` of WordPiece, `ing` without its mark of a
+        space in byte-level BPE and SentencePiece. Every character of a script without spaces, such as Chinese, begins
+        one. Without a tokenizer every token is a word.
         """
         starts = np.ones(self.size, np.bool_)
         if self.tokenizer is None:
             return starts
-        backend = self.tokenizer.backend_tokenizer
-        kind = type(backend.model).__name__
-        byte_level = "ByteLevel" in f"{backend.pre_tokenizer!r} {backend.decoder!r}"
-        prefix = getattr(backend.model, "continuing_subword_prefix", None) or "##"
-        for token, number in self.tokenizer.get_vocab().items():
-            if token in self.ids or not token:
-                continue
-            if kind == "WordPiece":
+        model = self.tokenizer.backend_tokenizer.model
+        if type(model).__name__ == "WordPiece":
+            prefix = model.continuing_subword_prefix or "##"
+            for token, number in self.tokenizer.get_vocab().items():
                 starts[number] = not token.startswith(prefix)
-            else:
-                starts[number] = _starts_with_byte(token) if byte_level else _starts_with_character(token)
+        else:
+            for number, content in enumerate(token_bytes(self.tokenizer)):
+                if content:
+                    starts[number] = _begins_word(content[: 1 if content[0] < 0x80 else 4])
+        starts[list(self.ids.values())] = True
         return starts
 
 
@@ -152,18 +150,12 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     )
 
 
-def _starts_with_byte(token: str) -> bool:
-    """Tell for a token of byte-level BPE, whose printable ASCII stands for itself and whose other bytes are moved."""
-    code = ord(token[0])
-    if code >= 0x100:  # moved: 0-32 to U+0100.., 127-160 to U+0121.., 173 to U+0143
-        return code <= 0x120  # a space, a line break
-    if code < 0x80:
-        return not token[0].isalnum()
-    return code >= FIRST_CJK_BYTE
-
-
-def _starts_with_character(token: str) -> bool:
-    if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", token):
-        code = int(byte[1], 16)
-        return code >= FIRST_CJK_BYTE or (code < 0x80 and not chr(code).isalnum())
-    return token[0] == SPACE_MARK or ord(token[0]) >= FIRST_CJK or not token[0].isalnum()
+@cache
+def _begins_word(head: bytes) -> bool:
+    """Tell by the bytes of a token's first character; a part of one is judged by most of those that it may become."""
+    first = first_character(head)
+    flags = character_table().info[first.start : first.stop]
+    if len(first) > 1:
+        flags = flags[flags & INVISIBLE == 0]  # many are not assigned
+    begins = (flags & MARK == 0) & ((flags & UNSPACED != 0) | (flags & WORD == 0))
+    return bool(2 * np.count_nonzero(begins) > flags.size)

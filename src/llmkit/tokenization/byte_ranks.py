@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
+from llmkit.text.utf8 import byte_characters
 
 if TYPE_CHECKING:
     from tokenizers import models
@@ -64,10 +65,3 @@ def to_model(ranks: dict[bytes, int]) -> models.BPE:
 def _placeholders(ranks: dict[bytes, int]) -> dict[str, int]:
     gaps = sorted(set(range(max(ranks.values()))) - set(ranks.values()))
     return {END_OF_TEXT if gaps == [_END_OF_TEXT_RANK] else f"<|unused_{gap}|>": gap for gap in gaps}
-
-
-def byte_characters() -> list[str]:
-    """Return the character that stands for each byte (Radford et al. 2019): itself if visible, else one from U+0100."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in visible else chr(next(others)) for byte in range(256)]

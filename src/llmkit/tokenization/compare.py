@@ -22,9 +22,10 @@ from llmkit.core.page import percent
 from llmkit.core.registry import Family
 from llmkit.data.corpus import UNKNOWN_LANGUAGE
 from llmkit.data.sources import Broken, Record, Source, Span
+from llmkit.modeling.token_bytes import is_byte_level
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization.report import rates
-from llmkit.tokenization.show import BORDER, Cutter, bordered, coloured, is_byte_level, readable, spelled
+from llmkit.tokenization.show import BORDER, Cutter, bordered, coloured, readable, spelled
 from llmkit.tokenization.statistics import SPECIAL, TokenStatistics
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.text.sentences import sentence_starts
+from llmkit.text.utf8 import byte_characters
 from llmkit.tokenization.batch import Batch
 from llmkit.tokenization.borders import border_of, chunks, flatten
-from llmkit.tokenization.byte_ranks import byte_characters
 from llmkit.tokenization.fast import FORMS, FastEncoder, is_normal
 from llmkit.tokenization.scan import find_segments
 

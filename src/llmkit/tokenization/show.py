@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import unicodedata
@@ -15,13 +14,13 @@ from rich.text import Text
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
+from llmkit.modeling.token_bytes import BYTE_NAME, is_byte_level, token_bytes
 from llmkit.modeling.tokenizer import encode_with_ends
 from llmkit.tokenization.statistics import BYTE, PARTIAL, SPECIAL, UNKNOWN, WHOLE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _COLOURS = tuple(f"#14171c on {colour}" for colour in ("#bcd7ff", "#ffd9a8", "#bdebc9", "#e6c9f5"))
 """Dark on light: readable on any terminal, whatever its own background."""
 _UNKNOWN_COLOUR = "#ffffff on #b42318"
@@ -240,25 +239,6 @@ def as_json(text: str, pieces: Sequence[Piece]) -> dict[str, Any]:
     }
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
-    """Return the UTF-8 bytes each id stands for, `[vocab_size]`; gaps in the ids are empty.
-
-    Byte-level tokens are translated back (`Ġthe` is ` the`) and so are bytes by fallback (`<0xE4>`); tokens of other
-    tokenizers are taken as they are written (`##ing`, `▁the`).
-    """
-    vocabulary, added = tokenizer.get_vocab(), tokenizer.added_tokens_decoder
-    alphabet = _byte_alphabet() if is_byte_level(tokenizer) else None
-    has_fallback = all(f"<0x{byte:02X}>" in vocabulary for byte in range(256))
-    found = [b""] * (max(vocabulary.values(), default=-1) + 1)
-    for token, i in vocabulary.items():
-        name = _BYTE_NAME.fullmatch(token) if has_fallback else None
-        found[i] = bytes.fromhex(name[1]) if name else token.encode()
-        if alphabet is not None and not name and i not in added:
-            with contextlib.suppress(KeyError):  # a character outside the alphabet
-                found[i] = bytes(map(alphabet.__getitem__, token))
-    return found
-
-
 def token_kinds(tokenizer: PreTrainedTokenizerFast, contents: Sequence[bytes] | None = None) -> NDArray[np.uint8]:
     """Return what each id is, `[vocab_size]`: one of the kinds in `statistics`; gaps are `SPECIAL`.
 
@@ -270,7 +250,7 @@ def token_kinds(tokenizer: PreTrainedTokenizerFast, contents: Sequence[bytes] | 
     kinds = np.full(len(content), SPECIAL, np.uint8)
     has_fallback = not is_byte_level(tokenizer)
     for token, i in tokenizer.get_vocab().items():
-        kinds[i] = BYTE if has_fallback and _BYTE_NAME.fullmatch(token) else WHOLE if _is_text(content[i]) else PARTIAL
+        kinds[i] = BYTE if has_fallback and BYTE_NAME.fullmatch(token) else WHOLE if _is_text(content[i]) else PARTIAL
     for i, added in tokenizer.added_tokens_decoder.items():
         if added.special:
             kinds[i] = SPECIAL
@@ -278,20 +258,6 @@ def token_kinds(tokenizer: PreTrainedTokenizerFast, contents: Sequence[bytes] | 
     if unknown is not None:
         kinds[unknown] = UNKNOWN
     return kinds
-
-
-def is_byte_level(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Tell whether the tokens are written in the byte alphabet of GPT-2."""
-    backend = tokenizer.backend_tokenizer
-    parts = (part for part in (backend.pre_tokenizer, backend.decoder) if part is not None)
-    return any(b'"ByteLevel"' in part.__getstate__() for part in parts)
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Return the byte of each character that GPT-2 (Radford et al. 2019) writes bytes with."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
 def _is_text(content: bytes) -> bool:

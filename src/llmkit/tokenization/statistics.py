@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.data.split import SPLITS, Split
+from llmkit.text.words import count_words
 from llmkit.work.kernel import kernel as compiled
 
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled
@@ -32,14 +31,6 @@ SAMPLE_CHARS = 600
 _STEPS = (4, 5, 6, 7)
 LENGTH_EDGES = np.array([0, 1, 2, 3, *(step << i for i in range(30) for step in _STEPS)], np.int64)
 """Bins of document lengths in tokens: bin i holds lengths above edge i - 1, up to and with edge i."""
-
-# Scripts written without spaces: each character is a word, as in `llmkit.cleaning.features`.
-_UNSPACED = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035"
-    "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
-)
-_LETTER, _DIGIT, _POINT, _HAN = 1, 2, 3, 4
-_CLASSES = {_LETTER: rf"[^\W\d{_UNSPACED}]+", _DIGIT: r"\d+", _POINT: "[.,]", _HAN: rf"[{_UNSPACED}]+"}
 
 WHOLE, PARTIAL, BYTE, UNKNOWN, SPECIAL = range(5)
 """Kinds of tokens: whole characters, a part of one, a single byte by fallback, what the vocabulary lacks, special."""
@@ -251,38 +242,6 @@ class TokenStatistics:
         self._word_chars += len(part)
         self._sums[group, _WORDS] += round(count_words(part) * len(text) / len(part)) if part else 0
         self._sums[group, _WORD_TOKENS] += num_tokens
-
-
-def count_words(text: str) -> int:
-    """Return the number of words: runs of letters and digits; single characters in scripts without spaces.
-
-    A point or comma between digits belongs to the number.
-    """
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    classes = _classes(0)[codes & 0xFFFF]
-    for plane in range(1, (int(codes.max(initial=0)) >> 16) + 1):
-        there = codes >> 16 == plane
-        classes[there] = _classes(plane)[codes[there] & 0xFFFF]
-    digit = classes == _DIGIT
-    word = digit | (classes == _LETTER)
-    word[1:-1] |= digit[:-2] & (classes[1:-1] == _POINT) & digit[2:]
-    starts = np.count_nonzero(word[1:] & ~word[:-1]) + int(word[:1].sum())
-    return int(starts + np.count_nonzero(classes == _HAN))
-
-
-@functools.cache
-def _classes(plane: int) -> NDArray[np.uint8]:
-    """Return the class of every code point of a plane of Unicode, 0 for none, `[0x10000]`.
-
-    A table is many times faster than a search. One for all planes would take 50 ms to make; most text needs the first.
-    """
-    table = np.zeros(1 << 16, np.uint8)
-    points = np.arange(plane << 16, (plane + 1) << 16, dtype=np.uint32)
-    characters = points.tobytes().decode("utf-32-le", "surrogatepass")
-    for kind, expression in _CLASSES.items():
-        for run in re.finditer(expression, characters):
-            table[run.start() : run.end()] = kind
-    return table
 
 
 @kernel

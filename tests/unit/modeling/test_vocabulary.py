@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llmkit.core.errors import DataError
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
+from llmkit.text.utf8 import byte_characters
 from tiny import byte_tokenizer
 
 
@@ -69,9 +70,34 @@ def test_words_of_byte_level_bpe():
     assert starts(tokenizer, ["<|eos|>"]) == [True]
 
 
+def test_words_of_byte_level_bpe_in_other_scripts():
+    written = dict(zip(range(256), byte_characters(), strict=True))
+    expected = {
+        "ไทย".encode(): True,  # of three bytes, and before the Chinese block
+        "ิ่".encode(): False,  # a vowel sign and a tone belong to the letter before
+        "—".encode(): True,  # punctuation
+        "한국".encode(): False,  # Hangul is written with spaces
+        "ния".encode(): False,
+        "१".encode(): False,
+        "ह".encode(): False,
+        "中".encode()[:2]: True,  # parts of characters, by what they may become
+        "ก".encode()[:2]: True,
+        "ไ".encode()[:2]: False,  # more digits, vowel signs and tones than letters begin so
+        "한".encode()[:1]: False,
+        "и".encode()[:1]: False,
+        "😀".encode()[:2]: True,
+        "中".encode()[1:] + "国".encode(): False,  # the end of a character
+    }
+    tokens = {"".join(written[byte] for byte in content): found for content, found in expected.items()}
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = tokenizer_of(models.BPE(vocabulary, []), pre=pre_tokenizers.ByteLevel(), decoder=decoders.ByteLevel())
+    assert dict(zip(expected, starts(tokenizer, tokens), strict=True)) == expected
+
+
 def test_words_of_sentencepiece():
     tokens = ["<unk>", "▁the", "ing", "▁", "中国", ".", "<0xE4>", "<0xB8>", "<0x41>", "<0x0A>"]
-    model = models.Unigram([(token, -1.0) for token in tokens], unk_id=0)
+    names = [f"<0x{byte:02X}>" for byte in range(256)]
+    model = models.Unigram([(token, -1.0) for token in dict.fromkeys([*tokens, *names])], unk_id=0)
     tokenizer = tokenizer_of(model, pre=pre_tokenizers.Metaspace(), decoder=decoders.Metaspace())
     assert starts(tokenizer, tokens[1:]) == [True, False, True, True, True, True, False, False, True]
 

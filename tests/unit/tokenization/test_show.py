@@ -20,11 +20,9 @@ from llmkit.tokenization.show import (
     Cutter,
     bordered,
     coloured,
-    is_byte_level,
     readable,
     show_text,
     spelled,
-    token_bytes,
     token_kinds,
 )
 from llmkit.tokenization.statistics import BYTE, PARTIAL, SPECIAL, UNKNOWN, WHOLE
@@ -61,15 +59,6 @@ def terminal(monkeypatch):
     return console, out
 
 
-def test_the_bytes_of_byte_level_tokens_are_those_their_decoder_gives():
-    contents = token_bytes(BYTES)
-    assert sorted(contents[:256]) == [bytes([byte]) for byte in range(256)]
-    for i in range(256):
-        if contents[i][0] < 128:
-            assert BYTES.backend_tokenizer.decode([i]).encode() == contents[i]
-    assert contents[BYTES.eos_token_id] == b"<|eos|>"
-
-
 def test_the_kinds_of_byte_level_tokens():
     kinds = token_kinds(BYTES)
     assert np.bincount(kinds).tolist() == [128, 128, 0, 0, 5]
@@ -80,14 +69,7 @@ def test_the_kinds_of_other_tokens():
     kinds = token_kinds(unigram())
     assert kinds[:4].tolist() == [UNKNOWN, WHOLE, WHOLE, WHOLE]
     assert set(kinds[4:].tolist()) == {BYTE}
-    assert token_bytes(unigram())[4 + 0xE4] == b"\xe4"
     assert token_kinds(wordpiece()).tolist() == [UNKNOWN, WHOLE, WHOLE, WHOLE, SPECIAL]
-
-
-def test_only_byte_level_tokenizers_are_called_so():
-    assert is_byte_level(BYTES)
-    assert not is_byte_level(unigram())
-    assert not is_byte_level(wordpiece())
 
 
 @given(st.text())

@@ -1,4 +1,4 @@
-"""Token statistics: sums counted by hand, the same however documents are batched, words as the cleaning steps count."""
+"""Token statistics: sums counted by hand, the same however documents are batched."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.cleaning.features import Features
 from llmkit.data.split import SPLITS
 from llmkit.tokenization import statistics as module
 from llmkit.tokenization.statistics import (
@@ -22,7 +21,6 @@ from llmkit.tokenization.statistics import (
     Group,
     Long,
     TokenStatistics,
-    count_words,
 )
 
 KINDS = np.array([SPECIAL, WHOLE, WHOLE, PARTIAL, BYTE, UNKNOWN], np.uint8)
@@ -192,34 +190,3 @@ def test_samples_are_bounded(monkeypatch):
     found.merge(other)
     assert len(found.samples) == 3
     assert found.samples == add(TokenStatistics(KINDS), rows).samples
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", 0),
-        ("  \n ", 0),
-        ("The cat sat.", 3),
-        ("1,000.5 metres", 2),
-        ("我爱北京。", 4),
-        ("我用Python写code", 5),
-        ("ภาษาไทย", 7),
-        ("かな カナ", 4),
-        ("안녕 세계", 2),
-        ("naïve café №7", 3),
-    ],
-)
-def test_words(text, words):
-    assert count_words(text) == words
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Whoever reads this, in 1,000.5 ways or in 20, counts the same number of words.",
-        "却说曹操见了衣带诏，与众谋士商议，欲废却献帝，更择有德者立之。",
-        "混合 mixed 文本 with 3 种 scripts、标点 and emoji 😀。",
-    ],
-)
-def test_words_are_those_of_the_cleaning_steps(text):
-    assert count_words(text) == Features(text).totals.words

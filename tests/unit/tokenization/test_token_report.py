@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from llmkit.modeling.token_bytes import token_bytes
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization.report import RARE, make_report, rates, write_token_reports
-from llmkit.tokenization.show import Cutter, token_bytes, token_kinds
+from llmkit.tokenization.show import Cutter, token_kinds
 from llmkit.tokenization.statistics import SPECIAL, UNKNOWN, WHOLE, Counts, TokenStatistics
 from tiny import byte_tokenizer
 

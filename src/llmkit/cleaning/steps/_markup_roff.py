@@ -1,16 +1,18 @@
 """Manual pages (roff with the man or mdoc macros) to plain text.
 
-Fills paragraphs as `man` does, a paragraph a line, and lines of Chinese or Japanese without blanks between them;
+Fills paragraphs as `man` does, a paragraph a line, and lines of Chinese, Japanese or Thai without blanks between them;
 literal blocks keep their lines. Macros: groff_man(7), groff_mdoc(7); escapes: groff(7), groff_char(7).
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
 from llmkit.cleaning.steps._markup_mdoc import INLINE, Mdoc
 from llmkit.cleaning.steps._markup_roff_escapes import STRINGS, unescape
+from llmkit.text.characters import unspaced_class
 
 _TITLE = re.compile(r"^\.(?:TH|Dt)[ \t]", re.MULTILINE)
 _SECTION = re.compile(r"^\.S[Hh](?:[ \t]|$)", re.MULTILINE)
@@ -19,7 +21,6 @@ _CONTROL = re.compile(r"\.[ \t]*([^\s\\]*)[ \t]*(.*)|'[ \t]*([a-z]{2})(?![\w'])[
 _COMMENT = re.compile(r"(?<!\\)(?:\\\\){0,4}(\\[\"#].*)", re.DOTALL)
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)"?|((?:\\ |\S)+)')
 _CONDITION = re.compile(r"(!?)([nt]|\S+)[ \t]*(.*)", re.DOTALL)
-_WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 _MARKER = re.compile(r"[-*+·•–—o○]|\(?\d{1,3}[.)]?")
 
 _FONTS = {"B", "I", "SM", "SB"}
@@ -41,6 +42,12 @@ def to_text(source: str) -> str:
         page.line(line, lines)
     page.flush()
     return "\n".join(page.lines).strip("\n")
+
+
+@functools.cache
+def _unspaced() -> re.Pattern[str]:
+    """Return the pattern of characters between which a line end is no blank, East Asian punctuation included."""
+    return re.compile(f"[{unspaced_class()}\u3000-\u303f\uff01-\uff65]")
 
 
 def looks_like(text: str) -> bool:
@@ -214,7 +221,8 @@ class _Page:
         """End the line."""
         parts: list[str] = []
         for words in self.fill:
-            if parts and not (parts[-1].endswith("\0") or (_WIDE.match(parts[-1][-1:]) and _WIDE.match(words))):
+            unspaced = parts and _unspaced().match(parts[-1][-1:]) and _unspaced().match(words)
+            if parts and not unspaced and not parts[-1].endswith("\0"):
                 parts.append(" ")
             parts.append(words)
         if line := "".join(parts).replace("\0", "").strip():

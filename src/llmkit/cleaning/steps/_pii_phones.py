@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from llmkit.text.characters import has_script
+
 Span = tuple[int, int]
 
 _SEPARATOR = "[ ./()\u00a0\u202f\u2010-\u2013-]"
@@ -32,7 +34,6 @@ _DIGITS = re.compile("[0-9]+")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}[-/.][01]?[0-9][-/.][0-3]?[0-9]")
 _WORD_CHARS = 20
 _AROUND_CHARS = 40
-_CJK = re.compile("[\u4e00-\u9fff]")
 _LATIN_WORD = re.compile("[a-z]+")
 _PHONE_NAMES = (
     "tel tels telephone phone phones mobile cell cellphone call calls called dial fax whatsapp sms text contact number "
@@ -95,7 +96,7 @@ def _find_chinese(text: str, start: int, end: int) -> Iterator[Span]:
         if not _ROUND.search(match.group()) and not _is_other(_before(text, match.start())):
             # Eleven digits amid English are any number, unless something says what they are.
             around = text[max(0, match.start() - _AROUND_CHARS) : match.end() + _AROUND_CHARS]
-            if match["prefix"] or match["gap"] or _CJK.search(around) or _says_phone(around):
+            if match["prefix"] or match["gap"] or has_script(around, "Han") or _says_phone(around):
                 yield match.span()
     for match in _CHINESE_LANDLINE.finditer(text, start, end):
         before = _before(text, match.start())

@@ -9,18 +9,19 @@ from pydantic import Field
 
 from llmkit.cleaning.steps import Rewrite
 from llmkit.data.corpus import Document
+from llmkit.text.characters import has_script
 
-# Combining marks are no part of `\w`, which would cut Hindi, Arabic and Hebrew words to pieces.
-MARKS = (
+# Combining marks are no part of `\w`, which would cut Hindi, Arabic and Hebrew words to pieces. Written out, since the
+# table of characters knows no zero-width joiners in words and would be built as soon as a step is named.
+_MARKS = (
     "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0970-\u0dff\u200c\u200d"
 )
-WORD = re.compile(rf"([\w{MARKS}]+(?:['’][\w{MARKS}]+)*)")
+WORD = re.compile(rf"([\w{_MARKS}]+(?:['’][\w{_MARKS}]+)*)")
 """A word, with the apostrophes within it; one group, so that `split` returns words at the odd positions."""
 BLOCK_CHARS = 2**20
 MEMO_WORDS = 2**18
 MAX_WORD_CHARS = 64
 """Longer runs of letters are no words (base64, text without spaces): they stay, and are not remembered."""
-_KANA = re.compile("[\u3041-\u30ff]")
 
 
 def primary(language: str) -> str:
@@ -31,7 +32,7 @@ def primary(language: str) -> str:
 def is_chinese(text: str, document: Document) -> bool:
     """Whether Han characters in the text are Chinese: not in documents that are Japanese or Korean."""
     language = primary(document.language)
-    return language not in ("ja", "ko") and not (language == "und" and _KANA.search(text))
+    return language not in ("ja", "ko") and not (language == "und" and has_script(text, "Kana"))
 
 
 def blocks(text: str, size: int = BLOCK_CHARS) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,8 +10,7 @@ from llmkit.cleaning.steps import Rewrite
 from llmkit.cleaning.steps._words import blocks, is_chinese
 from llmkit.core.extras import require
 from llmkit.data.corpus import Document
-
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+from llmkit.text.characters import has_script
 
 _NEEDS = ("classic", "opencc")
 
@@ -36,7 +34,7 @@ class ChineseScript(Rewrite):
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the converted text."""
-        if text.isascii() or not _HAN.search(text) or not is_chinese(text, document):
+        if text.isascii() or not has_script(text, "Han") or not is_chinese(text, document):
             return text
         convert = _converter(self.config)
         new = "".join(map(convert, blocks(text)))

@@ -10,8 +10,7 @@ from llmkit.cleaning.steps import Rewrite
 from llmkit.cleaning.steps._words import blocks, is_chinese
 from llmkit.core.extras import require
 from llmkit.data.corpus import Document
-
-_RUN = re.compile("([々〆〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+)")
+from llmkit.text.characters import has_script, script_class
 
 _NEEDS = ("classic", "rjieba")
 
@@ -32,14 +31,14 @@ class Segment(Rewrite):
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the text with its Chinese words apart."""
-        if text.isascii() or not _RUN.search(text) or not is_chinese(text, document):
+        if text.isascii() or not has_script(text, "Han") or not is_chinese(text, document):
             return text
         new = "".join(_segment(block, self.hmm) for block in blocks(text))
         return text if new == text else new
 
 
 def _segment(text: str, hmm: bool) -> str:
-    parts = _RUN.split(text)  # other, Chinese, other, ... other
+    parts = _han().split(text)  # other, Chinese, other, ... other
     # One call for all runs: a newline is a word of its own to jieba, and no run holds one.
     words = _cutter()("\n".join(parts[1::2]), hmm)
     parts[1::2] = " ".join(words).split(" \n ")
@@ -51,6 +50,11 @@ def _segment(text: str, hmm: bool) -> str:
         right = " " if i < last and other[-1:].isalnum() else ""
         parts[i] = f"{left}{other}{right}" if left or right else other
     return "".join(parts)
+
+
+@functools.cache
+def _han() -> re.Pattern[str]:
+    return re.compile(f"([{script_class('Han')}]+)")
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +10,13 @@ from pydantic import Field
 
 from llmkit.cleaning.steps import Drop, Rewrite
 from llmkit.cleaning.steps._lists import find_list, read_list
-from llmkit.cleaning.steps._words import MARKS, WORD, blocks
+from llmkit.cleaning.steps._words import blocks
 from llmkit.core.errors import ConfigError
 from llmkit.data.corpus import Document
+from llmkit.text.characters import WORD, flags_of
+from llmkit.text.words import count_words
 
-# Scripts without spaces between words: a listed word counts wherever it stands.
-_UNSPACED = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff々〆〇\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U000323af"
-)
-_IN_WORD = re.compile(rf"[^\W_{_UNSPACED}]|[{MARKS}]")
-_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+_JOINERS = "\u200c\u200d"
 
 
 class WordList(Rewrite):
@@ -66,12 +61,13 @@ class WordList(Rewrite):
         for block in blocks(document.text):
             found = self.find(block)
             count += len(found)
-            covered += sum(_num_words(block[start:stop]) for start, stop in found)
+            if self.min_ratio:
+                covered += count_words(" ".join(block[start:stop] for start, stop in found))
         if count < self.min_count:
             return None
         if not self.min_ratio:
             return Drop("word_list.min_count", count, self.min_count)
-        ratio = covered / max(1, sum(map(_num_words, blocks(document.text))))
+        ratio = covered / max(1, sum(map(count_words, blocks(document.text))))
         return Drop("word_list.min_ratio", round(ratio, 4), self.min_ratio) if ratio >= self.min_ratio else None
 
     def rewrite(self, text: str, document: Document) -> str:
@@ -127,10 +123,9 @@ def _is_whole(text: str, start: int, stop: int) -> bool:
 
 
 def _joined(left: str, right: str) -> bool:
-    return bool(_IN_WORD.match(left) and _IN_WORD.match(right))
+    return _in_word(left) and _in_word(right)
 
 
-def _num_words(text: str) -> int:
-    characters = 0 if text.isascii() else len(_UNSPACED_CHARACTER.findall(text))
-    spaced = _UNSPACED_CHARACTER.sub(" ", text) if characters else text
-    return characters + len(WORD.findall(spaced))
+def _in_word(char: str) -> bool:
+    # Nothing joins characters of scripts without spaces: there a listed word counts wherever it stands.
+    return char in _JOINERS or (char != "_" and flags_of(char) & WORD != 0)

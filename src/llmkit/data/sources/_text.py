@@ -80,6 +80,7 @@ def looks_gb18030(data: bytes) -> bool:
     lines = [line for line in data.split(b"\n") if _decodes(line, "utf-8") is None]
     texts = [text for line in lines if (text := _decodes(line, "gb18030")) is not None]
     wide = "".join(character for text in texts for character in text if character > "\x7f")
+    # The ideographs and kana of GB2312 itself, not all there are: this is about an encoding.
     han = [character for character in wide if "\u4e00" <= character <= "\u9fff"]
     if len(han) < 4 or len(texts) < len(lines) / 2:
         return False

@@ -11,9 +11,9 @@ from pydantic import Field
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.modeling.literal import merges_without
+from llmkit.modeling.token_bytes import is_byte_level, token_bytes
 from llmkit.modeling.tokenizer import id_sections, vocabulary_size
 from llmkit.tokenization.borrow import load, locate, tokenizer_files
-from llmkit.tokenization.show import is_byte_level, token_bytes
 from llmkit.tokenization.trainers import Texts, TokenizerPart
 from llmkit.tokenization.trainers._patterns import Pattern
 

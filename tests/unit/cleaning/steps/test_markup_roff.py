@@ -120,6 +120,18 @@ int  x;
 In (x) y."""
 
 
+def test_lines_are_joined_without_a_blank_in_scripts_written_so():
+    page = ".TH X 1\n.SH NAME\nx\n.PP\n"
+    for lines, joined in (
+        ("中文\n文件。\n（是）", "中文文件。（是）"),
+        ("カタ\nｶﾅ", "カタｶﾅ"),
+        ("ภาษา\nไทย", "ภาษาไทย"),
+        ("한국어\n문서", "한국어 문서"),
+        ("中文\nls", "中文 ls"),
+    ):
+        assert to_text(page + lines).endswith(f"\n\n{joined}")
+
+
 def test_a_whole_document():
     assert to_text(MAN) == MAN_TEXT
     assert to_text(MDOC) == MDOC_TEXT

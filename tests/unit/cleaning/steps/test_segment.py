@@ -49,7 +49,7 @@ def test_nothing_to_do_returns_the_same_object(text, language):
     assert segmented(text, language) is text
 
 
-@given(st.text("我来到北京清华大学的 \nab1，.", max_size=80))
+@given(st.text("我来到北京清华大学的々〇〡〻\u302a\U00016ff0\U00020000\U00033479 \nab1，.", max_size=80))
 def test_only_spaces_are_added(text):
     assert segmented(text).replace(" ", "") == text.replace(" ", "")
 

@@ -34,6 +34,8 @@ def hits(text: str, *words: str, **fields: object) -> list[str]:
         ("naïve nai\u0308ve naive", ["nai"], []),  # a combining mark goes on with the word
         ("İstanbul bad", ["bad"], ["bad"]),  # lower-casing must not move positions
         ("C++ and C", ["c++"], ["C++"]),
+        ("می\u200cخواهم می", ["می"], ["می"]),  # a joiner goes on with the word
+        ("ｶｼﾞﾉで", ["ｶｼﾞﾉ"], ["ｶｼﾞﾉ"]),
         ("", ["x"], []),
     ],
 )
@@ -64,6 +66,7 @@ def test_drop_by_share_of_words():
     assert step.apply(document("one bad word here")) == Drop("word_list.min_ratio", 0.5, 0.5)
     assert step.apply(document("网络赌博")) == Drop("word_list.min_ratio", 0.5, 0.5)  # 2 of 4 characters
     assert step.apply(document("我的网络赌博")) is None
+    assert WordList(words=["ที่"], min_ratio=0.5).apply(document("ที่นี่")).value == 0.5  # with vowel signs and tones
     assert step.apply(document("")) is None
 
 
