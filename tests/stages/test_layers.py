@@ -116,9 +116,7 @@ def test_the_rule_allows_what_it_should(sources, module, source):
     assert violations(module, source, set(sources)) == []
 
 
-TO_MOVE = {
-    "objectives/rows/sft.py", "stages/evaluate.py", "stages/finetune.py", "tasks/answers.py", "tasks/generation.py",
-}  # fmt: skip
+TO_MOVE = {"stages/evaluate.py", "tasks/answers.py", "tasks/generation.py"}
 """Files that still name the fields of conversations, and are to go through `data/chat.py`."""
 
 
@@ -130,7 +128,8 @@ def test_a_kind_of_rows_is_named_in_few_files():
         if re.search(r"\bmessages\b", path.read_text(encoding="utf-8"))
     }
     assert naming >= TO_MOVE
-    assert naming - TO_MOVE == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
+    reads_them = {"objectives/rows/sft.py"}  # as the name of a kind
+    assert naming - TO_MOVE == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"} | reads_them
 
 
 _LOADED = """
