@@ -166,7 +166,7 @@ def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     job = Job(Models(build(setting)), CausalLM(), vocabulary, feed, config.batch_blocks)
     job_trainer = loop.Trainer(job, config, Path(tempfile.mkdtemp()), Console(quiet=True))
     gradients, optimizer = job_trainer.gradients, job_trainer.optimizer
-    gradients._backward = turns.learning(gradients._backward)  # type: ignore[method-assign]
+    gradients.backward = turns.learning(gradients.backward)  # type: ignore[method-assign]
     loop.clip_gradients = turns.learning(loop.clip_gradients)
     optimizer.step = turns.learning(optimizer.step)  # type: ignore[method-assign]
     job_trainer.train()

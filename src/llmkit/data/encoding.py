@@ -119,11 +119,13 @@ def encode_rows(
     Returns:
         What became of the rows of each side.
     """
-    return run_once(
+    counts = run_once(
         folder,
         "whole",
         lambda: _encode_rows(corpora, encoder, folder.absolute(), engine, console, validation_fraction),
     )
+    shutil.rmtree(folder / "parts", ignore_errors=True)  # not before: tasks that are done are not done again
+    return counts
 
 
 def _encode_rows(
@@ -140,7 +142,6 @@ def _encode_rows(
     for side in SIDES:
         parts = [EncodedRows.open(task.folder / side) for task in tasks]
         save_joined(folder / side, parts or [EncodedRows.of(encoder.columns, [])])
-    shutil.rmtree(folder / "parts", ignore_errors=True)
     return counts
 
 
