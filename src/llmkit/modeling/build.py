@@ -13,26 +13,13 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from llmkit.core.config import Config, NotIdentity
 from llmkit.core.errors import ConfigError, nearest
 from llmkit.modeling.architecture import new_config, one_line
-from llmkit.modeling.load import (
-    check_extension,
-    check_positions,
-    check_vocabulary,
-    count_parameters,
-    grow_embeddings,
-    load_model,
-    read_config,
-)
+from llmkit.modeling.load import read_config
 from llmkit.modeling.presets import PRESETS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from llmkit.modeling.vocabulary import Vocabulary
-
-__all__ = [
-    "ModelConfig", "build_model", "check_extension", "check_model", "check_positions", "check_vocabulary",
-    "count_parameters", "grow_embeddings", "load_model",
-]  # fmt: skip
 
 
 class ModelConfig(Config):
