@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from llmkit.data.artifacts import Model
 from llmkit.modeling.architecture import position_limit
 from llmkit.training.metrics import measures_of, read_metrics
-from llmkit.training.report import write_report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -99,6 +98,3 @@ def training_metrics(directory: Path) -> dict[str, Any]:
     metrics["tokens_per_second"] = rates[len(rates) // 2]
     metrics["elapsed_s"] = steps[-1]["elapsed_s"]
     return metrics
-
-
-__all__ = ["save_model", "training_metrics", "write_card", "write_report"]
