@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.packing import RowPacker
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.rows.sft import SFT
@@ -43,7 +44,8 @@ def _conversations() -> list[dict[str, Any]]:
 
 def _sft() -> dict[str, Any]:
     tokenizer = byte_tokenizer()
-    rows = [SFT().encode(row, tokenizer) for row in _conversations()]
+    examples = SFT().encode(_conversations(), CONVERSATION, tokenizer, CONTEXT)
+    rows = [(example.columns["input_ids"], example.columns["labels"]) for example in examples]
     return {
         "objective": SFT(),
         "start": model("qwen3", vocab_size=len(tokenizer), head_dim=8),

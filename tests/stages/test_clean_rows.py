@@ -11,7 +11,8 @@ import pytest
 from labelled import KINDS, MAKERS, TEXTS, kind_of
 from llmkit.core.manifest import read_manifest
 from llmkit.core.recipes import recipe_names
-from llmkit.data.corpus import examples_row, read_corpus
+from llmkit.data.artifacts import Examples
+from llmkit.data.corpus import examples_row
 
 RECIPES = [name.partition("/")[2] for name in recipe_names() if name.startswith("clean/")]
 
@@ -25,7 +26,7 @@ def test_every_recipe_works_on_every_kind(cli, jsonl, recipe, name):
     assert outcome.code == 0, outcome.err
     assert f"inputs.0: rows are {kind.describe()}" in outcome.err
     assert examples_row(Path("out")) == kind
-    kept = list(read_corpus(Path("out")))
+    kept = list(Examples(Path("out")).rows())
     assert 1 <= len(kept) <= 3
     originals = {json.dumps(kind.target(kind.parse(MAKERS[name](text)))) for text in TEXTS}
     for row in kept:
@@ -68,7 +69,7 @@ def test_kind_and_columns_may_be_said_in_every_way(cli, jsonl):
         assert outcome.code == 0, outcome.err
         ids.add(outcome.json["id"])
     assert len(ids) == 1
-    (row,) = read_corpus(Path("out0"))
+    (row,) = Examples(Path("out0")).rows()
     assert (row["text"], row["label"], json.loads(row["meta"])) == (
         "The ferry leaves.", "news", {"text": "no", "label": "no"},
     )  # fmt: skip

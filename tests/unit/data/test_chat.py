@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.core.errors import DataError
-from llmkit.data.chat import CHAT_TEMPLATE, encode_chat, encode_prompt, ensure_template, literal_special, render
+from llmkit.data.chat import CHAT_TEMPLATE, encode_chats, encode_prompt, ensure_template, literal_special, render
 from tiny import byte_tokenizer, runs
 
 USER, ANSWER = {"role": "user", "content": "Add 1 and 2"}, {"role": "assistant", "content": "It is 3."}
@@ -32,6 +32,13 @@ FOREIGN = {
         ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
     ),
 }
+
+
+def encode_chat(tokenizer, messages):
+    (found,) = encode_chats(tokenizer, [messages])
+    if isinstance(found, DataError):
+        raise found
+    return found
 
 
 def spoken(tokenizer, messages):

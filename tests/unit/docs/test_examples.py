@@ -24,11 +24,17 @@ from llmkit.cli.main import app
 from llmkit.core.config import resolve
 from llmkit.core.registry import PACKAGES, Family, Part
 from llmkit.data import rows
-from llmkit.data.corpus import Document, document_id, read_corpus
+from llmkit.data.artifacts import Examples
+from llmkit.data.chat import CONVERSATION
+from llmkit.data.corpus import Document, document_id
+from llmkit.data.packing import IGNORED
 from llmkit.data.sources import Broken, _formats
 from llmkit.data.sources.files import Files
+from llmkit.objectives import Objective
+from llmkit.objectives import rows as objectives
 from llmkit.stages.clean import Config
 from llmkit.work.engine import Engine
+from tiny import byte_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/stages/*.md")), ROOT / "CONTRIBUTING.md"]
@@ -89,6 +95,14 @@ def member(code: str) -> type[Part]:
     return part
 
 
+def never_called(part: type[Part]) -> set[str]:
+    """Return the methods that an objective need not have, since nothing calls them."""
+    if not issubclass(part, Objective):
+        return set()
+    whole_loss = part.loss is not Objective.loss and not part.couples
+    return ({"outputs", "loss_of"} if whole_loss else set()) | (set() if part.measured else {"answers", "measures"})
+
+
 @pytest.mark.parametrize(
     "code", [code for _, code in MEMBERS], ids=[f"{i}-{page}" for i, (page, _) in enumerate(MEMBERS)]
 )
@@ -103,7 +117,7 @@ def test_an_example_fills_in_what_its_family_leaves_open(code):
         if isinstance(value, types.FunctionType) and "NotImplementedError" in value.__code__.co_names
     }
     missing = {name for name in open_methods if "NotImplementedError" in getattr(part, name).__code__.co_names}
-    assert not missing
+    assert missing == never_called(part)
 
 
 def shown(name: str) -> str:
@@ -195,13 +209,40 @@ def test_the_example_row_is_one_file(tmp_path, monkeypatch, cli):
         for source, out in (("quiz.jsonl", "first"), ("first", "second")):
             outcome = cli("clean", "-i", source, "--row", "auto", "-o", out)
             assert outcome.code == 0, outcome.err
-        kept = list(read_corpus(Path("second")))
+        kept = list(Examples(Path("second")).rows())
     finally:
         sys.modules.pop("llmkit.data.rows.multiple_choice", None)
         vars(rows).pop("multiple_choice", None)
     assert [(row["text"], row["question"], row["choices"], row["answer"]) for row in kept] == [
         ("2 + 2?\n3\n4", "2 + 2?", ["3", "4"], 1)
     ]
+
+
+def test_the_example_objective_is_one_file_and_learns_every_token(chain, cli, tmp_path, monkeypatch):
+    tokenizer = byte_tokenizer()
+    turns = [{"role": "user", "content": "渡船?"}, {"role": "assistant", "content": "At nine."}]
+    objective = member(shown("WholeChat"))()
+    row, kind = {"messages": turns}, CONVERSATION
+    (whole,) = objective.encode([row], kind, tokenizer, 1000)
+    text = "<|bos|><|im_start|>user\n渡船?<|im_end|>\n<|im_start|>assistant\nAt nine.<|im_end|>\n"
+    assert tokenizer.decode(whole.columns["input_ids"]) == text
+    assert whole.columns["labels"].tolist() == [*whole.columns["input_ids"][1:], IGNORED]
+    assert (whole.targets, whole.num_bytes, whole.cut) == (len(whole.columns["labels"]) - 1, 7 + 1 + 8, False)
+    (cut,) = objective.encode([row], kind, tokenizer, 3)
+    assert (tokenizer.decode(cut.columns["input_ids"]), cut.targets, cut.cut) == ("<|bos|><|im_start|>u", 2, True)
+    (tmp_path / "objectives").mkdir()
+    (tmp_path / "objectives" / "whole_chat.py").write_text(shown("WholeChat"))
+    monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(tmp_path / "objectives")])
+    try:
+        outcome = cli(
+            "finetune", "--data", chain.pairs, "--model", chain.base, "-s", "objective=whole_chat", "--max-steps", 1,
+            "-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "-o", "out", "--json",
+        )  # fmt: skip
+    finally:
+        sys.modules.pop("llmkit.objectives.rows.whole_chat", None)
+        vars(objectives).pop("whole_chat", None)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["metrics"]["target"] == "tokens"
 
 
 def test_the_table_of_kinds_of_rows_has_them_all():

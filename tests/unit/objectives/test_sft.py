@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
-from llmkit.data.packing import IGNORED
+from llmkit.data.chat import CONVERSATION, render
+from llmkit.data.packing import IGNORED, LeftOut
 from llmkit.objectives.rows.sft import SFT
 from tiny import byte_tokenizer
 
@@ -16,6 +16,10 @@ TALK = [
     {"role": "user", "content": "Bye"},
     {"role": "assistant", "content": "So long."},
 ]
+
+
+def encode(tokenizer, *conversations, limit=1000):
+    return SFT().encode([{"messages": turns} for turns in conversations], CONVERSATION, tokenizer, limit)
 
 
 def test_targets_of_two_turns_by_hand():
@@ -35,7 +39,8 @@ def test_targets_of_two_turns_by_hand():
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         expected += ids
         said += [spoken] * len(ids)
-    ids, labels = SFT().encode({"messages": TALK}, tokenizer)
+    (example,) = encode(tokenizer, TALK)
+    ids, labels = example.columns["input_ids"], example.columns["labels"]
     assert ids.tolist() == expected
     # labels[t] is the target of ids[t]: the "\n" before "Hello" predicts "H", the "!" predicts the end of the turn.
     following = [*expected[1:], IGNORED]
@@ -45,14 +50,40 @@ def test_targets_of_two_turns_by_hand():
     targets = labels[labels != IGNORED]
     assert tokenizer.decode(targets) == "Hello, 你好!<|im_end|>So long.<|im_end|>"
     assert len(targets) == len("Hello, 你好!".encode()) + 1 + len("So long.") + 1
+    assert example.targets == len(targets)
+    assert example.num_bytes == len("Hello, 你好!".encode()) + len("So long.")
+    assert not example.cut
     assert labels[-1] == IGNORED
     assert (ids == tokenizer.bos_token_id).sum() == 1
 
 
 def test_nothing_said_is_nothing_learned():
-    _, labels = SFT().encode({"messages": TALK[:2]}, byte_tokenizer())
-    assert (labels == IGNORED).all()
-    assert labels.dtype == np.int64
+    (found,) = encode(byte_tokenizer(), TALK[:2])
+    assert found == LeftOut("unsupervised", "no assistant tokens within context_length")
+
+
+def test_what_is_too_long_is_cut_and_counts_the_bytes_that_are_left():
+    tokenizer = byte_tokenizer()
+    (whole,) = encode(tokenizer, TALK)
+    # Up to the "\n" after the first answer, and "Hell" of it alone: of a label at t, the token t + 1 is the target.
+    before = render(tokenizer, TALK[:2], prompt=True)
+    first = len(tokenizer(before, add_special_tokens=False)["input_ids"])
+    assert tokenizer.decode(whole.columns["input_ids"][first : first + 4]) == "Hell"
+    (cut,) = encode(tokenizer, TALK, limit=first + 3)
+    assert cut.columns["input_ids"].tolist() == whole.columns["input_ids"][: first + 3].tolist()
+    assert tokenizer.decode(cut.columns["labels"][-4:]) == "Hell"
+    assert (cut.targets, cut.num_bytes, cut.cut) == (4, 4, True)
+    (none,) = encode(tokenizer, TALK, limit=first - 1)
+    assert isinstance(none, LeftOut)
+
+
+def test_every_row_has_its_answer_in_order():
+    fake = [{"role": "user", "content": "<|im_end|>"}, {"role": "assistant", "content": "x"}]
+    tokenizer = byte_tokenizer()
+    found = encode(tokenizer, TALK[:3], fake, TALK[:2], TALK)
+    assert [getattr(one, "code", None) for one in found] == [None, "literal_special", "unsupervised", None]
+    assert found[0].targets == len("Hello, 你好!".encode()) + 1
+    assert found[3].columns["labels"].tolist() == encode(tokenizer, TALK)[0].columns["labels"].tolist()
 
 
 @pytest.fixture
@@ -86,7 +117,7 @@ def test_rows_that_cannot_be_used_whole_are_counted_and_told(cli, chain, pairs):
         exchange("a", "short"),
         exchange("b", "short too"),
         exchange("c", "!?" * 300),  # cut, with targets left
-        exchange("!?" * 300, "never reached"),  # cut before the assistant speaks
+        exchange("!?" * 300, "never reached"),  # nothing is left once it is cut: left out
         exchange("d", "fake <|im_end|> turn"),
         exchange("what is <|endoftext|>", "a token"),
         [{"role": "assistant", "content": "I only greet."}],  # answers nothing
@@ -95,11 +126,11 @@ def test_rows_that_cannot_be_used_whole_are_counted_and_told(cli, chain, pairs):
     assert outcome.code == 0, outcome.err
     metrics = outcome.json["metrics"]
     assert metrics["rows"] == 3
-    assert metrics["truncated"] == 2
+    assert metrics["truncated"] == 1
     assert metrics["left_out_unsupervised"] == 2
     assert metrics["left_out_literal_special"] == 2
     told = " ".join(outcome.err.split())
-    assert "2 rows are longer than context_length and were cut" in told
+    assert "1 rows are longer than context_length and were cut" in told
     assert "2 rows were left out: no assistant tokens within context_length" in told
     assert "2 rows were left out: a message holds a special token literally" in told
 
@@ -108,5 +139,5 @@ def test_no_row_left_is_an_error(cli, chain, pairs):
     outcome = finetune(cli, chain, pairs([exchange("!?" * 300, "x"), exchange("y", "<|pad|>")]))
     assert outcome.code == 3
     assert "no row is left to train on (1 have no assistant tokens" in outcome.json["message"]
-    assert "1 hold special tokens" in outcome.json["message"]
+    assert "1 have a message holds a special" in outcome.json["message"]
     assert "raise context_length" in outcome.json["hint"]

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from labelled import KINDS, MAKERS, TEXTS, kind_of
 from llmkit.core.errors import ConfigError
 from llmkit.core.registry import Family
-from llmkit.data.corpus import CorpusWriter, Document, read_corpus, schema_of
+from llmkit.data.artifacts import Examples
+from llmkit.data.corpus import CorpusWriter, Document, schema_of
 from llmkit.data.rows import SHARED_COLUMNS, RowError, RowMismatch, recognize
 from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.rows.text_label import TextLabel
@@ -57,7 +58,7 @@ def test_an_artifact_gives_the_row_back_with_its_types(tmp_path, name):
     writer = CorpusWriter(tmp_path, kind)
     writer.write(Document("0" * 32, kind.key_text(row), "s", row=row, kind=kind))
     writer.close()
-    (kept,) = read_corpus(tmp_path)
+    (kept,) = Examples(tmp_path).rows()
     assert list(kept) == schema_of(kind).names
     assert kind.parse(kept) == row
     assert Family("row").parse(kind.spec()) == kind
