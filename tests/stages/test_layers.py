@@ -116,12 +116,6 @@ def test_the_rule_allows_what_it_should(sources, module, source):
     assert violations(module, source, set(sources)) == []
 
 
-TO_MOVE = {
-    "objectives/rows/sft.py", "stages/evaluate.py", "stages/finetune.py", "tasks/answers.py", "tasks/generation.py",
-}  # fmt: skip
-"""Files that still name the fields of conversations, and are to go through `data/chat.py`."""
-
-
 def test_a_kind_of_rows_is_named_in_few_files():
     # Else the next kind is not one file: what is for conversations alone stands in the family, and in data/chat.py.
     naming = {
@@ -129,8 +123,7 @@ def test_a_kind_of_rows_is_named_in_few_files():
         for path in ROOT.rglob("*.py")
         if re.search(r"\bmessages\b", path.read_text(encoding="utf-8"))
     }
-    assert naming >= TO_MOVE
-    assert naming - TO_MOVE == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
+    assert naming == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
 
 
 _LOADED = """

@@ -42,7 +42,7 @@ def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, 
         sources: Where the data is: artifacts of ours, or anything that `clean` reads.
         described: The inputs of the run.
         kind: `corpus` or `examples`: what artifacts have to be.
-        role: The config field, for messages.
+        role: The config field, for errors.
 
     Raises:
         DataError: Something is not there, unfinished or of another kind.

@@ -26,6 +26,9 @@ Turns = Sequence[Mapping[str, str]]
 CONVERSATION = Messages()
 """Rows that are conversations, as our own artifacts hold them."""
 
+CONVERSATIONS = ("messages", "prompt_completion")
+"""Kinds of rows that are conversations."""
+
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"

@@ -75,7 +75,7 @@ class Head(Part):
         """Return what the config of a new model takes of the tokenizer's special ids, by its standard names.
 
         Args:
-            arch: The architecture, for messages.
+            arch: The architecture, for errors.
             ids: `bos`, `eos`, `pad` and, where the tokenizer has them, `cls` and `sep`.
 
         Raises:

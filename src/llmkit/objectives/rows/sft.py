@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from llmkit.core.errors import DataError
+from llmkit.data.chat import CONVERSATIONS, encode_chats, literal_special
 from llmkit.objectives import NextToken
 from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
 
@@ -25,7 +26,7 @@ class SFT(NextToken, RowObjective):
     A conversation longer than a block is cut at its end; one of which no answer is left is left out.
     """
 
-    rows: ClassVar[tuple[str, ...]] = ("messages", "prompt_completion")
+    rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "pack"
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
@@ -34,8 +35,6 @@ class SFT(NextToken, RowObjective):
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
     ) -> Sequence[Example | LeftOut]:
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
-        from llmkit.data.chat import encode_chats, literal_special
-
         conversations = [kind.turns(row) or [] for row in rows]
         fakes = [literal_special(tokenizer, turns) is not None for turns in conversations]
         whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
