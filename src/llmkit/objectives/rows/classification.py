@@ -34,6 +34,7 @@ PROBLEMS: dict[str, Problem] = {"class": "single_label", "classes": "multi_label
 NUMBER = "number"
 _WORDS = {"single_label": "classes", "multi_label": "lists of classes", "regression": "numbers"}
 _TYPES: dict[str, str] = {problem: kind for kind, problem in PROBLEMS.items()}
+_DECLARE = "say what they are: -s 'data=[{{type: files, path: FILE, row: {{type: text_label, label: {}}}}}]'"
 MAX_LABELS = 1000
 """More distinct labels than this are a column of something else, unless they are declared."""
 
@@ -85,12 +86,12 @@ class Classification(RowObjective):
         if self.problem not in ("auto", problem):
             raise ConfigError(
                 f"objective.problem: {self.problem}, but the labels of the data are {_WORDS[problem]}",
-                hint=f"leave it out, or say what they are: -s row.label={_TYPES[self.problem]}",
+                hint=f"leave it out, or {_DECLARE.format(_TYPES[self.problem])}",
             )
         if problem == "regression":
             if self.labels:
                 raise ConfigError("objective.labels: labels are declared, but the data's are numbers",
-                                  hint="leave them out, or -s row.label=class")  # fmt: skip
+                                  hint=f"leave them out, or {_DECLARE.format('class')}")  # fmt: skip
             return self.model_copy(update={"problem": problem})
         names = self.labels or sorted(noticed, key=_natural)
         if unknown := [name for name in noticed if name not in set(names)]:
