@@ -124,8 +124,10 @@ def blocks(setting: Setting) -> Iterator[np.ndarray]:
 def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     """The loop of llmkit, whole: data, logging, schedule."""
     from llmkit.core.console import Console
+    from llmkit.data.feeds import Feed
     from llmkit.data.order import Order
     from llmkit.data.packing import StreamPacker
+    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
     from llmkit.objectives.documents.causal_lm import CausalLM
     from llmkit.training import loop, watch
@@ -160,7 +162,8 @@ def llmkit(setting: Setting, *, compiled: bool, packed: bool) -> None:
     watch.MetricsFile = Written  # type: ignore[misc]
     order = Order(StreamPacker(Documents(setting, lengths), setting.context, seed=0))
     vocabulary = Vocabulary(setting.vocab)
-    job = Job(build(setting), CausalLM(), vocabulary, order)
+    feed = Feed(order, block_tokens=setting.context)
+    job = Job(Models(build(setting)), CausalLM(), vocabulary, feed, config.batch_blocks)
     job_trainer = loop.Trainer(job, config, Path(tempfile.mkdtemp()), Console(quiet=True))
     gradients, optimizer = job_trainer.gradients, job_trainer.optimizer
     gradients._backward = turns.learning(gradients._backward)  # type: ignore[method-assign]

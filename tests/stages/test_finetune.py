@@ -65,9 +65,9 @@ def test_targets_are_counted_and_what_cannot_be_used_is_said(finetune, examples)
     outcome = finetune("--json")
     assert outcome.code == 0
     metrics = outcome.json["metrics"]
-    assert (metrics["rows"], metrics["truncated"]) == (2, 2)
+    assert (metrics["rows"], metrics["truncated"]) == (2, 1)
     assert (metrics["left_out_unsupervised"], metrics["left_out_literal_special"]) == (1, 1)
-    assert "warning: 2 rows are longer than context_length and were cut" in outcome.err
+    assert "warning: 1 rows are longer than context_length and were cut" in outcome.err
     assert "warning: 1 rows were left out: no assistant tokens within context_length" in outcome.err
     assert "warning: 1 rows were left out: a message holds a special token literally" in outcome.err
 
@@ -85,7 +85,7 @@ def test_no_row_left_is_an_error(finetune, examples):
     examples([pair("word " * 100, "lost")])
     outcome = finetune()
     assert outcome.code == 3
-    assert "error: data: no row is left to train on (1 have no assistant tokens within the context" in outcome.err
+    assert "error: data: no row is left to train on (1 have no assistant tokens within context_length" in outcome.err
     assert not Path("out/llmkit.json").exists()
 
 

@@ -184,7 +184,8 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "vocab_size": 400}
     [
         (transformers.ViTModel(transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
                                                       intermediate_size=16)), 3, "'vit' is not a language model"),
-        (transformers.MambaForCausalLM(transformers.MambaConfig(**SMALL, state_size=4)), 3, "no head for labels of whole texts"),
+        (transformers.MambaForCausalLM(transformers.MambaConfig(**SMALL, state_size=4)), 3,
+         "no head for labels of whole texts"),
     ],
 )  # fmt: skip
 def test_a_model_that_cannot_carry_the_head_is_refused(cli, jsonl, chain, tmp_path, body, code, says):

@@ -13,7 +13,7 @@ from llmkit.data.packing import RowPacker
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training import loop
 from llmkit.training.metrics import read_metrics
-from tiny import BOS, CONTEXT, VOCABULARY, model, one_thread, trainer
+from tiny import BOS, CONTEXT, VOCABULARY, encoded, model, one_thread, trainer
 
 STEPS, BLOCKS, LR, WARMUP = 200, 4, 5e-3, 20
 
@@ -62,7 +62,7 @@ def reference(folder, accumulation):
         dataloader_num_workers=0, dataloader_pin_memory=False, log_level="error",
     )  # fmt: skip
     built = model()
-    job = InOrder(model=built, args=arguments, train_dataset=Blocks(Order(RowPacker(rows(), CONTEXT, seed=3))))
+    job = InOrder(model=built, args=arguments, train_dataset=Blocks(Order(RowPacker(encoded(rows()), CONTEXT, seed=3))))
     job.losses = []
     job.train()
     losses = np.array(job.losses).reshape(STEPS, accumulation).sum(axis=1)
@@ -77,7 +77,7 @@ def test_two_hundred_steps_are_those_of_transformers_trainer(tmp_path, accumulat
         losses, norms, rates, expected = reference(tmp_path / "reference", accumulation)
         job = trainer(
             tmp_path,
-            packer=RowPacker(rows(), CONTEXT, seed=3),
+            packer=RowPacker(encoded(rows()), CONTEXT, seed=3),
             objective=SFT(),
             max_steps=STEPS,
             batch_tokens=BLOCKS * CONTEXT,
