@@ -21,11 +21,12 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.artifacts import Corpus
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.modeling.tokenizer import literal_encoder
 from llmkit.tokenization.batch import Piece
 from llmkit.tokenization.encode import Encoder
-from llmkit.tokenization.fast import Check, FastEncoder
+from llmkit.tokenization.fast import Check
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.statistics import TokenStatistics
 from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization import encode as module
 from llmkit.tokenization.encode import Encoder, segments_by_offsets
-from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.trainers._patterns import byte_level
 
 TEXTS = [

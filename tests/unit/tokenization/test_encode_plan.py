@@ -15,9 +15,9 @@ from llmkit.data.corpus import CorpusWriter, Document
 from llmkit.data.split import SPLITS, split_of
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.token_shards import Part, Stretch
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization import plan, task
-from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.plan import cut_pieces, encode_corpora, group_parts
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts

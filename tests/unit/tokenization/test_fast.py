@@ -9,8 +9,9 @@ from batches import batch_of
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
-from llmkit.tokenization.fast import CHECK_EVERY, MAX_CHECKED_BYTES, Check, FastEncoder
+from llmkit.tokenization.fast import CHECK_EVERY, MAX_CHECKED_BYTES, Check
 from llmkit.tokenization.trainers._patterns import byte_level
 
 TEXT = "It's a test of <|end|> tokens, 12 of them. 春天来了，花开了。"
