@@ -146,8 +146,7 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
 
 
 def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:
-    """Say as what kind the rows were recognized, and which columns they are read from."""
+    """Say what kind of labelled rows are read, and from which columns."""
     for position, source in enumerate(sources):
-        row = source.row_kind()
-        if row is not None and getattr(source, "row", None) is not None:
+        if (row := source.row_kind()) is not None:
             console.info(f"{where}.{position}: rows are {row.describe()}")
