@@ -140,7 +140,8 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
         if kind != kinds[0]:
             raise ConfigError(
                 f"{where}: 0 gives {kinds[0].describe()} and {position} gives {kind.describe()};"
-                " clean them into two outputs"
+                " clean them into two outputs",
+                hint=f"where they are the same, say what they are: -s {where}.{position}.row=...",
             )
     return kinds[0]
 
