@@ -172,6 +172,20 @@ def test_answers_that_do_not_fit_are_skipped_and_counted(evaluate, cli, jsonl, c
     assert (result["num_samples"], result["skipped"]) == (1, 1)
 
 
+def test_a_prompt_and_its_completion_are_a_conversation_too(evaluate, cli, jsonl, chain):
+    jsonl("q.jsonl", [{"prompt": f"What is {i}?", "completion": "the old clock"} for i in range(3)])
+    said = [{"role": "user", "content": "What is {i}?"}, {"role": "assistant", "content": "the old clock"}]
+    texts = [[{**turn, "content": turn["content"].format(i=i)} for turn in said] for i in range(3)]
+    jsonl("m.jsonl", [{"messages": turns} for turns in texts])
+    found = []
+    for name in ("q", "m"):
+        cli("clean", "-i", f"{name}.jsonl", "--row", "auto", "-o", name)
+        both = ({"type": "answers", "data": name}, {"type": "generation", "data": name, "max_new_tokens": 4})
+        found.append({task: result["results"] for task, result in evaluate(chain.model, *both).items()})
+        assert [sample["turns"] for sample in samples("generation")] == [turns[:1] for turns in texts]
+    assert found[0] == found[1]
+
+
 def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
     from llmkit.metrics.chrf import ChrF
     from llmkit.metrics.f1 import F1
@@ -180,10 +194,10 @@ def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
     task = {"type": "generation", "data": chain.pairs, "limit": 5, "max_new_tokens": 6, "metrics": metrics}
     result = evaluate(chain.model, task)["generation"]["results"]["model"]
     model, found = EvalModel.load(chain.model), samples("generation")
-    assert [sample["messages"][0]["content"] for sample in found] == [f"What is {i}?" for i in range(5)]
+    assert [sample["turns"][0]["content"] for sample in found] == [f"What is {i}?" for i in range(5)]
     for sample in found:
         prompt = model.tokenizer.apply_chat_template(
-            sample["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
+            sample["turns"], add_generation_prompt=True, return_tensors="pt", return_dict=True
         )["input_ids"]
         output = model.model.generate(prompt, max_new_tokens=6, do_sample=False, pad_token_id=1)
         expected = model.tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True).strip()

@@ -116,10 +116,6 @@ def test_the_rule_allows_what_it_should(sources, module, source):
     assert violations(module, source, set(sources)) == []
 
 
-TO_MOVE = {"stages/evaluate.py", "tasks/answers.py", "tasks/generation.py"}
-"""Files that still name the fields of conversations, and are to go through `data/chat.py`."""
-
-
 def test_a_kind_of_rows_is_named_in_few_files():
     # Else the next kind is not one file: what is for conversations alone stands in the family, and in data/chat.py.
     naming = {
@@ -127,9 +123,7 @@ def test_a_kind_of_rows_is_named_in_few_files():
         for path in ROOT.rglob("*.py")
         if re.search(r"\bmessages\b", path.read_text(encoding="utf-8"))
     }
-    assert naming >= TO_MOVE
-    reads_them = {"objectives/rows/sft.py"}  # as the name of a kind
-    assert naming - TO_MOVE == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"} | reads_them
+    assert naming == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
 
 
 _LOADED = """

@@ -39,6 +39,8 @@ DATA = {
     "exploring": "labels.jsonl",
     "seeing": "pictures.jsonl",
 }
+SHIPPED = {"classification": "labels.jsonl", "token_classification": "tags.jsonl"}
+"""Objectives of the package that go through the same."""
 STEPS, KILLED_AT = 6, 3
 
 
@@ -54,6 +56,8 @@ def folder(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_jsonl(root / "pairs.jsonl", pairs)
     write_jsonl(root / "labels.jsonl", [{"text": a[:60], "label": "xy"[i % 2]} for i, a in enumerate(first)])
+    tags = [{"words": a.split(), "tags": ["B-X" if len(word) > 4 else "O" for word in a.split()]} for a in first]
+    write_jsonl(root / "tags.jsonl", tags)
     pictures = [
         {"pixels": [[(i >> k & 1) + draw.random() / 10 for k in range(4)] for _ in range(3)], "label": i % 2}
         for i in range(ROWS)
@@ -71,7 +75,7 @@ def folder(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(toy: str, folder: Path, chain: Any) -> list[Any]:
     model = folder / "bert" if toy == "seeing" else chain.base
     held_out = 0 if toy == "exploring" else 0.2
-    data = ["--data", folder / DATA[toy], "--model", model, "-s", f"validation_fraction={held_out}"]
+    data = ["--data", folder / (DATA | SHIPPED)[toy], "--model", model, "-s", f"validation_fraction={held_out}"]
     return ["finetune", *data, "-s", f"objective={toy}", "--max-steps", STEPS, *TRAINING]
 
 
@@ -101,7 +105,7 @@ def assert_alike(out: Path, straight: Path) -> None:
         torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
 
 
-@pytest.mark.parametrize("toy", DATA)
+@pytest.mark.parametrize("toy", DATA | SHIPPED)
 def test_a_toy_trains_resumes_and_is_shared(chain, folder, tmp_path, toy):
     command = arguments(toy, folder, chain)
     straight, killed, two = tmp_path / "straight", tmp_path / "killed", tmp_path / "two"

@@ -140,14 +140,14 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
         if kind != kinds[0]:
             raise ConfigError(
                 f"{where}: 0 gives {kinds[0].describe()} and {position} gives {kind.describe()};"
-                " clean them into two outputs"
+                " clean them into two outputs",
+                hint=f"where they are the same, say what they are: -s {where}.{position}.row=...",
             )
     return kinds[0]
 
 
 def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:
-    """Say as what kind the rows were recognized, and which columns they are read from."""
+    """Say what kind of labelled rows are read, and from which columns."""
     for position, source in enumerate(sources):
-        row = source.row_kind()
-        if row is not None and getattr(source, "row", None) is not None:
+        if (row := source.row_kind()) is not None:
             console.info(f"{where}.{position}: rows are {row.describe()}")

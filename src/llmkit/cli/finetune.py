@@ -9,10 +9,11 @@ import typer
 from llmkit.cli import options as o
 
 
-@o.stage_command("finetune", resume=True, nproc=True)
+@o.stage_command("finetune", strict=True, resume=True, preview=True, nproc=True)
 def finetune(
     data: Annotated[
-        list[str] | None, typer.Option("--data", metavar="DIR", help="Examples artifact; repeatable.")
+        list[str] | None,
+        typer.Option("--data", metavar="DIR|FILE", help="Labelled rows; repeatable."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to start from.")] = None,
     max_steps: o.MaxSteps = None,

@@ -64,7 +64,7 @@ class StageOptions:
             "--preview",
             min=1,
             metavar="N",
-            help="Show what happens to N random documents; write nothing.",
+            help="Show what becomes of N documents or rows; write nothing.",
             rich_help_panel=RUN,
         ),
     ] = None

@@ -77,8 +77,8 @@ class Part(NamedTuple):
 def write_shard(
     path: Path,
     rows: pa.Table,
-    ids: Sequence[Stretch | bytearray],
-    segments: Sequence[Stretch | bytearray],
+    ids: Sequence[Stretch],
+    segments: Sequence[Stretch],
     dtype: np.dtype[Any],
 ) -> str:
     """Write one shard, a single record batch, in the memory of its rows: ids and segments are copied from file to file.
@@ -126,9 +126,9 @@ class _Spliced:
     def __init__(self, file: Any) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
         self._file = file
-        self._contents: dict[int, Sequence[Stretch | bytearray]] = {}
+        self._contents: dict[int, Sequence[Stretch]] = {}
 
-    def list_array(self, content: Sequence[Stretch | bytearray], lengths: pa.ChunkedArray, dtype: np.dtype[Any]) -> Any:
+    def list_array(self, content: Sequence[Stretch], lengths: pa.ChunkedArray, dtype: np.dtype[Any]) -> Any:
         """Return the column of lists whose values have this content."""
         counts = [np.frombuffer(chunk.buffers()[1], np.int64, len(chunk), chunk.offset * 8) for chunk in lengths.chunks]
         ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]), dtype=np.int64)
@@ -152,10 +152,7 @@ class _Spliced:
             yield data
             return
         for part in content:
-            if isinstance(part, Stretch):
-                yield from part.read()
-            else:
-                yield part
+            yield from part.read()
 
     def flush(self) -> None:
         self._file.flush()

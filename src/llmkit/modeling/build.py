@@ -15,12 +15,6 @@ from llmkit.core.errors import ConfigError, nearest
 from llmkit.modeling.architecture import new_config, one_line
 from llmkit.modeling.heads import Head
 from llmkit.modeling.load import (
-    check_extension,
-    check_positions,
-    check_vocabulary,
-    count_parameters,
-    grow_embeddings,
-    load_model,
     read_config,
 )
 from llmkit.modeling.presets import PRESETS
@@ -29,11 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from llmkit.modeling.vocabulary import Vocabulary
-
-__all__ = [
-    "ModelConfig", "build_model", "check_extension", "check_model", "check_positions", "check_vocabulary",
-    "count_parameters", "grow_embeddings", "load_model",
-]  # fmt: skip
 
 
 class ModelConfig(Config):

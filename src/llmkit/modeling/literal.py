@@ -145,6 +145,20 @@ def merges_without(model: Mapping[str, Any], tokens: Collection[str]) -> list[Se
     return [(a, b) for a, b in model["merges"] if not (a in tokens or b in tokens or a + b[prefix:] in tokens)]
 
 
+def flatten(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
+    """Return the parts of a normalizer or pre-tokenizer in their order, sequences opened.
+
+    Args:
+        part: The section of `tokenizer.json`.
+        inner: The name under which a sequence has its parts: `normalizers` or `pretokenizers`.
+    """
+    if part is None:
+        return []
+    if part["type"] == "Sequence":
+        return [item for member in part[inner] for item in flatten(member, inner)]
+    return [part]
+
+
 def _backend_of(pipeline: str) -> Tokenizer:
     from tokenizers import Tokenizer
 

@@ -67,7 +67,7 @@ class Evaluate(Stage[Config]):
         sample = next(scores.samples("generation"), None)
         if sample is not None:
             rows += [
-                ("question", sample["messages"][-1]["content"]),
+                ("question", sample["turns"][-1]["content"]),
                 ("reference", sample["reference"]),
                 ("generated", sample["prediction"]),
             ]
@@ -138,5 +138,5 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
                 continue
             lines = [f"reference: {sample['reference']}"]
             lines += [f"{role}: {result.samples[position]['prediction']}" for role, result in by_role.items()]
-            page.quote(sample["messages"][-1]["content"], "\n\n".join(lines))
+            page.quote(sample["turns"][-1]["content"], "\n\n".join(lines))
     page.write(path)

@@ -25,10 +25,9 @@ from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate, Facts, Stage
 from llmkit.data.artifacts import Tokens
 from llmkit.data.sources import RawFile, Source
-from llmkit.data.tokens import SplitCounts
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.tokenization.estimate import estimate
-from llmkit.tokenization.plan import EncoderName, Made, encode_corpora
+from llmkit.tokenization.plan import EncoderName, Made, SplitCounts, encode_corpora
 from llmkit.tokenization.report import write_token_reports
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core.errors import DataError
 from llmkit.tasks import Task, TaskResult
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Answers(Task):
-    """Score the last assistant message of each row: its content's tokens only, not the tokens of the template.
+    """Score the last answer of each conversation: its content's tokens only, not the tokens of the template.
 
     A model without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
     """
@@ -32,36 +33,37 @@ class Answers(Task):
         """Return bits_per_byte over all answers, and the perplexity per token."""
         from copy import deepcopy
 
-        from llmkit.data.artifacts import Examples
         from llmkit.data.chat import ensure_template, literal_special, render
+        from llmkit.evaluation.exchanges import read_exchanges
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
         tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
         if chat:
             ensure_template(tokenizer)
-        requests, samples = [], []
+        requests = []
+        samples: list[dict[str, Any]] = []
         skipped = 0
-        for row in list(Examples(self.data).rows(["id", "messages"]))[: self.limit]:
-            *context, answer = row["messages"]
-            if not context or literal_special(tokenizer, row["messages"]) is not None:
+        for name, turns, answer in islice(read_exchanges(self.data), self.limit):
+            said = [*turns, {"role": "assistant", "content": answer or ""}]
+            if not turns or not answer or literal_special(tokenizer, said) is not None:
                 skipped += 1
                 continue
             if chat:
-                before = render(tokenizer, context, prompt=True)
+                before = render(tokenizer, turns, prompt=True)
             else:
                 before = (
                     (model.tokenizer.bos_token or model.tokenizer.eos_token)
-                    + "\n".join(message["content"] for message in context)
+                    + "\n".join(turn["content"] for turn in turns)
                     + "\n\n"
                 )
             prefix = model.tokenizer(before, add_special_tokens=False)["input_ids"]
             # The answer is encoded on its own: then its tokens and bytes are the same whatever stands before it.
-            targets = model.tokenizer(answer["content"], add_special_tokens=False)["input_ids"]
-            if answer["role"] != "assistant" or not targets or len(prefix) + len(targets) > model.max_length + 1:
+            targets = model.tokenizer(answer, add_special_tokens=False)["input_ids"]
+            if not targets or len(prefix) + len(targets) > model.max_length + 1:
                 skipped += 1
                 continue
             requests.append((prefix, targets))
-            samples.append({"id": row["id"], "bytes": len(answer["content"].encode("utf-8")), "tokens": len(targets)})
+            samples.append({"id": name, "bytes": len(answer.encode("utf-8")), "tokens": len(targets)})
         if not requests:
             raise DataError(f"tasks.data: {self.data} has no answer to score ({skipped:,} do not fit into the model)")
         likelihoods = model.log_likelihoods(requests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,11 +37,11 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.data.artifacts import Examples
+        from llmkit.evaluation.exchanges import read_exchanges
 
-        rows = [
-            row for row in Examples(self.data).rows(["id", "messages"]) if row["messages"][-1]["role"] == "assistant"
-        ][: self.limit]
+        found = read_exchanges(self.data)
+        asked = ((name, turns, answer) for name, turns, answer in found if turns and answer is not None)
+        rows = list(islice(asked, self.limit))
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no row that ends with an answer")
         if self.max_new_tokens >= model.max_length:
@@ -48,13 +49,13 @@ class Generation(Task):
                 f"tasks.max_new_tokens: {self.max_new_tokens} leaves no room for a prompt in the {model.max_length}"
                 " positions of the model"
             )
-        prompts = [self._prompt(model, row["messages"][:-1]) for row in rows]
+        prompts = [self._prompt(model, turns) for _, turns, _ in rows]
         predictions: list[str] = []
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
             part = prompts[start : start + PROMPTS_PER_CALL]
             predictions += model.generate(part, max_new_tokens=self.max_new_tokens)
             progress.advance(len(part))
-        references = [row["messages"][-1]["content"] for row in rows]
+        references = [answer for *_, answer in rows]
         scores: dict[str, float] = {}
         for metric in self.metrics:
             found = metric.load().compute(predictions=predictions, references=references)
@@ -62,18 +63,18 @@ class Generation(Task):
                 raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
             scores |= found
         samples = [
-            {"id": row["id"], "messages": row["messages"][:-1], "prediction": prediction, "reference": reference}
-            for row, prediction, reference in zip(rows, predictions, references, strict=True)
+            {"id": name, "turns": turns, "prediction": prediction, "reference": answer}
+            for (name, turns, answer), prediction in zip(rows, predictions, strict=True)
         ]
         return TaskResult(scores, len(samples), samples, {"empty": sum(not text for text in predictions)})
 
-    def _prompt(self, model: EvalModel, messages: list[dict[str, str]]) -> list[int]:
+    def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
         from llmkit.data.chat import encode_prompt
 
         if model.tokenizer.chat_template:
-            ids = encode_prompt(model.tokenizer, messages)
+            ids = encode_prompt(model.tokenizer, turns)
         else:
-            text = "\n".join(message["content"] for message in messages) + "\n\n"
+            text = "\n".join(turn["content"] for turn in turns) + "\n\n"
             ids = [model.start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
         # The end of a long prompt is what the answer depends on most; room is left for the answer.
         return ids[-max(1, model.max_length - self.max_new_tokens) :]

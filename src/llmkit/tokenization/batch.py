@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,13 +77,6 @@ class Batch:
             bounds = np.frombuffer(offsets, np.int32)[text.offset : text.offset + len(text) + 1].astype(np.int64)
         data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.zeros(0, np.uint8)
         return cls(data[bounds[0] : bounds[-1]], bounds - bounds[0], table.select(COLUMNS))
-
-    @classmethod
-    def of_texts(cls, texts: list[str]) -> Batch:
-        """Take texts; they have no names."""
-        empty = [""] * len(texts)
-        columns: dict[str, Any] = dict.fromkeys(COLUMNS, empty)
-        return cls.of(pa.table({**columns, "text": pa.array(texts, pa.string())}))
 
 
 @dataclass(frozen=True, slots=True)

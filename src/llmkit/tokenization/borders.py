@@ -12,6 +12,7 @@ from functools import cache
 from itertools import product
 from typing import Any, get_args
 
+from llmkit.modeling.literal import flatten
 from llmkit.tokenization.sentencepiece_model import SPACE
 from llmkit.tokenization.trainers._patterns import CHINESE, DIGITS, EXPRESSIONS, Chinese, Digits, Pattern, expressions
 
@@ -107,17 +108,3 @@ def chunks(document: bytes, size: int, border_pattern: re.Pattern[bytes]) -> lis
         found.append((start, border.end()))
         start = border.end()
     return [*found, (start, len(document))]
-
-
-def flatten(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
-    """Return the parts of a normalizer or pre-tokenizer in their order, sequences opened.
-
-    Args:
-        part: The section of `tokenizer.json`.
-        inner: The name under which a sequence has its parts: `normalizers` or `pretokenizers`.
-    """
-    if part is None:
-        return []
-    if part["type"] == "Sequence":
-        return [item for member in part[inner] for item in flatten(member, inner)]
-    return [part]

@@ -6,7 +6,7 @@ where each token ends; other tokenizers, and documents that a normalizer changes
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.modeling.literal import LiteralEncoder
+from llmkit.modeling.fast import FastEncoder, is_normal, lacks_bytes, token_sizes
+from llmkit.modeling.literal import LiteralEncoder, flatten
 from llmkit.text.sentences import sentence_starts
-from llmkit.text.utf8 import byte_characters
 from llmkit.tokenization.batch import Batch
-from llmkit.tokenization.borders import border_of, chunks, flatten
-from llmkit.tokenization.fast import FORMS, FastEncoder, is_normal
+from llmkit.tokenization.borders import border_of, chunks
 from llmkit.tokenization.scan import find_segments
 
 GROUP_BYTES = 1 << 20
@@ -58,7 +57,7 @@ class Encoder:
         self.fast = fast
         content = literal.content
         self._forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
-        self._token_bytes = token_bytes(content, literal.vocab_size)
+        self._token_bytes = token_sizes(content, literal.vocab_size)
         self._loses = self._token_bytes is not None and lacks_bytes(content, literal.special)
         self._border = border_of(content, allow_special=literal.allow_special)
 
@@ -175,36 +174,3 @@ def segments_by_offsets(text: str, ends: NDArray[np.int64]) -> NDArray[np.int32]
     """
     found = np.unique(np.searchsorted(ends, np.array(sentence_starts(text), dtype=np.int64), side="right"))
     return found[found < ends.size].astype(np.int32)
-
-
-def token_bytes(content: dict[str, Any], vocab_size: int) -> NDArray[np.int32] | None:
-    """Return how many bytes of text each token stands for, `[vocab_size]`; None where its length does not tell.
-
-    A token of the byte alphabet has a character per byte; an added token is written as it is.
-    """
-    model = content["model"]
-    cutters = flatten(content["pre_tokenizer"], "pretokenizers")
-    if model["type"] != "BPE" or not cutters or cutters[-1]["type"] != "ByteLevel":
-        return None
-    if any(part.get("add_prefix_space") or part.get("behavior") == "Removed" for part in cutters):
-        return None
-    if any(model.get(mark) for mark in ("continuing_subword_prefix", "end_of_word_suffix")):
-        return None
-    if (model.get("unk_token") is not None or model.get("byte_fallback")) and lacks_bytes(content):
-        return None
-    forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
-    normalized = [token["content"].encode() for token in content["added_tokens"] if token["normalized"]]
-    if not FORMS.issuperset(forms) or not all(is_normal(token, forms) for token in normalized):
-        return None
-    sizes = np.zeros(vocab_size, np.int32)
-    for token, i in model["vocab"].items():
-        sizes[i] = len(token)
-    for added in content["added_tokens"]:
-        sizes[added["id"]] = len(added["content"].encode())
-    return sizes
-
-
-def lacks_bytes(content: dict[str, Any], special: Container[str] = ()) -> bool:
-    """Tell whether a byte has no token in a byte-level vocabulary, or only a special one, which text never becomes."""
-    vocab = content["model"]["vocab"]
-    return any(character not in vocab or character in special for character in byte_characters())

@@ -21,12 +21,12 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.artifacts import Corpus
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
-from llmkit.data.tokens import DEFAULT_SHARD_BYTES, SplitCounts
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.modeling.tokenizer import literal_encoder
 from llmkit.tokenization.batch import Piece
 from llmkit.tokenization.encode import Encoder
-from llmkit.tokenization.fast import Check, FastEncoder
+from llmkit.tokenization.fast import Check
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.statistics import TokenStatistics
 from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 TASK_BYTES = 16 * 2**20
 """Bytes of text per task."""
+SHARD_BYTES = 1 << 30
+"""Bytes per shard."""
 MAX_VALUES = 2**31 - 1
 """Ids per shard: Arrow's offsets have 32 bits."""
 EncoderName = Literal["auto", "gigatoken", "tokenizers"]
@@ -45,6 +47,15 @@ RunPlan = Callable[[Engine, Callable[[Any], Any], Sequence[Any], Path], Iterator
 """Runs a function on tasks, each once, with a folder for the results, and yields them in order."""
 Run = Callable[[Callable[[Any], Any], Sequence[Any], Path], Iterator[Any]]
 """The same with workers of its own."""
+
+
+@dataclass(slots=True)
+class SplitCounts:
+    """What one split holds; `num_bytes` is the documents' UTF-8 text, not the shards."""
+
+    num_documents: int = 0
+    num_tokens: int = 0
+    num_bytes: int = 0
 
 
 @dataclass
@@ -246,7 +257,7 @@ def _write_splits(
     return counts
 
 
-def group_parts(parts: Sequence[Part], max_bytes: int = DEFAULT_SHARD_BYTES) -> list[list[Part]]:
+def group_parts(parts: Sequence[Part], max_bytes: int = SHARD_BYTES) -> list[list[Part]]:
     """Group parts, in their order, into shards of at most so many bytes; a part is never cut.
 
     Raises:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from llmkit.core.durable import fsync
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, Stretch, int_array
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.tokenization.batch import COLUMNS, Batch, Piece
 from llmkit.tokenization.encode import Encoded, Encoder
-from llmkit.tokenization.fast import Check, FastEncoder
+from llmkit.tokenization.fast import Check
 from llmkit.tokenization.folding import Splitter
 from llmkit.tokenization.statistics import TokenStatistics
 

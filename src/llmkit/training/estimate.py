@@ -8,7 +8,7 @@ from llmkit.core.stage import Estimate, Facts
 from llmkit.modeling.build import ModelConfig
 from llmkit.objectives import Objective
 from llmkit.training.config import TrainingConfig
-from llmkit.training.plan import Plan, plan
+from llmkit.training.plan import COMPUTE_OPTIMAL, Plan, plan
 
 
 def estimate(
@@ -55,7 +55,8 @@ def _rows(found: Plan) -> Facts:
             if found.tokens_per_parameter < 10
             else f"{found.tokens_per_parameter:,.0f}"
         )
-        rows.append(("", f"{ratio} per parameter (20 is compute-optimal: {20 * found.parameters:,})"))
+        optimal = COMPUTE_OPTIMAL * found.parameters
+        rows.append(("", f"{ratio} per parameter ({COMPUTE_OPTIMAL} is compute-optimal: {optimal:,})"))
         rows.append(("FLOPs", f"{found.flops:.3g}, {found.flops_per_token:.3g} per token"))
     if found.seconds is not None:
         compiled = ", compiled" if found.compile else ""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.data.artifacts import Model
 from llmkit.modeling.architecture import position_limit
-from llmkit.training.metrics import read_metrics
-from llmkit.training.report import write_report
+from llmkit.training.metrics import measures_of, read_metrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -93,10 +92,9 @@ def training_metrics(directory: Path) -> dict[str, Any]:
             metrics["bits_per_byte"] = validations[-1]["bits_per_byte"]
         metrics["validation_loss_before"] = validations[0]["validation_loss"]
         metrics["validation_loss"] = validations[-1]["validation_loss"]
+        if names := measures_of(validations):
+            metrics["measures"] = {name: validations[-1][name] for name in names}
     rates = sorted(row["tokens_per_second"] for row in steps)
     metrics["tokens_per_second"] = rates[len(rates) // 2]
     metrics["elapsed_s"] = steps[-1]["elapsed_s"]
     return metrics
-
-
-__all__ = ["save_model", "training_metrics", "write_card", "write_report"]

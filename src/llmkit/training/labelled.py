@@ -32,7 +32,11 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
         if ours or not isinstance(source, Tabular) or source.kind() == "examples":
             found.append(source)
             continue
-        kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns})
+        try:
+            kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns})
+        except ConfigError as error:
+            error.hint = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
+            raise
         found.append(source.model_copy(update={"row": kind, "columns": {}}))
     return found
 

@@ -75,6 +75,13 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     return read_rows(directory / Model.METRICS)
 
 
+def measures_of(validations: list[dict[str, Any]]) -> list[str]:
+    """Return which columns of validations are the objective's own measures, such as accuracy."""
+    ours = {"step", "tokens", "bits_per_byte"}
+    names = validations[-1] if validations else ()
+    return [name for name in names if name not in ours and not name.startswith("validation_loss")]
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a file of JSON lines, none where there is no file; torn lines are left out."""
     rows = []

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from llmkit.data.artifacts import Tokens
-from llmkit.modeling.build import ModelConfig, configure, count_parameters
+from llmkit.modeling.build import ModelConfig, configure
 from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak
-from llmkit.modeling.load import read_config
+from llmkit.modeling.load import count_parameters, read_config
 from llmkit.modeling.pace import measure_pace
 from llmkit.modeling.presets import PRESETS
 from llmkit.training.auto import resolve

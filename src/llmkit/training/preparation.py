@@ -113,6 +113,7 @@ def ready(
         end_ids=objective.end_ids(tokenizer, train),
         chat=objective.chats,
         suffix=", fine-tuned",
+        facts=objective.facts(),
         metrics=_metrics(objective, rows) if context.leads else {},
         resolved={"objective": spec, "row": kind.spec(mode="json")},
         report=_report(objective, rows, held_out) if objective.measured else None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmkit.core.page import Page
 from llmkit.data.artifacts import Model
-from llmkit.training.metrics import RowsFile, read_metrics, read_rows
+from llmkit.training.metrics import RowsFile, measures_of, read_metrics, read_rows
 
 INTERVAL_S = 30
 """Between two versions of the report while training."""
@@ -84,6 +84,7 @@ def write_report(
     rows = read_metrics(directory)
     steps = [row for row in rows if "validation_loss" not in row]
     validations = [row for row in rows if "validation_loss" in row]
+    measured = measures_of(validations)
     page = Page(title, _headline(facts, validations) + (" - still running" if refresh_s else ""))
     page.facts(facts)
     page.notes(_interruptions(directory))
@@ -96,6 +97,7 @@ def write_report(
     )
     for heading, found, name, unit in (
         ("Validation bits per byte", validations, "bits_per_byte", "bits per byte"),
+        *((name.replace("_", " ").capitalize(), validations, name, "of held-out rows") for name in measured),
         ("Learning rate", steps, "lr", "learning rate"),
         ("Gradient norm", steps, "grad_norm", "norm before clipping"),
         ("Speed", steps, "tokens_per_second", "tokens/s"),

@@ -37,6 +37,7 @@ class Prepared:
         end_ids: Tokens at which generation stops.
         chat: The tokenizer has a chat template that the model is trained with.
         suffix: What the card's headline says of the model beside its size: `, fine-tuned`.
+        facts: What card and report say beside the figures of the training.
         metrics: What the manifest says of the data.
         resolved: What the data decided, for the manifest.
         report: Adds to the report what the answers to held-out rows show.
@@ -49,6 +50,7 @@ class Prepared:
     end_ids: list[int]
     chat: bool = False
     suffix: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
@@ -120,7 +122,7 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
     )
     size = count_parameters(model)
     metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir)}
-    facts = training_facts(metrics)
+    facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
     write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
     report, more = prepared.report, None
@@ -142,5 +144,6 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
     elif "validation_loss" in metrics:
         facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
+    facts |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.get("measures", {}).items()}
     facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts

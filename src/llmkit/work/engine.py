@@ -104,14 +104,6 @@ class Engine:
             self._pool = None
 
 
-def map_tasks(
-    function: Callable[[T], R], tasks: Sequence[T], *, workers: int | None = None, engine: EngineName = "local"
-) -> Iterator[R]:
-    """Yield the results of one plan in the order of its tasks; see `Engine`."""
-    with Engine(engine, min(workers or len(os.sched_getaffinity(0)), max(1, len(tasks)))) as running:
-        yield from running.map(function, tasks)
-
-
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.core.errors import DataError
 from llmkit.data.chat import CHAT_TEMPLATE, encode_chats, encode_prompt, ensure_template, literal_special, render
+from llmkit.modeling.templated import templated_encoder
 from tiny import byte_tokenizer, runs
 
 USER, ANSWER = {"role": "user", "content": "Add 1 and 2"}, {"role": "assistant", "content": "It is 3."}
@@ -34,10 +36,14 @@ FOREIGN = {
 }
 
 
-def encode_chat(tokenizer, messages):
-    (found,) = encode_chats(tokenizer, [messages])
+def encode_chat(tokenizer, turns):
+    """Encode one conversation, with the tokenizer and with what is faster, which has to find the same."""
+    (found,), (sooner,) = (encode_chats(tokenizer, [turns], fast) for fast in (None, templated_encoder(tokenizer)))
     if isinstance(found, DataError):
+        assert (found.message, found.hint) == (sooner.message, sooner.hint)
         raise found
+    for ours, theirs in zip(sooner, found, strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
     return found
 
 

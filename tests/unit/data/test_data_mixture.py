@@ -9,12 +9,12 @@ import pytest
 from corpora import InMemory, assert_equal, of_step, whole_epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_tokens import Row, write_tokens
 
 from llmkit.core.errors import DataError
 from llmkit.data.mixture import MODES, Mixture, PackingPlan, temperature_weights, training_stream, validation_packer
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, PadPacker, PairPacker, StreamPacker
-from llmkit.data.tokens import TokenShardWriter
 from llmkit.stages.pretrain import Config
 
 NASTY = [0.1, 1 / 3, 0.7, 1e-3, 1e3, 2.0, 3.0, 0.30000000000000004, 1 - 2**-53, 5e-324, 1.5e300]
@@ -163,21 +163,15 @@ def test_temperature_weights_by_hand():
 
 
 def write(directory, documents, *, validation=()):
-    writer = TokenShardWriter(directory, vocab_size=1000)
-    for split, texts in (("train", documents), ("validation", validation)):
-        for i, ids in enumerate(texts):
-            starts = list(range(0, len(ids), 2))
-            writer.append(
-                split,
-                id=f"{directory.name}/{split}{i}",
-                source="",
-                language="",
-                num_bytes=len(ids) + 1,
-                input_ids=ids,
-                segments=starts,
-            )
-    writer.finish()
-    return directory
+    sides = {"train": documents, "validation": validation}
+    splits = {
+        side: [
+            Row(f"{directory.name}/{side}{i}", ids, range(0, len(ids), 2), num_bytes=len(ids) + 1)
+            for i, ids in enumerate(texts)
+        ]
+        for side, texts in sides.items()
+    }
+    return write_tokens(directory, splits)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 from corpora import FIELDS, InMemory, assert_equal, neighbours, real, seeds, specials, texts, whole_epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_tokens import Row, write_tokens
 
 from llmkit.core.errors import DataError
 from llmkit.data import packing
 from llmkit.data.packing import Batch, BestFitPacker, PadPacker, RowPacker, StreamPacker
 from llmkit.data.token_reader import TokenSplit
-from llmkit.data.tokens import TokenShardWriter
 from tiny import encoded
 
 X = -100
@@ -140,11 +140,9 @@ def test_blocks_outside_the_epoch_are_errors(index):
 def test_two_shards_equal_one_shard(tmp_path):
     rng = np.random.default_rng(0)
     documents = [rng.integers(0, 1000, rng.integers(0, 30)) for _ in range(50)]
-    for name, limit in [("one", 1 << 20), ("many", 500)]:
-        writer = TokenShardWriter(tmp_path / name, vocab_size=1000, max_shard_bytes=limit)
-        for i, ids in enumerate(documents):
-            writer.append("train", id=str(i), source="", language="", num_bytes=1, input_ids=ids)
-        writer.finish()
+    for name, limit in [("one", 50), ("many", 7)]:
+        rows = [Row(str(i), ids) for i, ids in enumerate(documents)]
+        write_tokens(tmp_path / name, {"train": rows}, rows_per_shard=limit)
     one, many = TokenSplit(tmp_path / "one", "train"), TokenSplit(tmp_path / "many", "train")
     assert len(one.shards) == 1 < len(many.shards)
     for seed in (None, 3):

@@ -7,30 +7,21 @@ import pytest
 from corpora import InMemory, assert_equal, whole_epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_tokens import Row, write_tokens
 
 from llmkit.data.packing import PairPacker
 from llmkit.data.token_reader import JoinedSplits, TokenSplit
-from llmkit.data.tokens import TokenShardWriter
 
 CORPORA = {"a": [[[5, 6], [7]], [], [[8]]], "b": [[[9], [10, 11, 12]], [[13, 14]], []]}
 """Documents as lists of sentences."""
 
 
 def write(directory, documents, **options):
-    writer = TokenShardWriter(directory, vocab_size=1000, **options)
+    rows = []
     for i, sentences in enumerate(documents):
-        ids, starts = [*chain(*sentences)], np.cumsum([0, *map(len, sentences)])[:-1].tolist()
-        writer.append(
-            "train",
-            id=f"{directory.name}{i}",
-            source="",
-            language="",
-            num_bytes=10 * i + 1,
-            input_ids=ids,
-            segments=starts,
-        )
-    writer.finish()
-    return TokenSplit(directory, "train")
+        starts = np.cumsum([0, *map(len, sentences)])[:-1].tolist()
+        rows.append(Row(f"{directory.name}{i}", [*chain(*sentences)], starts, num_bytes=10 * i + 1))
+    return TokenSplit(write_tokens(directory, {"train": rows}, **options), "train")
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ def test_documents_have_their_ids_in_any_order(joined):
 
 
 def test_documents_of_several_shards_have_their_own_ids(tmp_path):
-    split = write(tmp_path / "d", [[[i, i + 1]] for i in range(40)], max_shard_bytes=200)
+    split = write(tmp_path / "d", [[[i, i + 1]] for i in range(40)], rows_per_shard=7)
     assert len(split.shards) > 2
     assert split.ids(np.arange(40)) == [f"d{i}" for i in range(40)]
     assert split.sentence_starts().tolist() == list(range(0, 80, 2))
@@ -79,10 +70,10 @@ documents = st.lists(st.lists(st.lists(st.integers(0, 999), min_size=1, max_size
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(documents, min_size=1, max_size=3), st.integers(60, 400))
+@given(st.lists(documents, min_size=1, max_size=3), st.integers(1, 9))
 def test_shards_and_artifacts_make_no_difference_to_pairs(tmp_path_factory, corpora, limit):
     directory = tmp_path_factory.mktemp("tokens")
-    parts = [write(directory / f"c{i}", texts, max_shard_bytes=limit) for i, texts in enumerate(corpora)]
+    parts = [write(directory / f"c{i}", texts, rows_per_shard=limit) for i, texts in enumerate(corpora)]
     whole = [*chain(*corpora)]
     starts = [np.cumsum([0, *map(len, sentences)])[:-1].tolist() for sentences in whole]
     memory = InMemory([[*chain(*sentences)] for sentences in whole], starts)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from written_tokens import Row, write_tokens
 
 from llmkit.data.token_shards import ROWS, Part, Stretch, finish_dict, finish_split, write_shard
 
@@ -81,8 +82,30 @@ def test_datasets_loads_several_shards(tmp_path):
     # A second time, as after a kill between the moves and what follows them.
     finish_split(tmp_path / "out/train", shards, np.dtype(np.uint16))
     finish_dict(tmp_path / "out", ["train"])
+    assert list(datasets.load_from_disk(str(tmp_path / "out"))) == ["train"]
     loaded = datasets.load_from_disk(str(tmp_path / "out"))["train"]
+    assert len(loaded.cache_files) == 2
     assert loaded["id"][:] == ["0a", "0b", "0c", "1a", "1b", "1c"]
-    assert loaded[5]["input_ids"] == [8, 9]
+    assert loaded[5] == {
+        "id": "1c", "source": "s", "language": "en", "num_bytes": 5, "input_ids": [8, 9], "segments": [1]
+    }  # fmt: skip
+    assert loaded.features["input_ids"] == datasets.List(datasets.Value("uint16"))
+    assert loaded.map(lambda row: {"n": len(row["input_ids"])}, keep_in_memory=True)["n"][:] == [3, 0, 2] * 2
     state = json.loads((tmp_path / "out/train/state.json").read_text())
     assert [item["filename"] for item in state["_data_files"]] == [f"data-0000{i}-of-00002.arrow" for i in range(2)]
+
+
+def test_the_fingerprint_follows_the_content(tmp_path):
+    written = {}
+    for name, text in (("a", "x"), ("b", "x"), ("c", "y")):
+        write_tokens(tmp_path / name, {"train": [Row(text, [1, 2]), Row("last", [3])]}, rows_per_shard=1)
+        files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
+        written[name] = {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in files}
+    assert written["a"] == written["b"]
+    assert sorted(written["a"]) == [
+        "dataset_dict.json", "train/data-00000-of-00002.arrow", "train/data-00001-of-00002.arrow",
+        "train/dataset_info.json", "train/state.json",
+    ]  # fmt: skip
+    states = [json.loads(written[name]["train/state.json"]) for name in "ac"]
+    assert states[0]["_data_files"] == states[1]["_data_files"]
+    assert states[0]["_fingerprint"] != states[1]["_fingerprint"]

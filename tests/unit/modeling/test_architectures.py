@@ -7,11 +7,12 @@ import torch
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.architecture import position_limit
-from llmkit.modeling.build import ModelConfig, build_model, check_model, check_positions, grow_embeddings, load_model
+from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.heads.masked_lm import MaskedLM
 from llmkit.modeling.heads.pretraining import Pretraining
 from llmkit.modeling.heads.sequence_to_sequence import SequenceToSequence
+from llmkit.modeling.load import check_positions, grow_embeddings, load_model
 
 VOCABULARY = SimpleNamespace(size=40, bos=1, eos=2, pad=0, cls=3, sep=4, mask=5, unk=None)
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

@@ -7,15 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.modeling.build import (
-    ModelConfig,
-    build_model,
-    check_model,
-    check_vocabulary,
-    count_parameters,
-    load_model,
-)
+from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.heads.causal_lm import CausalLM
+from llmkit.modeling.load import check_vocabulary, count_parameters, load_model
 
 LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 TOKENIZER = {"vocab_size": 40, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}

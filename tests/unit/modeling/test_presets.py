@@ -11,7 +11,8 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import resolve
 from llmkit.core.errors import ConfigError
 from llmkit.core.registry import Family
-from llmkit.modeling.build import ModelConfig, configure, count_parameters
+from llmkit.modeling.build import ModelConfig, configure
+from llmkit.modeling.load import count_parameters
 from llmkit.modeling.presets import PRESETS
 
 UNITS = {"m": 1e6, "b": 1e9}

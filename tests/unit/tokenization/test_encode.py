@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from batches import batch_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization import encode as module
-from llmkit.tokenization.batch import Batch
 from llmkit.tokenization.encode import Encoder, segments_by_offsets
-from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.trainers._patterns import byte_level
 
 TEXTS = [
@@ -62,7 +62,7 @@ TOKENIZERS = {
 def check(tokenizer, texts, *, fast):
     """Ids are those of `encode_documents`; segments are those that the offsets of `tokenizers` give."""
     literal = LiteralEncoder.of(tokenizer)
-    found = Encoder(literal, FastEncoder(literal) if fast else None).encode(Batch.of_texts(texts))
+    found = Encoder(literal, FastEncoder(literal) if fast else None).encode(batch_of(texts))
     ids = np.split(found.ids, np.cumsum(found.counts)[:-1])
     segments = np.split(found.segments, np.cumsum(found.num_segments)[:-1])
     for text, got, starts, (expected, ends) in zip(
@@ -132,7 +132,7 @@ def test_an_id_outside_the_vocabulary_is_never_written():
     encoder = Encoder(small, FastEncoder(small))
     encoder.fast.encode = lambda document: np.array([literal.vocab_size], np.uint32)
     with pytest.raises(AssertionError, match="not in the vocabulary"):
-        encoder.encode(Batch.of_texts(["a"]))
+        encoder.encode(batch_of(["a"]))
 
 
 def encoder_of(tokenizer, **settings):
@@ -147,7 +147,7 @@ def test_a_text_of_as_many_bytes_as_its_changed_form_goes_by_offsets():
         check(tokenizer, [text, "ASCII. Is it."], fast=fast)
     encoder = encoder_of(tokenizer)
     encoder._repair = None  # texts that no normalizer changes do without
-    assert encoder.encode(Batch.of_texts(["Plain. Text.", "é. Yes."])).segments.size == 4
+    assert encoder.encode(batch_of(["Plain. Text.", "é. Yes."])).segments.size == 4
 
 
 @pytest.mark.parametrize("normalizer", [normalizers.Lowercase(), normalizers.Replace("ab", "ba")])
@@ -181,7 +181,7 @@ def test_a_byte_that_only_a_special_token_has_is_lost():
     tokenizer = trained()
     tokenizer.add_special_tokens({"pad_token": "!"})
     assert check(tokenizer, ["a! b"], fast=False).lost_bytes == 1
-    assert encoder_of(tokenizer, allow_special=True).encode(Batch.of_texts(["a! b"])).lost_bytes == 0
+    assert encoder_of(tokenizer, allow_special=True).encode(batch_of(["a! b"])).lost_bytes == 0
 
 
 def test_special_tokens_that_reach_over_blanks_keep_a_document_whole(monkeypatch):
@@ -191,4 +191,4 @@ def test_special_tokens_that_reach_over_blanks_keep_a_document_whole(monkeypatch
     text = "works <|turn|> a test"
     whole = LiteralEncoder.of(tokenizer, allow_special=True).encode([text])[0][0]
     monkeypatch.setattr(module, "GROUP_BYTES", 8)
-    assert encoder_of(tokenizer, allow_special=True).encode(Batch.of_texts([text])).ids.tolist() == whole.tolist()
+    assert encoder_of(tokenizer, allow_special=True).encode(batch_of([text])).ids.tolist() == whole.tolist()

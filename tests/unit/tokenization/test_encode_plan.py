@@ -15,9 +15,9 @@ from llmkit.data.corpus import CorpusWriter, Document
 from llmkit.data.split import SPLITS, split_of
 from llmkit.data.token_reader import TokenSplit
 from llmkit.data.token_shards import Part, Stretch
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization import plan, task
-from llmkit.tokenization.fast import FastEncoder
 from llmkit.tokenization.plan import cut_pieces, encode_corpora, group_parts
 from llmkit.tokenization.show import Cutter
 from llmkit.tokenization.texts import training_texts
@@ -208,7 +208,7 @@ def test_a_shard_has_no_more_ids_than_its_offsets_can_count():
 
 def test_several_shards_follow_each_other(corpora, tmp_path, monkeypatch):
     encode(corpora, tmp_path / "one-shard")
-    monkeypatch.setattr(plan, "DEFAULT_SHARD_BYTES", 1)
+    monkeypatch.setattr(plan, "SHARD_BYTES", 1)
     monkeypatch.setattr(group_parts, "__defaults__", (1,))
     encode(corpora, tmp_path / "many")
     many, single = (TokenSplit(tmp_path / name, "train") for name in ("many", "one-shard"))

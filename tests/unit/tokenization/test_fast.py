@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from batches import batch_of
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
-from llmkit.tokenization.batch import Batch
-from llmkit.tokenization.fast import CHECK_EVERY, MAX_CHECKED_BYTES, Check, FastEncoder
+from llmkit.tokenization.fast import CHECK_EVERY, MAX_CHECKED_BYTES, Check
 from llmkit.tokenization.trainers._patterns import byte_level
 
 TEXT = "It's a test of <|end|> tokens, 12 of them. 春天来了，花开了。"
@@ -119,7 +120,7 @@ def run(literal, texts, *, unusual=(), word=b"wrong"):
     check = Check(literal, fast)
     encoded = [fast.encode(text.encode()) for text in texts]
     counts = np.array([len(ids) for ids in encoded])
-    check.batch(Batch.of_texts(texts), np.concatenate(encoded), counts, unusual)
+    check.batch(batch_of(texts), np.concatenate(encoded), counts, unusual)
     return check
 
 
@@ -136,7 +137,7 @@ def test_a_check_goes_on_counting_over_batches(literal):
     for start in range(0, 2000, 500):
         texts = [f"text {i}" for i in range(start, start + 500)]
         encoded = [check.fast.encode(text.encode()) for text in texts]
-        check.batch(Batch.of_texts(texts), np.concatenate(encoded), np.array([len(ids) for ids in encoded]), ())
+        check.batch(batch_of(texts), np.concatenate(encoded), np.array([len(ids) for ids in encoded]), ())
     assert check.documents == 8 + 1
 
 

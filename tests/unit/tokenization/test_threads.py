@@ -63,14 +63,15 @@ def test_writing_a_shard_and_running_a_kernel_load_no_pandas_awkward_or_scipy_li
         from pathlib import Path
         import numpy as np
         import pyarrow as pa
-        from llmkit.data.token_shards import write_shard
+        from llmkit.data.token_shards import Stretch, write_shard
         from llmkit.tokenization import scan
 
         assert scan.sentence_starts(np.frombuffer(b"One. Two.", np.uint8)).tolist() == [0, 5]
         rows = pa.ipc.open_stream(sys.argv[1]).read_all()
-        ids, segments = np.array([7, 8, 9], np.uint16), np.array([0], np.int32)
-        path = Path(sys.argv[2])
-        write_shard(path, rows, [bytearray(ids.tobytes())], [bytearray(segments.tobytes())], ids.dtype)
+        ids, path = np.array([7, 8, 9], np.uint16), Path(sys.argv[2])
+        path.with_name("ids").write_bytes(ids.tobytes() + np.array([0], np.int32).tobytes())
+        places = Stretch(path.with_name("ids"), 0, 6), Stretch(path.with_name("ids"), 6, 10)
+        write_shard(path, rows, [places[0]], [places[1]], ids.dtype)
         print(sorted({"pandas", "awkward", "scipy.linalg"} & set(sys.modules)))
     """
     rows = pa.table([["a"], ["s"], ["en"], [9], [3], [1]], schema=ROWS)

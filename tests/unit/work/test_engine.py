@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from llmkit.core.errors import SetupError
-from llmkit.work.engine import MAX_ATTEMPTS, Engine, _connect, _run_there, map_tasks
+from llmkit.work.engine import MAX_ATTEMPTS, Engine, _connect, _run_there
 
 
 def square(n):
@@ -45,6 +45,12 @@ def fail_on_three(n):
     if n == 3:
         raise ValueError("three")
     return n
+
+
+def map_tasks(function, tasks, *, workers=None, engine="local"):
+    """Map one plan's tasks, on workers of their own."""
+    with Engine(engine, workers) as running:
+        yield from running.map(function, tasks)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

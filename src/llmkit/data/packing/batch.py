@@ -30,16 +30,18 @@ class Batch:
         numbers: `[num_blocks]`: the block's number in the run's endless stream; a packer, which knows one epoch only,
             gives the index in it. Whatever is random about a block is drawn from this number, so that it depends
             neither on the micro-batch nor on the rank.
+        pads: What columns that are as wide as the longest of the blocks are filled up with, by name.
         columns: `[num_blocks, ...]` each.
     """
 
-    __slots__ = ("columns", "numbers")
+    __slots__ = ("columns", "numbers", "pads")
 
     columns: Mapping[str, NDArray[Any]]
     numbers: Ints
+    pads: Mapping[str, float]
 
-    def __init__(self, *, numbers: Ints, **columns: NDArray[Any]) -> None:
-        self.numbers, self.columns = numbers, columns
+    def __init__(self, *, numbers: Ints, pads: Mapping[str, float] | None = None, **columns: NDArray[Any]) -> None:
+        self.numbers, self.pads, self.columns = numbers, pads or {}, columns
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         if name in Batch.__slots__ or name.startswith("__"):  # asked for while it is copied, before it has any
@@ -55,22 +57,34 @@ class Batch:
     def slice(self, start: int, stop: int) -> Batch:
         """Return some of the blocks, as views."""
         columns = {name: column[start:stop] for name, column in self.columns.items()}
-        return Batch(numbers=self.numbers[start:stop], **columns)
+        return Batch(numbers=self.numbers[start:stop], pads=self.pads, **columns)
 
     def take(self, rows: ArrayLike) -> Batch:
         """Return the blocks `rows`, `[n]`, in that order, as copies."""
         chosen = np.asarray(rows, np.int64)
-        return Batch(numbers=self.numbers[chosen], **{name: column[chosen] for name, column in self.columns.items()})
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return Batch(numbers=self.numbers[chosen], pads=self.pads, **columns)
 
     def replace(self, *, numbers: Ints | None = None, **columns: NDArray[Any]) -> Batch:
         """Return the batch with other numbers, or with columns in the place of those of their names."""
-        return Batch(numbers=self.numbers if numbers is None else numbers, **{**self.columns, **columns})
+        chosen = self.numbers if numbers is None else numbers
+        return Batch(numbers=chosen, pads=self.pads, **{**self.columns, **columns})
 
     @staticmethod
     def join(batches: Sequence[Batch]) -> Batch:
-        """Return the blocks of several batches of the same columns, one after another."""
+        """Return the blocks of several batches of the same columns, one after another; the narrower ones filled up."""
         if len(batches) == 1:
             return batches[0]
-        names = batches[0].columns
-        columns = {name: np.concatenate([batch.columns[name] for batch in batches]) for name in names}
-        return Batch(numbers=np.concatenate([batch.numbers for batch in batches]), **columns)
+        pads = batches[0].pads
+        columns = {}
+        for name in batches[0].columns:
+            parts = [batch.columns[name] for batch in batches]
+            if name in pads:
+                width = max(part.shape[1] for part in parts)
+                parts = [_widened(part, width, pads[name]) for part in parts]
+            columns[name] = np.concatenate(parts)
+        return Batch(numbers=np.concatenate([batch.numbers for batch in batches]), pads=pads, **columns)
+
+
+def _widened(column: NDArray[Any], width: int, pad: float) -> NDArray[Any]:
+    return np.pad(column, ((0, 0), (0, width - column.shape[1])), constant_values=pad)

@@ -47,7 +47,8 @@ class RowBuckets:
         """Return blocks of an epoch in the order of `indices`, `[n]`."""
         chosen = np.asarray(indices, np.int64)
         rows = self._order(epoch)[chosen]
-        return Batch(numbers=chosen, num_tokens=self.rows.num_tokens[rows], **self.rows.padded(rows))
+        columns = {"num_tokens": self.rows.num_tokens[rows], **self.rows.padded(rows)}
+        return Batch(numbers=chosen, pads=self.rows.pads, **columns)
 
     def documents(self, epoch: int, indices: ArrayLike) -> Ints:
         """Return which rows the blocks are."""

@@ -145,6 +145,11 @@ class EncodedRows:
         """Return stretches of a ragged column, joined: `sizes[i]` values of row `rows[i]` from `offsets[i]` on."""
         return self.values[name][ranges(self._starts[name][rows] + offsets, sizes)]
 
+    @property
+    def pads(self) -> dict[str, float]:
+        """What ragged columns are filled up with, by name."""
+        return {name: column.pad for name, column in self.columns.items() if column.pad is not None}
+
     def padded(self, rows: Ints) -> dict[str, NDArray[Any]]:
         """Return the columns of some rows, `[n, ...]`; ragged ones are as wide as the longest, `NAME_length` beside."""
         found: dict[str, NDArray[Any]] = {}

@@ -103,15 +103,10 @@ class Packer(ABC):
         position_ids = np.arange(self.context_length) - num_tokens[:, None]
         input_ids[real], labels[real] = found_ids, found_labels
         position_ids[real] = ranges(np.zeros_like(stretches.sizes), stretches.sizes)
-        more = {} if layout.follows is None else {"follows": layout.follows[blocks]}
-        return Batch(
-            numbers=np.array(indices, dtype=np.int64),
-            input_ids=input_ids,
-            labels=labels,
-            position_ids=position_ids,
-            num_tokens=num_tokens,
-            **more,
-        )
+        columns = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids, "num_tokens": num_tokens}
+        if layout.follows is not None:
+            columns["follows"] = layout.follows[blocks]
+        return Batch(numbers=np.array(indices, dtype=np.int64), pads={}, **columns)
 
     def _borders(self, epoch: int, indices: ArrayLike) -> tuple[Ints, Ints, Ints]:
         """Return the blocks at the indices, and the virtual positions at which they begin and end."""

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
     from llmkit.modeling.vocabulary import Vocabulary
 
-__all__ = ["IGNORED", "LEARNED_MARK", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors"]
+__all__ = ["IGNORED", "LEARNED_MARK", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors", "shortened"]
 
 
 LEARNED_MARK = "learned"
 """Mark of a token that is predicted, where that is all there is to say."""
+NAMES_SHOWN = 12
 
 
 class RowObjective(Objective):
@@ -61,6 +62,10 @@ class RowObjective(Objective):
             ConfigError, DataError: The data does not suit it.
         """
         return self
+
+    def facts(self) -> dict[str, str]:
+        """Return what the card and the report say of what was learned, such as the labels' names."""
+        return {}
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
@@ -116,3 +121,9 @@ def padded_tensors(batch: Batch, *names: str) -> dict[str, torch.Tensor]:
         name: torch.from_numpy(np.ascontiguousarray(array))
         for name, array in {**arrays, "attention_mask": mask}.items()
     }
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return names in one line, the first of many."""
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -8,18 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from llmkit.core.errors import ConfigError, DataError, nearest
+from llmkit.core.page import percent
 from llmkit.objectives import Collated, Losses, Tensors
-from llmkit.objectives.rows import Column, Example, LeftOut, RowObjective, padded_tensors
+from llmkit.objectives.rows import Column, Example, LeftOut, RowObjective, padded_tensors, shortened
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.core.page import Page
     from llmkit.data.packing import Batch
     from llmkit.data.rows import Row
+    from llmkit.metrics._confusion import Confusion
     from llmkit.modeling.companions import Models
     from llmkit.modeling.heads import Head
     from llmkit.modeling.vocabulary import Vocabulary
@@ -30,6 +34,7 @@ PROBLEMS: dict[str, Problem] = {"class": "single_label", "classes": "multi_label
 NUMBER = "number"
 _WORDS = {"single_label": "classes", "multi_label": "lists of classes", "regression": "numbers"}
 _TYPES: dict[str, str] = {problem: kind for kind, problem in PROBLEMS.items()}
+_DECLARE = "say what they are: -s 'data=[{{type: files, path: FILE, row: {{type: text_label, label: {}}}}}]'"
 MAX_LABELS = 1000
 """More distinct labels than this are a column of something else, unless they are declared."""
 
@@ -44,7 +49,7 @@ class Classification(RowObjective):
     rows: ClassVar[tuple[str, ...]] = ("text_label", "text_pair")
     head: ClassVar[str] = "sequence_classification"
     measured: ClassVar[bool] = True
-    headline: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro", "mse")
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mse", "spearman")
 
     problem: Literal["auto", "single_label", "multi_label", "regression"] = "auto"
     """What a label is. auto: lists are several labels, numbers with fractions a regression, all else one label."""
@@ -81,12 +86,12 @@ class Classification(RowObjective):
         if self.problem not in ("auto", problem):
             raise ConfigError(
                 f"objective.problem: {self.problem}, but the labels of the data are {_WORDS[problem]}",
-                hint=f"leave it out, or say what they are: -s row.label={_TYPES[self.problem]}",
+                hint=f"leave it out, or {_DECLARE.format(_TYPES[self.problem])}",
             )
         if problem == "regression":
             if self.labels:
                 raise ConfigError("objective.labels: labels are declared, but the data's are numbers",
-                                  hint="leave them out, or -s row.label=class")  # fmt: skip
+                                  hint=f"leave them out, or {_DECLARE.format('class')}")  # fmt: skip
             return self.model_copy(update={"problem": problem})
         names = self.labels or sorted(noticed, key=_natural)
         if unknown := [name for name in noticed if name not in set(names)]:
@@ -105,6 +110,11 @@ class Classification(RowObjective):
                 " labels?", hint="name it: -s columns.label=COLUMN; or declare them: -s objective.labels=[...]",
             )  # fmt: skip
         return self.model_copy(update={"problem": problem, "labels": names})
+
+    def facts(self) -> dict[str, str]:
+        """Return what is predicted, and the labels' names."""
+        names = {"labels": shortened(self.labels)} if self.labels else {}
+        return {"problem": self.problem.replace("_", " "), **names}
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
@@ -170,6 +180,69 @@ class Classification(RowObjective):
     def answers(self, outputs: Tensors) -> Sequence[tuple[Any, list[float]]]:
         """Return each row's label and logits."""
         return list(zip(outputs["labels"].tolist(), outputs["logits"].tolist(), strict=True))
+
+    def measures(self, answers: Sequence[Any]) -> dict[str, float]:
+        """Return accuracy and F1, and what always the same answer has; of numbers errors and correlations.
+
+        A label of several is said where its logit is positive, that is more likely than not.
+        """
+        from llmkit.metrics._regression import regression_scores
+
+        truth, logits = _columns(answers)
+        if self.problem == "regression":
+            return regression_scores(truth, logits[:, 0])
+        scores = self._compared(truth, logits).scores()
+        names = ["accuracy", "macro_f1", *(["micro_f1"] if self.problem == "multi_label" else []), "majority_accuracy"]
+        return {name: scores[name] for name in names}
+
+    def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:
+        """Write how well each class is found and what is taken for what; pick the rows with the greatest loss."""
+        from llmkit.objectives.rows._report import show_classes, show_confusion, worst
+
+        truth, logits = _columns(answers)
+        if self.problem == "regression":
+            errors = logits[:, 0] - truth
+            page.heading("Rows with the greatest error")
+            picked = worst(errors**2, errors != 0)
+            return [(row, f"{truth[row]:.4g}, predicted {logits[row, 0]:.4g}") for row in picked]
+        counts = self._compared(truth, logits)
+        show_classes(page, "Classes", self.labels, counts)
+        if self.problem == "single_label":
+            show_confusion(page, self.labels, counts, counts.matrix)
+            losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(truth)), truth]
+            wrong = logits.argmax(axis=1) != truth
+        else:
+            losses = (np.logaddexp(0, logits) - truth * logits).sum(axis=1)
+            wrong = ((logits > 0) != (truth > 0)).any(axis=1)
+        page.heading("Wrong answers with the greatest loss")
+        picked = worst(losses, wrong)
+        return [(row, f"{self._said(truth[row])}, predicted {self._read(logits[row])}") for row in picked]
+
+    def _compared(self, truth: NDArray[Any], logits: NDArray[np.float64]) -> Confusion:
+        from llmkit.metrics._confusion import confusion_of_classes, confusion_of_labels
+
+        if self.problem == "single_label":
+            return confusion_of_classes(truth, logits.argmax(axis=1), len(self.labels))
+        return confusion_of_labels(truth > 0, logits > 0)
+
+    def _said(self, target: NDArray[Any]) -> str:
+        if self.problem == "single_label":
+            return self.labels[int(target)]
+        return ", ".join(name for name, known in zip(self.labels, target > 0, strict=True) if known) or "no label"
+
+    def _read(self, logits: NDArray[np.float64]) -> str:
+        """Return what the model says of a row, and how sure it is where it has to choose."""
+        if self.problem == "multi_label":
+            return self._said(logits)
+        likeliest = int(logits.argmax())
+        share = math.exp(logits[likeliest] - np.logaddexp.reduce(logits))
+        return f"{self.labels[likeliest]} ({percent(share, 1)} sure)"
+
+
+def _columns(answers: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return what is true of the rows, and the logits, `[rows, labels]`."""
+    truth, logits = zip(*answers, strict=True)
+    return np.array(truth), np.array(logits, np.float64)
 
 
 def _natural(name: str) -> tuple[int, float, str]:

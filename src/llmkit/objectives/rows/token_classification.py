@@ -11,16 +11,21 @@ from pydantic import Field
 
 from llmkit.core.errors import DataError, nearest
 from llmkit.objectives import Collated, Losses, Tensors
-from llmkit.objectives.rows import IGNORED, Column, Example, LeftOut, RowObjective, padded_tensors
+from llmkit.objectives.rows import IGNORED, Column, Example, LeftOut, RowObjective, padded_tensors, shortened
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.core.page import Page
     from llmkit.data.packing import Batch
     from llmkit.data.rows import Row
+    from llmkit.metrics._confusion import Confusion
+    from llmkit.metrics._entities import EntityCounts
     from llmkit.modeling.companions import Models
     from llmkit.modeling.heads import Head
     from llmkit.modeling.vocabulary import Vocabulary
+
+MISTAKES_SHOWN = 6
 
 
 class TokenClassification(RowObjective):
@@ -34,7 +39,7 @@ class TokenClassification(RowObjective):
     head: ClassVar[str] = "token_classification"
     target: ClassVar[str] = "tags"
     measured: ClassVar[bool] = True
-    headline: ClassVar[tuple[str, ...]] = ("f1", "accuracy")
+    headline: ClassVar[tuple[str, ...]] = ("f1", "macro_f1", "accuracy")
 
     labels: list[str] = Field([], max_length=100_000)
     """The tags there are, in the order of the model's outputs; empty: those of the data, sorted, `O` first."""
@@ -74,6 +79,10 @@ class TokenClassification(RowObjective):
         if len(noticed) < 2:
             raise DataError(f"data: all words have the tag '{next(iter(noticed), '')}': there is nothing to tell apart")
         return self.model_copy(update={"labels": names})
+
+    def facts(self) -> dict[str, str]:
+        """Return the tags."""
+        return {"tags": shortened(self.labels)}
 
     def encode(
         self,
@@ -133,3 +142,51 @@ class TokenClassification(RowObjective):
         likeliest = outputs["logits"].argmax(-1)
         rows = zip(outputs["labels"], likeliest, outputs["first"].bool(), strict=True)
         return [(labels[first].tolist(), found[first].tolist()) for labels, found, first in rows]
+
+    def measures(self, answers: Sequence[Any]) -> dict[str, float]:
+        """Return F1, precision and recall of entities where the tags name some, else of tags; and their accuracy."""
+        words = self._words(answers)
+        tags = {"accuracy": words.accuracy, "majority_accuracy": words.majority}
+        found = self._entities(answers)
+        if found is None:
+            return {"macro_f1": words.mean_f1("macro"), **tags}
+        whole = found.overall
+        return {
+            "f1": float(whole.f1[0]), "precision": float(whole.precision[0]), "recall": float(whole.recall[0]), **tags,
+        }  # fmt: skip
+
+    def describe(self, answers: Sequence[Any], page: Page) -> Sequence[tuple[int, str]]:
+        """Write how well each kind of entity and each tag is found; pick the rows with the most wrong tags."""
+        from llmkit.objectives.rows._report import show_classes, show_confusion, worst
+
+        words, found = self._words(answers), self._entities(answers)
+        if found is not None and found.types:
+            show_classes(page, "Entities", found.types, found)
+        show_classes(page, "Tags", self.labels, words)
+        show_confusion(page, self.labels, words, words.matrix)
+        page.heading("Rows with the most wrong tags")
+        errors = np.array([sum(a != b for a, b in zip(*answer, strict=True)) for answer in answers], np.float64)
+        return [(row, self._mistakes(*answers[row])) for row in worst(errors, errors > 0)]
+
+    def _words(self, answers: Sequence[Any]) -> Confusion:
+        """Compare the tags of all words."""
+        from llmkit.metrics._confusion import confusion_of_classes
+
+        truth, likeliest = ([tag for answer in answers for tag in answer[side]] for side in (0, 1))
+        return confusion_of_classes(truth, likeliest, len(self.labels))
+
+    def _entities(self, answers: Sequence[Any]) -> EntityCounts | None:
+        """Compare the entities; None where the tags name none, as those of parts of speech."""
+        from llmkit.metrics._entities import compare_entities, entities
+
+        try:
+            entities(self.labels)
+        except DataError:
+            return None
+        truth, likeliest = ([[self.labels[tag] for tag in answer[side]] for answer in answers] for side in (0, 1))
+        return compare_entities(truth, likeliest)
+
+    def _mistakes(self, truth: Sequence[int], likeliest: Sequence[int]) -> str:
+        pairs = [f"{self.labels[a]} as {self.labels[b]}" for a, b in zip(truth, likeliest, strict=True) if a != b]
+        more = f" and {len(pairs) - MISTAKES_SHOWN} more" if len(pairs) > MISTAKES_SHOWN else ""
+        return f"{len(pairs)} of {len(truth)} tags are wrong: {', '.join(pairs[:MISTAKES_SHOWN])}{more}"

@@ -12,6 +12,7 @@ from llmkit.core.registry import Family
 from llmkit.data.artifacts import Examples
 from llmkit.data.corpus import CorpusWriter, Document, schema_of
 from llmkit.data.rows import SHARED_COLUMNS, RowError, RowMismatch, recognize
+from llmkit.data.rows._matching import match
 from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.rows.text_label import TextLabel
 
@@ -134,6 +135,13 @@ def test_rows_of_which_none_can_be_read_do_not_fit():
     error = refused(*rows, kinds=["text_label"])
     assert "text_label: no row of the sample can be read: field 'text' is empty" in error.message
     assert found(*rows, {"text": "c", "label": "c"}).type_name == "text_label"
+
+
+def test_an_optional_field_needs_no_column():
+    aliases = {"question": ("question",), "hint": ("hint", "clue")}
+    assert match(aliases, {}, ["question", "n"], optional=frozenset({"hint"})) == {"question": "question"}
+    found = {"question": "question", "hint": "clue"}
+    assert match(aliases, {}, ["clue", "question"], optional=frozenset({"hint"})) == found
 
 
 def test_columns_that_cannot_be_meant():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from llmkit.training.utilization import flops_per_token, matrix_shapes, measure_peak
+from llmkit.modeling.cost import flops_per_token, matrix_shapes, measure_peak
 from tiny import VOCABULARY, model
 
 # One layer of width 16 with 2 heads of 8, one of them for keys and values, and an inner width of 32.
