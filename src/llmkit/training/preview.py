@@ -56,7 +56,7 @@ def preview_rows(
     shown = rows[:count]
     found = list(objective.encode(shown, kind, tokenizer, config.context_length))
     if console.json_mode:
-        seen = [_as_json(row, example, objective, kind, tokenizer) for row, example in zip(shown, found, strict=True)]
+        seen = [_as_json(row, example, objective, tokenizer) for row, example in zip(shown, found, strict=True)]
         spec = objective.spec(mode="json")
         console.print_json({"status": "preview", "exit_code": 0, "objective": spec, "rows": seen})
         return
@@ -100,9 +100,9 @@ def _marked(name: str, pieces: Sequence[tuple[str, str]], *, colours: bool) -> T
 
 
 def _as_json(
-    row: dict[str, Any], example: Example | LeftOut, objective: RowObjective, kind: Row, tokenizer: Any
+    row: dict[str, Any], example: Example | LeftOut, objective: RowObjective, tokenizer: Any
 ) -> dict[str, Any]:
-    shown: dict[str, Any] = {"row": dict(kind.show(row))}
+    shown: dict[str, Any] = {"row": row}
     if isinstance(example, LeftOut):
         return {**shown, "left_out": example.why}
     pieces = seen_pieces(example, objective, tokenizer)
