@@ -20,6 +20,9 @@ def test_a_feed_is_its_stream():
     order = Order(buckets(1, 2, 3))
     feed = Feed(order)
     assert feed.batch([4, 0]).input_ids.tolist() == order.batch([4, 0]).input_ids.tolist()
+    rows = order.packer.documents(1, [1]), order.packer.documents(0, [0])
+    lengths = [1 + int(row[0]) for row in rows]  # of two epochs: the batch is as wide as the longer one
+    assert feed.batch([4, 0]).input_ids.tolist() == [[7] * n + [0] * (max(lengths) - n) for n in lengths]
     assert feed.documents([4, 0]) == order.documents([4, 0])
     assert (feed.epoch_of(4), feed.blocks_in(1.5), feed.blocks_in(10, most=3)) == (4 / 3, 5, order.blocks_in(10, 3))
     assert (feed.held_out(), feed.generates, feed.state()) == (None, False, {})

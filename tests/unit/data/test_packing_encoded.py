@@ -70,7 +70,7 @@ def test_stretches_are_read_from_within_rows(rows):
 
 def test_tokens_are_those_of_all_sequences_and_at_least_one():
     columns = {"input_ids": Column(), "rejected_input_ids": Column(), "labels": Column()}
-    examples = [({"input_ids": [1, 2], "rejected_input_ids": [3], "labels": [1] * 9}), {name: [] for name in columns}]
+    examples = [{"input_ids": [1, 2], "rejected_input_ids": [3], "labels": [1] * 9}, {name: [] for name in columns}]
     assert EncodedRows.of(columns, [Example(example) for example in examples]).num_tokens.tolist() == [3, 1]
 
 
