@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.page import Page
+from llmkit.core.page_charts import COLOURS
 from llmkit.data.artifacts import Model
 from llmkit.training.metrics import RowsFile, measures_of, read_metrics, read_rows
 
@@ -79,12 +80,11 @@ def write_report(
         title: Headline.
         facts: Figures at the top.
         refresh_s: The training is still running: browsers reload the page after so many seconds.
-        more: Writes on, below the curves.
+        more: Writes on, below the measures.
     """
     rows = read_metrics(directory)
     steps = [row for row in rows if "validation_loss" not in row]
     validations = [row for row in rows if "validation_loss" in row]
-    measured = measures_of(validations)
     page = Page(title, _headline(facts, validations) + (" - still running" if refresh_s else ""))
     page.facts(facts)
     page.notes(_interruptions(directory))
@@ -95,9 +95,11 @@ def write_report(
     _curve(
         page, "Loss by part", {name.removeprefix("loss_"): _points(steps, name) for name in parts}, "nats per target"
     )
+    _measures(page, validations)
+    if more is not None:
+        more(page)
     for heading, found, name, unit in (
         ("Validation bits per byte", validations, "bits_per_byte", "bits per byte"),
-        *((name.replace("_", " ").capitalize(), validations, name, "of held-out rows") for name in measured),
         ("Learning rate", steps, "lr", "learning rate"),
         ("Gradient norm", steps, "grad_norm", "norm before clipping"),
         ("Speed", steps, "tokens_per_second", "tokens/s"),
@@ -105,8 +107,6 @@ def write_report(
         ("Memory", steps, "memory_gb", "GB"),
     ):
         _curve(page, heading, {unit: _points(found, name)}, unit)
-    if more is not None:
-        more(page)
     _samples(page, read_rows(directory / Model.SAMPLES))
     page.text(f"Written {_now()}.", style="foot")
     page.write(Model(directory).report, refresh_s=refresh_s)
@@ -139,6 +139,17 @@ def _samples(page: Page, rows: list[dict[str, Any]]) -> None:
                 if row["step"] == step:
                     before = f"after: {row['prompt']}" if row["prompt"] else "from nothing"
                     page.quote(before, row["text"] if row["text"].strip() else NO_TEXT, prose=True)
+
+
+def _measures(page: Page, validations: list[dict[str, Any]]) -> None:
+    """Show the objective's own measures: shares together, which compare, and each of the others by itself."""
+    series = {name.replace("_", " "): _points(validations, name) for name in measures_of(validations)}
+    shares = {name: points for name, points in series.items() if all(0 <= value <= 1 for _, value in points)}
+    together = dict(list(shares.items())[: len(COLOURS)])
+    _curve(page, "Held-out rows", together, "share")
+    for name, points in series.items():
+        if name not in together:
+            _curve(page, name.capitalize(), {name: points}, name)
 
 
 def _curve(page: Page, heading: str, series: Mapping[str, list[tuple[float, float]]], unit: str) -> None:
