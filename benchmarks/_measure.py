@@ -39,13 +39,14 @@ class RunError(Exception):
     """A measured command failed; the message ends with the last lines it printed, the log has all."""
 
 
-def run(command: Sequence[str], *, cores: Sequence[int], log: Path) -> Measurement:
+def run(command: Sequence[str], *, cores: Sequence[int], log: Path, shared: bool = False) -> Measurement:
     """Run a command, its output in `log`, with one thread per process in the numeric libraries.
 
     Args:
         command: Program and arguments.
         cores: Numbers of the cores it may use, its children as well (Linux only).
         log: File for stdout and stderr.
+        shared: Count a page that several processes share in parts, not in each: slower to find out, so sampled less.
 
     Raises:
         RunError: It ended with another exit code than 0.
@@ -62,7 +63,7 @@ def run(command: Sequence[str], *, cores: Sequence[int], log: Path) -> Measureme
         )
         peak = [0]
         done = threading.Event()
-        sampler = threading.Thread(target=_sample, args=(process.pid, done, peak))
+        sampler = threading.Thread(target=_sample, args=(process.pid, done, peak, shared))
         sampler.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -80,18 +81,24 @@ def run(command: Sequence[str], *, cores: Sequence[int], log: Path) -> Measureme
     return Measurement(seconds, usage.ru_utime + usage.ru_stime, peak[0])
 
 
-def _sample(pid: int, done: threading.Event, peak: list[int]) -> None:
-    while not done.wait(1 / SAMPLES_PER_S):
-        peak[0] = max(peak[0], tree_bytes(pid))
+def _sample(pid: int, done: threading.Event, peak: list[int], shared: bool) -> None:
+    while not done.wait(10 / SAMPLES_PER_S if shared else 1 / SAMPLES_PER_S):
+        peak[0] = max(peak[0], tree_bytes(pid, shared=shared))
 
 
-def tree_bytes(pid: int) -> int:
+def tree_bytes(pid: int, *, shared: bool = False) -> int:
     """Return the resident bytes of a process and all below it; 0 for one that has ended.
+
+    With `shared`, a page of n processes counts as an nth in each (PSS).
 
     Read from /proc directly: a walk over all processes of the machine, 20 times a second, would cost what is measured.
     """
     try:
-        total = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if shared:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total = 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        else:
+            total = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
@@ -99,7 +106,7 @@ def tree_bytes(pid: int) -> int:
         ]
     except (OSError, IndexError):
         return 0
-    return total + sum(map(tree_bytes, children))
+    return total + sum(tree_bytes(child, shared=shared) for child in children)
 
 
 def machine(packages: Sequence[str]) -> dict[str, Any]:

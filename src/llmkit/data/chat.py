@@ -167,7 +167,8 @@ def encode_chats(
             found[number] = encoded and _marked_by_bytes(*encoded, text, where)
         left = [item for item in left if found[item[0]] is None]
     texts = [text for _, text, _ in left]
-    encodings = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True).encodings if texts else ()
+    settings: Any = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+    encodings = tokenizer(texts, **settings).encodings if texts else ()
     for (number, _, where), encoding in zip(left, encodings, strict=True):
         found[number] = _marked(encoding, where)
     return found

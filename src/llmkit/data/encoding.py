@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmkit.core.console import Console
     from llmkit.work.engine import Engine
 
-TASK_ROWS = 8192
+TASK_ROWS = 4096
 """Rows per task, about: row groups are not cut."""
 BATCH_ROWS = 512
 """Rows encoded at a time."""

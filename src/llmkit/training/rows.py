@@ -40,6 +40,7 @@ class Encoder:
         limit: Longest sequence, in tokens.
         folder: Where the tokenizer is.
         tokenizer: The tokenizer, in the process that made this.
+        plain: The tokenizer is of no class of its own: a worker loads it without torch, in a third of the memory.
     """
 
     objective: RowObjective
@@ -48,18 +49,33 @@ class Encoder:
     limit: int
     folder: Path
     tokenizer: PreTrainedTokenizerFast | None = field(default=None, compare=False)
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        """See what class the tokenizer is of."""
+        from transformers import PreTrainedTokenizerFast
+
+        self.plain = type(self.tokenizer) is PreTrainedTokenizerFast
 
     def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
         """Return what becomes of each row."""
-        return self.objective.encode(rows, self.kind, self.tokenizer or _tokenizer(self.folder), self.limit)
+        return self.objective.encode(rows, self.kind, self._loaded(), self.limit)
+
+    def _loaded(self) -> PreTrainedTokenizerFast:
+        return self.tokenizer or _tokenizer(self.folder, self.plain)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "tokenizer": None}
 
 
 @cache
-def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    return load_tokenizer(folder)
+def _tokenizer(folder: Path, plain: bool) -> PreTrainedTokenizerFast:
+    if not plain:
+        return load_tokenizer(folder)
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return tokenizer
 
 
 def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Counter[Any]:

@@ -12,8 +12,10 @@ goes along with them) or has the same shape in every row (a label, pixels):
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from llmkit.data.packing.batch import Ints
 from llmkit.data.packing.packer import cumulative, ranges
 
 _ROWS, _COLUMNS = "rows.npz", "columns.json"
+_COPY_BYTES = 2**20
 _POSITIONS, _NUM_BYTES = "positions", "num_bytes"
 
 
@@ -190,7 +193,7 @@ def save_joined(folder: Path, parts: Sequence[EncodedRows]) -> None:
     for name in first.columns:
         with (folder / f"{name}.bin").open("wb") as file:
             for part in parts:
-                part.values[name].tofile(file)
+                _write(part.values[name], file)
     kept = {
         **{name: np.concatenate([part.lengths(name) for part in parts]) for name in first.ragged},
         _POSITIONS: np.concatenate([part.positions for part in parts]),
@@ -201,6 +204,15 @@ def save_joined(folder: Path, parts: Sequence[EncodedRows]) -> None:
     (folder / _COLUMNS).write_text(json.dumps(described), encoding="utf-8")
     for path in folder.iterdir():
         fsync(path)
+
+
+def _write(values: NDArray[Any], file: BufferedWriter) -> None:
+    path = Path(str(values.filename)) if isinstance(values, np.memmap) else None
+    if path is None or path.stat().st_size != values.nbytes:
+        values.tofile(file)
+        return
+    with path.open("rb") as source:  # through the map all of it would come to lie in memory
+        shutil.copyfileobj(source, file, _COPY_BYTES)
 
 
 def _mapped(path: Path, dtype: str) -> NDArray[Any]:
