@@ -24,20 +24,25 @@ CHECK_EVERY = 250
 _known: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[tuple[int, ...], TemplatedEncoder]] = WeakKeyDictionary()
 
 
+class OtherIdsError(Exception):
+    """gigatoken finds other ids than `tokenizers`: what it has found so far is not to be used either."""
+
+
 class TemplatedEncoder:
-    """A tokenizer with gigatoken's speed; at the first difference from `tokenizers` it knows nothing any more.
+    """A tokenizer with gigatoken's speed; after a difference from `tokenizers` it knows nothing any more.
 
     Args:
         tokenizer: Whose ids.
+        is_fast: False leaves all to the tokenizer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, *, is_fast: bool = True) -> None:
         self._literal = literal_encoder(tokenizer, allow_special=True)
         self._fast: FastEncoder | None = None
         self._blocks: set[int] = set()
         self._num_texts = 0
         sizes = token_sizes(self._literal.content, self._literal.vocab_size)
-        if sizes is None or tokenizer.split_special_tokens:
+        if not is_fast or sizes is None or tokenizer.split_special_tokens:
             return
         self._sizes = sizes
         try:
@@ -46,14 +51,26 @@ class TemplatedEncoder:
             return
         names = self._literal.added
         among = ["\n".join((name, "a", name, " a")) for name in names]
-        self._check([*PROBES, "".join(names), "a ".join(names), *names, *among])
+        if self._differs([*PROBES, "".join(names), "a ".join(names), *names, *among]):
+            self._fast = None
         self._literal.forget()
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether it takes anything."""
+        return self._fast is not None
+
     def __call__(self, texts: Sequence[str]) -> list[Found | None]:
-        """Encode texts; None stands for one that is to be left to the tokenizer."""
+        """Encode texts; None stands for one that is to be left to the tokenizer.
+
+        Raises:
+            OtherIdsError: The ids of one are others than the tokenizer's.
+        """
         found = list(map(self._encode, texts))
-        self._check([text for text in texts if self._is_checked(text)])
-        return found if self._fast else [None] * len(texts)
+        if self._differs([text for text in texts if self._is_checked(text)]):
+            self._fast = None
+            raise OtherIdsError
+        return found
 
     def _encode(self, text: str) -> Found | None:
         data = text.encode("utf-8", "surrogatepass")
@@ -73,17 +90,25 @@ class TemplatedEncoder:
         self._blocks |= blocks
         return True
 
-    def _check(self, texts: Sequence[str]) -> None:
+    def _differs(self, texts: Sequence[str]) -> bool:
         checked = [(text, found[0]) for text in texts if (found := self._encode(text))]
         expected = self._literal.encode([text for text, _ in checked])
-        if not all(np.array_equal(ids, right) for (_, ids), (right, _) in zip(checked, expected, strict=True)):
-            self._fast = None
+        return not all(np.array_equal(ids, right) for (_, ids), (right, _) in zip(checked, expected, strict=True))
 
 
 def templated_encoder(tokenizer: PreTrainedTokenizerFast) -> TemplatedEncoder:
     """Return the tokenizer's encoder, made once; tokens added later make it anew."""
-    state = (len(tokenizer), *tokenizer.all_special_ids)
     known = _known.get(tokenizer)
-    if known is None or known[0] != state:
-        known = _known[tokenizer] = (state, TemplatedEncoder(tokenizer))
+    if known is None or known[0] != _state(tokenizer):
+        known = _known[tokenizer] = (_state(tokenizer), TemplatedEncoder(tokenizer))
     return known[1]
+
+
+def leave_to_tokenizer(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Let the tokenizer's encoder take nothing: gigatoken was found to differ."""
+    if templated_encoder(tokenizer).is_fast:
+        _known[tokenizer] = (_state(tokenizer), TemplatedEncoder(tokenizer, is_fast=False))
+
+
+def _state(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+    return (len(tokenizer), *tokenizer.all_special_ids)

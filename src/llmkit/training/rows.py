@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import Column, EncodedRows, Example, LeftOut, RowBuckets, RowPacker
+from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Encoder:
         limit: Longest sequence, in tokens.
         folder: Where the tokenizer is.
         tokenizer: The tokenizer, in the process that made this.
+        is_fast: gigatoken may encode where it finds the tokenizer's ids.
         plain: The tokenizer is of no class of its own: a worker loads it without torch, in a third of the memory.
     """
 
@@ -49,6 +52,7 @@ class Encoder:
     limit: int
     folder: Path
     tokenizer: PreTrainedTokenizerFast | None = field(default=None, compare=False)
+    is_fast: bool = True
     plain: bool = False
 
     def __post_init__(self) -> None:
@@ -59,7 +63,10 @@ class Encoder:
 
     def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
         """Return what becomes of each row."""
-        return self.objective.encode(rows, self.kind, self._loaded(), self.limit)
+        tokenizer = self._loaded()
+        if not self.is_fast:
+            leave_to_tokenizer(tokenizer)
+        return self.objective.encode(rows, self.kind, tokenizer, self.limit)
 
     def _loaded(self) -> PreTrainedTokenizerFast:
         return self.tokenizer or _tokenizer(self.folder, self.plain)
@@ -104,7 +111,13 @@ def encode(
     Raises:
         DataError: No row is left to train on.
     """
-    counts = encode_rows(corpora, encoder, folder, engine=engine, console=console, validation_fraction=fraction)
+    try:
+        counts = encode_rows(corpora, encoder, folder, engine=engine, console=console, validation_fraction=fraction)
+    except OtherIdsError:
+        console.info("gigatoken finds other ids in these rows than tokenizers: they are encoded anew, without it")
+        shutil.rmtree(folder)
+        slow = replace(encoder, is_fast=False)
+        counts = encode_rows(corpora, slow, folder, engine=engine, console=console, validation_fraction=fraction)
     train = counts["train"]
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")

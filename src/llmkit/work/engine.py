@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,10 @@ class Engine:
                         hint="lower --workers",
                     ) from None
                 attempt += 1
+            except Exception:
+                # Whoever does the work again, in another way, must not find that others still write.
+                wait([future for future in futures if not future.cancel()])
+                raise
             finally:
                 for future in futures:
                     future.cancel()

@@ -9,7 +9,12 @@ from transformers import PreTrainedTokenizerFast
 
 from llmkit.data.chat import CHAT_TEMPLATE, encode_chats
 from llmkit.modeling.fast import FastEncoder
-from llmkit.modeling.templated import CHECK_EVERY, TemplatedEncoder, templated_encoder
+from llmkit.modeling.templated import (
+    CHECK_EVERY,
+    OtherIdsError,
+    TemplatedEncoder,
+    templated_encoder,
+)
 from llmkit.tokenization.trainers._patterns import byte_level
 
 PROSE = "It is 3 o'clock, and all is well.\n\nThe  old clock: 春天来了，花开了。 It is late; é ½\n\n\n" * 20
@@ -103,7 +108,7 @@ def test_text_that_the_normalizer_changes_is_left_to_the_tokenizer():
 @pytest.mark.parametrize(("texts", "at"), [
     (["fine"] * CHECK_EVERY + ["wrong"], CHECK_EVERY), (["fine", "wrong 春"], 1),
 ])  # fmt: skip
-def test_at_a_difference_all_is_left_to_the_tokenizer(monkeypatch, texts, at):
+def test_a_difference_is_an_error_and_then_all_is_left_to_the_tokenizer(monkeypatch, texts, at):
     encode = FastEncoder.encode
 
     def wrong(self, document):
@@ -113,5 +118,6 @@ def test_at_a_difference_all_is_left_to_the_tokenizer(monkeypatch, texts, at):
     monkeypatch.setattr(FastEncoder, "encode", wrong)
     encoder = TemplatedEncoder(trained())
     assert None not in encoder(texts[:at])
-    assert encoder(texts[at:]) == [None]
+    with pytest.raises(OtherIdsError):
+        encoder(texts[at:])
     assert encoder(["fine"]) == [None]

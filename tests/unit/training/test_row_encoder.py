@@ -4,12 +4,19 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from labelled import write_examples
+from llmkit.core.console import Console
 from llmkit.data.chat import CONVERSATION
-from llmkit.data.packing import Column
+from llmkit.data.packing import Column, EncodedRows
+from llmkit.modeling.fast import FastEncoder
+from llmkit.modeling.templated import templated_encoder
+from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.rows.sft import SFT
-from llmkit.training.rows import Encoder
+from llmkit.training.rows import Encoder, encode
+from llmkit.work.engine import Engine
 from tiny import byte_tokenizer
 
 WORKER = """
@@ -36,3 +43,30 @@ def test_a_worker_encodes_as_the_process_that_made_the_encoder(tmp_path, kind):
     subprocess.run([sys.executable, "-c", WORKER, kind], cwd=tmp_path, check=True)
     found = pickle.loads((tmp_path / "ids").read_bytes())
     assert found == {name: array.tolist() for name, array in example.columns.items()}
+
+
+def test_rows_are_encoded_anew_where_gigatoken_differs_late(tmp_path, monkeypatch):
+    """What it has found before the difference is not kept either."""
+    encode_fast = FastEncoder.encode
+
+    def wrong(self, document):
+        ids = encode_fast(self, document)
+        return ids[::-1].copy() if b"wrong" in document else ids
+
+    monkeypatch.setattr(FastEncoder, "encode", wrong)
+    answers = [f"It is {i}." if i < 600 else f"wrong 春 {i}" for i in range(700)]
+    answers[10] = "wrong, and not checked"
+    rows = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": a}]} for a in answers]
+    tokenizer = byte_tokenizer()
+    assert templated_encoder(tokenizer).is_fast
+    corpus = write_examples(tmp_path / "corpus", CONVERSATION, rows)
+    columns = SFT().columns(vocabulary_of(tokenizer))
+    encoder = Encoder(SFT(), CONVERSATION, columns, 64, tmp_path / "tokenizer", tokenizer)
+    console = Console()
+    with Engine(workers=1) as engine:
+        counts = encode([corpus], encoder, tmp_path / "rows", engine, console, 0)
+    assert counts["train"].rows == 700
+    found = EncodedRows.open(tmp_path / "rows/train")
+    for i in (0, 10, 599, 600, 699):
+        expected = tokenizer.apply_chat_template(rows[i]["messages"], tokenize=True)["input_ids"][:64]
+        assert found.flat("input_ids", *(np.array([n]) for n in (i, 0, len(expected)))).tolist() == expected
