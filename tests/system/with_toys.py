@@ -11,12 +11,19 @@ import killed
 TOYS = Path(__file__).parents[1] / "toys"
 
 
+FAMILIES = {"rows": "llmkit.data.rows", "row_objectives": "llmkit.objectives.rows"}
+
+
 def add_toys() -> None:
     """Let the families find the toys, as if their files lay beside the others'."""
-    for family, package in (("rows", "llmkit.data.rows"), ("row_objectives", "llmkit.objectives.rows")):
-        path = importlib.import_module(package).__path__
-        if str(TOYS / family) not in path:
-            path.append(str(TOYS / family))
+    for folder, package in FAMILIES.items():
+        importlib.import_module(package).__path__.append(str(TOYS / folder))
+
+
+def remove_toys() -> None:
+    """Let them find the toys no longer."""
+    for folder, package in FAMILIES.items():
+        importlib.import_module(package).__path__.remove(str(TOYS / folder))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_no_run_needs_more_disk_than_was_said(rows, tmp_path, monkeypatch, last)
     (tmp_path / "out").mkdir()
     with Engine(workers=1) as engine:
         context = Context(tmp_path / "out", Console(quiet=True))
-        clean_inputs(inputs(rows), steps, "corpus", tmp_path / "out", tmp_path / "scratch", engine, context)
+        clean_inputs(inputs(rows), steps, None, tmp_path / "out", tmp_path / "scratch", engine, context)
     written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     said = estimate(inputs(rows), steps).values
     assert 0 < written <= said["output"]
