@@ -17,6 +17,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DivergedError, Interrupted
 from llmkit.core.progress import Progress
+from llmkit.data.artifacts import Model
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
 from llmkit.training import checkpoint
@@ -58,7 +59,7 @@ class Trainer:
         self.budget = Budget(config, job)
         self._place()
         self.optimizer = config.optimizer.build(self.trained)
-        self.checkpoints = directory / "checkpoints"
+        self.checkpoints = directory / Model.CHECKPOINTS
         self.state = self._restore()
         self._choose()
         self.made = -1  # the last step whose blocks the model has made

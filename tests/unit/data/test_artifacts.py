@@ -17,7 +17,6 @@ ELSEWHERE = {
     "data/sources/_formats/__init__.py": "bookkeeping of any data set that `datasets` has saved",
     "data/sources/hf.py": "bookkeeping of any data set that `datasets` has saved",
     "training/resume.py": "state.json of a checkpoint",
-    "training/loop.py": "checkpoints",
 }
 
 
