@@ -155,15 +155,15 @@ def labelled(num_rows: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def model() -> Any:
-    """Return the BERT that all train."""
+    """Return the BERT that all train: the sizes of BERT-mini (Turc et al. 2019)."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
     return BertForSequenceClassification(
         BertConfig(
-            vocab_size=VOCABULARY, hidden_size=128, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=512, max_position_embeddings=LONGEST, num_labels=CLASSES, pad_token_id=0,
+            vocab_size=VOCABULARY, hidden_size=256, num_hidden_layers=4, num_attention_heads=4,
+            intermediate_size=1024, max_position_embeddings=LONGEST, num_labels=CLASSES, pad_token_id=0,
         )
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ class Clock:
         return {"rows_per_s": rows / wall, "rows_per_cpu_s": rows / cpu}
 
 
-def llmkit_train(out: Path, data: Path) -> dict[str, Any]:
+def llmkit_train(out: Path, data: Path, precision: str) -> dict[str, Any]:
     """The loop of llmkit, whole."""
     from llmkit.core.console import Console
     from llmkit.modeling.companions import have_companions
@@ -207,7 +207,7 @@ def llmkit_train(out: Path, data: Path) -> dict[str, Any]:
     feed = make_feed(objective, rows, held, context_length=LONGEST, batch_rows=BATCH_ROWS, seed=0, pad_id=0)
     config = RowTrainingConfig.model_validate(
         {"context_length": LONGEST, "batch_tokens": BATCH_ROWS * LONGEST, "batch_rows": BATCH_ROWS, "max_epochs": 1,
-         "precision": "float32", "compile": False, "log_every": EVERY, "objective": {"type": "classification"}}
+         "precision": precision, "compile": False, "log_every": EVERY, "objective": {"type": "classification"}}
     )  # fmt: skip
 
     class Written(MetricsFile):
@@ -221,7 +221,7 @@ def llmkit_train(out: Path, data: Path) -> dict[str, Any]:
     return {**clock.rates(), "padding": feed.stream.packer.padding_share(0, BATCH_ROWS)}
 
 
-def trainer_train(out: Path, data: Path, strategy: str) -> dict[str, Any]:
+def trainer_train(out: Path, data: Path, strategy: str, *, bf16: bool = False) -> dict[str, Any]:
     """transformers.Trainer over a dataset of ids, as its guides have it, rows of like length together."""
     import datasets
     from tokenizers import Tokenizer, models
@@ -255,7 +255,7 @@ def trainer_train(out: Path, data: Path, strategy: str) -> dict[str, Any]:
     arguments = TrainingArguments(
         output_dir=str(out), per_device_train_batch_size=BATCH_ROWS, num_train_epochs=1, use_cpu=True, seed=0,
         train_sampling_strategy=strategy, optim="adamw_torch_fused", logging_steps=EVERY, save_strategy="no",
-        report_to=[], disable_tqdm=True, learning_rate=5e-5,
+        report_to=[], disable_tqdm=True, learning_rate=5e-5, bf16=bf16,
     )  # fmt: skip
     Trainer(
         model=model(), args=arguments, train_dataset=rows, data_collator=Counted(tokenizer), callbacks=[Callback()]
@@ -268,8 +268,10 @@ CONTENDERS = {
     "datasets-map": lambda out, data: datasets_map(out, data, mask=True, batched=True),
     "datasets-map-rows": lambda out, data: datasets_map(out, data, mask=True, batched=False),
     "datasets-map-no-mask": lambda out, data: datasets_map(out, data, mask=False, batched=True),
-    "llmkit-train": llmkit_train,
+    "llmkit-train": lambda out, data: llmkit_train(out, data, "auto"),
+    "llmkit-float32": lambda out, data: llmkit_train(out, data, "float32"),
     "Trainer": lambda out, data: trainer_train(out, data, "group_by_length"),
+    "Trainer-bf16": lambda out, data: trainer_train(out, data, "group_by_length", bf16=True),
     "Trainer-random": lambda out, data: trainer_train(out, data, "random"),
 }
 

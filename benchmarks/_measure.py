@@ -14,9 +14,7 @@ from time import perf_counter
 from typing import Any
 
 SAMPLES_PER_S = 20
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1"
-)
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,17 @@ class RunError(Exception):
     """A measured command failed; the message ends with the last lines it printed, the log has all."""
 
 
-def run(command: Sequence[str], *, cores: Sequence[int], log: Path, shared: bool = False) -> Measurement:
-    """Run a command, its output in `log`, with one thread per process in the numeric libraries.
+def run(
+    command: Sequence[str], *, cores: Sequence[int], log: Path, shared: bool = False, threads: int = 1
+) -> Measurement:
+    """Run a command, its output in `log`.
 
     Args:
         command: Program and arguments.
         cores: Numbers of the cores it may use, its children as well (Linux only).
         log: File for stdout and stderr.
         shared: Count a page that several processes share in parts, not in each: slower to find out, so sampled less.
+        threads: Threads per process in the numeric libraries.
 
     Raises:
         RunError: It ended with another exit code than 0.
@@ -58,7 +59,7 @@ def run(command: Sequence[str], *, cores: Sequence[int], log: Path, shared: bool
             command,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **dict.fromkeys(_THREADS, str(threads)), "GOMP_SPINCOUNT": "5000"},
             preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - no thread holds a lock here
         )
         peak = [0]

@@ -66,10 +66,15 @@ def check_batch(job: Job, num_processes: int) -> None:
     raise ConfigError(f"{what} cannot be shared by {num_processes} processes", hint=hint)
 
 
-def compile_bodies(model: torch.nn.Module) -> None:
+def compile_bodies(model: torch.nn.Module, *, same_width: bool = True) -> None:
     """Compile a model's transformer stacks in place, so that names of weights stay.
 
     The head stays out: its loss walks over chunks (modeling/losses.py), which would be unrolled.
+
+    Args:
+        model: The model.
+        same_width: All batches have one width, and code for just that is the fastest. Rows padded to the longest of
+            their batch have hundreds, each of which would be compiled for half a minute.
     """
     stacks = [getattr(model, f"get_{name}", lambda: None)() for name in ("encoder", "decoder")]
     found = {id(stack): stack for stack in stacks if isinstance(stack, torch.nn.Module) and stack is not model}
@@ -79,7 +84,7 @@ def compile_bodies(model: torch.nn.Module) -> None:
     for stack in found.values():
         if id(stack) not in inside:  # BERT names its whole body as decoder, and the layers in it as encoder
             torch._dynamo.config.recompile_limit = RECOMPILATIONS
-            stack.compile(dynamic=False)
+            stack.compile(dynamic=not same_width)
 
 
 def eager(resolved: dict[str, Any]) -> AbstractContextManager[Any]:

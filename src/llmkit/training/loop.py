@@ -20,6 +20,7 @@ from llmkit.core.progress import Progress
 from llmkit.data.artifacts import Model
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
+from llmkit.modeling.dropout import use_counters, use_torch
 from llmkit.training import checkpoint
 from llmkit.training.auto import check_batch, compile_bodies, eager, resolve
 from llmkit.training.budget import Budget
@@ -95,7 +96,9 @@ class Trainer:
         check_machine(self.job.models, config, bf16=dtype == torch.bfloat16, num_processes=processes)
         self.plain.train()  # both ways of getting a model give it in eval mode, without dropout
         if resolved["compile"] and not config.parallel.splits:
-            compile_bodies(self.model)
+            compile_bodies(self.model, same_width=self.feed.same_width)
+        elif self.device.type == "cpu" and not config.parallel.splits:
+            use_counters(self.plain)  # a compiled model draws its own, and one in parts has classes of its own
         self.peak_flops = measure_peak(self.model, dtype) * processes
 
     def _gradients(self) -> Gradients:
@@ -153,6 +156,7 @@ class Trainer:
                 self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
             self._steps(watch, writer, stop, start)
         make_whole(self.plain)
+        use_torch(self.plain)
         return self.state
 
     def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:

@@ -93,3 +93,26 @@ def test_the_encoder_of_a_masked_model_is_compiled():
     built = BertForMaskedLM(BertConfig(**sizes, num_hidden_layers=1))
     compile_bodies(built)
     assert compiled(built) == {"bert"}
+
+
+@COMPILING
+@pytest.mark.parametrize(("same", "dynamic"), [(True, False), (False, True)])
+def test_rows_of_many_widths_are_not_compiled_for_each(monkeypatch, same, dynamic):
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: asked.append(options))
+    compile_bodies(model(), same_width=same)
+    assert asked == [{"dynamic": dynamic}]
+
+
+@COMPILING
+@pytest.mark.slow  # 20 s of the compiler
+def test_three_widths_take_one_compilation():
+    from torch._dynamo.utils import counters
+
+    torch.compiler.reset()
+    counters.clear()
+    built = model().train()
+    compile_bodies(built, same_width=False)
+    for width in (5, 9, 13):
+        built(input_ids=torch.ones(3, width, dtype=torch.int64)).logits.sum().backward()
+    assert counters["stats"]["unique_graphs"] == 1
