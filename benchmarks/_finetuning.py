@@ -27,7 +27,7 @@ TEMPLATE = (
 )
 """ChatML, with the marks from which transformers finds what the assistant says; llmkit does without them."""
 CLASSES, VOCABULARY, LONGEST, BATCH_ROWS = 4, 8192, 256, 32
-WARM_STEPS, EVERY = 10, 5
+WARM_STEPS, STEPS, EVERY = 10, 70, 5
 
 
 def chats(texts: Iterable[str], seed: int = 0) -> Iterator[list[dict[str, str]]]:
@@ -206,7 +206,7 @@ def llmkit_train(out: Path, data: Path, precision: str) -> dict[str, Any]:
     objective = Classification(problem="single_label", labels=[str(i) for i in range(CLASSES)])
     feed = make_feed(objective, rows, held, context_length=LONGEST, batch_rows=BATCH_ROWS, seed=0, pad_id=0)
     config = RowTrainingConfig.model_validate(
-        {"context_length": LONGEST, "batch_tokens": BATCH_ROWS * LONGEST, "batch_rows": BATCH_ROWS, "max_epochs": 1,
+        {"context_length": LONGEST, "batch_tokens": BATCH_ROWS * LONGEST, "batch_rows": BATCH_ROWS, "max_steps": STEPS,
          "precision": precision, "compile": False, "log_every": EVERY, "objective": {"type": "classification"}}
     )  # fmt: skip
 
@@ -253,7 +253,7 @@ def trainer_train(out: Path, data: Path, strategy: str, *, bf16: bool = False) -
         {"input_ids": ids, "attention_mask": [np.ones_like(row) for row in ids], "labels": labels}
     )
     arguments = TrainingArguments(
-        output_dir=str(out), per_device_train_batch_size=BATCH_ROWS, num_train_epochs=1, use_cpu=True, seed=0,
+        output_dir=str(out), per_device_train_batch_size=BATCH_ROWS, max_steps=STEPS, use_cpu=True, seed=0,
         train_sampling_strategy=strategy, optim="adamw_torch_fused", logging_steps=EVERY, save_strategy="no",
         report_to=[], disable_tqdm=True, learning_rate=5e-5, bf16=bf16,
     )  # fmt: skip

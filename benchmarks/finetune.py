@@ -8,9 +8,9 @@ with `return_assistant_tokens_mask`, which needs a template with marks; `rows` i
 it, and `no-mask` leaves out the mask, so that it does less. The start of Python and the imports are not counted, those
 of worker processes are. Memory is that of all processes, pages that several share counted in parts (PSS).
 
-`train`: rows per second of a small BERT, 32 rows a step, on rows of uneven lengths, without the first steps; the peer is
-`transformers.Trainer`, which lays rows of like length together, too. Both as they come (llmkit multiplies in bf16 where
-the processor can, Trainer in float32), and both in either type.
+`train`: rows per second of a small BERT, 32 rows a step, on rows of uneven lengths, over 60 steps after the first 10; the
+peer is `transformers.Trainer`, which lays rows of like length together, too. Both as they come (llmkit multiplies in
+bf16 where the processor can, Trainer in float32), and both in either type. Two threads.
 
 Contenders run in processes of their own, on two cores, in turns; medians are shown. Linux only.
 """
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, nargs="+", help="text to make the conversations of (see _corpus.py)")
     parser.add_argument("--rows", type=int, default=100_000, help="conversations to encode")
-    parser.add_argument("--train-rows", type=int, default=20_000, help="rows of the epoch that is trained")
+    parser.add_argument("--train-rows", type=int, default=20_000, help="rows of the data that is trained on")
     parser.add_argument("--cases", type=lambda text: text.split(","), default=CASES, help=",".join(CASES))
     parser.add_argument("--who", type=lambda text: text.split(","), default=[], help="only these contenders")
     parser.add_argument("--rounds", type=int, default=3)
