@@ -8,9 +8,9 @@ with `return_assistant_tokens_mask`, which needs a template with marks; `rows` i
 it, and `no-mask` leaves out the mask, so that it does less. The start of Python and the imports are not counted, those
 of worker processes are. Memory is that of all processes, pages that several share counted in parts (PSS).
 
-`train`: rows per second of a small BERT, 32 rows a step, on rows of uneven lengths, over 60 steps after the first 10; the
-peer is `transformers.Trainer`, which lays rows of like length together, too. Both as they come (llmkit multiplies in
-bf16 where the processor can, Trainer in float32), and both in either type. Two threads.
+`train`: rows per second of a small BERT, 32 rows a step, on rows of uneven lengths, 60 steps after the first 10, by
+two threads; the peer is `transformers.Trainer`, which lays rows of like length together, too. Both as they come (llmkit
+multiplies in bf16 where the processor can, Trainer in float32), and both in either type.
 
 Contenders run in processes of their own, on two cores, in turns; medians are shown. Linux only.
 """

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llmkit.data.artifacts import Examples
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
+from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
 
 if TYPE_CHECKING:
     from llmkit.core.console import Console
     from llmkit.work.engine import Engine
 
-TASK_ROWS = 4096
+TASK_ROWS = 1024
 """Rows per task, about: row groups are not cut."""
-BATCH_ROWS = 512
+BATCH_ROWS = 256
 """Rows encoded at a time."""
 SIDES: tuple[Split, ...] = ("train", "validation")
 
@@ -132,6 +133,7 @@ def _encode_rows(
     corpora: Sequence[Path], encoder: RowEncoder, folder: Path, engine: Engine, console: Console, fraction: float
 ) -> dict[str, Counts]:
     cuts = cut_rows(corpora)
+    give_back_freed_memory()
     tasks = [Task(cut, encoder, folder / "parts" / f"{i:06}", fraction) for i, cut in enumerate(cuts)]
     counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     with console.progress("encoding", total=len(tasks), unit="tasks") as progress:
@@ -165,24 +167,29 @@ def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
 
 def encode_task(task: Task) -> dict[str, Counts]:
     """Encode the rows of one task into its folder."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    examples: dict[Split, list[Example]] = {side: [] for side in SIDES}
-    positions: dict[Split, list[int]] = {side: [] for side in SIDES}
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 9 MB of a worker for itself
+    parts: dict[Split, list[EncodedRows]] = {side: [] for side in SIDES}
     counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     for piece in task.pieces:
         position = piece.position
         with pq.ParquetFile(piece.path) as file:
             for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
+                examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
                 rows = batch.to_pylist()
                 for row, found in zip(rows, task.encoder.encode(rows), strict=True):
                     side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
                     if _count(found, counts[side]):
-                        examples[side].append(found)  # type: ignore[arg-type]
-                        positions[side].append(position)
+                        examples[side][position] = found  # type: ignore[assignment]
                     position += 1
+                for side, kept in examples.items():  # at once: loose arrays take twice the memory
+                    parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
     for side in SIDES:
-        save_joined(task.folder / side, [EncodedRows.of(task.encoder.columns, examples[side], positions[side])])
+        save_joined(task.folder / side, parts[side])
+    parts.clear()
+    give_back_freed_memory()  # a tenth of a worker's
     return counts
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmkit.modeling.fast import PROBES, FastEncoder, token_sizes
 from llmkit.modeling.tokenizer import literal_encoder
+from llmkit.work.allocator import give_back_freed_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,6 +55,7 @@ class TemplatedEncoder:
         if self._differs([*PROBES, "".join(names), "a ".join(names), *names, *among]):
             self._fast = None
         self._literal.forget()
+        give_back_freed_memory()
 
     @property
     def is_fast(self) -> bool:

@@ -28,7 +28,7 @@ from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
-from llmkit.training.memory import check_machine, check_room, keep_freed_memory
+from llmkit.training.memory import check_machine, check_room
 from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
@@ -38,6 +38,7 @@ from llmkit.training.schedule import lr_factor
 from llmkit.training.stop import StopSignal
 from llmkit.training.validation import Scored, validate
 from llmkit.training.watch import Watch, open_watch
+from llmkit.work.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from llmkit.data.packing import Batch

@@ -5,7 +5,6 @@ Out of memory on a CPU is a SIGKILL, not an exception: it must be seen coming.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import shutil
@@ -37,20 +36,6 @@ MARGIN = 1.25
 """A run is refused where the estimate is so many times what is there: it was up to 1.14 times what runs then took."""
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "out of memory", "bad_alloc")
 """What torch's allocators and the system say."""
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Parameters of mallopt(3): how much free memory is kept, and how many blocks may be mappings of their own."""
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what tensors free; where it is not glibc, nothing is done.
-
-    It gives large blocks back to the system at once, and at the next step gets them anew, page by page: a third of the
-    time of a step of 16k tokens and 30 million parameters, for a tenth less memory.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def memory_limit(own: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> int:
