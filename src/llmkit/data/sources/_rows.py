@@ -115,16 +115,32 @@ def check_depth(value: Any) -> None:
         raise RowError(f"JSON nested deeper than {MAX_DEPTH} levels")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: bytes in base64, dates in ISO format, other types by their `str`."""
+Decode = Callable[[bytes], str]
+
+
+def text_or_base64(data: bytes) -> str:
+    """Return bytes as the text that they are in UTF-8, else in base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode("ascii")
+
+
+def plain(value: Any, decode: Decode = text_or_base64) -> Any:
+    """Return a value as JSON has it: dates in ISO format, other types by their `str`.
+
+    Args:
+        value: Anything.
+        decode: What becomes of bytes.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, decode) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, decode) for item in value]
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
+        return decode(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
