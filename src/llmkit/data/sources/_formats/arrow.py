@@ -138,13 +138,14 @@ def _in_stream(stream: Any) -> Iterator[pa.RecordBatch | _Damage]:
 def _damage() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
-    return (pa.ArrowException, MemoryError, OverflowError, *DAMAGE)
+    return pa.ArrowException, MemoryError, OverflowError, *DAMAGE
 
 
 def _lengths(reading: Reading) -> Iterator[int]:
     """Yield how many rows each batch has, as the messages before them say, up to a damaged one."""
     import pyarrow as pa
 
+    damage = (struct.error, *_damage())
     try:
         with reading.open_bytes() as stream:
             if stream.peek(len(_MAGIC)).startswith(_MAGIC):
@@ -152,7 +153,7 @@ def _lengths(reading: Reading) -> Iterator[int]:
             for message in pa.ipc.MessageReader.open_stream(pa.PythonFile(stream, "r")):
                 if message.type == "record batch":
                     yield _length(message.metadata.to_pybytes())
-    except (struct.error, *_damage()):
+    except damage:
         return
 
 
