@@ -147,7 +147,9 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
 
 
 def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:
-    """Say what kind of labelled rows are read, and from which columns."""
+    """Say what kind of labelled rows are read, from which columns, and how the tables are written that they are in."""
     for position, source in enumerate(sources):
         if (row := source.row_kind()) is not None:
             console.info(f"{where}.{position}: rows are {row.describe()}")
+        for line in source.describe():
+            console.info(f"{where}.{position}: {line}")

@@ -103,6 +103,10 @@ class Source(Part):
         """Return how many documents the source itself leaves out, because they are held out for evaluation."""
         return 0
 
+    def describe(self) -> list[str]:
+        """Say how files are read, where the files themselves say it."""
+        return []
+
     def read(self, file: RawFile) -> Iterator[Record | Broken]:
         """Yield the rows of one file in file order, each as a `Record` or as a `Broken`."""
         raise NotImplementedError
