@@ -77,7 +77,7 @@ def read_inputs(
         context: For progress, warnings and `--strict`.
 
     Raises:
-        DataError: A file changed while it was read.
+        DataError: A file changed while it was read, or too many rows are unreadable.
     """
     corpora, num_failed = [], 0
     for number, group in enumerate(found.groups):
@@ -92,11 +92,33 @@ def read_inputs(
         failed = tally.total().failed
         if failed > BROKEN_SHOWN:
             context.console.warn(f"and {failed - BROKEN_SHOWN:,} more unreadable rows")
+        check_failed(failed, tally.total().rows, context.max_failed)
         num_failed += failed
         corpora.append(place)
     raw = (group for group in found.groups if not isinstance(group, Path))
     check_unchanged(found.stamps, (file for group in raw for _, files in group for file in files))
     return corpora, num_failed
+
+
+def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "") -> None:
+    """Make sure that so many unreadable rows are an accident, not another format or a wrong field.
+
+    Args:
+        num_failed: Unreadable rows.
+        num_rows: All rows.
+        max_failed: Share at which it is an error.
+        made: The finished artifact that they are left out of, if there is one.
+
+    Raises:
+        DataError: They are too many.
+    """
+    share = num_failed / max(1, num_rows)
+    if num_failed and share >= max_failed:
+        more = min(1.0, (int(share * 100) + 1) / 100)
+        where = f"{made} was made with" if made else ""
+        words = f"{num_failed:,} of {num_rows:,} rows unreadable ({share:.1%}), and at {max_failed:.4g} a run fails"
+        hint = "--text-field COLUMN, -s inputs.0.encoding=... or another input;"
+        raise DataError(f"{where} {words}".lstrip(), hint=f"{hint} --max-failed {more:g} lets it pass")
 
 
 def file_stamps(files: Iterable[RawFile]) -> dict[str, tuple[int, int]]:

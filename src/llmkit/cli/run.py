@@ -53,6 +53,7 @@ def run_stage(name: str, options: StageOptions, named: Named, *, several: bool =
         console=console,
         force=options.force,
         strict=options.strict,
+        max_failed=options.max_failed,
         resume=options.resume,
     )
     run = _run_as_team if several else _run
