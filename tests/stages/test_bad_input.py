@@ -251,6 +251,30 @@ def test_directory_without_readable_files(fails, tmp_path):
     assert "cannot read in/a.pdf: unknown file type '.pdf'" in fails(3, "clean", "-i", "in/a.pdf")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.txt.gz"])
+def test_empty_file(fails, tmp_path, name):
+    (tmp_path / name).touch()
+    for stage in ("clean", "tokenize"):
+        said = fails(3, stage, "-i", name)
+        assert f"error: no documents left: the input has no rows: {tmp_path / name} is empty" in said
+        assert "text-field" not in said
+    (tmp_path / "head.csv").write_text("text,n\n", encoding="utf-8")
+    said = fails(3, "clean", "-i", "head.csv")
+    assert "no documents left: the input has no rows" in said
+    assert f"head {tmp_path / 'head.csv'} shows what is there" in said
+
+
+@pytest.mark.parametrize("stage", ["clean", "tokenize"])
+def test_missing_relative_path_names_the_recipe_and_the_folder(fails, tmp_path, stage):
+    (tmp_path / "a.yaml").write_text("\ninputs: [raw/a.jsonl]\n", encoding="utf-8")
+    said = fails(3, stage, "-r", "a.yaml")
+    where = f"it was looked for in {tmp_path})"
+    assert f"no such file or directory: raw/a.jsonl (a.yaml:2 names it, and {where}" in said
+    assert f"no such file or directory: raw/a.jsonl ({where}" in fails(3, stage, "-i", "raw/a.jsonl")
+    assert f"no files match raw/*.jsonl ({where}" in fails(3, stage, "-i", "raw/*.jsonl")
+    assert "looked for" not in fails(3, stage, "-i", tmp_path / "raw/a.jsonl")
+
+
 def test_unfinished_and_damaged_inputs(fails, cli, jsonl, tmp_path):
     cli("clean", "-i", jsonl("a.jsonl", ["a", "b"]), "-o", "corpus")
     (tmp_path / "half/.partial").mkdir(parents=True)

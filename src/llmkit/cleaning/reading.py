@@ -56,6 +56,7 @@ def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, 
         if source.kind() != kind:
             raise ConfigError(f"{role}: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
         files = source.files()
+        check_filled(files)
         described.add_files(source.root(), files, role=role)
         found.stamps |= file_stamps(files)
         if not found.groups or isinstance(found.groups[-1], Path):
@@ -98,6 +99,21 @@ def read_inputs(
     raw = (group for group in found.groups if not isinstance(group, Path))
     check_unchanged(found.stamps, (file for group in raw for _, files in group for file in files))
     return corpora, num_failed
+
+
+def check_filled(files: Sequence[RawFile]) -> None:
+    """Make sure that there is a byte in some file.
+
+    Raises:
+        DataError: All are empty; the message names one.
+    """
+    local = [file for file in files if not file.digest and "://" not in file.path]  # of others the size may be unknown
+    if files and len(local) == len(files) and not any(file.num_bytes for file in files):
+        others = f", and so are {len(files) - 1:,} more" if files[1:] else ""
+        raise DataError(
+            f"no documents left: the input has no rows: {files[0].path} is empty{others}",
+            hint="make it again, or name another input",
+        )
 
 
 def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "") -> None:
