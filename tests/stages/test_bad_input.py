@@ -251,6 +251,30 @@ def test_directory_without_readable_files(fails, tmp_path):
     assert "cannot read in/a.pdf: unknown file type '.pdf'" in fails(3, "clean", "-i", "in/a.pdf")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.txt.gz"])
+def test_empty_file(fails, tmp_path, name):
+    (tmp_path / name).touch()
+    for stage in ("clean", "tokenize"):
+        said = fails(3, stage, "-i", name)
+        assert f"error: no documents left: the input has no rows: {tmp_path / name} is empty" in said
+        assert "text-field" not in said
+    (tmp_path / "head.csv").write_text("text,n\n", encoding="utf-8")
+    said = fails(3, "clean", "-i", "head.csv")
+    assert "no documents left: the input has no rows" in said
+    assert f"head {tmp_path / 'head.csv'} shows what is there" in said
+
+
+@pytest.mark.parametrize("stage", ["clean", "tokenize"])
+def test_missing_relative_path_names_the_recipe_and_the_folder(fails, tmp_path, stage):
+    (tmp_path / "a.yaml").write_text("\ninputs: [raw/a.jsonl]\n", encoding="utf-8")
+    said = fails(3, stage, "-r", "a.yaml")
+    where = f"it was looked for in {tmp_path})"
+    assert f"no such file or directory: raw/a.jsonl (a.yaml:2 names it, and {where}" in said
+    assert f"no such file or directory: raw/a.jsonl ({where}" in fails(3, stage, "-i", "raw/a.jsonl")
+    assert f"no files match raw/*.jsonl ({where}" in fails(3, stage, "-i", "raw/*.jsonl")
+    assert "looked for" not in fails(3, stage, "-i", tmp_path / "raw/a.jsonl")
+
+
 def test_unfinished_and_damaged_inputs(fails, cli, jsonl, tmp_path):
     cli("clean", "-i", jsonl("a.jsonl", ["a", "b"]), "-o", "corpus")
     (tmp_path / "half/.partial").mkdir(parents=True)
@@ -267,10 +291,11 @@ def test_not_utf8(fails, cli, tmp_path):
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     said = fails(3, "clean", "-i", "latin.txt")
     assert f"{tmp_path / 'latin.txt'}: row 1: invalid UTF-8 at byte 3" in said
-    (tmp_path / "good.txt").write_text("café", encoding="utf-8")
-    outcome = cli("clean", "-i", "latin.txt", "-i", "good.txt", "-o", "both")
+    for name in ("good.txt", "more.txt"):
+        (tmp_path / name).write_text(f"café {name}", encoding="utf-8")
+    outcome = cli("clean", "-i", "latin.txt", "-i", "good.txt", "-i", "more.txt", "-o", "both")
     assert outcome.code == 0
-    assert "documents  1 kept of 2" in outcome.out
+    assert "documents  2 kept of 3" in outcome.out
     assert "invalid UTF-8 at byte 3" in outcome.err
     report = json.loads(Path("both/report.json").read_text(encoding="utf-8"))
     assert report["files"][str(tmp_path / "latin.txt")] == {"rows": 1, "kept": 0, "rejected": 0, "failed": 1}
@@ -287,6 +312,34 @@ def test_a_broken_line_is_counted_wherever_it_stands(cli, jsonl):
     assert (metrics["documents_kept"], metrics["documents_failed"]) == (17, 3)
     for line in (1, 10, 20):
         assert f"warning: {path}:{line}: invalid JSON" in outcome.err
+
+
+@pytest.mark.parametrize("stage", ["clean", "tokenize"])
+def test_half_of_the_rows_unreadable_is_an_error_if_nothing_else_is_said(fails, cli, jsonl, stage):
+    path = jsonl("a.jsonl", [f"text {i}" for i in range(10)])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines + ["{"] * 9), encoding="utf-8")
+    options = ["-s", "tokenizer.vocab_size=300", "-s", "validation_fraction=0"] if stage == "tokenize" else []
+    assert cli(stage, "-i", path, "-o", "nine", *options).code == 0
+    path.write_text("\n".join(lines + ["{"] * 10), encoding="utf-8")
+    said = fails(3, stage, "-i", path, *options)
+    assert "10 of 20 rows unreadable (50.0%), and at 0.5 a run fails" in said
+    assert "--max-failed 0.51 lets it pass" in said
+    assert f"{path}:11: invalid JSON" in said
+    assert cli(stage, "-i", path, "-o", "ten", "--max-failed", 0.51, *options).code == 0
+    path.write_text("\n".join(lines * 10 + ["{"]), encoding="utf-8")
+    assert "1 of 101 rows unreadable (1.0%)" in fails(3, stage, "-i", path, "--max-failed", 0.005, *options)
+    assert "1 of 101 rows unreadable (1.0%)" in fails(3, stage, "-i", path, "--max-failed", 0, *options)
+    assert cli(stage, "-i", path, "-o", "one", "--max-failed", 0.01, *options).code == 0
+
+
+def test_a_finished_corpus_with_more_unreadable_rows_than_are_allowed_now(cli, jsonl):
+    path = jsonl("a.jsonl", [f"text {i}" for i in range(10)])
+    path.write_text(path.read_text(encoding="utf-8") + "{", encoding="utf-8")
+    assert cli("clean", "-i", path, "-o", "out").code == 0
+    outcome = cli("clean", "-i", path, "-o", "out", "--max-failed", 0.05)
+    assert outcome.code == 3
+    assert "out was made with 1 of 11 rows unreadable (9.1%)" in outcome.err
 
 
 # --- tokenizer and model that disagree

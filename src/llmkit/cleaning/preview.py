@@ -249,9 +249,9 @@ def _documents(piece: Piece, most: int, preview: Preview) -> Iterator[tuple[int,
         if most <= 0:
             preview.whole = False
             return
-        preview.num_rows += 1
+        preview.num_rows += record.num_rows if isinstance(record, Broken) else 1
         if isinstance(record, Broken):
-            preview.num_broken += 1
+            preview.num_broken += record.num_rows
             if len(preview.broken) < BROKEN_SHOWN:
                 at = f":{record.line}" if record.line else f": row {record.row + 1}"
                 preview.broken.append(f"{piece.file.path}{at}: {record.reason}")

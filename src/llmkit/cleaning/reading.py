@@ -56,6 +56,7 @@ def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, 
         if source.kind() != kind:
             raise ConfigError(f"{role}: {root} gives labelled rows, not text", "llmkit finetune reads them as they are")
         files = source.files()
+        check_filled(files)
         described.add_files(source.root(), files, role=role)
         found.stamps |= file_stamps(files)
         if not found.groups or isinstance(found.groups[-1], Path):
@@ -77,7 +78,7 @@ def read_inputs(
         context: For progress, warnings and `--strict`.
 
     Raises:
-        DataError: A file changed while it was read.
+        DataError: A file changed while it was read, or too many rows are unreadable.
     """
     corpora, num_failed = [], 0
     for number, group in enumerate(found.groups):
@@ -92,11 +93,48 @@ def read_inputs(
         failed = tally.total().failed
         if failed > BROKEN_SHOWN:
             context.console.warn(f"and {failed - BROKEN_SHOWN:,} more unreadable rows")
+        check_failed(failed, tally.total().rows, context.max_failed)
         num_failed += failed
         corpora.append(place)
     raw = (group for group in found.groups if not isinstance(group, Path))
     check_unchanged(found.stamps, (file for group in raw for _, files in group for file in files))
     return corpora, num_failed
+
+
+def check_filled(files: Sequence[RawFile]) -> None:
+    """Make sure that there is a byte in some file.
+
+    Raises:
+        DataError: All are empty; the message names one.
+    """
+    local = [file for file in files if not file.digest and "://" not in file.path]  # of others the size may be unknown
+    if files and len(local) == len(files) and not any(file.num_bytes for file in files):
+        others = f", and so are {len(files) - 1:,} more" if files[1:] else ""
+        raise DataError(
+            f"no documents left: the input has no rows: {files[0].path} is empty{others}",
+            hint="make it again, or name another input",
+        )
+
+
+def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "") -> None:
+    """Make sure that so many unreadable rows are an accident, not another format or a wrong field.
+
+    Args:
+        num_failed: Unreadable rows.
+        num_rows: All rows.
+        max_failed: Share at which it is an error.
+        made: The finished artifact that they are left out of, if there is one.
+
+    Raises:
+        DataError: They are too many.
+    """
+    share = num_failed / max(1, num_rows)
+    if num_failed and share >= max_failed:
+        more = min(1.0, (int(share * 100) + 1) / 100)
+        where = f"{made} was made with" if made else ""
+        words = f"{num_failed:,} of {num_rows:,} rows unreadable ({share:.1%}), and at {max_failed:.4g} a run fails"
+        hint = "--text-field COLUMN, -s inputs.0.encoding=... or another input;"
+        raise DataError(f"{where} {words}".lstrip(), hint=f"{hint} --max-failed {more:g} lets it pass")
 
 
 def file_stamps(files: Iterable[RawFile]) -> dict[str, tuple[int, int]]:
@@ -147,7 +185,9 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
 
 
 def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:
-    """Say what kind of labelled rows are read, and from which columns."""
+    """Say what kind of labelled rows are read, from which columns, and how the tables are written that they are in."""
     for position, source in enumerate(sources):
         if (row := source.row_kind()) is not None:
             console.info(f"{where}.{position}: rows are {row.describe()}")
+        for line in source.describe():
+            console.info(f"{where}.{position}: {line}")

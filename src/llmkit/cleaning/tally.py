@@ -93,9 +93,9 @@ class Tally:
         """Note a file, also if it has no rows."""
         self.files.setdefault(file.path, FileCount())
 
-    def row(self, file: RawFile) -> None:
-        """Count a row read from a file."""
-        self.files[file.path].rows += 1
+    def row(self, file: RawFile, num_rows: int = 1) -> None:
+        """Count a row read from a file, or several that cannot be read."""
+        self.files[file.path].rows += num_rows
 
     def read(self, document: Document, measures: Sequence[float]) -> None:
         """Count a document before any step."""
@@ -131,9 +131,9 @@ class Tally:
             self._sample(drop.rule, document.id, {**row, "text": document.text[:_SAMPLE_CHARS]})
 
     def failed(self, record: Broken, file: RawFile, where: str) -> None:
-        """Count a row that could not be read."""
-        self.files[file.path].failed += 1
-        self.drops[_BEFORE_THE_STEPS, UNREADABLE] += 1
+        """Count a row that could not be read, or the several that it stands for."""
+        self.files[file.path].failed += record.num_rows
+        self.drops[_BEFORE_THE_STEPS, UNREADABLE] += record.num_rows
         if len(self.broken) < 5:
             self.broken.append(f"{where}: {record.reason}")
         row = {"value": record.reason, "threshold": "", "source": "", "file": where}

@@ -116,10 +116,11 @@ def _raw(work: Work, tally: Tally) -> Iterator[Entry]:
     for piece in work.task.pieces:
         tally.file(piece.file)
         for record in rows_of(piece):
-            tally.row(piece.file)
             if isinstance(record, Broken):
+                tally.row(piece.file, record.num_rows)
                 _quarantine(record, piece, work.strict, tally)
                 continue
+            tally.row(piece.file)
             document = make_document(record, piece)
             measures = measure(features(document))
             tally.read(document, measures)

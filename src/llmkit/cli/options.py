@@ -58,6 +58,17 @@ class StageOptions:
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken record.", rich_help_panel=RUN)] = (
         False
     )
+    max_failed: Annotated[
+        float,
+        typer.Option(
+            "--max-failed",
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Fail where so large a share of the raw rows is unreadable.",
+            rich_help_panel=RUN,
+        ),
+    ] = 0.5
     preview: Annotated[
         int | None,
         typer.Option(
@@ -87,12 +98,12 @@ def stage_command(
 
     Args:
         stage: The command's name.
-        strict: The stage reads raw records: it has `--strict`.
+        strict: The stage reads raw records: it has `--strict` and `--max-failed`.
         resume: The stage goes on from checkpoints: it has `--resume`.
         preview: The stage can show what it does: it has `--preview`.
         nproc: The stage runs as several processes: it has `--nproc`.
     """
-    wanted = {"strict": strict, "resume": resume, "preview": preview, "nproc": nproc}
+    wanted = {"strict": strict, "max_failed": strict, "resume": resume, "preview": preview, "nproc": nproc}
     left_out = {name for name, has in wanted.items() if not has}
 
     def decorate(function: Callable[..., Named]) -> Callable[..., None]:

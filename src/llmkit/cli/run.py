@@ -13,12 +13,14 @@ from llmkit.cli.options import Named, StageOptions
 from llmkit.core.config import Config, Resolved, dump, leaves
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.progress import clock
 from llmkit.core.recipes import find_recipe
 from llmkit.core.stage import Stage
 from llmkit.core.yaml import Path as KeyPath
 from llmkit.stages import load_stage
+
+_NOT_THERE = ("no such file", "no files match")
 
 
 def run_stage(name: str, options: StageOptions, named: Named, *, several: bool = False) -> None:
@@ -53,10 +55,28 @@ def run_stage(name: str, options: StageOptions, named: Named, *, several: bool =
         console=console,
         force=options.force,
         strict=options.strict,
+        max_failed=options.max_failed,
         resume=options.resume,
     )
     run = _run_as_team if several else _run
-    run(stage, resolved.config, context, options.nproc)
+    try:
+        run(stage, resolved.config, context, options.nproc)
+    except DataError as error:
+        raise type(error)(error.message + _named_by(error.message, resolved), error.hint) from error
+
+
+def _named_by(message: str, resolved: Resolved[Any]) -> str:
+    """Say of a relative path that is not there which recipe names it, and in which folder it was looked for."""
+    if not message.startswith(_NOT_THERE) and not any(f": {words}" in message for words in _NOT_THERE):
+        return ""
+    for path, value in leaves(dump(resolved.config, mode="json")):
+        if isinstance(value, str) and value and message.partition(";")[0].endswith(f" {value}"):
+            if Path(value).expanduser().is_absolute() or "://" in value:
+                return ""
+            origin = resolved.origin(path)
+            by = "" if origin.startswith("--") or origin == "default" else f"{origin} names it, and "
+            return f" ({by}it was looked for in {Path.cwd()})"
+    return ""
 
 
 def _run(stage: Stage[Any], config: Config, context: Context, _nproc: int) -> None:

@@ -22,6 +22,7 @@ class Context:
         console: Where notices and progress go.
         force: Replace a finished artifact of another config.
         strict: Stop at the first broken record instead of quarantining it.
+        max_failed: Share of unreadable rows at which the run fails; 0 for any such row.
         resume: `auto` goes on where an interrupted run of the same config stopped; `never` starts anew; anything else
             is the checkpoint to go on from.
         team: The other processes of this run, if there are any.
@@ -31,6 +32,7 @@ class Context:
     console: Console = field(default_factory=Console)
     force: bool = False
     strict: bool = False
+    max_failed: float = 0.5
     resume: str = "auto"
     team: Team | None = None
 

@@ -13,7 +13,7 @@ from llmkit.cleaning.estimate import estimate
 from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
-from llmkit.cleaning.reading import check_unchanged, file_stamps, row_kind, say_what_rows
+from llmkit.cleaning.reading import check_failed, check_filled, check_unchanged, file_stamps, row_kind, say_what_rows
 from llmkit.cleaning.report import notes_on, write_reports
 from llmkit.cleaning.run import clean_inputs
 from llmkit.cleaning.steps import Step
@@ -78,6 +78,7 @@ class Clean(Stage[Config]):
         row = row_kind(config.inputs, "inputs")
         step_files = _step_files(config)
         inputs = [(source, source.files()) for source in config.inputs]
+        check_filled([file for _, files in inputs for file in files])
         stamps = file_stamps(file for _, files in inputs for file in files)
         described = Inputs()
         for source, files in inputs:
@@ -95,6 +96,8 @@ class Clean(Stage[Config]):
                     raise DataError(
                         f"{build.out} was made with {failed:,} unreadable rows left out", hint="see its report.html"
                     )
+                read = build.finished.manifest.metrics["documents_read"]
+                check_failed(failed, read, context.max_failed, str(build.out))
                 return Result(build.finished, up_to_date=True)
             context.announce(build)
             say_what_rows(config.inputs, "inputs", context.console)
@@ -174,7 +177,10 @@ def _clean(
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
         hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
+        if not total.rows:
+            hint = f"head {next(iter(tally.files), 'FILE')} shows what is there"
         raise DataError(f"no documents left: {why}", hint=hint)
+    check_failed(total.failed, total.rows, context.max_failed)
     held_out = sum(source.left_out() for source in config.inputs)
     # Of a run that was killed in the middle of its reports.
     shutil.rmtree(build.dir / Corpus.REJECTED, ignore_errors=True)

@@ -36,19 +36,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One raw row that could not be read; it is quarantined and counted, its neighbours are kept.
+    """One raw row, or several in a row, that could not be read; it is quarantined and counted, its neighbours are kept.
 
     Attributes:
         row: Row number within the file, from 0.
         line: Line number within the file, from 1, where the format has lines.
         reason: One sentence for a person.
         excerpt: The first characters of what was there.
+        num_rows: How many rows it stands for: one, or as many as a damaged part of a file says that it had.
     """
 
     row: int
     reason: str
     line: int | None = None
     excerpt: str = ""
+    num_rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class Source(Part):
     def left_out(self) -> int:
         """Return how many documents the source itself leaves out, because they are held out for evaluation."""
         return 0
+
+    def describe(self) -> list[str]:
+        """Say how files are read, where the files themselves say it."""
+        return []
 
     def read(self, file: RawFile) -> Iterator[Record | Broken]:
         """Yield the rows of one file in file order, each as a `Record` or as a `Broken`."""

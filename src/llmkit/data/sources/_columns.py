@@ -32,6 +32,14 @@ class Columns:
     source: str
     keeps_source: bool = True
 
+    def used(self) -> list[str]:
+        """Return the columns that a record is made of; the others are its meta."""
+        return [self.text_field] if self.row is None else self.row.used()
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """Tell whether a column that is read is among some names."""
+        return not set(self.used()).isdisjoint(names)
+
     def record(self, row: int, value: dict[str, Any]) -> Record:
         """Turn the columns of a row into a record; `value` is used up.
 
@@ -105,6 +113,14 @@ class RawColumns(Columns):
     """
 
     usual: frozenset[str] = frozenset()
+
+    def used(self) -> list[str]:
+        """Return nothing: what cannot be read of a row is no reason not to look at the rest."""
+        return []
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """Tell whether a usual name is among some."""
+        return not self.usual.isdisjoint(names)
 
     def record(self, row: int, value: dict[str, Any]) -> Record:
         """Return the columns as they are."""

@@ -1,11 +1,13 @@
-"""Lines of a file: read them one at a time whatever their length, and cut a file at line boundaries."""
+"""Lines of a file: read them one at a time whatever their length, take a row's, and cut a file at their ends."""
 
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from llmkit.data.rows import RowError
 from llmkit.data.sources import Span, _rows
 
 BOM = b"\xef\xbb\xbf"
@@ -35,6 +37,80 @@ def read_lines(stream: io.BufferedIOBase, number: int = 0) -> Iterator[tuple[int
 def read_whole(stream: io.BufferedIOBase) -> bytes:
     """Return a file's bytes, one more than the limit at most; decoding refuses that many."""
     return stream.read(_rows.MAX_ROW_BYTES + 1)
+
+
+class RowLines:
+    """The lines of a file, of which those of the current row can be given back: a row may be several lines."""
+
+    def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
+        self._stream = stream
+        self._ahead: deque[bytes] = deque()
+        self._number = 0
+        self._row: list[bytes] = []
+        self._size = 0
+
+    def starts(self) -> Iterator[int]:
+        """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
+        while True:
+            self._row = []
+            self._size = 0
+            line = self._next()
+            if line is None:
+                return
+            if line.strip(BLANK):
+                self._ahead.appendleft(line)
+                self._number -= 1
+                yield self._number + 1
+
+    def take(self) -> bytes | None:
+        """Return the next line as part of the current row."""
+        line = self._next()
+        if line is not None:
+            self._row.append(line)
+            self._size += len(line)
+            if self._size > _rows.MAX_ROW_BYTES:
+                raise RowError(f"longer than {_rows.MAX_ROW_BYTES:,} bytes")
+        return line
+
+    def peek(self) -> bytes | None:
+        """Return the line in front, where a row starts."""
+        return self._ahead[0] if self._ahead else None
+
+    def give_back(self, keep: int) -> None:
+        """Keep of the current row so many lines from its first on."""
+        self._ahead.extendleft(reversed(self._row[keep:]))
+        self._number -= len(self._row) - keep
+        self._row = self._row[:keep]
+
+    def replace_first(self, parts: list[bytes]) -> None:
+        """Put others in the place of the first line of the row, which it keeps if it was taken; its number stays."""
+        if self._row:
+            self._row = parts[:1]
+            self._ahead.extendleft(reversed(parts[1:]))
+            self._number -= len(parts) - 1
+        else:
+            self._ahead[0] = parts[0]
+
+    def row(self) -> list[bytes]:
+        """Return the lines of the current row."""
+        return self._row
+
+    def excerpt(self) -> str:
+        """Return the beginning of the current row."""
+        return b"".join(self._row)[:200].decode("utf-8", "replace").rstrip("\r\n")
+
+    def _next(self) -> bytes | None:
+        if self._ahead:
+            line = self._ahead.popleft()
+        else:
+            limit = _rows.MAX_ROW_BYTES
+            line = rest = self._stream.readline(limit + 1)
+            while len(line) > limit and rest and not rest.endswith(b"\n"):
+                rest = self._stream.readline(2**20)
+            if not line:
+                return None
+        self._number += 1
+        return line
 
 
 def cut_lines(file: BinaryIO, num_bytes: int) -> Iterator[Span]:

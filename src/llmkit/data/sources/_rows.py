@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +28,12 @@ def _finite(number: str) -> float | None:
 
 # Not strict: tabs and NUL bytes inside strings are kept, as writers that do not escape them meant it.
 _JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=lambda _: None)
+
+_BETWEEN = " \t\r\n,\ufeff\x1e"
+"""What may stand around a row: marks of files that were joined, commas of a list, record separators (RFC 7464)."""
+_GAP = re.compile(f"[{_BETWEEN}]*")
+_COMMAS = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*[}\]])', re.DOTALL)
+"""Commas before the end of an object or a list, and strings, in which they stay."""
 
 
 def parse_row(line: bytes, decode: Callable[[bytes], str], *, utf8: bool = True) -> dict[str, Any]:
@@ -89,7 +97,7 @@ def parse_json(text: str, *, check: bool = True) -> Any:
         RowError: It is no JSON, or holds what cannot be written again.
     """
     try:
-        value = _JSON.decode(text)
+        value = _decode_json(text)
         if check and ("\\ud" in text or "\\uD" in text):
             check_surrogates(value)
     except json.JSONDecodeError as error:
@@ -97,6 +105,40 @@ def parse_json(text: str, *, check: bool = True) -> Any:
     except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of more than 4,300 digits
         raise RowError(f"invalid JSON: {error}") from None
     return value
+
+
+def _decode_json(text: str) -> Any:
+    try:
+        return _JSON.decode(text)
+    except json.JSONDecodeError:
+        mended = _COMMAS.sub(r"\1", text.strip(_BETWEEN))
+        if mended == text:
+            raise
+        with contextlib.suppress(json.JSONDecodeError):
+            return _JSON.decode(mended)
+        raise  # of what was there, which has the columns that a person sees
+
+
+def joined_rows(line: bytes, decode: Callable[[bytes], str]) -> list[dict[str, Any]]:
+    """Return the objects that stand in one line, where files were joined of which the first did not end its last line.
+
+    Raises:
+        RowError: There is something else in it.
+    """
+    text = decode(line).strip(_BETWEEN)
+    rows, place = [], 0
+    while place < len(text):
+        try:
+            value, end = _JSON.raw_decode(text, place)
+        except (json.JSONDecodeError, RecursionError, ValueError):
+            raise RowError("invalid JSON") from None
+        check_depth(expect(value, dict, "the row"))
+        check_surrogates(value)
+        rows.append(value)
+        place = _GAP.match(text, end).end()  # type: ignore[union-attr] - it matches nothing, too
+        if place > end and not text[end:place].strip(" \t"):
+            raise RowError("invalid JSON")  # written beside each other on purpose, whatever that is
+    return rows
 
 
 def check_surrogates(value: Any) -> None:
@@ -115,16 +157,32 @@ def check_depth(value: Any) -> None:
         raise RowError(f"JSON nested deeper than {MAX_DEPTH} levels")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: bytes in base64, dates in ISO format, other types by their `str`."""
+Decode = Callable[[bytes], str]
+
+
+def text_or_base64(data: bytes) -> str:
+    """Return bytes as the text that they are in UTF-8, else in base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode("ascii")
+
+
+def plain(value: Any, decode: Decode = text_or_base64) -> Any:
+    """Return a value as JSON has it: dates in ISO format, other types by their `str`.
+
+    Args:
+        value: Anything.
+        decode: What becomes of bytes.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, decode) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, decode) for item in value]
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
+        return decode(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

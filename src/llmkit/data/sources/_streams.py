@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What the decompressors raise; an `OSError` with a number comes from the operating system instead."""
 
+_TRUNCATED = ("Truncated", "Expected to read", "Expected to be able to read")
+"""What Arrow says of a file that is too short, compressed or not."""
+
 MAX_EXPANSION = 500
 """More than this, beyond `FREE_BYTES`, is a decompression bomb. Text shrinks to a third, repeated lines to a 200th."""
 FREE_BYTES = 4 * 2**30
@@ -157,6 +160,6 @@ def describe_damage(error: Exception, row: int) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         raise error
     where = f"after row {row}" if row else "before the end of its first row"
-    if isinstance(error, EOFError) or "Truncated" in str(error):
+    if isinstance(error, EOFError) or any(words in str(error) for words in _TRUNCATED):
         return f"file is truncated {where}"
     return f"file is damaged {where}: {str(error).partition(chr(10))[0]}"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -19,10 +20,15 @@ from llmkit.core.errors import DataError
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
+from llmkit.data.sources._dialect import Dialect
 from llmkit.data.sources._formats import Format, Reading, formats, split_suffix
 from llmkit.data.sources._local import artifact_row, find_files, local_path, open_local
 from llmkit.data.sources._remote import find_urls, is_url, open_url, remote_row
+from llmkit.data.sources._streams import CODECS
 from llmkit.data.sources._tabular import Tabular
+
+TABLES_SHOWN = 20
+_TABLES = tuple(form + codec for form in (".csv", ".tsv") for codec in ("", *CODECS))
 
 
 class Files(Tabular):
@@ -43,6 +49,29 @@ class Files(Tabular):
     encoding: str = "auto"
     """Encoding of text, such as `gb18030` or `latin-1`; `auto` is UTF-8, UTF-16 and UTF-32 with a byte order mark,
     and GB18030 where it decodes to Chinese. Anything else is an unreadable row rather than a guess."""
+
+    delimiter: str = "auto"
+    """What stands between the fields of a table: one character, or `tab`. `auto` tries commas, semicolons, tabs and
+    bars on the first rows of each file, and in `.tsv` tabs alone."""
+
+    quoting: Literal["auto", "quotes", "none"] = "auto"
+    """Whether a `"` at the beginning of a table's field goes on to the next `"`, over delimiters and lines, or is a
+    character like any other. `auto` decides on each file."""
+
+    escape: Literal["auto", "double", "backslash"] = "auto"
+    """How a `"` is written in a quoted field: as `""`, or with a backslash before it. `auto` decides on each file."""
+
+    header: bool | Literal["auto"] = "auto"
+    """Whether a table's first row names the columns; else they are `column1`, `column2` and so on. `auto` finds a
+    header where a column that is read is among the names, or nothing in the row looks like a value."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+        if value != "auto" and (len(value) != 1 or value in '"\r\n'):
+            raise ValueError("expected one character, tab, or auto")
+        return value
 
     @field_validator("encoding")
     @classmethod
@@ -99,16 +128,30 @@ class Files(Tabular):
         except OSError as error:
             raise _unreadable(file, error) from error
 
+    def describe(self) -> list[str]:
+        """Say how tables are written, the first `TABLES_SHOWN` of them: a line for each way, with a file as example."""
+        found: dict[str, list[str]] = {}
+        for file in islice((file for file in self.files() if file.name.lower().endswith(_TABLES)), TABLES_SHOWN):
+            form, reading = self._reading(file, self.columns_of(file))
+            if how := form.describe(reading):
+                found.setdefault(how, []).append(file.name)
+        return [
+            f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {how}" for how, names in found.items()
+        ]
+
     def columns_of(self, file: RawFile) -> Columns:
         """Return what is read of a file's rows; its name without suffixes is that of the source."""
         name = self.name or Path(file.name).name[: -len("".join(split_suffix(file.name)))]
         return Columns(self.text_field, self.row_kind(), source=name, keeps_source=self.name is None)
 
+    def _dialect(self) -> Dialect:
+        return Dialect(self.delimiter, self.quoting, self.escape, self.header)
+
     def _reading(self, file: RawFile, columns: Columns) -> tuple[Format, Reading]:
         suffix, codec = split_suffix(file.name)
         remote = is_url(file.path)
         open_raw = partial(open_url if remote else open_local, file.path)
-        return formats()[suffix], Reading(file, codec, open_raw, self.encoding, columns, local=not remote)
+        return formats()[suffix], Reading(file, codec, open_raw, self.encoding, columns, not remote, self._dialect())
 
 
 def _unreadable(file: RawFile, error: OSError) -> DataError:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from source_rows import CODECS, read, rows, texts, write
+from source_rows import CODECS, read, rows, summary, texts, write
 
 from llmkit.core.errors import DataError
 from llmkit.data.sources import Broken, Record, _rows, _streams
@@ -63,6 +63,34 @@ def test_bom_blank_lines_and_crlf_are_not_rows(tmp_path):
         Record(1, "b", "a"),
         Broken(2, "the row is an array, not an object", 6, "[1]"),
     ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"text": "a"}\n\ufeff{"text": "b, ] }"}\n',
+        '{"text": "a"}\ufeff{"text": "b, ] }"}\n',
+        '{"text": "a"}{"text": "b, ] }"}',
+        '\x1e{"text": "a"}\n\x1e{"text": "b, ] }"}\n',
+        '\x1e{"text": "a"}\x1e{"text": "b, ] }"}',
+        '{"text": "a"},\n{"text": "b, ] }"},\n',
+        '{"text": "a",}\n{"text": "b, ] }" , }\n',
+        '{"text": "a", "n": [1, 2,]}\n{"text": "b, ] }", "n": [1,\t], }\n',
+    ],
+)
+def test_what_joining_files_leaves_between_rows_costs_no_row(tmp_path, content):
+    assert summary(read(write(tmp_path / "a.jsonl", content))) == ["a", "b, ] }"]
+
+
+def test_rows_in_one_line_are_counted_each(tmp_path):
+    result = read(write(tmp_path / "a.jsonl", '{"text": "a"}{"body": "b"}{"text": "c"}\n{"text": "d"} e\n'))
+    reasons = ["! no field 'text'; the row has: body", "! invalid JSON at column 15: Extra data"]
+    assert summary(result) == ["a", reasons[0], "c", reasons[1]]
+    assert [row.row for row in result] == [0, 0, 0, 1]
+
+
+def test_a_comma_at_the_end_of_a_list_in_json(tmp_path):
+    assert summary(read(write(tmp_path / "a.json", '[{"text": "a, ]",}, {"text": "b"},\n]'))) == ["a, ]", "b"]
 
 
 def test_bom_before_the_first_row_is_dropped(tmp_path):
@@ -298,7 +326,7 @@ def test_a_parquet_row_that_python_cannot_hold_loses_only_itself(tmp_path):
     assert (first, third) == (Record(0, "a", "a"), Record(2, "c", "a"))
     assert isinstance(second, Broken)
     assert second.row == 1
-    assert "invalid start byte" in second.reason
+    assert second.reason == "field 'text' holds bytes that are no text: invalid UTF-8 at byte 0"
 
 
 @pytest.mark.parametrize("data", [b"", b"not parquet", b"PAR1 but no footer PAR1"])

@@ -3,11 +3,12 @@ from __future__ import annotations
 import gzip
 import zlib
 
+import pyarrow as pa
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from source_rows import compress, read, summary, texts, write
 
-from llmkit.data.sources import Record, _rows
+from llmkit.data.sources import Broken, Record, _rows
 
 CHINESE = "我们在这里说的是中国的事情，他们也知道。"
 
@@ -97,7 +98,8 @@ def test_conversions_are_text(tmp_path, name):
         (zlib.compress(b"<p>zip"), {"Content_Encoding": "deflate"}, "<p>zip"),
         (b"<p>already unpacked", {"Content_Encoding": "gzip"}, "<p>already unpacked"),
         (b"<p>already unpacked", {"Content_Encoding": "br"}, "<p>already unpacked"),
-        (b"\x8b\x02\x80", {"Content_Encoding": "br"}, "! content encoding br is not read"),
+        (b"\x8b\x02\x80", {"Content_Encoding": "br"}, "! its content encoding br is truncated"),
+        (b"\x8b\x02\x80\x03", {"Content_Encoding": "compress"}, "! content encoding compress is not read"),
         (gzip.compress(b"<p>" + b"x" * 1000, mtime=0), {"Content_Encoding": "gzip"}, "! longer than 500 bytes"),
         (b"\x1f\x8b\x08nonsense-----", {"Content_Encoding": "gzip"}, "! its content encoding gzip is damaged: "),
     ],
@@ -108,6 +110,73 @@ def test_transfer_and_content_encodings(tmp_path, monkeypatch, payload, headers,
     first, second = summary(read(write(tmp_path / "a.warc", b"".join(parts))))
     assert first.startswith(expected) if expected.endswith(" ") else first == expected
     assert second == "next"
+
+
+PAGE = "".join(f"<p>{number}: the boats lie at the quay, 港口里停着三条船。" for number in range(200)).encode()
+ENCODERS = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "x-gzip": lambda data: gzip.compress(data[:99], mtime=0) + gzip.compress(data[99:], mtime=0) + bytes(8),
+    "deflate": zlib.compress,
+    "DEFLATE": lambda data: zlib.compress(data, wbits=-15),
+    "br": lambda data: packed("brotli", data),
+    "zstd": lambda data: packed("zstd", data),
+}
+
+
+def packed(codec, data):
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, codec) as stream:
+        stream.write(data)
+    return out.getvalue().to_pybytes()
+
+
+def read_one(tmp_path, body):
+    (row,) = read(write(tmp_path / "a.warc", record("response", body)))
+    return row
+
+
+@pytest.mark.parametrize("first", ENCODERS)
+@pytest.mark.parametrize("second", [None, *ENCODERS])
+def test_encodings_are_undone_in_the_order_in_which_they_were_applied(tmp_path, first, second):
+    names = [name for name in (first, second) if name]
+    payload = PAGE
+    for name in names:
+        payload = ENCODERS[name](payload)
+    assert read_one(tmp_path, http(payload, Content_Encoding=", ".join(names))).text == PAGE.decode()
+    lines = "".join(f"Content-Encoding: {name}\n" for name in names)
+    body = f"HTTP/1.1 200 OK\nContent-Type: text/html;\n charset=utf-8\n{lines}\n".encode() + payload
+    assert read_one(tmp_path, body).text == PAGE.decode()
+    chunked = (
+        b"%x\n" % 100 + payload[:100] + b"\n%X ; name=value\r\n" % len(payload[100:]) + payload[100:] + b"\r\n0\r\n"
+    )
+    assert read_one(tmp_path, http(chunked, Transfer_Encoding=f"{', '.join(names)}, chunked")).text == PAGE.decode()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_truncated_body_is_an_unreadable_row_with_its_record(tmp_path, name):
+    payload = ENCODERS[name](PAGE)
+    row = read_one(tmp_path, http(payload[: len(payload) * 2 // 3], Content_Encoding=name))
+    assert row == Broken(
+        0, f"its content encoding {name.lower().removeprefix('x-')} is truncated", excerpt="http://a.b/1"
+    )
+
+
+def test_gzip_and_zstd_that_no_header_names(tmp_path):
+    for name in ("gzip", "zstd"):
+        assert read_one(tmp_path, http(ENCODERS[name](PAGE))).text == PAGE.decode()
+
+
+def test_a_body_that_is_no_text_is_an_unreadable_row(tmp_path):
+    noise = bytes(pow(7, n, 257) % 256 for n in range(2000))
+    for headers in ({}, {"Content_Encoding": "identity"}):
+        assert read_one(tmp_path, http(noise, **headers)).reason.startswith("the body does not look like text")
+    assert read_one(tmp_path, http("<p>宽".encode("utf-16"), Content_Encoding="gzip")).text == "<p>宽"
+
+
+def test_what_stands_behind_a_bad_chunk_size_is_kept(tmp_path):
+    body = b"5\r\n<p>he\r\nzz\r\nllo and all the rest\r\n0\r\n\r\n"
+    text = read_one(tmp_path, http(body, Transfer_Encoding="chunked")).text
+    assert text == "<p>hezz\r\nllo and all the rest\r\n0\r\n\r\n"
 
 
 def test_damage_costs_no_other_record(tmp_path, monkeypatch):

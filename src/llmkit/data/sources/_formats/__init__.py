@@ -17,6 +17,7 @@ from llmkit.core.inputs import RawFile
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._columns import Columns
+from llmkit.data.sources._dialect import FOUND_OUT, Dialect
 from llmkit.data.sources._lines import read_whole
 from llmkit.data.sources._streams import BUFFER_BYTES, CODECS, DAMAGE, Section, buffered, decompress, describe_damage
 from llmkit.data.sources._text import HEAD_BYTES, Decoder, Transcoded, wide_encoding
@@ -36,6 +37,7 @@ class Reading:
         encoding: A Python codec or `auto`.
         columns: How rows become records.
         local: Whether it is cheap to read it once more.
+        dialect: How tables are written, as far as it is given.
     """
 
     file: RawFile
@@ -44,6 +46,7 @@ class Reading:
     encoding: str
     columns: Columns
     local: bool
+    dialect: Dialect = FOUND_OUT
 
     def open_bytes(self, span: Span | None = None) -> io.BufferedReader:
         """Open the decompressed contents, or those of a span of bytes."""
@@ -102,6 +105,10 @@ class Format:
     def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:
         """Yield the rows of a file, or of one of its spans."""
         raise NotImplementedError
+
+    def describe(self, reading: Reading) -> str:  # noqa: ARG002 - for the formats that find something out
+        """Say how a file is written, where that is found out; else nothing."""
+        return ""
 
     def spans(self, reading: Reading, num_bytes: int) -> list[Span]:  # noqa: ARG002 - for the formats that can
         """Cut a file into spans; see `Source.spans`."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._lines import cut_lines, read_lines
-from llmkit.data.sources._rows import parse_row
+from llmkit.data.sources._rows import joined_rows, parse_row
 from llmkit.data.sources._streams import DAMAGE, describe_damage
-from llmkit.data.sources._text import wide_encoding
+from llmkit.data.sources._text import Decoder, wide_encoding
 
 
 class JsonLines(Format):
-    """Rows are the lines that are not blank; one line is in memory at a time."""
+    """Rows are the lines that are not blank; one line is in memory at a time.
+
+    What joining files leaves in or between lines is passed over: byte order marks, commas, record separators, and
+    ends of lines that are missing. Rows that stand in one line have its number.
+    """
 
     suffixes = (".jsonl", ".ndjson", ".jsonlines")
 
@@ -29,7 +34,7 @@ class JsonLines(Format):
                     try:
                         yield record(row, parse_row(line, decode, utf8=decode.utf8))
                     except RowError as error:
-                        yield Broken(row, str(error), number, line[:200].decode("utf-8", "replace"))
+                        yield from _joined(line, decode, reading, Broken(row, str(error), number, _excerpt(line)))
                     row += 1
         except DAMAGE as error:
             yield Broken(row, describe_damage(error, row))
@@ -42,6 +47,26 @@ class JsonLines(Format):
             if wide_encoding(reading.encoding, file.read(4)):
                 return reading.whole()
             return list(cut_lines(file, num_bytes))
+
+
+def _joined(line: bytes, decode: Decoder, reading: Reading, broken: Broken) -> Iterator[Record | Broken]:
+    """Yield the rows of a line that is more than one object; of any other line, what is wrong with it."""
+    try:
+        values = joined_rows(line, decode)
+    except RowError:
+        values = []
+    if len(values) < 2:
+        yield broken
+        return
+    for value in values:
+        try:
+            yield reading.columns.record(broken.row, value)
+        except RowError as error:
+            yield replace(broken, reason=str(error))
+
+
+def _excerpt(line: bytes) -> str:
+    return line[:200].decode("utf-8", "replace")
 
 
 FORMAT = JsonLines()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span
+from llmkit.data.sources._arrow import batch_rows
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._rows import plain
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Parquet(Format):
                         yield from read_batch(batch, row, reading)
                         row += batch.num_rows
                 except (pa.ArrowException, OSError) as error:
-                    yield Broken(row, f"{describe_damage(error, row)}; {end - row} rows are lost")
+                    lost = end - row
+                    yield Broken(row, f"{describe_damage(error, row)}; {lost} rows are lost", num_rows=lost)
                 row = end
 
     def spans(self, reading: Reading, num_bytes: int) -> list[Span]:
@@ -73,7 +74,7 @@ def read_batch(batch: pa.RecordBatch, row: int, reading: Reading) -> Iterator[Re
     """Yield the rows of an Arrow batch, the first of them numbered `row`."""
     columns = reading.columns
     record = columns.restored if columns.restores(batch.schema.names) else columns.record
-    for value in batch_rows(batch):
+    for value in batch_rows(batch, columns.used(), reading.encoding):
         try:
             if isinstance(value, RowError):
                 raise value
@@ -81,28 +82,6 @@ def read_batch(batch: pa.RecordBatch, row: int, reading: Reading) -> Iterator[Re
         except RowError as error:
             yield Broken(row, str(error), excerpt="" if value is error else str(value)[:200])
         row += 1
-
-
-def batch_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
-    """Return the rows; one that Python cannot hold is an error and costs no other."""
-    names = batch.schema.names
-    try:
-        columns = [_values(column) for column in batch.columns]
-    except (ValueError, OverflowError) as error:  # invalid UTF-8, or a date that Python cannot hold, in some row
-        if batch.num_rows == 1:
-            return [RowError(f"a column cannot be read: {error}")]
-        return [row for index in range(batch.num_rows) for row in batch_rows(batch.slice(index, 1))]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _values(column: pa.Array) -> list[Any]:
-    import pyarrow.types as pt
-
-    kind = column.type
-    values: list[Any] = column.to_pylist()
-    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_integer(kind) or pt.is_boolean(kind):
-        return values
-    return [plain(value) for value in values]
 
 
 def _open(raw: BinaryIO) -> pq.ParquetFile:

@@ -1,25 +1,29 @@
-"""Tables as text, `.csv` and `.tsv`: the first row names the columns (RFC 4180)."""
+"""Tables as text, `.csv` and `.tsv` (RFC 4180, and what else programs write under these names)."""
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
-from collections import deque
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
+from llmkit.data.sources._dialect import SAMPLE_BYTES, Dialect, find_dialect, skip_named
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._lines import BLANK, BOM
-from llmkit.data.sources._streams import DAMAGE, describe_damage
+from llmkit.data.sources._lines import BOM, RowLines
+from llmkit.data.sources._streams import DAMAGE, buffered, describe_damage
 from llmkit.data.sources._text import Decoder
+
+_IN_QUOTES = re.compile(rb'"[^"]*+"')
 
 
 class Table(Format):
     """Fields may be quoted and hold newlines; a row that cannot be read costs its own first line, never the next row.
 
-    In `.csv` the delimiter is a comma or, where the header has none, a semicolon or a tab. In `.tsv` a quote that does
-    not enclose its field is an ordinary character.
+    How a file is written is found out on its first MiB, as far as the source does not say it.
     """
 
     suffixes = (".csv", ".tsv")
@@ -27,95 +31,109 @@ class Table(Format):
     def read(self, reading: Reading, span: Span | None) -> Iterator[Record | Broken]:  # noqa: ARG002 - always whole
         """Yield the rows below the header; rows without any character do not count."""
         csv.field_size_limit(_rows.MAX_ROW_BYTES)
-        tabs = ".tsv" in reading.file.name.lower()[-8:]
         row = 0
         try:
-            stream, decode = reading.open_text()
+            stream, decode, dialect = _open(reading)
             with stream:
-                lines = _Lines(stream)
-                names, delimiter = _header(lines, decode, tabs=tabs)
+                lines = RowLines(stream)
+                names = _header(lines, decode, dialect, reading)
                 for line in lines.starts():
                     try:
-                        values = _fields(lines, decode, delimiter, len(names), tabs=tabs)
+                        values = _fields(lines, decode, dialect, len(names), tabs=_has_tabs(reading))
                         yield reading.columns.record(row, dict(zip(names, values, strict=True)))
                     except RowError as error:
                         yield Broken(row, str(error), line, lines.excerpt())
                     row += 1
-        except RowError as error:
+        except (RowError, csv.Error) as error:
             yield Broken(row, f"the header cannot be read: {error}", 1)
         except DAMAGE as error:
             yield Broken(row, describe_damage(error, row))
 
+    def describe(self, reading: Reading) -> str:
+        """Say how the file is written."""
+        csv.field_size_limit(_rows.MAX_ROW_BYTES)
+        try:
+            stream, _, dialect = _open(reading)
+            stream.close()
+        except (RowError, *DAMAGE):
+            return ""
+        return dialect.describe()
 
-class _Lines:
-    """The lines of a file, of which those of the current row can be given back."""
 
-    def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
+class _Resumed(io.RawIOBase):
+    """A stream whose beginning was read already; with `returns`, its lines end in CR alone."""
+
+    def __init__(self, head: bytes, stream: io.BufferedIOBase, *, returns: bool) -> None:
+        self._head = head
         self._stream = stream
-        self._ahead: deque[bytes] = deque()
-        self._number = 0
-        self._row: list[bytes] = []
-        self._size = 0
+        self._returns = returns
 
-    def starts(self) -> Iterator[int]:
-        """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
-        while True:
-            self._row = []
-            self._size = 0
-            line = self._next()
-            if line is None:
-                return
-            if line.strip(BLANK):
-                self._ahead.appendleft(line)
-                self._number -= 1
-                yield self._number + 1
+    def readable(self) -> bool:
+        return True
 
-    def take(self) -> bytes | None:
-        """Return the next line as part of the current row."""
-        line = self._next()
-        if line is not None:
-            self._row.append(line)
-            self._size += len(line)
-            if self._size > _rows.MAX_ROW_BYTES:
-                raise RowError(f"longer than {_rows.MAX_ROW_BYTES:,} bytes")
-        return line
+    def readinto(self, buffer: Any) -> int:
+        data = self._head[: len(buffer)] or self._stream.read1(len(buffer))
+        self._head = self._head[len(buffer) :]
+        buffer[: len(data)] = data.replace(b"\r", b"\n") if self._returns else data
+        return len(data)
 
-    def give_back(self) -> None:
-        """Keep of the current row the first line alone."""
-        self._ahead.extendleft(reversed(self._row[1:]))
-        self._number -= len(self._row) - 1
-        self._row = self._row[:1]
-
-    def row(self) -> list[bytes]:
-        """Return the lines of the current row."""
-        return self._row
-
-    def excerpt(self) -> str:
-        """Return the beginning of the current row."""
-        return b"".join(self._row)[:200].decode("utf-8", "replace").rstrip("\r\n")
-
-    def _next(self) -> bytes | None:
-        if self._ahead:
-            line = self._ahead.popleft()
-        else:
-            limit = _rows.MAX_ROW_BYTES
-            line = rest = self._stream.readline(limit + 1)
-            while len(line) > limit and rest and not rest.endswith(b"\n"):
-                rest = self._stream.readline(2**20)
-            if not line:
-                return None
-        self._number += 1
-        return line
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
-def _header(lines: _Lines, decode: Decoder, *, tabs: bool) -> tuple[list[str], str]:
+def _open(reading: Reading) -> tuple[io.BufferedReader, Decoder, Dialect]:
+    """Open a table and find out how it is written."""
+    stream, decode = reading.open_text()
+    head = _beginning(stream)
+    bare = _IN_QUOTES.sub(b"", head)
+    returns = b"\r" in head and b"\n" not in (bare if b"\r" in bare else head)
+    sample = (head.replace(b"\r", b"\n") if returns else head).removeprefix(BOM)
+    if len(head) == SAMPLE_BYTES:  # its last line is cut
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    try:
+        text = decode(sample)
+    except RowError:
+        text = sample.decode("utf-8", "replace")
+    dialect = find_dialect(reading.dialect, text, tabs=_has_tabs(reading), known=reading.columns.knows)
+    return buffered(_Resumed(head, stream, returns=returns)), decode, dialect
+
+
+def _beginning(stream: io.BufferedReader) -> bytes:
+    """Return the first bytes, also of a file that is damaged behind them."""
+    parts: list[bytes] = []
+    left = SAMPLE_BYTES
+    try:
+        while left and (part := stream.read1(left)):
+            parts.append(part)
+            left -= len(part)
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        if not parts:
+            raise
+    return b"".join(parts)
+
+
+def _has_tabs(reading: Reading) -> bool:
+    return ".tsv" in reading.file.name.lower()[-8:]
+
+
+def _header(lines: RowLines, decode: Decoder, dialect: Dialect, reading: Reading) -> list[str]:
     for number in lines.starts():
-        first = lines.take() or b""
-        text = decode(first.removeprefix(BOM) if number == 1 else first)
-        delimiter = "\t" if tabs else next((mark for mark in ",;\t" if mark in text), ",")
-        names = next(csv.reader([text], delimiter=delimiter), [])
-        return _distinct([name.strip() for name in names]), delimiter
-    return [], ","
+        text = decode((lines.peek() or b"").removeprefix(BOM) if number == 1 else lines.peek() or b"")
+        if number == 1 and skip_named(text):
+            lines.take()
+            continue
+        if number == 1:
+            lines.replace_first([(lines.peek() or b"").removeprefix(BOM)])
+        names = next(dialect.rows(_decoded(lines, decode)), [])
+        if dialect.header:
+            return _distinct([name.strip() for name in names])
+        lines.give_back(0)
+        used = reading.columns.used()
+        return used if len(names) == len(used) == 1 else [f"column{place}" for place in range(1, len(names) + 1)]
+    return []
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -127,7 +145,7 @@ def _distinct(names: list[str]) -> list[str]:
     return found
 
 
-def _fields(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int, *, tabs: bool) -> list[str]:
+def _fields(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int, *, tabs: bool) -> list[str]:
     """Read the row that starts at the next line.
 
     Raises:
@@ -136,27 +154,47 @@ def _fields(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int, *,
     """
     failure = ""
     try:
-        # Strict: the opening quote of the next row tells that a quote of this one was never closed.
-        values = next(csv.reader(_decoded(lines, decode), delimiter=delimiter, strict=True), [])
-        if len(values) == num_columns:
+        values = next(dialect.rows(_decoded(lines, decode)), [])
+        if len(values) == num_columns and not (tabs and _swallows(lines, dialect, num_columns)):
             return values
         failure = f"the row has {len(values)} columns, the header has {num_columns}"
-        if len(lines.row()) == 1:
-            raise RowError(failure)
     except csv.Error as error:
         failure = f"the row is no CSV: {error}"
     except RowError:
-        lines.give_back()
+        lines.give_back(1)
         raise
-    lines.give_back()
+    lines.give_back(1)
+    first = lines.row()[0]
     if tabs:
-        plain = decode(lines.row()[0]).rstrip("\r\n").split(delimiter)
+        plain = decode(first).rstrip("\r\n").split(dialect.delimiter)
         if len(plain) == num_columns:
             return plain
+    if b"\r" in first.rstrip(b"\r\n"):
+        return _cut_at_returns(lines, decode, dialect, num_columns, failure)
     raise RowError(failure)
 
 
-def _decoded(lines: _Lines, decode: Decoder) -> Iterator[str]:
+def _swallows(lines: RowLines, dialect: Dialect, num_columns: int) -> bool:
+    """Tell whether a row of several lines is several rows: speech that one begins with and another ends with."""
+    taken = lines.row()
+    delimiter = dialect.delimiter.encode()
+    return num_columns > 1 and len(taken) > 1 and all(line.count(delimiter) == num_columns - 1 for line in taken)
+
+
+def _cut_at_returns(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int, failure: str) -> list[str]:
+    """Return the first of the rows in a line between which CR stands, as in joined files; give the others back."""
+    parts = [part + b"\n" for part in lines.row()[0].split(b"\r") if part.strip()]
+    try:
+        rows = [next(dialect.rows(iter([decode(part)])), []) for part in parts]
+    except csv.Error:
+        rows = []
+    if not rows or any(len(row) != num_columns for row in rows):
+        raise RowError(failure)
+    lines.replace_first(parts)
+    return rows[0]
+
+
+def _decoded(lines: RowLines, decode: Decoder) -> Iterator[str]:
     while (line := lines.take()) is not None:
         yield decode(line)
 

@@ -7,16 +7,18 @@ cost those after it. Decompression takes several times longer than this.
 from __future__ import annotations
 
 import io
-import zlib
+import re
 from collections.abc import Iterator, Mapping
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
+from llmkit.data.sources._bodies import check_text, decode_body
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import Decoder, decode_page
 
 _MAX_LINE = 2**16
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _HTML = ("text/html", "application/xhtml+xml")
 
 Headers = Mapping[str, str]
@@ -42,7 +44,7 @@ class WebArchive(Format):
                             raise body
                         record = _row(row, headers, body, reading)
                     except RowError as error:
-                        yield Broken(row, str(error), excerpt=headers.get("warc-target-uri", "")[:200])
+                        yield Broken(row, str(error), excerpt=_name_of(headers)[:200])
                     else:
                         if record is None:
                             continue
@@ -85,14 +87,31 @@ def _records(stream: io.BufferedIOBase) -> Iterator[tuple[Headers, bytes | RowEr
 
 
 def _headers(stream: io.BufferedIOBase) -> dict[str, str]:
+    """Return the headers up to a blank line; lists of encodings may be spread over several, others count once."""
     headers: dict[str, str] = {}
     size = 0
+    last = ""
     while (line := stream.readline(_MAX_LINE)).strip():
         size += len(line)
-        name, colon, value = line.decode("utf-8", "replace").partition(":")
-        if colon and size < 2**20:
-            headers.setdefault(name.strip().lower(), value.strip())
+        if size >= 2**20:
+            continue
+        text = line.decode("utf-8", "replace")
+        if text[0] in " \t" and last:  # an old way to go on in the next line
+            headers[last] += f" {text.strip()}"
+            continue
+        name, colon, value = text.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if colon and name in headers and name.endswith("-encoding"):
+            headers[name] += f", {value}"
+        elif colon:
+            headers.setdefault(name, value)
+            last = name
     return headers
+
+
+def _name_of(headers: Headers) -> str:
+    """Return what a person finds the record by."""
+    return headers.get("warc-target-uri") or headers.get("warc-record-id", "")
 
 
 def _skip(stream: io.BufferedIOBase, length: int) -> None:
@@ -109,7 +128,8 @@ def _row(row: int, headers: Headers, body: bytes, reading: Reading) -> Record | 
     meta = {name: headers[key].strip("<>") for name, key in keys.items() if key in headers}
     if headers["warc-type"] == "conversion":
         return reading.columns.document(row, Decoder("auto", lambda: body)(body), meta)
-    head, _, payload = body.partition(b"\r\n\r\n")
+    blank = _BLANK_LINE.search(body)
+    head, payload = (body[: blank.start()], body[blank.end() :]) if blank else (body, b"")
     status, *lines = head.split(b"\n")
     if status.split()[1:2] != [b"200"]:
         return None
@@ -118,45 +138,11 @@ def _row(row: int, headers: Headers, body: bytes, reading: Reading) -> Record | 
     kind = kind.strip()
     if kind not in (*_HTML, "text/plain"):
         return None
-    payload = _decode_payload(payload, http)
+    payload = decode_body(payload, http)
     charset = parameters.partition("charset=")[2].partition(";")[0].strip(" \"'") or None
     if kind in _HTML:
         meta["format"] = "html"
-    return reading.columns.document(row, decode_page(payload, charset), meta)
-
-
-def _decode_payload(payload: bytes, http: Headers) -> bytes:
-    """Undo the transfer and content encodings; archives keep the headers of some that they have already undone."""
-    if "chunked" in http.get("transfer-encoding", "").lower():
-        payload = _unchunk(payload)
-    coding = http.get("content-encoding", "").lower()
-    if payload[:2] == b"\x1f\x8b" or (coding == "deflate" and payload[:1] == b"\x78"):
-        decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, as its header says
-        try:
-            payload = decompressor.decompress(payload, _rows.MAX_ROW_BYTES)
-        except zlib.error as error:
-            raise RowError(f"its content encoding {coding} is damaged: {error}") from None
-        if decompressor.unconsumed_tail:
-            raise RowError(f"longer than {_rows.MAX_ROW_BYTES:,} bytes")
-    elif coding in ("br", "zstd") and b"<" not in payload[:1024]:
-        raise RowError(f"content encoding {coding} is not read")
-    return payload
-
-
-def _unchunk(payload: bytes) -> bytes:
-    """Return the joined chunks; what is not chunked as it is."""
-    chunks: list[bytes] = []
-    position = 0
-    while (end := payload.find(b"\r\n", position, position + 1024)) >= 0:
-        try:
-            size = int(payload[position:end].partition(b";")[0], 16)
-        except ValueError:
-            break
-        if size <= 0:
-            return b"".join(chunks)
-        chunks.append(payload[end + 2 : end + 2 + size])
-        position = end + 2 + size + 2
-    return b"".join(chunks) or payload
+    return reading.columns.document(row, check_text(decode_page(payload, charset), http), meta)
 
 
 FORMAT = WebArchive()
