@@ -1,0 +1,1 @@
+"""What personal data and secrets look like in a text: mail and IP addresses, identity and card numbers, keys."""
