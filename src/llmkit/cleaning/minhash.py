@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.cleaning import kernels
-from llmkit.cleaning.components import unite
+from llmkit.cleaning.components import count_steps, lead_to_roots, shorten, unite
 from llmkit.cleaning.exchange import load_array, save_array
 from llmkit.cleaning.survey import VERDICT, Survey
 from llmkit.work.engine import Engine
@@ -32,6 +32,8 @@ EDGE = np.dtype([
     ("similarity", "f4"),
 ])  # fmt: skip
 """A verified pair: `a` is the one with the smaller rank."""
+NAMED_STEPS = 3
+"""Pairs on the way from a document that falls to the one that stays that are named; then comes the one that stays."""
 _ROUNDS = 4
 _PAIRS_AT_A_TIME = 65_536
 _TASKS_PER_PART = 64
@@ -115,7 +117,10 @@ def _signatures(survey: Survey, places: NDArray[np.uint64]) -> NDArray[np.uint32
 def join_components(survey: Survey, engine: Engine, first_part: int) -> tuple[int, int]:
     """Unite the edges of all buckets into components, and leave a verdict on all but the smallest of each.
 
-    The arrays over all documents are files mapped into memory, 16 bytes per document, so that their size is a matter
+    A document that falls names the one that it was compared with; where that is not the one that stays, the verdicts
+    go on with what that one was compared with, and end at the one that stays.
+
+    The arrays over all documents are files mapped into memory, 40 bytes per document, so that their size is a matter
     of the disk. Returns the number of parts left, from `first_part` on, and of components.
     """
     (result,) = run_plan(engine, _components, [(survey, first_part)], survey.folder / "components")
@@ -126,30 +131,57 @@ def _components(job: tuple[Survey, int]) -> tuple[int, int]:
     survey, first_part = job
     sizes = [load_array(survey.ids_path(task)).shape[0] for task in range(survey.num_tasks)]
     offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-    parent = _mapped(survey.folder / "parent.npy", offsets[-1], np.int64)
-    ranks = _mapped(survey.folder / "ranks.npy", offsets[-1], np.uint64)
-    similarity = _mapped(survey.folder / "similarity.npy", offsets[-1], np.float32)
-    parent[:] = -1
-    for bucket in range(survey.num_buckets):
-        edges = load_array(_edge_file(survey, bucket))
-        a, b = (offsets[edges[f"{end}_task"]] + edges[f"{end}_row"] for end in "ab")
-        unite(a, b, edges["a_rank"], edges["b_rank"], edges["similarity"], parent, ranks, similarity)  # type: ignore[no-untyped-call]
+    parent, via, steps, weights = _ways(survey, offsets)
     parts, num_components = 0, 0
     for start in range(0, survey.num_tasks, _TASKS_PER_PART):
         tasks = range(start, min(start + _TASKS_PER_PART, survey.num_tasks))
         low, high = offsets[tasks.start], offsets[tasks.stop]
         members = low + np.flatnonzero(parent[low:high] >= 0)
-        roots = _roots(parent, members)
-        num_components += int((roots == members).sum())
-        falls, keepers = members[roots != members], roots[roots != members]
-        verdicts = np.zeros(len(falls), VERDICT)
-        for prefix, places in (("", falls), ("keeper_", keepers)):
-            task = np.searchsorted(offsets, places, side="right") - 1
-            verdicts[f"{prefix}task"], verdicts[f"{prefix}row"] = task, places - offsets[task]
-        verdicts["value"] = similarity[falls]
-        survey.leave(first_part + parts, verdicts)
+        num_components += int((steps[members] == 0).sum())
+        falls = members[steps[members] > 0]
+        verdicts = []
+        nodes, left = falls, steps[falls]
+        for position in range(NAMED_STEPS):
+            verdicts.append(_verdicts(offsets, falls, position, via[nodes], weights[nodes]))
+            falls, nodes, left = falls[left > 1], via[nodes][left > 1], left[left > 1] - 1
+        verdicts.append(_verdicts(offsets, falls, steps[falls] - 1, _roots(parent, falls), np.float32(0)))
+        survey.leave(first_part + parts, np.concatenate(verdicts))
         parts += 1
     return parts, num_components
+
+
+def _ways(survey: Survey, offsets: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    """Return per document its component, the next document on the way to the one that stays, how far, how similar."""
+    size = offsets[-1]
+    names = {"parent": "i8", "ranks": "u8", "sizes": "i8", "via": "i8", "steps": "i4", "weights": "f4"}
+    parent, ranks, sizes, via, steps, weights = (
+        _mapped(survey.folder / f"{name}.npy", size, np.dtype(kind)) for name, kind in names.items()
+    )
+    parent[:], via[:], steps[:] = -1, np.arange(size), -1
+    for bucket in range(survey.num_buckets):
+        a, b, edges = _edges_of(survey, bucket, offsets)
+        unite(a, b, edges["a_rank"], edges["b_rank"], edges["similarity"], parent, ranks, sizes, via, weights)  # type: ignore[no-untyped-call]
+    lead_to_roots(parent, via, weights)  # type: ignore[no-untyped-call]
+    for bucket in range(survey.num_buckets):
+        a, b, edges = _edges_of(survey, bucket, offsets)
+        shorten(a, b, edges["similarity"], parent, via, weights)  # type: ignore[no-untyped-call]
+    count_steps(via, steps)  # type: ignore[no-untyped-call]
+    return parent, via, steps, weights
+
+
+def _edges_of(survey: Survey, bucket: int, offsets: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    edges = load_array(_edge_file(survey, bucket))
+    a, b = (offsets[edges[f"{end}_task"]] + edges[f"{end}_row"] for end in "ab")
+    return a, b, edges
+
+
+def _verdicts(offsets: NDArray[np.int64], falls: NDArray[Any], position: Any, others: Any, value: Any) -> NDArray[Any]:
+    verdicts = np.zeros(len(falls), VERDICT)
+    for prefix, places in (("", falls), ("keeper_", others)):
+        task = np.searchsorted(offsets, places, side="right") - 1
+        verdicts[f"{prefix}task"], verdicts[f"{prefix}row"] = task, places - offsets[task]
+    verdicts["position"], verdicts["value"] = position, value
+    return verdicts
 
 
 def _roots(parent: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:

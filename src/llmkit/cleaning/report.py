@@ -16,6 +16,7 @@ from llmkit.cleaning.steps import Order, Step
 from llmkit.cleaning.tally import EXCERPT_CHARS, UNREADABLE, Tally
 from llmkit.core.durable import write_json
 from llmkit.data.artifacts import Corpus
+from llmkit.text.personal import redact
 
 LABEL_CONFLICTS = "label conflicts"
 """What a step counts that finds copies of a text with different labels."""
@@ -139,8 +140,8 @@ def _in_order(heap: Sequence[tuple[int, dict[str, str]]]) -> list[dict[str, str]
 
 
 def _excerpt(row: dict[str, str], steps: Sequence[Step]) -> dict[str, str]:
-    """Return a sampled row as anyone may see it."""
-    text = row["text"]
+    """Return a sampled row as anyone may see it; what could not be read came to no step, and has names of columns."""
+    text = redact(row["text"])[0] if row["rule"] == UNREADABLE else row["text"]
     for step in steps:
         text = step.conceal(text)
     return {**row, "text": text[:EXCERPT_CHARS]}

@@ -12,7 +12,8 @@ from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
 from llmkit.tokenization.byte_ranks import END_OF_TEXT
-from llmkit.tokenization.sentencepiece_model import read_model, to_tokenizer
+from llmkit.tokenization.sentencepiece_model import read_model
+from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
 from llmkit.tokenization.trainers._patterns import Pattern, byte_level
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ def load(place: Path, pattern: Pattern | None = None) -> PreTrainedTokenizerFast
     if not files:
         raise DataError(f"'{place}' holds no tokenizer", f"name a directory with {FORMATS}")
     return _load_file(files[0], pattern)
+
+
+def sentencepiece_file(place: Path) -> Path | None:
+    """Return the SentencePiece model that `load` reads, if it is one that it reads."""
+    if place.is_dir():
+        if any((place / name).is_file() for name in (TOKENIZER_FILE, CONFIG_FILE)):
+            return None
+        if all((place / name).is_file() for name in PAIR):
+            return None
+        place = next((place / name for name in MODEL_FILES if (place / name).is_file()), place)
+    if place.suffix != ".model" or byte_ranks.looks_like_ranks(place.read_bytes()):
+        return None
+    return place
 
 
 def _load_file(file: Path, pattern: Pattern | None) -> PreTrainedTokenizerFast:

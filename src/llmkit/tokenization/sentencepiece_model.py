@@ -1,4 +1,4 @@
-"""Read a SentencePiece model and build the `tokenizers` pipeline that gives the same ids.
+"""Read a SentencePiece model.
 
 The file is a protocol buffer, `ModelProto` of sentencepiece_model.proto (Kudo and Richardson 2018). Only the fields
 that decide ids are read, so that neither sentencepiece nor protobuf has to be there.
@@ -9,17 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from llmkit.core.errors import DataError
 
-if TYPE_CHECKING:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
 SPACE = "▁"
-CERTAIN = 100.0
-"""Score per character that nothing learned comes near: those are log probabilities."""
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 UNIGRAM, BPE = 1, 2
 MODEL_TYPES = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
@@ -89,112 +83,6 @@ def read_model(content: bytes, name: str) -> SentencePieceModel:
     if _number(trainer, 24, 0):
         raise DataError(f"{name} puts spaces behind words (treat_whitespace_as_suffix), which cannot be converted")
     return model
-
-
-def to_tokenizer(model: SentencePieceModel) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a model.
-
-    Ids are those of sentencepiece, with three exceptions. It adds scores in float32: between equally good ways to cut,
-    such as `...` `.` and `.` `...`, rounding chooses, and over many thousand characters also between nearly equal ones.
-    `tokenizers` applies the normalization rules to whole grapheme clusters first, so that Hangul written in single jamo
-    comes out differently. And around a user-defined symbol of a BPE model it treats spaces as at the ends of a text.
-    """
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer(_unigram(model) if model.model_type == UNIGRAM else _bpe(model))
-    backend.normalizer = _normalizer(model)
-    backend.pre_tokenizer = _pre_tokenizer(model)
-    backend.decoder = _decoder(model)
-    _add_specials(backend, model)
-    names = {f"{role}_token": model.pieces[i].text for role, i in model.specials.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **names)
-
-
-def _unigram(model: SentencePieceModel) -> models.Unigram:
-    from tokenizers import models
-
-    learned = [piece.score for piece in model.pieces if piece.kind == NORMAL]
-    low = min(learned, default=0.0)
-
-    def score(piece: Piece) -> float:
-        if piece.kind == NORMAL:
-            return piece.score
-        if piece.kind == USER_DEFINED:  # always found, the longest first
-            return CERTAIN * len(piece.text)
-        # sentencepiece never finds these in text. `tokenizers` looks for every entry: a literal `</s>` or `<0x41>`
-        # must be worse than its characters.
-        return (len(piece.text) + 1) * (low - 1)
-
-    vocabulary = [(piece.text, score(piece)) for piece in model.pieces]
-    return models.Unigram(vocabulary, unk_id=model.specials["unk"], byte_fallback=model.byte_fallback)
-
-
-def _bpe(model: SentencePieceModel) -> models.BPE:
-    """Two pieces merge where their text is a piece; the better its score, the sooner."""
-    from tokenizers import models
-
-    vocabulary = {piece.text: i for i, piece in enumerate(model.pieces)}
-    scores = {piece.text: piece.score for piece in model.pieces if piece.kind in (NORMAL, USER_DEFINED, UNUSED)}
-    merges = []
-    for text, score in scores.items():
-        cuts = ((text[:i], text[i:]) for i in range(1, len(text)))
-        merges += [(-score, vocabulary[a], vocabulary[b], a, b) for a, b in cuts if a in scores and b in scores]
-    return models.BPE(
-        vocabulary,
-        [(a, b) for *_, a, b in sorted(merges)],
-        unk_token=model.pieces[model.specials["unk"]].text,
-        fuse_unk=True,
-        byte_fallback=model.byte_fallback,
-    )
-
-
-def _normalizer(model: SentencePieceModel) -> normalizers.Normalizer:
-    from tokenizers import Regex, normalizers
-
-    steps: list[normalizers.Normalizer] = []
-    if model.character_map:
-        steps.append(normalizers.Precompiled(model.character_map))
-    if model.collapse_spaces:  # spaces alone: `Strip` would take line ends as well
-        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    if model.prefix_space:
-        steps.append(normalizers.Prepend(SPACE))
-    return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
-
-
-def _pre_tokenizer(model: SentencePieceModel) -> pre_tokenizers.PreTokenizer | None:
-    """Cut before spaces where no piece reaches across one: same ids, and `tokenizers` can remember words."""
-    from tokenizers import Regex, pre_tokenizers
-
-    if any(SPACE in piece.text.lstrip(SPACE) for piece in model.pieces):
-        return None
-    return pre_tokenizers.Split(Regex(f"{SPACE}*[^{SPACE}]+|{SPACE}+"), "isolated")
-
-
-def _decoder(model: SentencePieceModel) -> decoders.Decoder:
-    from tokenizers import decoders
-
-    steps: list[decoders.Decoder] = [decoders.Replace(SPACE, " ")]
-    if model.byte_fallback:
-        steps.append(decoders.ByteFallback())
-    steps.append(decoders.Fuse())
-    if model.prefix_space:
-        steps.append(decoders.Strip(" ", 1, 0))
-    return decoders.Sequence(steps)
-
-
-def _add_specials(backend: Tokenizer, model: SentencePieceModel) -> None:
-    from tokenizers import AddedToken
-
-    special: list[AddedToken | str] = []
-    found: list[AddedToken | str] = []
-    for piece in model.pieces:
-        if piece.kind in (CONTROL, UNKNOWN):
-            special.append(AddedToken(piece.text, normalized=False, special=True))
-        elif piece.kind == USER_DEFINED and model.model_type == BPE:
-            found.append(AddedToken(piece.text, normalized=False))
-    backend.add_special_tokens(special)
-    backend.add_tokens(found)
 
 
 def _specials(trainer: dict[int, list[bytes]], num_pieces: int) -> dict[str, int]:

@@ -17,6 +17,7 @@ from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, Stretch, int_array
 from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.literal import LiteralEncoder
+from llmkit.text.languages import canonical
 from llmkit.tokenization.batch import COLUMNS, Batch, Piece
 from llmkit.tokenization.encode import Encoded, Encoder
 from llmkit.tokenization.fast import Check
@@ -169,7 +170,7 @@ def _count(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], statistics:
         documents=ids,
         splits=[SPLITS[side] for side in sides.tolist()],
         sources=sources,
-        languages=languages,
+        languages=[canonical(tag) or tag for tag in languages],  # as an earlier version of `clean` wrote it
         num_bytes=batch.sizes,
         num_chars=batch.num_chars(),
         input_ids=encoded.ids,

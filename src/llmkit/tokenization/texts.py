@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from llmkit.data.split import SPLITS
+from llmkit.text.languages import canonical
 from llmkit.tokenization.folding import Splitter
 from llmkit.tokenization.plan import cut_pieces
 from llmkit.tokenization.trainers import TrainingText
@@ -22,4 +23,4 @@ def training_texts(
         sides, _ = splitter.split(batch.data, batch.bounds)
         sources, languages = (batch.rows.column(name).to_pylist() for name in ("source", "language"))
         for d in np.flatnonzero(sides == SPLITS.index("train")).tolist():
-            yield TrainingText(batch.text(d), sources[d], languages[d])
+            yield TrainingText(batch.text(d), sources[d], canonical(languages[d]) or languages[d])

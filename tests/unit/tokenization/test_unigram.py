@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.tokenizer import encode_documents
-from llmkit.tokenization.sentencepiece_model import BYTE, CONTROL, UNIGRAM, UNKNOWN, read_model, to_tokenizer
+from llmkit.tokenization.sentencepiece_model import BYTE, CONTROL, UNIGRAM, UNKNOWN, read_model
+from llmkit.tokenization.sentencepiece_pipeline import exceptions, to_tokenizer
 from llmkit.tokenization.trainers import TrainingText
+from llmkit.tokenization.trainers.existing import Existing
 from llmkit.tokenization.trainers.unigram import LINE_CHARS, Unigram
 
 SUBJECTS = ("the fox", "a river", "my neighbour", "the old clock", "rain", "the editor", "春天", "火车", "他的朋友")
@@ -154,6 +156,89 @@ def test_models_trained_elsewhere(how):
     lines = [*lines_for(processor), "a<sep> 春天来了 <sep>"]
     assert [ids.tolist() for ids in encode_documents(tokenizer, lines)] == processor.encode(lines)
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == ("<s>", "</s>", None)
+
+
+SYMBOLS = ["<sep>", "<sep><sep2>", "春天来", "x|y"]
+ATOMS = [
+    *SYMBOLS,
+    " ",
+    "  ",
+    "a",
+    "the",
+    "fox",
+    "</s>",
+    "<0x41>",
+    "<0x0A>",
+    "1",
+    "🦊",
+    "é",
+    "\n",
+    "ﬁ",
+    "Ａ",
+    "<",
+    "0x41>",
+]
+RULES = list(product(("bpe", "unigram"), ("identity", "nmt_nfkc"), (True, False), (True, False)))
+
+
+@pytest.fixture(scope="module", params=RULES, ids=lambda rules: "-".join(map(str, rules)))
+def with_symbols(request):
+    kind, rule, prefix, collapse = request.param
+    content = train(
+        model_type=kind,
+        vocab_size=500,
+        hard_vocab_limit=False,
+        byte_fallback=True,
+        normalization_rule_name=rule,
+        add_dummy_prefix=prefix,
+        remove_extra_whitespaces=collapse,
+        user_defined_symbols=SYMBOLS,
+    )
+    return sentencepiece.SentencePieceProcessor(model_proto=content), to_tokenizer(read_model(content, "model"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.lists(st.sampled_from(ATOMS), max_size=9).map("".join))
+def test_symbols_and_names_of_bytes_under_every_rule(with_symbols, text):
+    """A symbol keeps the spaces around it, whatever the rules; `<` is unknown, and `<0x41>` never the byte A."""
+    processor, tokenizer = with_symbols
+    for line in (text, "<sep>", "a <sep> b", " <sep>", "<0x41>", "<sep><0x41>"):
+        ids, expected = encode_documents(tokenizer, [line])[0].tolist(), processor.encode(line)
+        if ids != expected:  # between equally good ways to cut, rounding chooses
+            assert tokenizer.backend_tokenizer.model.__class__.__name__ == "Unigram"
+            assert sum(map(processor.get_score, ids)) == pytest.approx(
+                sum(map(processor.get_score, expected)), rel=1e-6
+            )
+
+
+def test_symbols_that_the_rules_would_change_are_refused():
+    content = train(model_type="bpe", vocab_size=300, user_defined_symbols=["a  b"])
+    with pytest.raises(
+        DataError, match="remove_extra_whitespaces, normalization_rule_name, which would change its symbol 'a  b'"
+    ):
+        to_tokenizer(read_model(content, "model"))
+    content = train(model_type="bpe", vocab_size=300, user_defined_symbols=["Ａ"], remove_extra_whitespaces=False)
+    with pytest.raises(DataError, match="under the rules add_dummy_prefix, normalization_rule_name, which would"):
+        to_tokenizer(read_model(content, "model"))
+
+
+def test_where_ids_may_differ_is_said():
+    plain = train(model_type="bpe", vocab_size=300, normalization_rule_name="identity")
+    assert exceptions(read_model(plain, "model")) == []
+    assert exceptions(read_model(Unigram(vocab_size=420).train(texts), "model")) == [
+        "between equally good ways to cut, rounding chooses",
+        "Hangul in single jamo is normalized by syllables",
+    ]
+
+
+def test_the_result_says_whose_ids_they_are(tmp_path):
+    (tmp_path / "spiece.model").write_bytes(Unigram(vocab_size=420).train(texts))
+    for place in (tmp_path, tmp_path / "spiece.model"):
+        part = Existing(path=str(place))
+        assert part.notes(part.make(texts, Console(quiet=True)))[0] == (
+            "note: ids are those of sentencepiece; only between equally good ways to cut, rounding chooses, and Hangul "
+            "in single jamo is normalized by syllables"
+        )
 
 
 def test_reading_a_model():

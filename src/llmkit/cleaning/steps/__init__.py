@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator
 
 from llmkit.core.registry import Part
 from llmkit.data.corpus import Document
 from llmkit.data.rows import RowError
+from llmkit.text.languages import check_tag, covers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmkit.cleaning.survey import Survey, Verdict
     from llmkit.work.engine import Engine
+
+
+LanguageTag = Annotated[str, AfterValidator(check_tag)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +42,13 @@ class Drop:
 class Step(Part):
     """One operation on one document; it may change the document in place or drop it."""
 
-    only_languages: list[str] | None = None
+    only_languages: list[LanguageTag] | None = None
     """Apply the step only to documents of these languages (`language` finds them); null for all. `zh` means `zh-Hant`
-    too."""
+    and `yue` too, `eng` is `en`."""
 
     def concerns(self, document: Document) -> bool:
         """Say whether the step applies to a document."""
-        if self.only_languages is None:
-            return True
-        language = document.language
-        return language in self.only_languages or language.partition("-")[0] in self.only_languages
+        return self.only_languages is None or covers(self.only_languages, document.language)
 
     def reads(self) -> list[Path]:
         """Return the files that the step's work depends on: their digests are part of the run's identity."""

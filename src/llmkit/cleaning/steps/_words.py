@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from llmkit.cleaning.steps import Rewrite
 from llmkit.data.corpus import Document
 from llmkit.text.characters import has_script
+from llmkit.text.languages import check_language
 
 # Combining marks are no part of `\w`, which would cut Hindi, Arabic and Hebrew words to pieces. Written out, since the
 # table of characters knows no zero-width joiners in words and would be built as soon as a step is named.
@@ -75,7 +77,7 @@ class Memo(dict[str, str]):
 class WordRewrite(Rewrite):
     """A step that puts one word in another's place, with knowledge of the language."""
 
-    language: str | None = Field(None, pattern="^[a-z]{2,3}$")
+    language: Annotated[str, AfterValidator(check_language)] | None = None
     """Language of all documents, as a primary tag; null for each document's own."""
 
     def memo(self, language: str) -> Memo | None:

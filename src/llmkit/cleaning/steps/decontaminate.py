@@ -17,6 +17,7 @@ from llmkit.cleaning.steps import Drop, Step
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.chat import CONVERSATION
+from llmkit.data.column_names import listed
 from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def read_examples(path: str, fields: tuple[str, ...]) -> Iterator[list[str]]:
             else:
                 columns = {**record.meta, **record.fields, **({"text": record.text} if labelled else {})}
                 texts = [text for name in fields for text in _strings(columns.get(name))]
-                reason = f"no text in the fields; the row has: {', '.join(list(columns)[:12]) or 'nothing'}"
+                reason = f"no text in the fields; the row has: {listed(columns)}"
             if not texts:
                 raise DataError(
                     f"decontaminate.sets: {file.path}: row {record.row + 1}: {reason}",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from llmkit.cleaning.steps import Drop, Step
-from llmkit.cleaning.steps._words import primary
 from llmkit.core.errors import SetupError
 from llmkit.data.corpus import UNKNOWN_LANGUAGE, Document
+from llmkit.text.languages import check_language, covers
 
 # Scripts that, as good as always, mean one language. Hebrew (Yiddish), Bengali (Assamese), Ethiopic (Tigrinya) and
 # Tibetan (Dzongkha) do not, nor do Latin, Cyrillic, Arabic and Devanagari: there the model decides.
@@ -36,8 +35,6 @@ _TRADITIONAL = frozenset("們這個說國時來為對發會過還進種現實樣
 _NOT_ASKED = {*_LANGUAGES.values(), "wuu", "yue"}
 # The model says `als`, its training Wikipedia's name, for Alemannic; in BCP 47 that is Tosk Albanian.
 _MODEL_LABELS = {"als": "gsw"}
-# Tags that name what the model calls otherwise, for comparing with `keep`.
-_ALIASES = {"nb": "no", "cmn": "zh", "iw": "he", "jw": "jv"}
 
 WINDOWS = 3
 WINDOW_CHARS = 125
@@ -47,13 +44,7 @@ _WHOLE_CHARS = 2**20
 """Longer documents are judged by the excerpt alone."""
 
 
-def _is_tag(tag: str) -> str:
-    if not re.fullmatch("[a-z]{2,3}", tag):
-        raise ValueError(f"'{tag}' is no primary language tag, such as en or zh (BCP 47)")
-    return tag
-
-
-Tag = Annotated[str, AfterValidator(_is_tag)]
+Tag = Annotated[str, AfterValidator(check_language)]
 
 
 class Language(Step):
@@ -64,7 +55,7 @@ class Language(Step):
     """
 
     keep: list[Tag] = []
-    """Languages kept, as primary tags; empty for all."""
+    """Languages kept, as primary tags; empty for all. A macrolanguage means its members too: `zh` keeps `yue`."""
     min_confidence: float = Field(0.0, ge=0, le=1)
     """Least confidence for a document to be kept: the model's probability, or the share of the deciding script in
     the text. FineWeb takes 0.65."""
@@ -102,8 +93,7 @@ class Language(Step):
         return self._unwanted(document.language) or self._unsure(confidence)
 
     def _unwanted(self, language: str) -> Drop | None:
-        tag = primary(language)
-        if not self.keep or tag in self.keep or _ALIASES.get(tag) in self.keep:
+        if not self.keep or covers(self.keep, language):
             return None
         return Drop("language.keep", language, ", ".join(self.keep))
 

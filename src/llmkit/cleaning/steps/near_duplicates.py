@@ -55,11 +55,14 @@ class NearDuplicates(GlobalStep):
         return {"verified pairs": pairs, "groups": groups, "short texts with copies": short}
 
     def act(self, document: Document, verdicts: list[Verdict]) -> Drop | None:  # noqa: ARG002 - the interface
-        """Drop the near-duplicate."""
-        keeper, value = verdicts[0].keeper, verdicts[0].value
-        if value == 0:
-            return Drop("near_duplicates.short", f"same words as {keeper}", "smallest id stays")
-        return Drop("near_duplicates", f"{value:.2f} like {keeper}", self.similarity)
+        """Drop the near-duplicate, with the pair that was compared and, if it leads further, the way to what stays."""
+        if verdicts[0].value == 0:
+            return Drop("near_duplicates.short", f"same words as {verdicts[0].keeper}", "smallest id stays")
+        pairs = [f"{verdict.value:.2f} like {verdict.keeper}" for verdict in verdicts if verdict.value]
+        way = ", that ".join(pairs)
+        if len(pairs) < len(verdicts):
+            way += f", and {verdicts[-1].position + 1 - len(pairs):,} pairs further {verdicts[-1].keeper}"
+        return Drop("near_duplicates", way, self.similarity)
 
 
 class _Signatures:

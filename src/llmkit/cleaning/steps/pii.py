@@ -15,11 +15,11 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from llmkit.cleaning.steps import Drop, Rewrite
-from llmkit.cleaning.steps._pii_identity import find_cards, find_chinese_ids
-from llmkit.cleaning.steps._pii_network import find_emails, find_ips
 from llmkit.cleaning.steps._pii_phones import check_regions, find_phones
-from llmkit.cleaning.steps._pii_secrets import find_secrets
 from llmkit.data.corpus import Document
+from llmkit.text.personal.identity import find_cards, find_chinese_ids
+from llmkit.text.personal.keys import find_secrets
+from llmkit.text.personal.network import find_emails, find_ips
 
 PiiType = Literal["secret", "email", "chinese_id", "card", "ip", "phone"]
 Action = Literal["redact", "drop"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from llmkit.cleaning.steps import Rewrite
 from llmkit.cleaning.steps._words import WORD, blocks, primary
 from llmkit.core.extras import require
 from llmkit.data.corpus import Document
+from llmkit.text.languages import check_language
 
 _WORD_AND_SPACES = re.compile(WORD.pattern + "([ \t\u3000]*)")
 
@@ -24,7 +26,7 @@ class StopWords(Rewrite):
     Needs the extra `classic`.
     """
 
-    language: str | None = Field(None, pattern="^[a-z]{2,3}$")
+    language: Annotated[str, AfterValidator(check_language)] | None = None
     """Language of all documents, as a primary tag; null for each document's own."""
     add: list[str] = []
     """Words to remove as well, in any language."""

@@ -13,6 +13,7 @@ from pydantic import field_validator
 
 from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.registry import Family, Part
+from llmkit.data.column_names import listed, nearest_column
 from llmkit.data.rows._matching import RowMismatch, match
 from llmkit.data.rows._values import RowError, check_texts, text_of
 
@@ -150,7 +151,7 @@ def recognize(
     """
     for field, column in columns.items():
         if column not in names:
-            raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest(column, names)}")
+            raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest_column(column, names)}")
     fits: list[Row] = []
     misses: list[tuple[int, str]] = []
     for kind in kinds or Family("row").members():
@@ -161,7 +162,7 @@ def recognize(
     best = [row for row in fits if not any({*row.used()} < {*other.used()} for other in fits)]
     if len(best) == 1:
         return best[0]
-    have = f"the columns {', '.join(names[:12]) or '(none)'}"
+    have = f"the columns {listed(names, none='(none)')}"
     if best:
         raise ConfigError(
             f"row: {have} may be {' or '.join(row.describe() for row in best)}",

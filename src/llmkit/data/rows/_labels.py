@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from llmkit.data.column_names import quoted
 from llmkit.data.rows import Row
 from llmkit.data.rows._values import RowError, describe, list_of, value_of
 
@@ -86,7 +87,7 @@ def parse_label(value: Any, kind: str, what: str) -> str | list[str] | float:
     if kind == "number":
         number = _number(value)
         if number is None:
-            shown = f"'{value}'" if isinstance(value, str) else describe(value)
+            shown = quoted(value) if isinstance(value, str) else describe(value)
             raise RowError(f"{what} is {shown}, not a number")
         return number
     if isinstance(value, float) and not value.is_integer():

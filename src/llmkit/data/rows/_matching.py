@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from llmkit.core.errors import nearest
+from llmkit.data.column_names import nearest_column, quoted
 
 _USUAL_SHOWN = 4
 
@@ -47,7 +47,7 @@ def match(
     """
     for field, column in given.items():
         if column not in names:
-            raise RowMismatch(f"no column '{column}' for {field}{nearest(column, names)}")
+            raise RowMismatch(f"no column '{column}' for {field}{nearest_column(column, names)}")
     found = dict(given)
     found |= {field: field for field in aliases if field not in found and field in {*names} - {*given.values()}}
     missing = []
@@ -72,6 +72,6 @@ def _no_column(field: str, usual: Sequence[str], free: Sequence[str]) -> str:
         (difflib.SequenceMatcher(None, wanted, name.casefold()).ratio(), name) for wanted in usual for name in free
     ]
     ratio, name = max(guesses, default=(0.0, ""), key=lambda guess: guess[0])
-    guess = f"; did you mean '{name}'?" if ratio >= 0.6 else ""
+    guess = f"; did you mean {quoted(name)}?" if ratio >= 0.6 else ""
     more = ", ..." if len(usual) > _USUAL_SHOWN else ""
     return f"no column for {field} (usually {', '.join(usual[:_USUAL_SHOWN])}{more}){guess}"

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from llmkit.data.column_names import listed, quoted
+
 _TYPES = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
 
 
@@ -39,8 +41,8 @@ def value_of(raw: Mapping[str, Any], column: str) -> Any:
     """
     if column not in raw:
         close = difflib.get_close_matches(column, raw, n=1)
-        guess = f"; did you mean '{close[0]}'?" if close else ""
-        raise RowError(f"no field '{column}'; the row has: {', '.join(list(raw)[:12]) or 'nothing'}{guess}")
+        guess = f"; did you mean {quoted(close[0])}?" if close else ""
+        raise RowError(f"no field '{column}'; the row has: {listed(raw)}{guess}")
     return raw[column]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.data.column_names import listed, quoted
 from llmkit.data.rows import Row
 from llmkit.data.rows._values import RowError, expect, value_of
 
@@ -28,9 +29,9 @@ class Messages(Row):
             # Parquet fills the keys that another row's messages have with null.
             message = {key: part for key, part in expect(item, dict, where).items() if part is not None}
             if extra := sorted(message.keys() - {"role", "content"}):
-                raise RowError(f"{where} has other keys than role and content: {', '.join(extra)}")
+                raise RowError(f"{where} has other keys than role and content: {listed(extra)}")
             if message.get("role") not in ROLES:
-                raise RowError(f"{where}.role is {message.get('role')!r}; valid: {', '.join(ROLES)}")
+                raise RowError(f"{where}.role is {quoted(message.get('role'))}; valid: {', '.join(ROLES)}")
             expect(message.get("content"), str, f"{where}.content")
             messages.append(message)
         if not any(message["role"] == "assistant" for message in messages):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,7 @@ from typing import Any
 from llmkit.data.rows import SHARED_COLUMNS, Row
 from llmkit.data.rows._values import expect, value_of
 from llmkit.data.sources import Record
-
-_TAG = re.compile("[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
-"""A BCP 47 tag, as it is usually written."""
+from llmkit.text.languages import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +55,9 @@ class Columns:
             for column in self.row.used():
                 value.pop(column, None)
         language = value.get("language")
-        if type(language) is str and _TAG.fullmatch(language):
+        language = canonical(language) if type(language) is str else None
+        if language is not None:  # else another column of this name: of code it says `Python`
             del value["language"]
-        else:  # another column of this name: of code it says `Python`
-            language = None
         return Record(row, text, self.source, fields, value, language)
 
     def document(self, row: int, text: str, meta: Mapping[str, Any]) -> Record:
@@ -100,6 +96,8 @@ class Columns:
             text = self.row.key_text(fields)
             meta = {name: item for name, item in meta.items() if name not in self.row.used()}
         language = value["language"] if value["language"] != "und" else None
+        if type(language) is str:  # as an earlier version wrote it
+            language = canonical(language) or language
         source = value["source"] if self.keeps_source and value["source"] else self.source
         return Record(row, text, source, fields, meta, language)
 

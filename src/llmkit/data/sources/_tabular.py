@@ -14,6 +14,7 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import RawFile
 from llmkit.core.registry import Family
 from llmkit.data.chat import conversations_in
+from llmkit.data.column_names import listed
 from llmkit.data.rows import Row, RowMismatch, recognize
 from llmkit.data.sources import Broken, Record, Source, Span
 from llmkit.data.sources._columns import Columns, RawColumns
@@ -90,7 +91,7 @@ class Tabular(Source):
         try:
             return row.recognize(names, rows)
         except RowMismatch as error:
-            have = ", ".join(names[:12]) or "no columns"
+            have = listed(names, none="no columns")
             raise ConfigError(
                 f"row: {row.type_name} does not fit: {error.reason}; the data have: {have}",
                 hint="columns: {FIELD: COLUMN} names the column of a field",

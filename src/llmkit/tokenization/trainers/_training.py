@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from llmkit.text.languages import check_tag
 from llmkit.tokenization.trainers import Texts, TokenizerPart
 from llmkit.tokenization.trainers._sampling import sample
 
@@ -23,13 +24,23 @@ class TrainedPart(TokenizerPart):
     """Special tokens beside those the type has of its own."""
     max_training_bytes: int | None = Field(None, gt=0)
     """Train on a sample of about so many UTF-8 bytes, spread over the whole corpus; null for all of it."""
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """How much more or less the text of a source (or language) counts than its size says; 1 where it is not named, 0
-    leaves it out. What counts more than it has bytes is read repeatedly."""
     weight_by: Literal["source", "language"] = "source"
     """What `weights` names and `temperature` levels out."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """How much more or less the text of a source (or language) counts than its size says; 1 where it is not named, 0
+    leaves it out. What counts more than it has bytes is read repeatedly. Of a language, `eng` is `en`."""
     temperature: float = Field(1.0, ge=1)
     """Above 1, small sources (or languages) count more: shares go with bytes^(1 / temperature)."""
+
+    @field_validator("weights")
+    @classmethod
+    def _languages_in_one_form(cls, weights: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if info.data.get("weight_by") != "language":
+            return weights
+        found = {check_tag(tag): weight for tag, weight in weights.items()}
+        if len(found) < len(weights):
+            raise ValueError(f"two tags name one language; in one form they are {', '.join(found)}")
+        return found
 
     @field_validator("special_tokens")
     @classmethod

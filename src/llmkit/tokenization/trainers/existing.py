@@ -13,7 +13,9 @@ from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.modeling.literal import merges_without
 from llmkit.modeling.token_bytes import is_byte_level, token_bytes
 from llmkit.modeling.tokenizer import id_sections, vocabulary_size
-from llmkit.tokenization.borrow import load, locate, tokenizer_files
+from llmkit.tokenization.borrow import load, locate, sentencepiece_file, tokenizer_files
+from llmkit.tokenization.sentencepiece_model import read_model
+from llmkit.tokenization.sentencepiece_pipeline import exceptions
 from llmkit.tokenization.trainers import Texts, TokenizerPart
 from llmkit.tokenization.trainers._patterns import Pattern
 
@@ -98,8 +100,11 @@ class Existing(TokenizerPart):
         return tokenizer
 
     def notes(self, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-        """Say which embedding rows are new to a model of the tokenizer as it was, and how to name an EOS."""
+        """Say whose ids they are, which embedding rows are new to a model of the tokenizer, and how to name an EOS."""
         notes = []
+        if file := sentencepiece_file(locate(self.path)):
+            found = exceptions(read_model(file.read_bytes(), str(file)))
+            notes.append("note: ids are those of sentencepiece" + f"; only {', and '.join(found)}" * bool(found))
         if self._added() or self.add_special_tokens:
             before, now = vocabulary_size(load(locate(self.path), self.pattern)), vocabulary_size(tokenizer)
             if now > before:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.tokenization.sentencepiece_model import read_model, to_tokenizer
+from llmkit.tokenization.sentencepiece_model import read_model
+from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
 from llmkit.tokenization.trainers import Texts
 from llmkit.tokenization.trainers._training import TrainedPart
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,7 +108,34 @@ def test_a_chain_is_one_group(tmp_path):
     counts, drops = found(step, texts, tmp_path / "all")
     assert set(drops) == {"2", "3"}
     assert counts["groups"] == 1
-    assert all(value.endswith(f"like {'1' * 32}") for _, value in drops.values())
+    # What is said of the last is the pair that was verified, and what that one was compared with.
+    assert re.fullmatch(rf"0\.\d\d like {'1' * 32}", drops["2"][1])
+    assert re.fullmatch(rf"0\.\d\d like {'2' * 32}, that 0\.\d\d like {'1' * 32}", drops["3"][1])
+    for _, value in drops.values():
+        assert all(abs(float(number) - 172 / 220) < 0.15 for number in re.findall(r"0\.\d\d", value))
+
+
+def test_a_long_way_names_its_first_pairs_and_the_one_that_stays(tmp_path):
+    """Windows over one long text: each is similar to the next ones, the first and the last share nothing."""
+    rng = random.Random(13)
+    tokens = words(rng, 800)
+    windows = [tokens[start : start + 200] for start in range(0, 600, 10)]
+    documents = [Document(f"{i:016x}{0:016x}", " ".join(window), "s") for i, window in enumerate(windows)]
+    counts, drops = decided(NearDuplicates(), [documents], tmp_path, key=lambda document: document.id)
+    assert counts["groups"] == 1
+    assert len(drops) == len(documents) - 1
+    grams = [{tuple(window[i : i + 5]) for i in range(196)} for window in windows]
+    for name, (_, value) in drops.items():
+        pairs = re.findall(r"(\d\.\d\d) like ([0-9a-f]{32})", value)
+        way = [int(name[:16], 16), *(int(partner[:16], 16) for _, partner in pairs)]
+        for (similarity, _), (one, other) in zip(pairs, pairwise(way), strict=True):
+            jaccard = len(grams[one] & grams[other]) / len(grams[one] | grams[other])
+            assert abs(float(similarity) - jaccard) < 0.2  # five standard errors of 112 values
+            assert jaccard > 0.5
+        further = re.search(r", and (\d+) pairs further ([0-9a-f]{32})$", value)
+        assert int(further[2], 16) == 0 if further else way[-1] == 0
+        assert len(pairs) == 3 or not further
+    assert any("pairs further" in value for _, value in drops.values())
 
 
 def test_unrelated_documents_with_common_phrases_stay(tmp_path):

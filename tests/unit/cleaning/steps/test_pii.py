@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llmkit.cleaning.steps import Drop
-from llmkit.cleaning.steps._pii_identity import is_chinese_id, luhn
-from llmkit.cleaning.steps._pii_secrets import entropy
 from llmkit.cleaning.steps.pii import TYPES, Pii
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
+from llmkit.text.personal.identity import is_chinese_id, luhn
+from llmkit.text.personal.keys import entropy
 
 LABELLED = Path(__file__).parents[3] / "golden" / "pii.jsonl"
 HEX = "9f3a1c7e5b2d8046e1f0a9c3b7d52846"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+import string
 from collections.abc import Iterator
+from importlib.resources import files
 
 Span = tuple[int, int]
 
@@ -15,24 +17,14 @@ _BEFORE_LOCAL = ".%+~'-"
 """Of these, what is punctuation before an address rather than its first character."""
 _MAX_LOCAL = 64
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_AT_DOMAIN = re.compile(rf"[@\uff20]((?:{_LABEL}\.){{1,8}}[A-Za-z][A-Za-z0-9-]{{1,23}})(?![A-Za-z0-9_])")
-# Country codes, and the generic domains with the most registrations. Any other ending is likelier a file suffix or an
-# attribute: `logo@2x.png`, `object@meta.data`.
-_TOP_LEVEL_NAMES = (
-    "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bv bw by bz ca cc "
-    "cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg er es et eu fi fj fk fm fo fr ga gb "
-    "gd ge gf gg gh gi gl gm gn gp gq gr gs gt gu gw gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke "
-    "kg kh ki km kn kp kr kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc md me mg mh mk ml mm mn mo mp mq mr ms mt mu "
-    "mv mw mx my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re ro rs ru rw "
-    "sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st su sv sx sy sz tc td tf tg th tj tk tl tm tn to tr tt tv tw tz "
-    "ua ug uk us uy uz va vc ve vg vi vn vu wf ws ye yt za zm zw "
-    "com net org edu gov mil int info biz name pro aero coop museum arpa asia cat jobs mobi tel travel xyz top online "
-    "shop site store tech app dev cloud club vip live work link wiki wang ink group ltd email space website icu life "
-    "world today news blog media agency network digital solutions services systems company center academy school "
-    "university institute foundation bank health care clinic legal law consulting engineering software design studio "
-    "art photography fun pub city london berlin paris tokyo nyc africa gal global international example test"
+_AT_DOMAIN = re.compile(rf"[@\uff20]((?:{_LABEL}\.){{1,8}}[A-Za-z](?:[A-Za-z0-9-]{{0,22}}[A-Za-z0-9]))(?![A-Za-z0-9])")
+_RESERVED_NAMES = ("example", "test")
+"""Of RFC 2606: no such domain exists, and addresses that end in one are written like any other."""
+_FILE_ENDINGS = (".data", ".mov", ".zip")
+"""Top-level domains that behind an @ are likelier a file's or an attribute's: `main@build.zip`, `cell@meta.data`."""
+_MAIL_BEFORE = re.compile(
+    r"(?:mail|e-mail|mailto|contact|write|to|from|邮箱|邮件|联系)[^A-Za-z0-9@]{0,4}$|<$", re.IGNORECASE
 )
-_TOP_LEVEL = frozenset(_TOP_LEVEL_NAMES.split())
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4_GATE = re.compile(r"\.[0-9]{1,3}\.[0-9]")
@@ -61,6 +53,7 @@ _NAMES_NETWORK = dict.fromkeys(_VERSION.split(), False) | dict.fromkeys(_NETWORK
 _WORD = re.compile(
     "|".join(["[a-z0-9]+", *(word for word in _NAMES_NETWORK if not word.isalnum() or not word.isascii())])
 )
+_WORD_CHARS = string.ascii_letters + string.digits
 _PORT_OR_PREFIX = re.compile("(?::[0-9]{2,5}|/[0-9]{1,2})(?![0-9.])")
 _SMALL_OCTET = 40
 
@@ -69,22 +62,45 @@ def find_emails(text: str) -> Iterator[Span]:
     """Yield the e-mail addresses of a text; `git@host:path` names a repository and is none."""
     if "@" not in text and "\uff20" not in text:
         return
+    last = 0
     for match in _AT_DOMAIN.finditer(text):
         at = match.start()
-        head = text[max(0, at - _MAX_LOCAL - 1) : at]
+        # What belongs to the address before is no part of this one: a@example.com_b@example.com.
+        head = text[max(last, at - _MAX_LOCAL - 1) : at]
         local = head[len(head.rstrip(_LOCAL)) :].rpartition("..")[2].lstrip(_BEFORE_LOCAL)
-        domain = match[1]
-        while "." in domain and not _is_top_level(domain):
-            domain = domain.rpartition(".")[0]  # write to a@example.com.Thanks
-        end = match.start(1) + len(domain)
-        if not local or len(local) > _MAX_LOCAL or "." not in domain or (local == "git" and text[end : end + 1] == ":"):
+        end = match.start(1) + len(_domain(match[1]))
+        if not local or len(local) > _MAX_LOCAL or end == match.start(1):
             continue
-        yield at - len(local), end
+        start = at - len(local)
+        if local == "git" and text[end : end + 1] == ":":
+            continue
+        if text.endswith(_FILE_ENDINGS, start, end) and not _MAIL_BEFORE.search(
+            text, max(0, start - _CONTEXT_CHARS), start
+        ):
+            continue
+        last = end
+        yield start, end
 
 
-def _is_top_level(domain: str) -> bool:
-    last = domain.rpartition(".")[2].lower()
-    return last in _TOP_LEVEL or last.startswith("xn--")
+def _domain(name: str) -> str:
+    """Return the longest beginning of a name that ends in a top-level domain; nothing if there is none.
+
+    `example.com.Thanks` is followed by the next sentence, `example.com-backup` by a part of a file's name.
+    """
+    while "." in name:
+        rest, _, last = name.rpartition(".")
+        while last:
+            if last.lower() in _top_level_domains() or last.lower().startswith("xn--"):
+                return f"{rest}.{last}"
+            last = last.rpartition("-")[0]
+        name = rest
+    return ""
+
+
+@functools.cache
+def _top_level_domains() -> frozenset[str]:
+    lines = files(__package__).joinpath("top_level_domains.txt").read_text(encoding="ascii").splitlines()
+    return frozenset(name for line in lines if not line.startswith("#") for name in line.split()).union(_RESERVED_NAMES)
 
 
 def find_ips(text: str, *, private: bool) -> Iterator[Span]:
@@ -124,7 +140,11 @@ def _names_host(address: str, *, private: bool) -> bool:
 
 def _is_address(text: str, start: int, end: int) -> bool:
     """Decide between address and version by the nearest word that tells; without one, by the size of the numbers."""
-    before = text[max(0, start - _CONTEXT_CHARS) : start].rpartition("\n")[2]
+    first = max(0, start - _CONTEXT_CHARS)
+    before = text[first:start]
+    if first and text[first - 1] in _WORD_CHARS:  # of a word cut in two the end may be another word: sub|version
+        before = before.lstrip(_WORD_CHARS)
+    before = before.rpartition("\n")[2]
     if before.rstrip().endswith("第"):
         return False
     for word in reversed(_WORD.findall(before.lower())):
