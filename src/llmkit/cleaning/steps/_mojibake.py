@@ -78,7 +78,7 @@ def _search(data, table):
     last = 0
     i = 0
     while i < size:
-        byte = np.int64(data[i])
+        byte = int(data[i])
         if byte < 0x80:
             if byte == 32 and last in (0xC2, 0xC3):  # a no-break space that became one
                 return True
@@ -87,10 +87,10 @@ def _search(data, table):
             i += 1
             continue
         if byte < 0xE0:
-            last = (byte & 31) << 6 | (np.int64(data[i + 1]) & 63)
+            last = (byte & 31) << 6 | (int(data[i + 1]) & 63)
             i += 2
         elif byte < 0xE3 or byte == 0xEF:
-            last = (byte & 15) << 12 | (np.int64(data[i + 1]) & 63) << 6 | (np.int64(data[i + 2]) & 63)
+            last = (byte & 15) << 12 | (int(data[i + 1]) & 63) << 6 | (int(data[i + 2]) & 63)
             i += 3
         else:  # U+3000 and more: of no code page
             one = two = three = begun = np.uint16(0)
