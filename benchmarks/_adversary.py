@@ -62,6 +62,7 @@ INPUTS: dict[str, Callable[[int], Iterator[str]]] = {
     "colons": _single("a:b:"),
     "tags": _single("<a <b"),
     "entities": _single("&amp;#"),
+    "quotation marks": _single("> "),
     "slashes": _single("http://a/"),
     "blanks": _single(" \t"),
     "line feeds": _single("a\n"),

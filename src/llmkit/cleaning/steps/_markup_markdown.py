@@ -14,7 +14,10 @@ _FENCE = re.compile(
     r"(?P<indent>[ \t]*(?:>[ \t]?)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)"
 )
 _COMMENT = re.compile("<!--")
-_QUOTE = re.compile(r" {0,3}>[ ]?")
+_QUOTE = r"(?: {0,3}>[ ]?)"
+_QUOTES = re.compile(_QUOTE + "+")
+MAX_QUOTES = 100
+"""Code in deeper quotations keeps the rest of their marks."""
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+|$)")
 _CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
@@ -72,7 +75,7 @@ def _blocks(text: str, kept: Kept) -> str:
     """Read the lines; code is set aside."""
     out: list[str] = []
     code: list[str] | None = None
-    fence = indent = ""
+    fence, indent = "", _indent_of("")
     after_text = in_table = False
     for line in text.split("\n"):
         if code is not None:
@@ -80,10 +83,10 @@ def _blocks(text: str, kept: Kept) -> str:
                 out.append(kept.keep("\n".join(code)))
                 code = None
             else:
-                code.append(_without_indent(line, indent))
+                code.append(indent.sub("", line, count=1))
             continue
         if ("```" in line or "~~~" in line) and (start := _FENCE.fullmatch(line)):
-            code, fence, indent = [], start["fence"], start["indent"]
+            code, fence, indent = [], start["fence"], _indent_of(start["indent"])
             after_text = False
             continue
         if not after_text and line[:1] in {" ", "\t"} and (line.startswith(("    ", "\t"))) and line.strip():
@@ -97,8 +100,9 @@ def _blocks(text: str, kept: Kept) -> str:
 
 def _line(line: str, *, after_text: bool, in_table: bool, out: list[str]) -> tuple[bool, bool]:
     """Read one line outside code into `out`; return whether a paragraph may go on, and whether a table does."""
-    while quote := _QUOTE.match(line):
-        line = line[quote.end() :]
+    # All marks at once: one after the other, each would copy the line.
+    if quotes := _QUOTES.match(line):
+        line = line[quotes.end() :]
     first = line.lstrip(" ")[:1]
     if (after_text and first in {"=", "-"} and _UNDERLINE.fullmatch(line)) or (
         first in {"*", "-", "_"} and _RULE.fullmatch(line)
@@ -126,9 +130,7 @@ def _cells(row: str) -> str:
     return "\t".join(cell.strip() for cell in row.strip().removeprefix("|").removesuffix("|").split("|"))
 
 
-def _without_indent(line: str, indent: str) -> str:
-    """Take a fence's own indentation off a line of its code, and the marks of the quotation it stands in."""
-    for _ in range(indent.count(">")):
-        line = _QUOTE.sub("", line, count=1)
-    width = len(indent.replace(">", ""))
-    return line[min(width, len(line) - len(line.lstrip(" \t"))) :] if width and ">" not in indent else line
+def _indent_of(fence: str) -> re.Pattern[str]:
+    """Return what a fence's own indentation takes off the lines of its code: blanks, or the marks of a quotation."""
+    depth = min(fence.count(">"), MAX_QUOTES)
+    return re.compile(f"{_QUOTE}{{0,{depth}}}" if depth else f"[ \\t]{{0,{min(len(fence), MAX_QUOTES)}}}")

@@ -8,61 +8,35 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter, defaultdict
-from itertools import accumulate
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.cleaning.steps import Drop, Rewrite
+from llmkit.cleaning.steps._html_main import LEVELS, SKIPPED, narrow, without_dead_end
 from llmkit.cleaning.steps._markup_entities import unescape
 from llmkit.core.extras import require
 from llmkit.data.corpus import Document
 
-MAX_CHARS = 10_000_000
-"""Longer pages, mostly machine output, are read without a document tree, which takes up to 140 bytes a character."""
-MAX_TAGS = 400_000
-MAX_DEPTH = 500
-"""Browsers stop nesting at 512. The main-content rules walk up from every node: 10,000 levels take seconds."""
-MAX_UNCLOSED = 64
-"""Unclosed formatting elements are opened anew in every paragraph: 1,000 of them in 3,000 paragraphs take 7 seconds."""
-SAFE_TAGS = 64
-"""A page of so few tags cannot exceed the limits."""
-MAX_TAG_CHARS = 65_536
-"""A longer tag may have tens of thousands of attributes, which are compared with each other."""
+if TYPE_CHECKING:
+    from llmkit.cleaning.steps._html_scan import Page
 
-_TAG_NAME = re.compile(r"<(/?[a-zA-Z][a-zA-Z0-9]*)")
-_TITLE = re.compile(r"<title[^<>]*>([^<]{1,1000})", re.IGNORECASE)
-_BODY = re.compile(r"<body(?=[\s>])[^<>]*>", re.IGNORECASE)
-_SEPARATOR = re.compile(r"[\s/]")
-
-# Resiliparse takes every `<ul>`, `<nav>`, `<aside>` and `<footer>` within three levels of the body for navigation, and
-# with it the lists of a page that has little nesting. Three elements more leave lists to the rules about names; the
-# rest of that rule is put back as selectors.
-_LEVELS = "<main>" * 3
-_TOP = "main>main>main>"
-_SKIPPED = ["nav", *(f"{_TOP}{between}{name}" for name in ("footer", "aside") for between in ("", "*>"))]
-
-_FORMATTING = frozenset(
-    {"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
-)
-_VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
-)
-_CLOSED_BY_NEXT = frozenset(
-    {"p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "html", "head", "body"}
-)
 _NEEDS = ("quality", "trafilatura")
+MIN_MAIN = 200
+"""Main text of fewer characters is compared with all visible text, which is taken if it is this many times longer:"""
+MAX_LEFT_OUT = 3
+MAX_TITLE = 1000
 
 
 class Html(Rewrite):
     """Extract the text of documents that their source marks as HTML (`meta.format: html`).
 
-    The title goes to `meta.title`. Pages that would cost a parser more than linear time (deep nesting, 10 MB) are read
-    without their structure and counted as `html.unstructured`.
+    The title goes to `meta.title`. Pages that would cost a parser more than linear time (deep nesting, 10 MB without
+    their scripts) are read without their structure and counted as `html.unstructured`; a page without any text is
+    dropped as `html.empty`.
     """
 
     quality: Literal["fast", "high"] = "fast"
-    """`fast` is Resiliparse; `high` is trafilatura (extra `quality`), some ten times slower and better at leaving out
-    what is not text. Where it finds nothing, `fast` decides."""
+    """`fast` is Resiliparse, narrowed to the element that holds the article; `high` is trafilatura (extra `quality`),
+    some eight times slower and better at leaving out what is not text. Where it finds nothing, `fast` decides."""
 
     all_documents: bool = False
     """Treat every document as HTML, marked or not."""
@@ -85,31 +59,36 @@ class Html(Rewrite):
         return _NEEDS if self.quality == "high" else None
 
     def apply(self, document: Document) -> Drop | None:
-        """Extract the document's text, or all texts of its row."""
+        """Extract the document's text, or all texts of its row; drop a page that holds none."""
         if not self.all_documents and document.meta.get("format") != "html":
             return None
-        title = _TITLE.search(document.text, 0, 20_000)
         drop = super().apply(document)
         document.meta = {**document.meta, "format": "text"}
-        if title and "title" not in document.meta:
-            document.meta["title"] = " ".join(unescape(title[1]).split())
+        if drop is None and not document.text.strip():
+            return Drop("html.empty", 0, 1)
         return drop
 
     def rewrite(self, text: str, document: Document) -> str:
         """Return the page's text."""
-        if not _is_safe(text):
-            document.count("html.unstructured")
-            return _unstructured(text)
+        from llmkit.cleaning.steps._html_scan import scan
+
         try:
-            text.encode()
+            page = scan(text)
         except UnicodeEncodeError:  # parsers refuse lone surrogates
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            page = scan(text)
+        if "title" not in document.meta and (title := " ".join(unescape(page.title).split())):
+            document.meta = {**document.meta, "title": title[:MAX_TITLE]}
+        if not page.is_safe:
+            document.count("html.unstructured")
+            return _unstructured(text)
         if self.quality == "high" and (extracted := self._high(text)):
             return extracted
-        return self._fast(text)
+        return self._fast(page)
 
-    def _fast(self, text: str) -> str:
+    def _fast(self, page: Page) -> str:
         from resiliparse.extract.html2text import extract_plain_text
+        from resiliparse.parse.html import HTMLTree
 
         options: dict[str, Any] = {
             "links": self.links,
@@ -117,15 +96,20 @@ class Html(Rewrite):
             "alt_texts": self.alt_texts,
             "form_fields": False,
         }
-        body = _BODY.search(text)
         if not self.main_content:
-            extracted = extract_plain_text(text, main_content=False, **options)
-        elif body is None:
-            extracted = extract_plain_text(text, main_content=False, skip_elements=["nav"], **options)
-        else:
-            page = text[: body.end()] + _LEVELS + text[body.end() :]
-            extracted = extract_plain_text(page, main_content=True, comments=False, skip_elements=_SKIPPED, **options)
-        return str(extracted).strip("\n")
+            return str(extract_plain_text(page.source.decode(), main_content=False, **options)).strip("\n")
+        extracted = ""
+        if page.body >= 0:
+            tree = HTMLTree.parse((page.source[: page.body] + LEVELS + page.source[page.body :]).decode())
+            main = narrow(tree)
+            text = extract_plain_text(tree, main_content=True, comments=False, skip_elements=SKIPPED, **options)
+            extracted = str(text).strip("\n")
+            if len(extracted) >= MIN_MAIN:
+                return extracted if main is None else without_dead_end(extracted, main)
+        # A fragment, or a page of which hardly anything is left.
+        text = extract_plain_text(page.source.decode(), main_content=False, skip_elements=["nav"], **options)
+        everything = str(text).strip("\n")
+        return everything if len(everything) > MAX_LEFT_OUT * len(extracted) else extracted
 
     def _high(self, text: str) -> str:
         trafilatura = require(*_NEEDS)
@@ -138,48 +122,6 @@ class Html(Rewrite):
             include_links=self.links,
         )
         return (extracted or "").strip("\n")
-
-
-class _Levels(dict[str, int]):
-    """How many levels a tag goes down; elements that the next of their kind closes count as none."""
-
-    def __missing__(self, tag: str) -> int:
-        name = tag.lstrip("/").lower()
-        level = 0 if name in _VOID or name in _CLOSED_BY_NEXT else -1 if tag[0] == "/" else 1
-        if len(self) < 10_000:  # a page can make up any number of names
-            self[tag] = level
-        return level
-
-
-_LEVEL = _Levels()
-
-
-def _is_safe(text: str) -> bool:
-    """Tell whether a parser reads the page in about linear time and memory."""
-    if len(text) > MAX_CHARS or text.count("<") > MAX_TAGS:
-        return False
-    if len(text) > MAX_TAG_CHARS and any(
-        len(part) > MAX_TAG_CHARS and len(_SEPARATOR.findall(part.partition(">")[0])) > 20_000
-        for part in text.split("<")
-    ):
-        return False
-    tags = _TAG_NAME.findall(text)
-    if len(tags) <= SAFE_TAGS:
-        return True
-    counts: dict[str, int] = defaultdict(int)
-    for tag, number in Counter(tags).items():
-        counts[tag.lower()] += number
-    formatting = other = num_opening = 0
-    for name in [name for name in counts if name[0] != "/"]:
-        num_opening += counts[name]
-        unclosed = counts[name] - counts["/" + name]
-        if unclosed > 0 and name in _FORMATTING:
-            formatting += unclosed
-        elif unclosed > 0 and _LEVEL[name]:
-            other += unclosed
-    if formatting > MAX_UNCLOSED or formatting + other > MAX_DEPTH:
-        return False
-    return num_opening <= MAX_DEPTH or max(accumulate(map(_LEVEL.__getitem__, tags))) <= MAX_DEPTH
 
 
 _MARKUP = re.compile(r"<(?:(!--)|(/?)([a-zA-Z][a-zA-Z0-9-]{0,30})[^<>]*>?|[!?][^<>]*>?)")

@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 SEGMENT_CHARS = 100_000
 """Longer lines are repaired in pieces."""
 
-# What the bytes 80 to BF are in Windows code pages: all bytes of a UTF-8 character but its first. How many must follow
-# the first is what keeps `été”` and `Fuß.` from being suspicious.
-_CONTINUATION = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
-_LATIN = re.compile(
-    f"[\xc2-\xf4][{_CONTINUATION}](?:(?<=[\xc2-\xdf].)|(?<=[\xe0-\xef].)[{_CONTINUATION}]|[{_CONTINUATION}]{{2}})"
-)
-_CYRILLIC = re.compile(f"(?:[РС][{_CONTINUATION}Ђ-Џђ-џ№]){{2}}")
-_MARKS = ("вЂ", "β€", "ā€", "â€", "‚Ä", "√©")
-"""Quotation marks and dashes, or é, through other code pages or with their last byte lost."""
-
-# The same for UTF-8 read as GBK: what `，`, `。` or `、`, `“` or `—`, and `的` begin with. None is a usual character.
+# UTF-8 read as GBK: what `，`, `。` or `、`, `“` or `—`, and `的` begin with. None is a usual character.
 _GBK_MARKS = ("锛", "銆", "鈥", "鐨")
 _GBK_RUN = re.compile(r"[^\x00-\x7f]{3,}")
 
@@ -45,7 +35,8 @@ class Repair(Rewrite):
     """
 
     mojibake: bool = True
-    """Undo UTF-8 that was read as a Windows code page, Latin-1 or GBK."""
+    """Undo UTF-8 that was read as Latin-1, a Windows code page (1250 to 1254, 1257), ISO 8859-2, Mac OS Roman, the DOS
+    page 437 or GBK; and the quotation marks, dashes and euro signs of Windows-1252 that were read as Latin-1."""
 
     references: bool = False
     """Turn HTML character references into characters: `&nbsp;`, and `&amp;nbsp;` too. Not for code or HTML."""
@@ -89,17 +80,12 @@ class Repair(Rewrite):
             return text
         if any(mark in text for mark in _GBK_MARKS):
             text = _each_line(text, _fix_gbk, document)
-        # U+00C0 to U+00FF begin with C3 in UTF-8; where there is none, as in most languages, nothing is searched.
-        if (b"\xc3" in data and _LATIN.search(text)) or _has_marks(text):
+            data = text.encode()
+        from llmkit.cleaning.steps._mojibake import is_suspicious
+
+        if is_suspicious(data):
             text = _each_line(text, _fix_code_page, document)
         return text
-
-
-def _has_marks(text: str) -> bool:
-    # One character is found 20 times faster than two.
-    if ("Р" in text or "С" in text) and _CYRILLIC.search(text):
-        return True
-    return any(char in text for char in "€ЂÄ√") and any(mark in text for mark in _MARKS)
 
 
 def _each_line(text: str, fix: Callable[[str], str], document: Document) -> str:
@@ -116,7 +102,9 @@ def _each_line(text: str, fix: Callable[[str], str], document: Document) -> str:
 
 
 def _fix_code_page(line: str) -> str:
-    if not (_LATIN.search(line) or _has_marks(line)):
+    from llmkit.cleaning.steps._mojibake import is_suspicious
+
+    if not is_suspicious(line.encode()):
         return line
     from ftfy import fix_encoding
 

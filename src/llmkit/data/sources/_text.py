@@ -10,6 +10,7 @@ from typing import Any
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import _rows
+from llmkit.data.sources._prescan import declared_encoding
 
 HEAD_BYTES = 2**16
 """How much of a file is looked at to find its encoding."""
@@ -21,7 +22,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})", re.IGNORECASE)
+_MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
+_MAX_DAMAGE = 0.1
+"""Of what looks like characters of UTF-8, so many may be damaged before it is none."""
 _COMMON_CHINESE = frozenset("的一是不了在人有我他这中大来上国和地到以说时要就出会可也你对生能而子那得于着下自之")
 
 
@@ -144,23 +147,40 @@ def decode_page(data: bytes, charset: str | None = None) -> str:
 
     Args:
         data: The page.
-        charset: What the HTTP header says. It comes before the page's own `<meta charset>`, then detection by
-            resiliparse (uchardet). What the encoding found does not have becomes U+FFFD.
+        charset: What the HTTP header says. It comes before what the page itself declares, then detection by resiliparse
+            (uchardet). A declaration that does not hold for the whole page, but for a character cut in two at its end,
+            is none. What the encoding detected does not have becomes U+FFFD.
     """
     for mark, name in _BOMS:
         if data.startswith(mark):
             return data.decode(name, "replace").removeprefix("\ufeff")
-    declared = _META_CHARSET.search(data[:4096])
-    labels = [charset or "", declared[1].decode("ascii", "ignore") if declared else ""]
-    if not any(label.lower().startswith("iso-2022") for label in labels):  # pure ASCII bytes, hence valid UTF-8
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            pass
+    # ISO 2022 is pure ASCII, hence valid UTF-8.
+    if b"\x1b" not in data and (text := _decode_strictly(data, "utf-8")) is not None:
+        return text
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
-    names = [map_encoding_to_html5(label, fallback_utf8=False) for label in labels if label]
-    found = next((name for name in names if name and not name.startswith("utf-16")), None)
-    if found is None:
-        found = "gb18030" if looks_gb18030(data[:HEAD_BYTES]) else detect_encoding(data)
-    return data.decode("gb18030" if found in ("gbk", "gb2312") else found or "cp1252", "replace")
+    for label in (charset, declared_encoding(data[:HEAD_BYTES])):
+        found = map_encoding_to_html5(label, fallback_utf8=False) if label else None
+        if found and not found.startswith("utf") and (text := _decode_strictly(data, _codec(found))) is not None:
+            return text
+    text = data.decode("utf-8", "replace")
+    damage = text.count("\ufffd")
+    if damage <= _MAX_DAMAGE * len(_MULTIBYTE.findall(data)):
+        return text
+    found = "gb18030" if looks_gb18030(data[:HEAD_BYTES]) else detect_encoding(data)
+    return data.decode(_codec(found or "cp1252"), "replace")
+
+
+def _codec(name: str) -> str:
+    return "gb18030" if name in ("gbk", "gb2312") else name
+
+
+def _decode_strictly(data: bytes, encoding: str) -> str | None:
+    """Return the text, None if it is not in the encoding; a last character that was cut in two becomes U+FFFD."""
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        cut = error.start > len(data) - 4 and error.end == len(data) and error.start > 0
+        return data.decode(encoding, "replace") if cut else None
+    except LookupError:  # of the standard's, Python lacks a few
+        return None

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import trafilatura
 
-from llmkit.cleaning.steps.html import MAX_DEPTH, MAX_UNCLOSED, Html, _is_safe, _unstructured
+from llmkit.cleaning.steps import Drop
+from llmkit.cleaning.steps._html_nesting import MAX_DEPTH, MAX_UNCLOSED
+from llmkit.cleaning.steps._html_scan import MAX_ATTRIBUTES, scan
+from llmkit.cleaning.steps.html import Html, _unstructured
 from llmkit.core.errors import SetupError
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
@@ -87,13 +90,12 @@ def test_every_message_of_a_labelled_row_is_extracted():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ""),
         ("no markup", "no markup"),
         ("a\0b<p>c", "ab\n\nc"),
         ("<p>\ud83d\ude00 \ud800", "😀 \ufffd"),
         ("<p>&#" + "9" * 5000 + ";", "\ufffd"),
         ("<", "<"),
-        ("<p", ""),
+        ("x<p", "x"),
     ],
 )
 def test_odd_input(text: str, expected: str):
@@ -108,11 +110,11 @@ def test_odd_input(text: str, expected: str):
         "<DIV>" * (MAX_DEPTH + 1) + "x",
         "<div></b>" * (MAX_DEPTH + 1) + "x",
         "".join(f"<p><font size={n}>x</p>" for n in range(MAX_UNCLOSED + 1)),
-        "<p " + " ".join(f"a{n}=1" for n in range(20_001)) + ">x",
+        "<p " + " ".join(f"a{n}=1" for n in range(MAX_ATTRIBUTES + 1)) + ">x",
     ],
 )
 def test_pages_that_cost_more_than_linear_time_are_read_without_structure(page: str):
-    assert not _is_safe(page)
+    assert not scan(page).is_safe
     document = clean(page)
     assert set(document.text.split()) == {"x"}
     assert document.counts == {"html.unstructured": 1}
@@ -130,7 +132,77 @@ def test_pages_that_cost_more_than_linear_time_are_read_without_structure(page: 
     ],
 )
 def test_ordinary_pages_are_safe(page: str):
-    assert _is_safe(page)
+    assert scan(page).is_safe
+
+
+PARAGRAPHS = "".join(f"<p>Paragraph {n}: the boats had left before the storm, and stayed away.</p>" for n in range(12))
+MENU = "".join(f'<li><a href="/{n}">Section number {n}</a></li>' for n in range(40))
+LOOP = "for(var e=0;e<i;e++)n<a&&i<u;" * 400
+
+
+@pytest.mark.parametrize(
+    ("head", "end"),
+    [
+        ("", f"<script>{LOOP}</script>"),
+        ("", '<script type="application/json">' + '{"html": "<b><div><i>"}' * 400 + "</script>"),
+        ("", "<!-- " + "<b><div>" * 400 + " -->"),
+        ("", "<script><!-- document.write('<script>" + LOOP + "</script>') --></script>"),
+        ("", "<div data-json='" + "<b><div>" * 400 + "'></div>"),
+        ("", "<textarea>" + "<b><div>" * 400 + "</textarea>"),
+        ("", "<svg>" + '<path d="M0"/>' * 600 + "<title>icon</title></svg>"),
+        ("", "<select>" + "<option>a" * 600 + "</select>"),
+        ("<style>" + "a>b<i" * 400 + "</style>", ""),
+        ("<script>'<title>no</title><body><main>'</script><!-- <body> -->", ""),
+        ("", f"<script>{LOOP}"),
+    ],
+)
+def test_what_looks_like_tags_and_is_none_costs_no_page_its_structure(head: str, end: str):
+    page = f"""<!doctype html><html><head>{head}<title>Harbour</title></head><body><nav><ul>{MENU}</ul></nav><main>
+        <article><h1>Harbour</h1>{PARAGRAPHS}</article></main><footer>Terms of use.</footer>{end}</body></html>"""
+    document = clean(page)
+    assert document.text.startswith("Harbour\n\nParagraph 0:")
+    assert document.text.endswith("and stayed away.")
+    assert document.meta["title"] == "Harbour"
+    assert document.counts == {}
+    high = clean(page, quality="high")
+    assert "Section number" not in high.text
+    assert high.counts == {}
+
+
+def test_a_page_is_scanned_as_the_standard_says():
+    page = scan('<title>A<b></title><body x="<!--">a<!-- b --->c<!--d--!>e<!-->f<script>"</b>"</SCRIPT >g<style>')
+    assert (page.source, page.body, page.title) == (b'<title>A<b></title><body x="<!--">acefg', 34, "A<b>")
+    assert scan("<svg><title>icon</title></svg><title>Page</title>").title == "Page"
+    # The table keeps `</div>` from the outer element, however many of them there are.
+    assert not scan("<div><table><td></div>" * MAX_DEPTH).is_safe
+    assert not scan("<b id=1>" * 3 + "".join(f"<font id={n}>" for n in range(MAX_UNCLOSED))).is_safe
+    assert scan("<p><b>x</p>" * 1000).is_safe  # three alike at most are opened again
+
+
+def test_the_article_is_found_among_what_stands_around_it():
+    related = '<div class="box-related-links"><h3>Read more</h3><p>Another story about boats and harbours.</p></div>'
+    page = f"""<html><body><div class="page has-sidebar"><p>Cookies make this site better for us all.</p>
+        <div class="article-body">{PARAGRAPHS}<div class="biology"><p>The gulls stayed.</p></div>{related}
+        <h2>More from this author</h2><p><a href="/x">An older story</a></p></div>
+        <p>All rights reserved by the publisher.</p></div></body></html>"""
+    text = clean(page).text
+    assert text.startswith("Paragraph 0:")
+    assert text.endswith("The gulls stayed.")
+    assert "Another story" in clean(page, main_content=False).text
+
+
+def test_of_several_articles_none_is_lost():
+    articles = "".join(f"<article><h2>Story {n}</h2>{PARAGRAPHS}</article>" for n in range(3))
+    text = clean(f"<html><body><div id=wrap><div>{articles}</div></div></body></html>").text
+    assert [f"Story {n}" in text for n in range(3)] == [True] * 3
+
+
+def test_a_page_without_main_text_gives_all_its_text_and_one_without_any_is_a_counted_drop():
+    text = "The whole page stands where an advertisement should. " * 5
+    assert clean(f'<html><body><div class="banner"><p>{text}</p></div></body></html>').text == text.strip()
+    for page in ("", "<html><body><script>x()</script></body></html>", "<p", "<p> </p>"):
+        document = Document(id="0", text=page, source="s", meta={"format": "html"})
+        assert Html().apply(document) == Drop("html.empty", 0, 1)
 
 
 def test_the_reader_without_structure():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from markdown_it import MarkdownIt
 
 from llmkit.cleaning.steps._markup_markdown import to_text
@@ -95,3 +97,17 @@ def test_commonmark_agrees_on_paragraphs():
         tokens = MarkdownIt("commonmark").parse(source)[1].children
         expected = "".join(token.content for token in tokens if token.type in {"text", "code_inline", "image"})
         assert to_text(source) == expected.replace("text_special", ""), source
+
+
+def test_quotations_within_quotations_take_linear_time():
+    assert to_text("> " * 100_000 + "deep") == "deep"
+    assert to_text("> > ```\n> > a > b\n> >   c\n> > ```\n>>>  d") == "a > b\n  c\n d"
+    text = "> " * 20_000 + "```\n" + "> > a\n" * 20_000
+
+    def seconds(source: str) -> float:
+        start = process_time()
+        to_text(source)
+        return process_time() - start
+
+    quarter = min(seconds("> " * 5_000 + "```\n" + "> > a\n" * 5_000) for _ in range(3))
+    assert min(seconds(text) for _ in range(3)) < 8 * quarter + 0.01

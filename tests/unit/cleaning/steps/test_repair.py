@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ftfy import fix_encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.cleaning.steps import Drop
-from llmkit.cleaning.steps.repair import SEGMENT_CHARS, Repair
+from llmkit.cleaning.steps._mojibake import is_suspicious
+from llmkit.cleaning.steps.repair import SEGMENT_CHARS, Repair, _config
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.corpus import Document
 
@@ -61,6 +63,73 @@ def test_right_text_is_the_same_object(text: str):
     assert document.text is text
     assert document.counts == {}
     assert drop is None
+
+
+LANGUAGES = {
+    "de": "Größe, Übermut und schöne Straßen für Äpfel",
+    "fr": "L’été à l’école, où ça coûte cher : déjà élève",
+    "es": "El niño comió piñas y cantó una canción",
+    "pt": "A situação não é fácil, disse o irmão",
+    "it": "Perché la città è così bella, più che mai",
+    "pl": "Zażółć gęślą jaźń, która się śmieje",
+    "cs": "Příliš žluťoučký kůň úpěl ďábelské ódy",
+    "hu": "Árvíztűrő tükörfúrógép és őszi körte",
+    "tr": "Şu çılgın Türkler İstanbul’da ağladı",
+    "sv": "Räksmörgås på Åland för några kronor",
+    "da": "Blåbærgrød og smørrebrød på øen",
+    "ru": "Привет, как твои дела сегодня",
+    "el": "Καλημέρα κόσμε, πώς είσαι σήμερα",
+    "lt": "Ąžuolas ėjo į mišką žvejoti",
+    "ro": "Țara noastră și pădurile înverzite",
+}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "least"),
+    [
+        ("sloppy-windows-1252", 15),
+        ("sloppy-windows-1250", 15),
+        ("sloppy-windows-1251", 6),
+        ("sloppy-windows-1253", 11),
+        ("sloppy-windows-1254", 15),
+        ("sloppy-windows-1257", 15),
+        ("iso-8859-2", 11),
+        ("macroman", 14),
+        ("cp437", 14),
+    ],
+)
+def test_the_gate_lets_through_all_that_ftfy_mends(encoding: str, least: int):
+    wrong = {name: text.encode().decode(encoding) for name, text in LANGUAGES.items()}
+    mended = {name for name, text in wrong.items() if fix_encoding(text, _config()) == LANGUAGES[name]}
+    assert len(mended) >= least
+    assert {name for name in mended if run(wrong[name])[0].text != LANGUAGES[name]} == set()
+    assert [run(text)[0].text is text for text in LANGUAGES.values()] == [True] * 15
+
+
+def test_punctuation_of_windows_read_as_latin_1_comes_back():
+    document, _ = run("\x93No\x94 \x96 5 \x80. Don\x92t ask\x85\nZa\x9eít \u20ac \x91\u4e2d\x92")
+    assert document.text == "“No” – 5 €. Don’t ask…\nZažít € ‘中’"
+    assert document.counts == {"repair.mojibake": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("l’été d’être, “Élan” « À »", False),  # Mac OS: quotes before letters
+        ("┌─┬─┐ │ ├─┼─┤ ╔═╗", False),  # tables of DOS
+        ("Її Україна, Київ, ґанок", False),
+        ("Größe", False),
+        ("中文，日本語、한국어", False),
+        ("schÃ¶n", True),
+        ("voilÃ  le", True),
+        ("gewÃ\ufffdhnlich", True),
+        ("Tiß║┐ng", True),
+        ("donâ€", True),
+        ("\x85", True),
+    ],
+)
+def test_what_looks_suspicious(text: str, expected: bool):
+    assert is_suspicious(text.encode()) is expected
 
 
 def test_only_the_lines_that_are_wrong_change():

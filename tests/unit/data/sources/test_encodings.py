@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from source_rows import read, summary, texts, write
 
+from llmkit.data.sources._prescan import declared_encoding
 from llmkit.data.sources._text import decode_page, looks_gb18030
 from llmkit.data.sources.files import Files
 
@@ -114,6 +116,56 @@ def test_web_pages(text, encoding, charset, where):
     )
     page = f"<html><head>{meta}</head><p>{text}</p></html>"
     assert decode_page(page.encode(encoding), charset if where == "header" else None) == page
+
+
+@pytest.mark.parametrize(
+    ("head", "label"),
+    [
+        (b"<meta charset=gbk>", "gbk"),
+        (b"<META/CHARSET = 'Big5' >", "Big5"),
+        (b"<meta http-equiv=Content-Type content='text/html; charset=\"euc-jp\"'>", "euc-jp"),
+        (b"<meta name=description content='charset=gbk'>", None),
+        (b"<!-- <meta charset=gbk> --><meta charset=koi8-r>", "koi8-r"),
+        (b"<!--><meta charset=gbk>", "gbk"),
+        (b"<script>var s = '<meta charset=gbk>';</script><meta charset=koi8-r>", "koi8-r"),
+        (b"<title><meta charset=gbk></title>", None),
+        (b"<style><meta charset=gbk>", None),
+        (b"<p title='<meta charset=gbk>'><meta charset=koi8-r>", "koi8-r"),
+        (b"<?xml version='1.0' encoding='iso-8859-2'?><html>", "iso-8859-2"),
+        (b"<?xml version='1.0' encoding='iso-8859-2'?><meta charset=gbk>", "gbk"),
+        (b"<meta charset=gbk", None),
+        (b"<metadata charset=gbk>", None),
+    ],
+)
+def test_what_a_page_declares_is_found_as_the_standard_says(head, label):
+    assert declared_encoding(head) == label
+
+
+@pytest.mark.parametrize("unit", [b"<a", b'<a b="', b"<meta a=b ", b"<!--", b"<", b"</", b"<script>", b"<a b=c>"])
+def test_the_search_for_a_declaration_takes_linear_time(unit):
+    start = process_time()
+    declared_encoding(unit * (1_000_000 // len(unit)))
+    assert process_time() - start < 5
+
+
+@pytest.mark.parametrize("label", ["utf-8", "gbk", "shift_jis", "x-nonsense"])
+def test_a_declaration_that_does_not_hold_is_not_used(label):
+    body = "<p>La façade est cachée là-bas, à l’école où l’été fut très gai.</p>" * 3
+    page = f"<meta charset={label}>{body}"
+    assert decode_page(page.encode("cp1252")) == page
+    assert decode_page(page.encode("cp1252"), label) == page
+    page = f"<meta charset=big5><p>{'Съешь же ещё этих мягких булок. ' * 5}</p>"
+    assert decode_page(page.encode("koi8-r"), "koi8-r") == page
+
+
+def test_damage_does_not_make_a_page_of_utf_8_another():
+    page = f"<meta charset=iso-8859-1><p>{CHINESE * 3}"
+    data = page.encode()
+    assert decode_page(data[:-1]) == page[:-1] + "\ufffd"  # cut off in the middle of a character
+    broken = f"<meta charset=utf-8><p>{CHINESE * 3}".encode() + b"\xff<p>x"
+    assert decode_page(broken).endswith("\ufffd<p>x")
+    gbk = f"<meta charset=gbk><p>{CHINESE * 3}"
+    assert decode_page(gbk.encode("gbk")[:-1]) == gbk[:-1] + "\ufffd"
 
 
 @given(
