@@ -29,31 +29,33 @@ from llmkit.cli import (
     summary,
     tokenize,
 )
-from llmkit.core.console import Console
+from llmkit.cli.help import Command, Group
 from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, SetupError, UserError
 
 app = typer.Typer(
     name="llmkit",
     help="From raw text to an exported language model: clean, tokenize, pretrain, finetune, eval, export.",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 STAGES = "Stages"
 TOOLS = "Around them"
-app.command("clean", rich_help_panel=STAGES)(clean.clean)
-app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
-app.command("pretrain", rich_help_panel=STAGES)(pretrain.pretrain)
-app.command("finetune", rich_help_panel=STAGES)(finetune.finetune)
-app.command("eval", rich_help_panel=STAGES)(evaluate.evaluate)
-app.command("export", rich_help_panel=STAGES)(export.export)
-app.command("init", rich_help_panel=TOOLS)(init.init)
+app.command("clean", cls=Command, rich_help_panel=STAGES)(clean.clean)
+app.command("tokenize", cls=Command, rich_help_panel=STAGES)(tokenize.tokenize)
+app.command("pretrain", cls=Command, rich_help_panel=STAGES)(pretrain.pretrain)
+app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
+app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
+app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
+app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
-app.command("schema", rich_help_panel=TOOLS)(schema.schema)
-app.command("plan", rich_help_panel=TOOLS)(plan.plan)
-app.command("summary", rich_help_panel=TOOLS)(summary.summary)
-app.command("lineage", rich_help_panel=TOOLS)(lineage.lineage)
-app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
+app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
+app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
+app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
+app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
 
 def _version(show: bool) -> None:
@@ -122,6 +124,8 @@ def run(arguments: Sequence[str]) -> int:
             return _report(known, arguments)
         traceback.print_exc()
         if "--json" in arguments:
+            from llmkit.core.console import Console
+
             Console(json_mode=True).print_json(
                 {"status": "error", "kind": "bug", "exit_code": 1, "message": f"{type(error).__name__}: {error}"}
             )
@@ -140,6 +144,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
+    from llmkit.core.console import Console
+
     console = Console(json_mode="--json" in arguments)
     console.error(error.message, error.hint)
     if console.json_mode:
