@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 from collections import deque
 from collections.abc import Iterator
 
@@ -119,11 +118,17 @@ def _header(lines: _Lines, decode: Decoder, *, tabs: bool) -> tuple[list[str], s
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Number the columns whose name is taken: `a, a` is `a, a.1`."""
-    found: list[str] = []
+    """Number the columns whose name is taken: `a, a` is `a, a.1`; takes time that grows with their number alone."""
+    given, used, following = set(names), set[str](), dict[str, int]()
+    found = []
     for name in names:
-        free = (f"{name}.{count}" for count in itertools.count(1))
-        found.append(name if name not in found else next(other for other in free if other not in found + names))
+        free, count = name, following.get(name, 1)
+        if name in used:
+            while (free := f"{name}.{count}") in given or free in used:
+                count += 1
+            following[name] = count + 1
+        used.add(free)
+        found.append(free)
     return found
 
 
