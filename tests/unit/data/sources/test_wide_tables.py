@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from source_rows import read
 
 from llmkit.data.rows import _values
+from llmkit.data.sources import Broken
 from llmkit.data.sources._formats.table import _distinct
 
 WIDE = 50_000
@@ -59,3 +61,54 @@ def test_the_nearest_name_is_looked_for_once_a_file(tmp_path, monkeypatch):
     assert len(found) == 50
     assert all("did you mean 'texts'?" in broken.reason for broken in found)
     assert len(looks) == 1
+
+
+def by_row(data, num_columns, mark):
+    """Read a table as its rows are defined, however long that takes: each from its first line on."""
+    lines, found, at = data.splitlines(keepends=True), [], 0
+    while at < len(lines):
+        if not lines[at].strip(" \t\r\n"):
+            at += 1
+            continue
+        reader = csv.reader(lines[at:], delimiter=mark, strict=True)
+        try:
+            values = next(reader)
+        except csv.Error:
+            values = []
+        plain = lines[at].rstrip("\r\n").split(mark)
+        if len(values) == num_columns:
+            found.append(values)
+            at += reader.line_num
+            continue
+        found.append(plain if mark == "\t" and len(plain) == num_columns else None)
+        at += 1
+    return found
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    suffix=st.sampled_from([".csv", ".tsv"]),
+    lines=st.lists(st.text(alphabet='"x,\t', max_size=7).filter(lambda line: line.strip()), max_size=9),
+)
+def test_quotes_read_as_if_every_row_began_anew(tmp_path, suffix, lines):
+    mark = "," if suffix == ".csv" else "\t"
+    body = "".join(f"{line}\n" for line in lines)
+    (tmp_path / f"a{suffix}").write_text(f"text{mark}b\n{body}")
+    found = read(tmp_path / f"a{suffix}")
+    values = [None if isinstance(row, Broken) else [row.text, row.meta["b"]] for row in found]
+    assert values == by_row(body, 2, mark)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['x"{mark}y{mark}"z', '"x{mark}1', 'x"{mark}"z', '"""'],
+    ids=["too many columns", "one quote", "never closed", "three quotes"],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_quotes_that_take_the_rest_of_the_file_take_it_once(tmp_path, suffix, line):
+    # Where each of these rows read on to the end of the file, this would take hours.
+    mark = "," if suffix == ".csv" else "\t"
+    body = (line.format(mark=mark) + "\n") * 20_000
+    (tmp_path / f"a{suffix}").write_text(f"text{mark}b\n{body}last{mark}row\n")
+    found = read(tmp_path / f"a{suffix}")
+    assert found[-1].text == "last"

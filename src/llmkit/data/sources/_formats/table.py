@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
@@ -46,8 +47,29 @@ class Table(Format):
             yield Broken(row, describe_damage(error, row))
 
 
+class _Unclosed(NamedTuple):
+    """Lines that a row took for one quoted field, and then could not be read.
+
+    A row that begins among them and does not end with its own first line comes to the same end: at the next line both
+    are inside quotes. Without this, rows that each take the rest of the file would take the square of its size.
+
+    Attributes:
+        last: Number of the last line.
+        reason: Why the row could not be read.
+        more: Columns beyond those that its first line begins; None where it is no CSV, whatever comes before.
+    """
+
+    last: int
+    reason: str
+    more: int | None
+
+
 class _Lines:
-    """The lines of a file, of which those of the current row can be given back."""
+    """The lines of a file, of which those of the current row can be given back.
+
+    Attributes:
+        unclosed: Where the last row that could not be read took several lines.
+    """
 
     def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
         self._stream = stream
@@ -55,6 +77,7 @@ class _Lines:
         self._number = 0
         self._row: list[bytes] = []
         self._size = 0
+        self.unclosed = _Unclosed(0, "", None)
 
     def starts(self) -> Iterator[int]:
         """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
@@ -79,8 +102,14 @@ class _Lines:
                 raise RowError(f"longer than {_rows.MAX_ROW_BYTES:,} bytes")
         return line
 
-    def give_back(self) -> None:
-        """Keep of the current row the first line alone."""
+    def first(self) -> bytes | None:
+        """Return the line that the current row starts with, if it may end where an earlier one did not."""
+        return self._ahead[0] if self._number + 1 < self.unclosed.last else None
+
+    def fail(self, reason: str, more: int | None) -> None:
+        """Note why the current row cannot be read, and keep of it the first line alone."""
+        if len(self._row) > 1:
+            self.unclosed = _Unclosed(self._number, reason, more)
         self._ahead.extendleft(reversed(self._row[1:]))
         self._number -= len(self._row) - 1
         self._row = self._row[:1]
@@ -139,26 +168,60 @@ def _fields(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int, *,
         RowError: It cannot be read. Its first line is used up; the next row starts at the second, wherever a quote
             that is never closed would have ended.
     """
-    failure = ""
-    try:
-        # Strict: the opening quote of the next row tells that a quote of this one was never closed.
-        values = next(csv.reader(_decoded(lines, decode), delimiter=delimiter, strict=True), [])
-        if len(values) == num_columns:
-            return values
-        failure = f"the row has {len(values)} columns, the header has {num_columns}"
-        if len(lines.row()) == 1:
-            raise RowError(failure)
-    except csv.Error as error:
-        failure = f"the row is no CSV: {error}"
-    except RowError:
-        lines.give_back()
-        raise
-    lines.give_back()
+    failure = _known_failure(lines, decode, delimiter, num_columns)
+    if failure:
+        lines.take()
+    else:
+        try:
+            # Strict: the opening quote of the next row tells that a quote of this one was never closed.
+            values = next(csv.reader(_decoded(lines, decode), delimiter=delimiter, strict=True), [])
+            if len(values) == num_columns:
+                return values
+            failure = _mismatch(len(values), num_columns)
+            if len(lines.row()) == 1:
+                raise RowError(failure)
+            lines.fail(failure, len(values) - _begun(decode(lines.row()[0]), delimiter))
+        except csv.Error as error:
+            failure = f"the row is no CSV: {error}"
+            lines.fail(failure, None)
+        except RowError as error:
+            lines.fail(str(error), None)
+            raise
     if tabs:
         plain = decode(lines.row()[0]).rstrip("\r\n").split(delimiter)
         if len(plain) == num_columns:
             return plain
     raise RowError(failure)
+
+
+def _known_failure(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int) -> str:
+    """Say why the row that starts at the next line cannot be read, where an earlier one tells; else nothing."""
+    first = lines.first()
+    if first is None:
+        return ""
+    try:
+        text = decode(first)
+        next(csv.reader([text], delimiter=delimiter, strict=True))
+    except RowError:
+        return ""
+    except csv.Error as error:
+        if "end of data" not in str(error):
+            return ""
+        _, reason, more = lines.unclosed
+        if more is None:
+            return reason
+        count = _begun(text, delimiter) + more
+        return "" if count == num_columns else _mismatch(count, num_columns)
+    return ""  # it ends with its line
+
+
+def _begun(line: str, delimiter: str) -> int:
+    """Return how many columns a line begins that ends inside quotes."""
+    return len(next(csv.reader([line], delimiter=delimiter)))
+
+
+def _mismatch(count: int, num_columns: int) -> str:
+    return f"the row has {count} columns, the header has {num_columns}"
 
 
 def _decoded(lines: _Lines, decode: Decoder) -> Iterator[str]:
