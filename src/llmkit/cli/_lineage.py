@@ -7,10 +7,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.tree import Tree
 
-from llmkit.core.errors import DataError
 from llmkit.core.inputs import missing_path
 from llmkit.core.lineage import Node
-from llmkit.core.manifest import MANIFEST, Manifest, read_manifest
+from llmkit.core.manifest import Manifest, no_artifact, read_manifest
 
 
 def manifest_of(directory: Path) -> Manifest:
@@ -19,7 +18,7 @@ def manifest_of(directory: Path) -> Manifest:
         raise missing_path(directory, role="DIR")
     manifest = read_manifest(directory)
     if manifest is None:
-        raise DataError(f"{directory} is not an llmkit artifact (it has no {MANIFEST})")
+        raise no_artifact(directory)
     return manifest
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import typer
@@ -119,7 +121,7 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = _machine_limit(error)
+        known = _machine_limit(error, arguments)
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
@@ -179,14 +181,25 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _machine_limit(error: Exception) -> UserError | None:
+def _full_disk(name: str | None, arguments: Sequence[str]) -> SetupError:
+    """Say which disk is full and how much it holds; where no file is named it is that of the output."""
+    flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
+    place = Path(name or (arguments[flags[-1] + 1] if flags else "."))
+    place = next((path for path in (place, *place.absolute().parents) if path.exists()), Path.cwd())
+    disk = shutil.disk_usage(place)
+    room = f"{disk.free / 1e6:,.1f} MB of {disk.total / 1e6:,.1f} MB are free"
+    hint = "free some space and run the same command again: it goes on"
+    return SetupError(f"the disk is full: {name or place} ({room} there)", hint=hint)
+
+
+def _machine_limit(error: Exception, arguments: Sequence[str]) -> UserError | None:
     """Recognize what the machine, not the program, ran out of or refused; libraries wrap it in types of their own."""
     text = str(error)
     number = getattr(error, "errno", None)
     name = getattr(error, "filename", None)
     at = f": {name}" if name else ""
     if _disk_is_full(error):
-        return SetupError(f"the disk is full{at}", hint="free some space and run the same command again: it goes on")
+        return _full_disk(name, arguments)
     if number == errno.ENOTDIR:
         return ConfigError(f"{name or text}: a part of this path is a file, not a directory")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:

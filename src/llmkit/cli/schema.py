@@ -38,7 +38,8 @@ def print_fields(config: type[BaseModel], console: Console) -> None:
     for family in families_met([config]):
         for member in family.members():
             part = family.load(member)
-            console.print(f"\n{family.name} {member}: {summary(part).splitlines()[0]}")
+            console.print()
+            console.table([(f"{family.name} {member}: {summary(part).splitlines()[0]}",)])
             _print_table(part, console)
 
 
