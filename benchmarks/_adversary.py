@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 _WORDS = """the of and to in that was his with as had for be at by on not is from this which were they but her have an
     when who been their more no if out so what up said about into than them can only other time new some could these two
@@ -26,6 +24,11 @@ def _text(words: list[str]) -> str:
 def _single(unit: str) -> Callable[[int], Iterator[str]]:
     """Return a maker of one document that is nothing but the unit, over and over."""
     return lambda size: iter([unit * (size // len(unit.encode()))])
+
+
+def _page(unit: str) -> Callable[[int], Iterator[str]]:
+    """Return a maker of one web page whose body is the unit, over and over."""
+    return lambda size: iter([f"<!doctype html><html><body>{unit * (size // len(unit.encode()))}</body></html>"])
 
 
 def _identical(size: int) -> Iterator[str]:
@@ -66,6 +69,15 @@ INPUTS: dict[str, Callable[[int], Iterator[str]]] = {
     "slashes": _single("http://a/"),
     "blanks": _single(" \t"),
     "line feeds": _single("a\n"),
+    "quote marks": _single("> "),
+    "brackets": _single("[a]("),
+    "emphasis": _single("*a _b "),
+    "backticks": _single("`` a"),
+    "braces": _single("{{a|"),
+    "open comments": _single("<!--"),
+    "page of open elements": _page("<div>"),
+    "page of links": _page("<a href=x>word</a>"),
+    "page of paragraphs": _page("<p>Some words of a sentence.</p>"),
     "NUL": _single("\0a"),
     "combining marks": _single("e\u0301\u0301\u0301"),
     "Chinese without end": _single("的一是不了在有人这中大为上个国我以要他时"),
@@ -75,12 +87,3 @@ INPUTS: dict[str, Callable[[int], Iterator[str]]] = {
     "chain of near copies": _chain,
     "tiny documents": _tiny,
 }
-
-
-def write_input(name: str, path: Path, num_bytes: int) -> None:
-    """Write one input as JSON Lines, behind a few ordinary documents: a corpus must not come out empty."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as out:
-        ordinary = (_text(_prose(number, 300)) for number in range(1000, 1020))
-        for texts in (ordinary, INPUTS[name](num_bytes)):
-            out.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)

@@ -47,6 +47,7 @@ class Bench:
         rows: Rows of the table.
         claims: Name, measured value, relation and target of each claim.
         failures: What could not be measured, and why.
+        growth: Rows of the table of growing inputs, see _growth.py.
     """
 
     work: Path
@@ -54,6 +55,7 @@ class Bench:
     rows: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    growth: list[dict[str, Any]] = field(default_factory=list)
 
     def compare(self, case: str, corpus: dict[str, int], contenders: list[Contender]) -> dict[str, dict[str, Any]]:
         """Run the contenders in turn, `rounds` times, and return their rows; one that fails drops out with a message.
@@ -131,6 +133,7 @@ def finish(bench: Bench, path: Path | None, packages: Sequence[str]) -> None:
     """Write the JSON, if it is wanted, and exit: with 1 where a claim is missed or could not be measured."""
     if path:
         found = {"machine": machine(packages), "rows": bench.rows, "claims": bench.claims, "failures": bench.failures}
+        found["growth"] = bench.growth
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     sys.exit(bool(bench.failures) or not all(claim["holds"] for claim in bench.claims))
 

@@ -3,7 +3,9 @@
 python benchmarks/clean.py [--input FILE|DIR ...] [--chinese FILE|DIR ...] [--cases peers,workers ...] [--json FILE]
 
 The inputs are made from real text (see _corpus.py): rows of JSON Lines with a `text`, or Python's documentation where
-none are given. The contenders of a case take turns on the same files; medians are shown. Linux only.
+none are given. The contenders of a case take turns on the same files; medians are shown. The case `adversary` gives
+files made to be slow to every reader, and texts made to be slow to every step, at 1, 2 and 4 times a size, in this
+process. Linux only.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from _adversary import INPUTS, write_input
 from _compare import GB, MB, Bench, Command, Contender, finish, parse_size, print_tables
 from _corpus import Pool, kept_rows, make_pool, origins, outcome, python_docs, read_texts
+from _growth import growth
 
 HERE = Path(__file__).parent
 START_BYTES = 50_000
@@ -116,27 +118,6 @@ def scale(bench: Bench, pool: Pool, sizes: list[int], recipe: str) -> None:
         bench.claim("speed there, relative to the size before", last["mb_per_s"] / before["mb_per_s"], ">=", 0.9)
 
 
-def adversary(bench: Bench, size: int, recipe: str) -> None:
-    """Inputs made to be slow: four times as much may cost six times the processor time, with a second of slack."""
-    once = replace(bench, rounds=1, rows=[])
-    worst = 0.0
-    for name in INPUTS:
-        found = []
-        for num_bytes in (size // 100, size // 4, size):
-            path = bench.work / "adversary" / f"{name.replace(' ', '-')}-{num_bytes}.jsonl"
-            write_input(name, path, num_bytes)
-            counts = {"bytes": path.stat().st_size}
-            found += once.compare(f"adversary: {name}", counts, [Contender("llmkit", llmkit(recipe, path))]).values()
-            path.unlink()
-            if not found:
-                break
-        if len(found) == 3:
-            start, quarter, whole = (row["cpu_seconds"] for row in found)
-            worst = max(worst, (whole - start) / (quarter - start + 1))
-            bench.rows.append(found[-1])
-    bench.claim("times as long for four times as much, worst input", worst, "<=", 6)
-
-
 def parse_sizes(text: str) -> list[int]:
     """Turn `10MB,1GB` into bytes, in ascending order."""
     return sorted(map(parse_size, text.split(",")))
@@ -151,6 +132,10 @@ def open_pools(args: argparse.Namespace) -> tuple[Pool, Pool | None]:
 
 def measure(args: argparse.Namespace, bench: Bench) -> None:
     """Run the cases asked for."""
+    if "adversary" in args.cases:
+        growth(bench, args.adversary_size, args.only)
+    if set(args.cases) == {"adversary"}:
+        return
     english, han = open_pools(args)
     # The first run on a machine compiles the kernels; it is no part of what is compared.
     source, counts = bench.corpus(english, START_BYTES)
@@ -167,8 +152,6 @@ def measure(args: argparse.Namespace, bench: Bench) -> None:
         bench.failures.append("chinese: no text; give some with --chinese")
     if "scale" in args.cases:
         scale(bench, english, args.size, args.recipe)
-    if "adversary" in args.cases:
-        adversary(bench, args.adversary_size, args.recipe)
 
 
 def main() -> None:
@@ -183,7 +166,10 @@ def main() -> None:
     parser.add_argument("--peer-size", type=parse_size, default="20MB", help="input of the cases peers and chinese")
     parser.add_argument("--workers-size", type=parse_size, default="100MB", help="input of the case workers")
     parser.add_argument("--size", type=parse_sizes, default="10MB,100MB,1GB", help="inputs of the case scale")
-    parser.add_argument("--adversary-size", type=parse_size, default="8MB", help="inputs of the case adversary")
+    parser.add_argument("--adversary-size", type=parse_size, default="2MB", help="largest inputs of the case adversary")
+    parser.add_argument(
+        "--only", type=lambda text: set(text.split(",")), default=set(), help="its readers and steps: .csv,pii"
+    )
     parser.add_argument("--work", type=Path, help="keep inputs, outputs and logs here (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()

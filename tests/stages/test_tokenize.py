@@ -323,3 +323,25 @@ def test_workers_and_ray_give_the_same_bytes(cli, chain, monkeypatch):
         assert shards(name) == shards("workers=1")
         assert read_manifest(Path(name)).details["encoder"]["name"] == "gigatoken"
     assert len({read_manifest(Path(name)).id for name in ("workers=1", "workers=2", "engine=ray")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("fraction", "why"),
+    [("0", "validation_fraction is 0"), ("0.001", "too few documents for validation_fraction 0.001")],
+)
+def test_no_validation_split_is_said_here_and_where_it_is_missed(cli, fraction, why, tmp_path):
+    rows = "".join(json.dumps({"text": f"A few words of text, number {i}."}) + "\n" for i in range(20))
+    (tmp_path / "few.jsonl").write_text(rows)
+    split = ["-s", f"validation_fraction={fraction}", "-s", "test_fraction=0"]
+    outcome = cli("tokenize", "-i", tmp_path / "few.jsonl", "-o", "tokens", "--vocab-size", 300, *split, "--json")
+    assert f"no validation split ({why}): pretrain has nothing to validate on" in outcome.json["notes"]
+    sizes = "hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2"
+    model = f"model={{arch: llama, config: {{{sizes}}}}}"
+    train = ["--data", "tokens", "--max-steps", 1, "-s", model, "-s", "context_length=16", "-s", "batch_tokens=16"]
+    outcome = cli("pretrain", *train, "-o", "model")
+    said = "no validation split: nothing says how the model does on text that it has not seen"
+    assert outcome.code == 0
+    assert said in outcome.err
+    assert f"  note: {said}\n" in outcome.out
+    outcome = cli("pretrain", *train, "-o", "again", "--json")
+    assert outcome.json["notes"] == [said]

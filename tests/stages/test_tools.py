@@ -149,6 +149,14 @@ def test_only_artifacts_have_a_lineage(cli, command):
     assert "no such file or directory: foldre; did you mean 'folder'?" in missing.err
 
 
+@pytest.mark.parametrize("command", ["summary", "lineage"])
+def test_an_unfinished_artifact_is_named_as_such(cli, command):
+    Path("half/.partial").mkdir(parents=True)
+    outcome = cli(command, "half")
+    assert outcome.code == 3
+    assert outcome.err == "error: half is unfinished\n  -> run the command that writes it again: it goes on\n"
+
+
 def test_summary_shows_every_stage_once_inputs_first(cli, chain):
     found = cli("summary", chain.model, chain.base, "--json").json["stages"]
     assert [stage["stage"] for stage in found] == ["clean", "clean", "tokenize", "pretrain", "finetune"]

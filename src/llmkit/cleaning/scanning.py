@@ -44,16 +44,6 @@ def _is_title(value):
 
 
 @kernel
-def _glue(starts, ends, kinds, count, start):
-    """Return how many tokens there are once `;--` of `said;--and` belongs to the word before it; 0 if it does not."""
-    left = count
-    while left and kinds[left - 1] == 0 and ends[left - 1] == start:
-        left -= 1
-        start = starts[left]
-    return left if left < count and left and kinds[left - 1] == 1 and ends[left - 1] == start else 0
-
-
-@kernel
 def scan_tokens(  # noqa: C901, PLR0912, PLR0915 - one pass over the text
     codes, info, folded, starts, ends, hashes, kinds, totals, scripts
 ):
@@ -61,9 +51,10 @@ def scan_tokens(  # noqa: C901, PLR0912, PLR0915 - one pass over the text
 
     A word keeps a point or comma between digits (1,000.5) and the points of single letters and titles (U.S., Mr.);
     an apostrophe between letters begins the next word (don|'t), as treebank tokenizers cut it. Symbols that repeat are
-    one token (`...`, `-----`); marks belong to the token before them.
+    one token (`...`, `-----`); marks belong to the token before them, and `;--` of `said;--and` to the word.
     """
     size, count, i = codes.shape[0], 0, 0
+    word = 0  # tokens up to the word that nothing but symbols follow, without a space; 0 where there is none
     while i < size:
         code = codes[i]
         what = info[code]
@@ -155,9 +146,8 @@ def scan_tokens(  # noqa: C901, PLR0912, PLR0915 - one pass over the text
                     value = (value ^ np.uint64(codes[i])) * _PRIME
                     i += 1
                 dash = code == _HYPHEN and i - start > 1 and codes[start + 1] == code
-                left = _glue(starts, ends, kinds, count, start) if dash else 0
-                if left:
-                    count = left
+                if dash and 0 < word < count and ends[count - 1] == start:
+                    count = word
                     totals[7] += i - ends[count - 1]
                     ends[count - 1] = i
                     continue
@@ -166,6 +156,8 @@ def scan_tokens(  # noqa: C901, PLR0912, PLR0915 - one pass over the text
             totals[7] += i - start
             totals[8] += lettered
             totals[9] += kind == 2
+        if kind or (count and ends[count - 1] < start):
+            word = count + 1 if kind == 1 else 0
         starts[count], ends[count], kinds[count] = start, i, kind
         hashes[count] = mix(value)
         count += 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from llmkit.cli import options as o
-from llmkit.core.console import Console
-from llmkit.core.doctor import examine
 
 
 def doctor(json: o.Json = False) -> None:
     """Show versions, CPU features, GPUs and missing extras."""
+    from llmkit.core.console import Console
+    from llmkit.core.doctor import examine
+
     console = Console(json_mode=json)
     report = examine()
     if json:

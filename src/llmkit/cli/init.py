@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError
 from llmkit.core.recipes import shipped_recipes
 
@@ -19,6 +18,8 @@ def init(
     json: o.Json = False,
 ) -> None:
     """Start a project: copy the quickstart's Makefile and recipes into a new folder."""
+    from llmkit.core.console import Console
+
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} exists and is not empty", hint="choose a new folder")
     source = shipped_recipes() / "quickstart"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import typer
@@ -29,31 +31,33 @@ from llmkit.cli import (
     summary,
     tokenize,
 )
-from llmkit.core.console import Console
+from llmkit.cli.help import Command, Group
 from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, SetupError, UserError
 
 app = typer.Typer(
     name="llmkit",
     help="From raw text to an exported language model: clean, tokenize, pretrain, finetune, eval, export.",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 STAGES = "Stages"
 TOOLS = "Around them"
-app.command("clean", rich_help_panel=STAGES)(clean.clean)
-app.command("tokenize", rich_help_panel=STAGES)(tokenize.tokenize)
-app.command("pretrain", rich_help_panel=STAGES)(pretrain.pretrain)
-app.command("finetune", rich_help_panel=STAGES)(finetune.finetune)
-app.command("eval", rich_help_panel=STAGES)(evaluate.evaluate)
-app.command("export", rich_help_panel=STAGES)(export.export)
-app.command("init", rich_help_panel=TOOLS)(init.init)
+app.command("clean", cls=Command, rich_help_panel=STAGES)(clean.clean)
+app.command("tokenize", cls=Command, rich_help_panel=STAGES)(tokenize.tokenize)
+app.command("pretrain", cls=Command, rich_help_panel=STAGES)(pretrain.pretrain)
+app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
+app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
+app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
+app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
-app.command("schema", rich_help_panel=TOOLS)(schema.schema)
-app.command("plan", rich_help_panel=TOOLS)(plan.plan)
-app.command("summary", rich_help_panel=TOOLS)(summary.summary)
-app.command("lineage", rich_help_panel=TOOLS)(lineage.lineage)
-app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
+app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
+app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
+app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
+app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
 
 def _version(show: bool) -> None:
@@ -117,11 +121,13 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = _machine_limit(error)
+        known = _machine_limit(error, arguments)
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
         if "--json" in arguments:
+            from llmkit.core.console import Console
+
             Console(json_mode=True).print_json(
                 {"status": "error", "kind": "bug", "exit_code": 1, "message": f"{type(error).__name__}: {error}"}
             )
@@ -140,6 +146,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
+    from llmkit.core.console import Console
+
     console = Console(json_mode="--json" in arguments)
     console.error(error.message, error.hint)
     if console.json_mode:
@@ -173,14 +181,25 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _machine_limit(error: Exception) -> UserError | None:
+def _full_disk(name: str | None, arguments: Sequence[str]) -> SetupError:
+    """Say which disk is full and how much it holds; where no file is named it is that of the output."""
+    flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
+    place = Path(name or (arguments[flags[-1] + 1] if flags else "."))
+    place = next((path for path in (place, *place.absolute().parents) if path.exists()), Path.cwd())
+    disk = shutil.disk_usage(place)
+    room = f"{disk.free / 1e6:,.1f} MB of {disk.total / 1e6:,.1f} MB are free"
+    hint = "free some space and run the same command again: it goes on"
+    return SetupError(f"the disk is full: {name or place} ({room} there)", hint=hint)
+
+
+def _machine_limit(error: Exception, arguments: Sequence[str]) -> UserError | None:
     """Recognize what the machine, not the program, ran out of or refused; libraries wrap it in types of their own."""
     text = str(error)
     number = getattr(error, "errno", None)
     name = getattr(error, "filename", None)
     at = f": {name}" if name else ""
     if _disk_is_full(error):
-        return SetupError(f"the disk is full{at}", hint="free some space and run the same command again: it goes on")
+        return _full_disk(name, arguments)
     if number == errno.ENOTDIR:
         return ConfigError(f"{name or text}: a part of this path is a file, not a directory")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.core.console import Console
 from llmkit.core.recipes import find_recipe, recipe_stage
 from llmkit.stages import STAGES, load_stage
 
@@ -29,6 +28,8 @@ def plan(
     json: o.Json = False,
 ) -> None:
     """Say what a run will take: of a training parameters, FLOPs, memory, time and disk; loads no weights."""
+    from llmkit.core.console import Console
+
     chosen = load_stage(stage or (recipe_stage(recipe, STAGES) if recipe else None) or "pretrain")
     path = find_recipe(recipe, chosen.name) if recipe else None
     options = {"inputs": ("--input", input or None), "data": ("--data", data or None)}

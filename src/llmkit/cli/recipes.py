@@ -7,16 +7,18 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.core.console import Console
+from llmkit.cli.help import Command, Group
 from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.recipes import recipe_names
 
-app = typer.Typer(help="List and show the shipped recipes.", no_args_is_help=True)
+app = typer.Typer(help="List and show the shipped recipes.", cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_recipes(json: o.Json = False) -> None:
     """List the shipped recipes with their first comment line."""
+    from llmkit.core.console import Console
+
     console = Console(json_mode=json)
     found = {name: _summary(path.read_text(encoding="utf-8")) for name, path in recipe_names().items()}
     if json:
@@ -24,9 +26,11 @@ def list_recipes(json: o.Json = False) -> None:
     console.table(list(found.items()), headers=("recipe", "what it does"))
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(name: Annotated[str, typer.Argument(help="Name from `llmkit recipes list`.")], json: o.Json = False) -> None:
     """Print a shipped recipe."""
+    from llmkit.core.console import Console
+
     names = recipe_names()
     if name not in names:
         raise ConfigError(f"no recipe '{name}'{nearest(name, names)}", hint="llmkit recipes list")

@@ -114,12 +114,8 @@ def print_result(stage: Stage[Any], result: Result, console: Console, seconds: f
         console.print(f"{stage.name}: {artifact.path} is up to date ({artifact.kind} {artifact.id[:12]})")
         return
     console.print(f"{stage.name}: {artifact.path} ({artifact.kind} {artifact.id[:12]}) in {clock(seconds)}")
-    rows = stage.summarize(artifact)
-    width = max(len(label) for label, _ in rows)
-    for label, value in rows:  # no table: it would fill the lines with blanks
-        console.print(f"  {label:{width}}  {value}")
-    for note in result.notes:
-        console.print(f"  {note}")
+    console.table([(f"  {label}", value) for label, value in stage.summarize(artifact)])
+    console.table([(f"  {note}",) for note in result.notes])
 
 
 def print_config(resolved: Resolved[Any], console: Console) -> None:

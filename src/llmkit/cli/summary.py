@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmkit.cli import options as o
-from llmkit.cli.lineage import lineage_tree, manifest_of, shown_path
-from llmkit.core.console import Console
-from llmkit.core.lineage import Node, trace
-from llmkit.core.manifest import Artifact
-from llmkit.stages import load_stage
+
+if TYPE_CHECKING:
+    from llmkit.core.lineage import Node
+    from llmkit.core.manifest import Artifact
 
 
 def summary(
@@ -20,6 +19,11 @@ def summary(
     json: o.Json = False,
 ) -> None:
     """Show the results of every stage that led to some artifacts, and the lineage of the first."""
+    from llmkit.cli._lineage import lineage_tree, manifest_of
+    from llmkit.core.console import Console
+    from llmkit.core.lineage import trace
+    from llmkit.stages import load_stage
+
     roots = [trace(directory, manifest_of(directory)) for directory in directories]
     stages: dict[str, Artifact] = {}
     for root in roots:
@@ -38,6 +42,9 @@ def summary(
 
 def _collect(node: Node, stages: dict[str, Artifact]) -> None:
     """Add the artifacts below a node, inputs first, each once."""
+    from llmkit.cli._lineage import shown_path
+    from llmkit.core.manifest import Artifact
+
     for item in node.inputs:
         _collect(item, stages)
     if node.manifest is not None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError
 
 _HELP = {
@@ -40,6 +39,7 @@ def tokenize(
 ) -> o.Named:
     """Train or take a tokenizer and encode a corpus into tokens."""
     if show is not None or compare is not None:
+        from llmkit.core.console import Console
         from llmkit.tokenization.look import look
 
         shared = {name: bool(context.params[name]) for name in ("quiet", "verbose")}

@@ -105,7 +105,8 @@ def resolve(
     try:
         config = _validate(config_class, values, dict(given))
     except ValidationError as error:
-        problems = describe(error, config_class, origins)
+        flags = {parse_key(key): flag for key, (flag, _) in (options or {}).items()}
+        problems = describe(error, config_class, origins, flags)
         raise ConfigError("\n".join(problems), hint=hint) from None
     return Resolved(config, origins, values)
 
@@ -229,8 +230,12 @@ def _open(config_class: type[Config], path: KeyPath, text: str) -> dict[str, Any
 
 
 def json_schema(config_class: type[Config]) -> dict[str, Any]:
-    """Return the JSON Schema of a recipe for this config, every family member included."""
+    """Return the JSON Schema of a recipe for this config, every family member included.
+
+    A recipe may leave any field to the command line: those that the config requires are not required of a recipe.
+    """
     schema = config_class.model_json_schema()
+    schema.pop("required", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

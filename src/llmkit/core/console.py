@@ -9,9 +9,10 @@ from typing import Any
 
 import rich.console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from llmkit.core.progress import PlainProgress, Progress, RichProgress
+from llmkit.core.table import table_lines
 
 
 class Console:
@@ -61,14 +62,14 @@ class Console:
         sys.stdout.flush()
 
     def table(self, rows: Sequence[Sequence[str]], headers: Sequence[str] = (), *, numbers_from: int = 99) -> None:
-        """Print rows on stdout, columns from `numbers_from` on aligned to the right."""
-        table = Table(box=None, show_header=bool(headers), padding=(0, 2, 0, 0), header_style="bold")
-        for position in range(max((len(row) for row in rows), default=0)):
-            header = headers[position] if position < len(headers) else ""
-            table.add_column(header, justify="right" if position >= numbers_from else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(_plain(str(cell))) for cell in row))
-        self.print(table)
+        """Print rows on stdout, columns from `numbers_from` on aligned to the right.
+
+        On a terminal cells are wrapped between words; in a pipe a row is a line, whatever its length.
+        """
+        width = self.out.width if self.out.is_terminal else None
+        cells = [[_plain(str(cell)) for cell in row] for row in rows]
+        for number, line in enumerate(table_lines(cells, headers, numbers_from=numbers_from, width=width)):
+            self.print(Text(line, style="bold" if headers and number == 0 else ""))
 
     def progress(self, what: str, *, total: float | None = None, unit: str = "") -> Progress:
         """Return a progress display to be used as a context manager."""

@@ -91,5 +91,6 @@ class Result:
             "kind": manifest.kind,
             "id": manifest.id,
             "metrics": manifest.metrics,
+            "notes": [note.removeprefix("note: ") for note in self.notes],
             "duration_s": manifest.duration_s,
         }

@@ -150,10 +150,8 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
         siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
         raise DataError(f"{role}: no such directory: {directory}{nearest(directory.name, siblings)}")
     manifest = read_manifest(directory)
-    if manifest is None and (directory / PARTIAL).is_dir():
-        raise DataError(f"{role}: {directory} is unfinished", hint="run the command that writes it again: it goes on")
     if manifest is None:
-        raise DataError(f"{role}: {directory} is not an llmkit artifact (it has no {MANIFEST})")
+        raise no_artifact(directory, f"{role}: ")
     if manifest.kind not in kinds:
         raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {' or '.join(map(article, kinds))}")
     artifact = Artifact(directory, manifest)
@@ -163,6 +161,13 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
             hint=f"llmkit lineage {directory} --verify",
         )
     return artifact
+
+
+def no_artifact(directory: Path, at: str = "") -> DataError:
+    """Return the error for a directory without a manifest: an artifact that is still to be finished, or none at all."""
+    if (directory / PARTIAL).is_dir():
+        return DataError(f"{at}{directory} is unfinished", hint="run the command that writes it again: it goes on")
+    return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST})")
 
 
 def article(kind: str) -> str:

@@ -12,11 +12,19 @@ from llmkit.core.errors import nearest
 from llmkit.core.yaml import Path as KeyPath
 
 MAX_PROBLEMS = 10
+_MISSING = "required, but not given"
 
 
-def describe(error: ValidationError, model: type[BaseModel], origins: Mapping[KeyPath, str]) -> list[str]:
-    """Return one line per problem."""
-    return _describe(error.errors(), model, (), origins)[:MAX_PROBLEMS]
+def describe(
+    error: ValidationError,
+    model: type[BaseModel],
+    origins: Mapping[KeyPath, str],
+    flags: Mapping[KeyPath, str] | None = None,
+) -> list[str]:
+    """Return one line per problem; `flags` are the options that give a field, for those that are missing."""
+    lines = _describe(error.errors(), model, (), origins)
+    given_by = {f"{'.'.join(map(str, path))}: {_MISSING}": flag for path, flag in (flags or {}).items()}
+    return [f"{line}; give it with {given_by[line]}" if line in given_by else line for line in lines][:MAX_PROBLEMS]
 
 
 def places(errors: Sequence[Any], model: type[BaseModel], base: KeyPath = ()) -> Iterator[KeyPath]:
@@ -57,7 +65,7 @@ def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> 
         _, owner = walk(model, path[:-1])
         return f"unknown field{nearest(str(path[-1]), _group(owner).model_fields)}"
     if first["type"] == "missing":
-        return "required, but not given"
+        return _MISSING
     if first["type"] in ("family_type", "family_member"):
         return str(first["msg"])
     if first["type"] == "value_error":

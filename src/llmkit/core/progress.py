@@ -1,4 +1,4 @@
-"""Progress for terminals (a live bar) and for pipes (a plain line every few seconds, no control characters)."""
+"""Progress for terminals (a live bar) and for pipes (a plain line now and then, no control characters)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import rich.progress
 from rich.text import Text
 
 INTERVAL_S = 5.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between the first lines where there is no terminal; later a quarter of what has passed."""
+LONGEST_S = 600.0
+"""The intervals grow no further: a log shows that a run of days is alive."""
 
 
 class Progress:
@@ -74,7 +76,7 @@ class Progress:
         parts = [f"{self.what}: {self.count:,.0f}{unit}"]
         if self.total:
             parts[0] = f"{self.what}: {self.count:,.0f}/{self.total:,.0f}{unit} ({self.count / self.total:.0%})"
-        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+        parts.append(per_time(rate))
         if self.total and rate > 0:
             parts.append(f"{clock((self.total - self.count) / rate)} left")
         if self.note and not (self.live and self.below):
@@ -83,7 +85,7 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """A line every few seconds."""
+    """A line every few seconds, and ever more seldom the longer it takes."""
 
     def __init__(self, what: str, **how: Any) -> None:
         super().__init__(what, **how)
@@ -92,7 +94,7 @@ class PlainProgress(Progress):
     def show(self) -> None:
         """Print a line if the last one is old enough."""
         now = time.monotonic()
-        if now - self.last_shown >= INTERVAL_S:
+        if now - self.last_shown >= max(INTERVAL_S, min((now - self.start) / 5, LONGEST_S)):
             self.last_shown = now
             self.console.print(self.line(), markup=False)
 
@@ -148,6 +150,13 @@ class _LineColumn(rich.progress.ProgressColumn):
         return Text(self.progress.line().partition(": ")[2])
 
 
+def per_time(rate: float) -> str:
+    """Return a rate per second, or per minute or hour where it is below one: `35/s`, `4.5/s`, `12.0/min`."""
+    if rate >= 1 or rate == 0:
+        return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+    return f"{60 * rate:.1f}/min" if 60 * rate >= 1 else f"{3600 * rate:.1f}/h"
+
+
 def clock(seconds: float) -> str:
     """Return a duration as `1:02:03` or `2:03`."""
     whole = max(0, round(seconds))
@@ -155,4 +164,4 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-__all__ = ["PlainProgress", "Progress", "RichProgress", "clock"]
+__all__ = ["PlainProgress", "Progress", "RichProgress", "clock", "per_time"]

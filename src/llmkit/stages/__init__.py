@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, nearest
-from llmkit.core.stage import Stage
+
+if TYPE_CHECKING:  # `--help` lists the stages and must not wait for pydantic
+    from llmkit.core.stage import Stage
 
 STAGES = {
     "clean": "clean", "tokenize": "tokenize", "pretrain": "pretrain", "finetune": "finetune", "eval": "evaluate",

@@ -171,7 +171,7 @@ def _tokenize(config: Config, context: Context, build: Build, text: Readable) ->
     )
     write_token_reports(build.dir, made.statistics, cutter())
     artifact = build.finish(Tokens.KIND, payload=Tokens.PAYLOAD, metrics=metrics, details={"encoder": made.details})
-    return Result(artifact, notes=[*config.tokenizer.notes(tokenizer), *_notes(made, tokenizer)])
+    return Result(artifact, notes=[*config.tokenizer.notes(tokenizer), *_notes(made, tokenizer, config)])
 
 
 def _encode(
@@ -220,8 +220,12 @@ def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:
     }
 
 
-def _notes(made: Made, tokenizer: Any) -> list[str]:
+def _notes(made: Made, tokenizer: Any, config: Config) -> list[str]:
     notes = []
+    if not made.counts.get("validation", SplitCounts()).num_tokens:
+        why = f"too few documents for validation_fraction {config.validation_fraction:g}"
+        why = why if config.validation_fraction else "validation_fraction is 0"
+        notes.append(f"note: no validation split ({why}): pretrain has nothing to validate on")
     if tokenizer.eos_token_id is None:
         notes.append("note: the tokenizer has no EOS token: causal models trained on these tokens cannot learn to stop")
     if made.lost_bytes:

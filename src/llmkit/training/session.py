@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.core.page import Page
     from llmkit.training.job import Job
 
+_NOT_VALIDATED = "no validation split: nothing says how the model does on text that it has not seen"
 C = TypeVar("C", bound=TrainingConfig)
 Report = Callable[["Page", Sequence[Any]], None]
 """Writes about the answers to the held-out rows, in their order."""
@@ -99,15 +100,16 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
 
     with out_of_memory_explained(prepared.config):
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
+        if trainer.held_out is None:
+            context.console.info(_NOT_VALIDATED)
         state = trainer.train()
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
     metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
-    return Result(
-        build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=prepared.notes
-    )
+    notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
+    return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
 
 
 def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from llmkit.core.registry import Family
+from llmkit.data.sources import Broken, Record
+from llmkit.data.sources._formats import formats
+from llmkit.data.sources.files import Files
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine has no /proc: it is not Linux")
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -55,14 +59,11 @@ def test_sizes(text: str, expected: int) -> None:
     assert importlib.import_module("_compare").parse_size(text) == expected
 
 
-def test_hard_inputs_have_the_size_asked_for(tmp_path: Path) -> None:
+def test_hard_inputs_have_the_size_asked_for() -> None:
     adversary = importlib.import_module("_adversary")
     for name, make in adversary.INPUTS.items():
         texts = list(make(100_000))
         assert 80_000 < sum(len(text.encode()) for text in texts) <= 130_000, name
-        adversary.write_input(name, tmp_path / "input.jsonl", 100_000)
-        rows = [json.loads(line) for line in (tmp_path / "input.jsonl").read_text().split("\n")[:-1]]
-        assert [row["text"] for row in rows[20:]] == texts
     assert len(set(adversary.INPUTS["identical documents"](100_000))) == 1
     chain = list(adversary.INPUTS["chain of near copies"](100_000))
     words = [set(re.findall(r"\w+", text.lower())) for text in chain]
@@ -70,3 +71,28 @@ def test_hard_inputs_have_the_size_asked_for(tmp_path: Path) -> None:
     assert min(shared) > 0.85
     near = list(adversary.INPUTS["near copies of one"](100_000))
     assert len(set(near)) == len(near)
+
+
+def test_every_reader_has_hard_files_and_reads_them(tmp_path: Path) -> None:
+    hard = importlib.import_module("_hard_files").HARD_FILES
+    for form in set(formats().values()):
+        assert set(form.suffixes) & set(hard), form
+    for suffix, makers in hard.items():
+        for number, make in enumerate(makers.values()):
+            path = tmp_path / f"{number}{suffix}"
+            path.write_bytes(make(20_000))
+            source = Files(path=str(path))
+            assert all(isinstance(row, Record | Broken) for row in source.read(source.files()[0]))
+
+
+def test_growth_is_measured_of_every_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    growing, compare = importlib.import_module("_growth"), importlib.import_module("_compare")
+    bench = compare.Bench(tmp_path, 1)
+    named = [step.type_name for _, step in growing._steps(tmp_path, bench)]
+    assert set(named) == set(Family("step").members())
+    growing.growth(bench, 2_000, {"lowercase", ".txt"})
+    assert {row["who"] for row in bench.growth} == {"reader .txt", "step lowercase"}
+    assert all(len(row["seconds"]) == 3 for row in bench.growth)
+    (claim,) = bench.claims
+    assert claim["target"] == 6
+    assert "step lowercase" in capsys.readouterr().out

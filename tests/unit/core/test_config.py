@@ -302,14 +302,15 @@ def test_the_schema_accepts_the_shipped_recipes_and_what_they_resolve_to():
         config = STAGES[stage_of(path)].Config
         schema = json_schema(config)
         assert accepts(schema, written(path), schema), path
-        assert accepts(schema, dump(resolve(config, recipe=path).config, mode="json"), schema), path
+        options = {"inputs": ("--input", ["raw"])} if path.parent.name in ("clean", "tokenize") else {}
+        resolved = resolve(config, recipe=path, options=options)
+        assert accepts(schema, dump(resolved.config, mode="json"), schema), path
 
 
 @pytest.mark.parametrize(
     ("stage", "recipe"),
     [
         ("clean", {"inputs": ["a"], "stps": []}),
-        ("clean", {"steps": ["normalize"]}),
         ("clean", {"inputs": []}),
         ("clean", {"inputs": ["a"], "steps": ["lenth"]}),
         ("clean", {"inputs": ["a"], "steps": [{"type": "length", "min_chrs": 3}]}),

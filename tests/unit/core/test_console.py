@@ -82,7 +82,7 @@ def test_json_is_one_object_whatever_it_holds(capsys):
 
 def test_tables(capsys):
     Console().table([("a", "1"), ("[b]", "20"), ("c",)], headers=("name", "count"), numbers_from=1)
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+    assert capsys.readouterr().out.splitlines() == [
         "name  count", "a         1", "[b]      20", "c",
     ]  # fmt: skip
     Console().table([])
@@ -103,6 +103,32 @@ def test_plain_progress_is_a_line_every_few_seconds(capsys, now):
         "reading: 80/200 files (40%), 8.0/s, 0:15 left, loss 2.5",
     ]
     assert not CONTROL.search(captured.err)
+
+
+def test_plain_progress_is_shown_ever_more_seldom(capsys, now):
+    with Console().progress("training", unit="steps") as progress:
+        for _ in range(36_000):
+            now[0] += 1
+            progress.advance()
+    steps = [
+        int(re.search(r"training: ([\d,]+)", line)[1].replace(",", "")) for line in capsys.readouterr().err.splitlines()
+    ]
+    gaps = [after - before for before, after in zip([0, *steps], steps, strict=False)]
+    assert steps[:5] == [5, 10, 15, 20, 25]
+    assert gaps == sorted(gaps)  # a day of training is no thousand lines, and never silent for long
+    assert gaps[-1] == 600
+    assert len(steps) < 90
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "shown"),
+    [(0, 10, "0.0/s"), (350, 10, "35/s"), (45, 10, "4.5/s"), (2, 10, "12.0/min"), (1, 3000, "1.2/h"), (1, 1, "1.0/s")],
+)
+def test_rates_below_one_have_a_longer_unit(now, count, seconds, shown):
+    progress = Progress("training")
+    now[0] += seconds
+    progress.advance(count)
+    assert progress.line() == f"training: {count}, {shown}"
 
 
 def test_progress_without_a_total_and_after_a_resume(now):

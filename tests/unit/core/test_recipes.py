@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llmkit.core.config import dump
@@ -8,6 +10,14 @@ from llmkit.core.recipes import find_recipe, recipe_names, recipe_stage, shipped
 from llmkit.stages import STAGES, load_stage
 
 SHIPPED = sorted(shipped_recipes().rglob("*.yaml"))
+
+
+INPUT = {"inputs": ("--input", ["raw"])}
+
+
+def open_ended(path):
+    """Tell whether a recipe says what is done to any input, and so names none."""
+    return path.parent.name in ("clean", "tokenize")
 
 
 def stage_of(path):
@@ -29,10 +39,19 @@ def test_shipped(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[1].startswith("# "), "the second line says what the recipe is for"
     assert lines[1].endswith((".", ":")) or lines[2].startswith("# ")
-    resolved = load_stage(stage).resolve(recipe=path)
+    resolved = load_stage(stage).resolve(recipe=path, options=INPUT if open_ended(path) else None)
     assert load_stage(stage).config.model_validate(dump(resolved.config)) == resolved.config
     name = path.relative_to(shipped_recipes()).with_suffix("").as_posix()
     assert find_recipe(name, stage) == path
+
+
+@pytest.mark.parametrize("path", list(filter(open_ended, SHIPPED)), ids=lambda path: path.stem)
+@pytest.mark.parametrize("arguments", [["-o", "out"], ["--dry-run"]])
+def test_a_recipe_for_any_input_reads_none_of_its_own(cli, path, arguments):
+    outcome = cli(path.parent.name, "-r", path.stem, *arguments)
+    assert outcome.code == 2
+    assert "error: inputs: required, but not given; give it with --input\n" in outcome.err
+    assert not Path("out").exists()
 
 
 def test_names_for_a_stage():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -40,10 +41,15 @@ def value_of(raw: Mapping[str, Any], column: str) -> Any:
         RowError: It has no such column; the message lists those that it has, with the nearest name.
     """
     if column not in raw:
-        close = difflib.get_close_matches(column, raw, n=1)
-        guess = f"; did you mean {quoted(close[0])}?" if close else ""
-        raise RowError(f"no field '{column}'; the row has: {listed(raw)}{guess}")
+        raise RowError(_no_field(column, tuple(raw)))
     return raw[column]
+
+
+@lru_cache(16)  # whole tables lack a column, and to look through a thousand names takes longer than to read the row
+def _no_field(column: str, names: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(column, names, n=1)
+    guess = f"; did you mean {quoted(close[0])}?" if close else ""
+    return f"no field '{column}'; the row has: {listed(names)}{guess}"
 
 
 def text_of(raw: Mapping[str, Any], column: str) -> str:

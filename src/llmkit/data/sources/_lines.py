@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Span, _rows
@@ -39,8 +39,29 @@ def read_whole(stream: io.BufferedIOBase) -> bytes:
     return stream.read(_rows.MAX_ROW_BYTES + 1)
 
 
+class Unclosed(NamedTuple):
+    """Lines that a row took for one quoted field, and then could not be read.
+
+    A row that begins among them and does not end with its own first line comes to the same end: at the next line both
+    are inside quotes. Without this, rows that each take the rest of the file would take the square of its size.
+
+    Attributes:
+        last: Number of the last line.
+        reason: Why the row could not be read.
+        more: Columns beyond those that its first line begins; None where it is no CSV, whatever comes before.
+    """
+
+    last: int
+    reason: str
+    more: int | None
+
+
 class RowLines:
-    """The lines of a file, of which those of the current row can be given back: a row may be several lines."""
+    """The lines of a file, of which those of the current row can be given back: a row may be several lines.
+
+    Attributes:
+        unclosed: Where the last row that could not be read took several lines.
+    """
 
     def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
         self._stream = stream
@@ -48,6 +69,7 @@ class RowLines:
         self._number = 0
         self._row: list[bytes] = []
         self._size = 0
+        self.unclosed = Unclosed(0, "", None)
 
     def starts(self) -> Iterator[int]:
         """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
@@ -75,6 +97,16 @@ class RowLines:
     def peek(self) -> bytes | None:
         """Return the line in front, where a row starts."""
         return self._ahead[0] if self._ahead else None
+
+    def in_unclosed(self) -> bytes | None:
+        """Return the line that the current row starts with, if it may end where an earlier one did not."""
+        return self.peek() if self._number + 1 < self.unclosed.last else None
+
+    def fail(self, reason: str, more: int | None) -> None:
+        """Note why the current row cannot be read, and keep of it the first line alone."""
+        if len(self._row) > 1:
+            self.unclosed = Unclosed(self._number, reason, more)
+        self.give_back(1)
 
     def give_back(self, keep: int) -> None:
         """Keep of the current row so many lines from its first on."""

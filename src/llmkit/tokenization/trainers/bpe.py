@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from llmkit.tokenization.trainers import Texts
+from llmkit.tokenization.trainers._long_words import LongWords
 from llmkit.tokenization.trainers._patterns import Chinese, Digits, Pattern, byte_level
 from llmkit.tokenization.trainers._training import TrainedPart
 
@@ -24,7 +25,8 @@ NUM_BYTES = 256
 class Bpe(TrainedPart):
     """Byte-level BPE: nothing is ever unknown, and decoding gives back every byte.
 
-    The same text gives the same bytes in `tokenizer.json` every time.
+    The same text gives the same bytes in `tokenizer.json` every time. Words of more than 1,000 characters (a genome,
+    base64) are trained on in pieces of that length, which a warning says; they are encoded whole.
     """
 
     vocab_size: int = Field(16384, gt=NUM_BYTES, le=2**24)
@@ -78,7 +80,9 @@ class Bpe(TrainedPart):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(self.sample(texts), trainer)
+        words = LongWords(tokenizer.pre_tokenizer)
+        tokenizer.train_from_iterator(words.cut(self.sample(texts)), trainer)
+        words.say(console)
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             bos_token=END_OF_TEXT,

@@ -32,7 +32,8 @@ class Unigram(TrainedPart):
     """Unigram as SentencePiece has it; with sentinels, as T5 has it.
 
     Ids go `<pad>`, `</s>`, `<unk>`, other special tokens, bytes, pieces by probability, sentinels. The same text gives
-    the same bytes in `tokenizer.json` every time.
+    the same bytes in `tokenizer.json` every time. Lines of more than 2,000 characters are trained on in parts, cut at a
+    space where there is one.
     """
 
     vocab_size: int = Field(32000, gt=3, le=2**24)

@@ -10,6 +10,7 @@ from pydantic import Field
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.tokenization.trainers import Texts
 from llmkit.tokenization.trainers._alphabet import Alphabet, count_alphabet
+from llmkit.tokenization.trainers._long_words import LongWords
 from llmkit.tokenization.trainers._training import TrainedPart
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Wordpiece(TrainedPart):
 
     A word with a character outside the alphabet is `[UNK]`. Ids go `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, other
     special tokens, characters, `##` characters, then merges as they were found; characters by code point. The same
-    text gives the same bytes in `tokenizer.json` every time.
+    text gives the same bytes in `tokenizer.json` every time. Words of more than 1,000 characters are trained on in
+    pieces of that length, which a warning says.
     """
 
     vocab_size: int = Field(30522, gt=len(SPECIALS), le=2**24)
@@ -56,7 +58,7 @@ class Wordpiece(TrainedPart):
         from transformers import PreTrainedTokenizerFast
 
         console.info(f"training a WordPiece vocabulary of {self.vocab_size:,} tokens")
-        vocabulary = {token: i for i, token in enumerate(self._train(texts))}
+        vocabulary = {token: i for i, token in enumerate(self._train(texts, console))}
         tokenizer = self._prepare(
             Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=100))
         )
@@ -92,7 +94,7 @@ class Wordpiece(TrainedPart):
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         return tokenizer
 
-    def _train(self, texts: Texts) -> list[str]:
+    def _train(self, texts: Texts, console: Console) -> list[str]:
         """Return the tokens in the order of their ids."""
         from tokenizers import Tokenizer, models, trainers
 
@@ -111,7 +113,9 @@ class Wordpiece(TrainedPart):
             continuing_subword_prefix=CONTINUING,
             show_progress=False,
         )
-        tokenizer.train_from_iterator(self.sample(texts), trainer)
+        words = LongWords(tokenizer.pre_tokenizer)
+        tokenizer.train_from_iterator(words.cut(self.sample(texts)), trainer)
+        words.say(console)
         ids: dict[str, int] = json.loads(tokenizer.to_str())["model"]["vocab"]
         first = dict.fromkeys([*specials, *alphabet.characters, *continuing])
         return [*first, *(token for token in sorted(ids, key=ids.__getitem__) if token not in first)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -137,11 +136,17 @@ def _header(lines: RowLines, decode: Decoder, dialect: Dialect, reading: Reading
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Number the columns whose name is taken: `a, a` is `a, a.1`."""
-    found: list[str] = []
+    """Number the columns whose name is taken: `a, a` is `a, a.1`; takes time that grows with their number alone."""
+    given, used, following = set(names), set[str](), dict[str, int]()
+    found = []
     for name in names:
-        free = (f"{name}.{count}" for count in itertools.count(1))
-        found.append(name if name not in found else next(other for other in free if other not in found + names))
+        free, count = name, following.get(name, 1)
+        if name in used:
+            while (free := f"{name}.{count}") in given or free in used:
+                count += 1
+            following[name] = count + 1
+        used.add(free)
+        found.append(free)
     return found
 
 
@@ -152,18 +157,23 @@ def _fields(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int
         RowError: It cannot be read. Its first line is used up; the next row starts at the second, wherever a quote
             that is never closed would have ended.
     """
-    failure = ""
-    try:
-        values = next(dialect.rows(_decoded(lines, decode)), [])
-        if len(values) == num_columns and not (tabs and _swallows(lines, dialect, num_columns)):
-            return values
-        failure = f"the row has {len(values)} columns, the header has {num_columns}"
-    except csv.Error as error:
-        failure = f"the row is no CSV: {error}"
-    except RowError:
-        lines.give_back(1)
-        raise
-    lines.give_back(1)
+    failure = _known_failure(lines, decode, dialect, num_columns)
+    if failure:
+        lines.take()
+    else:
+        try:
+            values = next(dialect.rows(_decoded(lines, decode)), [])
+            if len(values) == num_columns and not (tabs and _swallows(lines, dialect, num_columns)):
+                return values
+            failure = _mismatch(len(values), num_columns)
+            begun = _begun(decode(lines.row()[0]), dialect) if len(lines.row()) > 1 else 0
+            lines.fail(failure, len(values) - begun)
+        except csv.Error as error:
+            failure = f"the row is no CSV: {error}"
+            lines.fail(failure, None)
+        except RowError as error:
+            lines.fail(str(error), None)
+            raise
     first = lines.row()[0]
     if tabs:
         plain = decode(first).rstrip("\r\n").split(dialect.delimiter)
@@ -192,6 +202,36 @@ def _cut_at_returns(lines: RowLines, decode: Decoder, dialect: Dialect, num_colu
         raise RowError(failure)
     lines.replace_first(parts)
     return rows[0]
+
+
+def _known_failure(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int) -> str:
+    """Say why the row that starts at the next line cannot be read, where an earlier one tells; else nothing."""
+    first = lines.in_unclosed()
+    if first is None:
+        return ""
+    try:
+        text = decode(first)
+        next(dialect.rows(iter([text])))
+    except RowError:
+        return ""
+    except csv.Error as error:
+        if "end of data" not in str(error):
+            return ""
+        _, reason, more = lines.unclosed
+        if more is None:
+            return reason
+        count = _begun(text, dialect) + more
+        return "" if count == num_columns else _mismatch(count, num_columns)
+    return ""  # it ends with its line
+
+
+def _begun(line: str, dialect: Dialect) -> int:
+    """Return how many columns a line begins that ends inside quotes."""
+    return len(next(csv.reader([dialect.hold(line)], delimiter=dialect.delimiter)))
+
+
+def _mismatch(count: int, num_columns: int) -> str:
+    return f"the row has {count} columns, the header has {num_columns}"
 
 
 def _decoded(lines: RowLines, decode: Decoder) -> Iterator[str]:
