@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llmkit.cleaning import kernels, scanning
+from llmkit.cleaning import kernels, scanning, wrapping
 from llmkit.data.corpus import Document
 from llmkit.text.characters import SCRIPTS, character_table, code_points
 
@@ -98,6 +98,42 @@ class LineEnds(NamedTuple):
     ellipses: int
 
 
+class Words(NamedTuple):
+    """Words as they stand between blanks; in scripts without spaces, characters.
+
+    Attributes:
+        words: Those with a letter or digit; a URL is one.
+        chars: Characters in them, with the marks that touch them.
+        lettered: Those with a letter.
+        marks: Runs of marks between blanks, such as `-` and `|`.
+        addresses: Those that are URLs.
+        address_chars: Characters in URLs.
+    """
+
+    words: int
+    chars: int
+    lettered: int
+    marks: int
+    addresses: int
+    address_chars: int
+
+
+class Units(NamedTuple):
+    """Lines as their author meant them: those of a wrapped paragraph are one.
+
+    Attributes:
+        spans: Where they are.
+        joined: `[lines]` bool, the lines that continue the one before.
+        closed: `[units]` bool, those that end a sentence, closing quotes and brackets behind it not counted.
+        worded: `[units]` bool, those with a word: not rules of dashes.
+    """
+
+    spans: Spans
+    joined: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+    worded: NDArray[np.bool_]
+
+
 class Features:
     """Everything computed about one text, each part when it is first asked for.
 
@@ -155,10 +191,38 @@ class Features:
         )
         return cased
 
+    @property
+    def cased_words(self) -> Tokens:
+        """Tokens that are no symbols, hashed so that `The` is not `the`."""
+        tokens, hashes = self.tokens, self.cased_hashes
+        if self.totals.words == len(hashes):
+            return Tokens(tokens.starts, tokens.ends, hashes, tokens.kinds)
+        return Tokens(*scanning.only_words(tokens.starts, tokens.ends, hashes, tokens.kinds))
+
     @cached_property
     def lines(self) -> Spans:
         """Lines, cut at line feeds only."""
         return self._spans(1)
+
+    @cached_property
+    def words(self) -> Words:
+        """Words between blanks."""
+        tokens, info = self.tokens, character_table().info
+        return Words(*scanning.count_words(self.codes, info, tokens.starts, tokens.ends, tokens.kinds))
+
+    @cached_property
+    def units(self) -> Units:
+        """Lines, those of wrapped paragraphs joined."""
+        lines, info = self.lines, character_table().info
+        joined, closed, worded, count = wrapping.find_units(
+            self.codes, info, lines.starts, lines.ends, self.totals.characters
+        )
+        if not count:
+            return Units(lines, joined, closed, worded)
+        firsts = np.flatnonzero(~joined)
+        lasts = np.append(firsts[1:], len(joined)) - 1
+        hashes = wrapping.unit_hashes(lines.hashes, joined)
+        return Units(Spans(lines.starts[firsts], lines.ends[lasts], hashes), joined, closed[lasts], worded[firsts])
 
     @cached_property
     def paragraphs(self) -> Spans:
@@ -169,6 +233,14 @@ class Features:
     def line_ends(self) -> LineEnds:
         """How the lines begin and end."""
         return LineEnds(*scanning.line_ends(self.codes, character_table().info, self.lines.starts, self.lines.ends))
+
+    @cached_property
+    def unit_ends(self) -> LineEnds:
+        """How the lines begin and end, those of wrapped paragraphs joined."""
+        spans = self.units.spans
+        if spans is self.lines:
+            return self.line_ends
+        return LineEnds(*scanning.line_ends(self.codes, character_table().info, spans.starts, spans.ends))
 
     @cached_property
     def duplicate_lines(self) -> tuple[int, int]:

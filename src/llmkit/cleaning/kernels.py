@@ -180,3 +180,24 @@ def distinct_members(hashes, wanted, enough):
             seen[at] = 1
             found += 1
     return found
+
+
+@kernel
+def members_reach(hashes, wanted, enough):
+    """Return how many of `hashes` are among `wanted`; stops counting at `enough`."""
+    mask = np.uint64(slots(4 * wanted.shape[0]) - 1)
+    table = np.zeros(mask + np.uint64(1), np.uint64)
+    for k in range(wanted.shape[0]):
+        slot = wanted[k] & mask
+        while table[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        table[slot] = wanted[k]
+    found = 0
+    for i in range(hashes.shape[0]):
+        slot = hashes[i] & mask
+        while table[slot] != 0 and table[slot] != hashes[i]:
+            slot = (slot + np.uint64(1)) & mask
+        found += table[slot] != 0
+        if found >= enough:
+            break
+    return found

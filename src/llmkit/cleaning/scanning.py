@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmkit.cleaning.kernels import kernel, mix
+from llmkit.cleaning.kernels import kernel, mix, slots
 from llmkit.text.characters import (
     DIGIT,
     INVISIBLE,
@@ -22,6 +22,7 @@ from llmkit.text.characters import (
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(0x100000001B3)
 _NEWLINE, _STOP, _COMMA, _APOSTROPHE, _HYPHEN, _UNDERSCORE = 10, 46, 44, 39, 45, 95
+_COLON, _SLASH, _W = 58, 47, 119
 _EXCLAMATION, _QUESTION, _RIGHT_QUOTE, _ELLIPSIS = 33, 63, 0x2019, 0x2026
 
 
@@ -166,6 +167,65 @@ def scan_tokens(  # noqa: C901, PLR0912, PLR0915 - one pass over the text
 
 
 @kernel
+def _has_letter(codes, info, start, end):
+    at = start
+    while at < end and not info[codes[at]] & LETTER:
+        at += 1
+    return at < end
+
+
+@kernel
+def count_words(codes, info, starts, ends, kinds):
+    """Return words between blanks, their characters, those with a letter, runs of marks alone, addresses and theirs.
+
+    Tokens that touch are one word; a character of an unspaced script is one of its own, and marks belong to the word
+    that they touch. Addresses are words that hold `://` or begin with `www.`.
+    """
+    words, chars, lettered, marks, addresses, address_chars = 0, 0, 0, 0, 0, 0
+    size, i = starts.shape[0], 0
+    while i < size:
+        start, first, found, word, letter, address = starts[i], starts[i], 0, False, False, False
+        while True:
+            at, kind = starts[i], kinds[i]
+            if kind == 2:
+                found += 1 + word
+                lettered += _has_letter(codes, info, at, ends[i]) + letter
+                word, letter, first = False, False, ends[i]
+            elif kind:
+                word = True
+                letter = letter or _has_letter(codes, info, at, ends[i])
+            elif codes[at] == _COLON:
+                address |= ends[i] + 1 < codes.shape[0] and codes[ends[i]] == codes[ends[i] + 1] == _SLASH
+            elif codes[at] == _STOP:
+                address |= at == first + 3 and codes[first] == codes[first + 1] == codes[first + 2] == _W
+            i += 1
+            if i == size or starts[i] != ends[i - 1]:
+                break
+        found += word
+        lettered += letter
+        words += found
+        marks += found == 0
+        if found:
+            chars += ends[i - 1] - start
+            addresses += address
+            address_chars += ends[i - 1] - first if address else 0
+    return words, chars, lettered, marks, addresses, address_chars
+
+
+@kernel
+def only_words(starts, ends, hashes, kinds):
+    """Return the tokens that are no symbols."""
+    size = starts.shape[0]
+    firsts, lasts = np.empty(size, np.int32), np.empty(size, np.int32)
+    values, sorts = np.empty(size, np.uint64), np.empty(size, np.uint8)
+    count = 0
+    for i in range(size):
+        firsts[count], lasts[count], values[count], sorts[count] = starts[i], ends[i], hashes[i], kinds[i]
+        count += kinds[i] != 0
+    return firsts[:count], lasts[:count], values[:count], sorts[:count]
+
+
+@kernel
 def scan_spans(codes, info, newlines, starts, ends, hashes):
     """Fill the arrays of `Spans`, cut where `newlines` line feeds stand with but blanks between; return the number."""
     size, count, i = codes.shape[0], 0, 0
@@ -216,3 +276,36 @@ def line_ends(codes, info, starts, ends):
             end - starts[i] > 2 and last == _STOP and codes[end - 2] == _STOP and codes[end - 3] == _STOP
         )
     return terminal, bullets, ellipses
+
+
+@kernel
+def profile_units(codes, info, starts, ends, closed, worded, hashes, short):
+    """Return sentence ends, breaks elsewhere, short entries with their characters, characters in copies of long lines.
+
+    A line that trails off in an ellipsis ends no sentence. An entry is a line of at most `short` characters that ends
+    in no punctuation mark; copies count among longer lines with words.
+    """
+    size = starts.shape[0]
+    mask = np.uint64(slots(size) - 1)
+    table = np.zeros(mask + np.uint64(1), np.uint64)
+    terminal, breaks, entries, entry_chars, copied = 0, 0, 0, 0, 0
+    for i in range(size):
+        length, last = ends[i] - starts[i], codes[ends[i] - 1]
+        ended = closed[i] and last != _ELLIPSIS
+        terminal += ended
+        breaks += not ended and i + 1 < size
+        if length <= short:
+            mark = (info[last] & TERMINAL) != 0 or last in (
+                33, 34, 39, 41, 44, 45, 58, 59, 93, 0x2013, 0x2014, 0x2019, 0x201D, 0x3001, 0xFF0C, 0xFF1A, 0xFF1B,
+                0x300D, 0x300F,
+            )  # fmt: skip
+            entries += not mark
+            entry_chars += 0 if mark else length
+        elif worded[i]:
+            value = hashes[i] | np.uint64(1)
+            slot = value >> np.uint64(1) & mask
+            while table[slot] != 0 and table[slot] != value:
+                slot = (slot + np.uint64(1)) & mask
+            copied += length if table[slot] == value else 0
+            table[slot] = value
+    return terminal, breaks, entries, entry_chars, copied

@@ -117,17 +117,3 @@ def chinese_profile(codes, info, han):
                 sentences += 1
                 ended = True
     return sentences, longest, symbols, wide, broken
-
-
-@kernel
-def closed_lines(codes, info, starts, ends):
-    """Return how many lines end a sentence, closing quotes and brackets after it not counted."""
-    count = 0
-    for i in range(starts.shape[0]):
-        last = ends[i] - 1
-        while last > starts[i] and codes[last] in (
-            34, 39, 41, 93, 0x2019, 0x201D, 0x3009, 0x300B, 0x300D, 0x300F, 0x3011, 0xFF09, 0xFF3D,
-        ):  # fmt: skip
-            last -= 1
-        count += (info[codes[last]] & TERMINAL) != 0
-    return count

@@ -64,9 +64,9 @@ class Phrases:
         self.offsets = np.cumsum([0, *map(len, found)])
         self.groups = {reason: tuple(phrase.casefold() for phrase in group) for reason, group in groups.items()}
 
-    def find(self, found: Features) -> NDArray[np.int64]:
-        """Return the tokens at which phrases begin, ascending."""
-        hashes = found.tokens.hashes
+    def find(self, found: Features, first: int | None = None) -> NDArray[np.int64]:
+        """Return the tokens at which phrases begin, ascending; among the first ones only, where a number is given."""
+        hashes = found.tokens.hashes[:first]
         hits = np.empty(len(hashes), np.int64)
         return hits[: _loops.find_phrases(hashes, self.firsts, self.flat, self.offsets, hits)]
 

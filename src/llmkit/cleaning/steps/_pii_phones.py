@@ -32,6 +32,8 @@ _NATIONAL = re.compile(rf"{_START}\(?[0-9](?:{_SEPARATOR}{{0,2}}[0-9]){{5,12}}{_
 _ROUND = re.compile("0{6}$")
 _DIGITS = re.compile("[0-9]+")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}[-/.][01]?[0-9][-/.][0-3]?[0-9]")
+_POINTED = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+"""Decimal numbers, such as a kernel's seconds, and IP addresses."""
 _WORD_CHARS = 20
 _AROUND_CHARS = 40
 _LATIN_WORD = re.compile("[a-z]+")
@@ -146,7 +148,7 @@ def _is_national(text: str, start: int, end: int, regions: list[str]) -> bool:
 
     candidate = text[start:end]
     before = _before(text, start)
-    if _is_other(before):
+    if _is_other(before) or _POINTED.fullmatch(candidate):
         return False
     for region in regions:
         try:
@@ -156,7 +158,22 @@ def _is_national(text: str, start: int, end: int, regions: list[str]) -> bool:
         if not phonenumbers.is_valid_number(number):
             continue
         form = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-        groups = _DIGITS.findall(candidate)
-        if (len(groups) > 1 and groups == _DIGITS.findall(form)) or _says_phone(before):
+        if _is_grouped(candidate, _DIGITS.findall(form)) or _says_phone(before):
             return True
     return False
+
+
+def _is_grouped(candidate: str, form: list[str]) -> bool:
+    """Say whether digits stand in groups as people write numbers: as in the national form, or behind a trunk 0.
+
+    The prefix may be there or not: 1-212-736-5000 and 98765 43210. Behind a 0 the groups differ from writer to writer
+    (0207 946 0958 for 020 7946 0958), but none is short, as those of an ISBN are.
+    """
+    groups = _DIGITS.findall(candidate)
+    if len(groups) < 2:
+        return False
+    whole = groups[1:] if groups[0] == "1" else groups
+    if whole[1:] == form[1:] and whole[0].lstrip("0") == form[0].lstrip("0"):
+        return True
+    opening = groups[0][0] == "0" and len(groups[0]) >= (2 if candidate[0] == "(" else 3)
+    return opening and all(len(group) >= 3 for group in groups[1:])

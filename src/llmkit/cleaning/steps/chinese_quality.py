@@ -44,7 +44,8 @@ class ChineseQuality(Step):
     min_terminal_lines_ratio: float | None = Field(0.2, ge=0, le=1)
     """Least share of lines that end a sentence: `。` `！` `？` `…` `.`, with closing quotes and brackets after it.
 
-    Documents of fewer than 4 lines are not judged by it: a review in one line often lacks its last point."""
+    The lines of a hard-wrapped paragraph are one. Documents of fewer than 4 lines are not judged by it: a review in one
+    line often lacks its last point."""
     min_sentence_chars: float | None = Field(4.0, ge=0)
     """Least mean length of sentences, in Han characters."""
     max_sentence_chars: float | None = Field(200.0, ge=0)
@@ -97,10 +98,9 @@ class ChineseQuality(Step):
         yield "max_broken_ratio", broken / size
         yield "min_sentence_chars", han / max(sentences, 1)
         yield "max_sentence_chars", han / max(sentences, 1)
-        lines = found.lines
-        closed = _loops.closed_lines(found.codes, info, lines.starts, lines.ends)
-        if len(lines.starts) >= _MIN_JUDGED_LINES:
-            yield "min_terminal_lines_ratio", closed / len(lines.starts)
+        closed = found.units.closed
+        if len(closed) >= _MIN_JUDGED_LINES:
+            yield "min_terminal_lines_ratio", int(closed.sum()) / len(closed)
         if self.min_function_characters:
             yield "min_function_characters", self._function_characters(found.text)
         if self.max_markers is not None:

@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from llmkit.cleaning.steps import Drop, Step
+from llmkit.cleaning.steps import Drop
+from llmkit.cleaning.steps._counted import Counted
 from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
-    from llmkit.cleaning.features import Features
+    from llmkit.cleaning.features import Features, Tokens
 
 _TOP_ORDERS = range(2, 5)
 _DUPLICATE_ORDERS = range(5, 11)
 
 
-class GopherRepetition(Step):
+class GopherRepetition(Counted):
     """Keep documents whose repeated lines, paragraphs and n-grams cover little of the text.
 
-    Thresholds are the published ones, as datatrove applies them; null switches a rule off. All are shares of the
-    document's characters but for `dup_line_frac` and `dup_para_frac`, which are shares of lines and paragraphs. An
-    n-gram is a run of words and punctuation marks, in Chinese a run of characters.
+    Thresholds are the published ones; null switches a rule off. All are shares of the document's characters but for
+    `dup_line_frac` and `dup_para_frac`, which are shares of lines and paragraphs. An n-gram is a run of words, in
+    Chinese of characters; lines without a word (`* * *`) repeat nothing.
     """
 
     dup_line_frac: float | None = Field(0.30, ge=0, le=1)
@@ -58,12 +59,25 @@ class GopherRepetition(Step):
         from llmkit.cleaning.features import features
 
         found = features(document)
-        return self._lines(found) or self._paragraphs(found) or self._top_grams(found) or self._duplicate_grams(found)
+        if drop := self._lines(found) or self._paragraphs(found):
+            return drop
+        tokens = self._tokens(found)
+        return self._top_grams(found, tokens) or self._duplicate_grams(found, tokens)
 
     def _lines(self, found: Features) -> Drop | None:
         if self.dup_line_frac is None and self.dup_line_char_frac is None:
             return None
-        return self._copies("line", found.duplicate_lines, len(found.lines.starts), len(found.text))
+        if self.manner == "datatrove":
+            return self._copies("line", found.duplicate_lines, len(found.lines.starts), len(found.text))
+        from llmkit.cleaning import kernels
+
+        spans, lengths = found.units.spans, found.units.spans.lengths
+        worded = found.units.worded
+        if not worded.all():
+            copies = kernels.duplicates(spans.hashes[worded], lengths[worded])
+        else:
+            copies = kernels.duplicates(spans.hashes, lengths)
+        return self._copies("line", copies, len(spans.starts), len(found.text))
 
     def _paragraphs(self, found: Features) -> Drop | None:
         if self.dup_para_frac is None and self.dup_para_char_frac is None:
@@ -82,30 +96,34 @@ class GopherRepetition(Step):
                 return Drop(f"gopher_repetition.{rule}", share, limit)
         return None
 
-    def _top_grams(self, found: Features) -> Drop | None:
+    def _tokens(self, found: Features) -> Tokens:
+        """Return what n-grams are made of."""
+        return found.cased_words if self.manner == "papers" else found.tokens._replace(hashes=found.cased_hashes)
+
+    def _top_grams(self, found: Features, tokens: Tokens) -> Drop | None:
         from llmkit.cleaning import kernels
 
-        tokens, hashes, size = found.tokens, found.cased_hashes, len(found.text)
+        starts, ends, hashes, kinds = tokens
         for order in _TOP_ORDERS:
             limit = getattr(self, f"top_{order}_gram")
             if limit is None:
                 continue
-            share = kernels.top_gram_chars(hashes, tokens.starts, tokens.ends, tokens.kinds, order) / size
+            share = kernels.top_gram_chars(hashes, starts, ends, kinds, order) / len(found.text)
             if share > limit:
                 return Drop(f"gopher_repetition.top_{order}_gram", share, limit)
         return None
 
-    def _duplicate_grams(self, found: Features) -> Drop | None:
+    def _duplicate_grams(self, found: Features, tokens: Tokens) -> Drop | None:
         from llmkit.cleaning import kernels
 
-        tokens, hashes, size = found.tokens, found.cased_hashes, len(found.text)
+        starts, ends, hashes, _ = tokens
         for order in _DUPLICATE_ORDERS:
             limit = getattr(self, f"dup_{order}_gram")
             if limit is None:
                 continue
-            chars = kernels.duplicate_gram_chars(hashes, tokens.starts, tokens.ends, order)
+            chars = kernels.duplicate_gram_chars(hashes, starts, ends, order)
             if not chars:  # no n-gram twice, hence no longer one either
                 return None
-            if chars / size > limit:
-                return Drop(f"gopher_repetition.dup_{order}_gram", chars / size, limit)
+            if chars / len(found.text) > limit:
+                return Drop(f"gopher_repetition.dup_{order}_gram", chars / len(found.text), limit)
         return None

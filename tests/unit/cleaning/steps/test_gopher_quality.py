@@ -26,11 +26,28 @@ def test_prose_is_kept() -> None:
         ("one two three", {}, "min_words", 3, 50),
         ("", {}, "min_words", 0, 50),
         ("one two, three", {"min_words": None, "max_words": 2}, "max_words", 3, 2),
-        ("ab abcd, a", {"min_words": 1}, "min_avg_word_length", 7 / 3, 3.0),
+        ("ab abcd, a", {"min_words": 1, "as": "datatrove"}, "min_avg_word_length", 7 / 3, 3.0),
+        ("ab abcd, a", {"min_words": 1}, "min_avg_word_length", 8 / 3, 3.0),
         ("abcdefghijk abcdefghijk", {"min_words": 1}, "max_avg_word_length", 11.0, 10.0),
         ("# the # of and", {"min_words": 1, "min_avg_word_length": 1}, "max_hash_ratio", 2 / 5, 0.1),
-        ("then... and… nothing", {"min_words": 1}, "max_ellipsis_ratio", 2 / 5, 0.1),
-        ("seven, (eight), nine", {"min_words": 1}, "min_alpha_words_ratio", 3 / 7, 0.8),
+        ("then... and… nothing", {"min_words": 1, "as": "datatrove"}, "max_ellipsis_ratio", 2 / 5, 0.1),
+        ("then... and… nothing", {"min_words": 1}, "max_ellipsis_ratio", 2 / 3, 0.1),
+        ("seven, (eight), nine", {"min_words": 1, "as": "datatrove"}, "min_alpha_words_ratio", 3 / 7, 0.8),
+        ("seven, (eight), 9 | http://a.example/9?x=1", {"min_words": 1}, "min_alpha_words_ratio", 3 / 5, 0.8),
+        (
+            "- the first\n\n- of second\n\n\nand third.",
+            {"min_words": 1, "min_alpha_words_ratio": None, "max_bullet_lines_ratio": 0.5},
+            "max_bullet_lines_ratio",
+            2 / 3,
+            0.5,
+        ),
+        (
+            "the ship left with new sails",
+            {"min_words": 1, "min_function_words_ratio": 0.34},
+            "min_function_words_ratio",
+            2 / 6,
+            0.34,
+        ),
         (
             "- the first\n  • of second\n- and",
             {"min_words": 1, "min_alpha_words_ratio": None},
@@ -76,3 +93,20 @@ def test_a_stop_word_is_one_word() -> None:
 def test_odd_texts_are_survived(text: str) -> None:
     assert apply(text) is not None
     GopherQuality.model_validate(dict.fromkeys(["min_words", "max_words"])).apply(Document("0", text, "s"))
+
+
+def test_a_url_is_one_word_of_no_length() -> None:
+    # Ten words of 45 letters and two addresses of 50 characters: the mean is that of the words.
+    address = "http://www.example.org/news/2026/11/storm-list_v2/"
+    text = " ".join(["other", address] * 2 + ["the", "to", *["words"] * 6])
+    fields = {"min_words": 12, "min_alpha_words_ratio": 1.0}
+    assert apply(text, **fields, max_avg_word_length=4.5) is None
+    assert apply(text, **fields, max_avg_word_length=4.4) is not None
+    assert apply(text, **{**fields, "min_words": 13}) == Drop("gopher_quality.min_words", 12, 13)
+    assert apply(text, **{"as": "datatrove"}, min_words=1) is not None
+
+
+def test_function_words_may_be_others() -> None:
+    fields = {"min_words": 1, "min_stop_words": 0, "min_function_words_ratio": 0.5}
+    assert apply("der Hund und die Katze", **fields) is not None
+    assert apply("der Hund und die Katze", **fields, function_words=["der", "die", "und"]) is None
