@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
@@ -341,26 +340,6 @@ def test_a_finished_corpus_with_more_unreadable_rows_than_are_allowed_now(cli, j
     outcome = cli("clean", "-i", path, "-o", "out", "--max-failed", 0.05)
     assert outcome.code == 3
     assert "out was made with 1 of 11 rows unreadable (9.1%)" in outcome.err
-
-
-def test_a_first_row_that_is_no_header_and_keys_that_are_persons_are_not_printed(cli, tmp_path):
-    card = "4111 1111 1111 1111"  # the issuers' number for tests
-    (tmp_path / "people").mkdir()
-    table, objects = tmp_path / "people" / "a.csv", tmp_path / "people" / "b.jsonl"
-    table.write_text(f"Wang Wei,wang@example.com,{card}\nLi Lei,li@example.com,{card}\n", encoding="utf-8")
-    objects.write_text('{"li@example.com": "hello", "+8613800001111": 1}\n{"text": "read"}\n', encoding="utf-8")
-    outcome = cli("clean", "-i", "people", "-o", "out", "--json", "-s", "steps=[]")
-    assert outcome.code == 0
-    rejected = pq.read_table("out/rejected").to_pylist()
-    assert len(rejected) == 2
-    named = cli("clean", "-i", "people/a.csv", "-o", "rows", "--row", "auto")
-    preview = cli("clean", "-i", "people", "-o", "none", "-s", "steps=[]", "--preview", "3")
-    report = Path("out/report.html").read_text(encoding="utf-8") + Path("out/report.json").read_text(encoding="utf-8")
-    said = [outcome.out, outcome.err, report, str(rejected), named.out, named.err, preview.out, preview.err]
-    assert "3 not named here, since they hold <EMAIL> and <CARD>: has the table no header?" in outcome.err
-    assert "no kind fits the columns (3 not named here" in named.err
-    for value in ("Wang", "wang@", "li@", "4111", "13800001111"):
-        assert [text for text in said if value in text] == [], value
 
 
 # --- tokenizer and model that disagree

@@ -7,8 +7,6 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from llmkit.text.personal import redact
-
 NAMES_SHOWN = 12
 MAX_NAME_CHARS = 64
 """A longer one is no name, but a text where the header should be."""
@@ -26,16 +24,23 @@ def listed(names: Iterable[str], *, none: str = "nothing") -> str:
 
 @functools.lru_cache(64)
 def _listed(names: tuple[str, ...]) -> str:
-    kinds = redact("\n".join(names))[1]
+    kinds = _redact("\n".join(names))[1]
     if not kinds and all(len(name) <= MAX_NAME_CHARS for name in names):
         return ", ".join(names[:NAMES_SHOWN])
     what = " and ".join(f"<{kind}>" for kind in kinds) or "whole texts"
     return f"({len(names):,} not named here, since they hold {what}: has the table no header?)"
 
 
+def _redact(text: str) -> tuple[str, list[str]]:
+    from llmkit.text.personal import redact  # its patterns take 12 ms, and few runs have anything to quote
+
+    return redact(text)
+
+
 def quoted(value: Any) -> str:
     """Return one name in quotes, or another value as Python writes it, redacted and cut."""
-    shown = redact(value if isinstance(value, str) else repr(value))[0]
+    text = value if isinstance(value, str) else repr(value)
+    shown = _redact(text[: 64 * MAX_NAME_CHARS])[0]  # more than is shown: a cut address is not found
     shown = shown if len(shown) <= MAX_NAME_CHARS else shown[:MAX_NAME_CHARS] + "..."
     return f"'{shown}'" if isinstance(value, str) else shown
 

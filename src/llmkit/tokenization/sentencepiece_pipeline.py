@@ -39,6 +39,10 @@ def exceptions(model: SentencePieceModel) -> list[str]:
     found = []
     if model.model_type == UNIGRAM:
         found.append("between equally good ways to cut, rounding chooses")
+        known = {char for piece in model.pieces if piece.kind == NORMAL for char in piece.text}
+        unknown = model.pieces[model.specials["unk"]].text
+        if not model.byte_fallback and not known.issuperset(unknown):
+            found.append(f"a literal {unknown} in a text is one unknown token")
     if model.character_map:
         found.append("Hangul in single jamo is normalized by syllables")
     return found

@@ -231,6 +231,11 @@ def test_where_ids_may_differ_is_said():
     ]
 
 
+def test_a_literal_unknown_token_without_bytes_is_said_to_be_one():
+    model = read_model(Unigram(vocab_size=420, byte_fallback=False, normalizer="none").train(texts), "model")
+    assert exceptions(model)[1] == "a literal <unk> in a text is one unknown token"
+
+
 def test_the_result_says_whose_ids_they_are(tmp_path):
     (tmp_path / "spiece.model").write_bytes(Unigram(vocab_size=420).train(texts))
     for place in (tmp_path, tmp_path / "spiece.model"):

@@ -17,7 +17,9 @@ from llmkit.data.corpus import Document
         (["zh-Hant"], "zh-Hant", True),
         (["zh-Hant"], "zh", False),
         (["en", "de"], "zh", False),
-        (["en"], "eng", False),
+        (["en"], "eng", True),
+        (["zh"], "yue", True),
+        (["yue"], "zh", False),
     ],
 )
 def test_languages_that_a_step_is_for(only, language, concerned):
