@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmkit.data.rows import SHARED_COLUMNS, Row
@@ -22,12 +22,14 @@ class Columns:
         row: What kind of labelled row the columns make; None for text.
         source: Name of the source.
         keeps_source: Rows of our own corpora keep the source they name.
+        classes: Names behind the integers of columns of classes.
     """
 
     text_field: str
     row: Row | None
     source: str
     keeps_source: bool = True
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def used(self) -> list[str]:
         """Return the columns that a record is made of; the others are its meta."""
@@ -43,6 +45,8 @@ class Columns:
         Raises:
             RowError: A column is missing or is not what it should be.
         """
+        if self.classes:
+            value.update(with_names(value, self.classes))
         if self.row is None:
             fields: dict[str, Any] = {}
             text = value.get(self.text_field)
@@ -122,6 +126,8 @@ class RawColumns(Columns):
 
     def record(self, row: int, value: dict[str, Any]) -> Record:
         """Return the columns as they are."""
+        if self.classes:
+            value.update(with_names(value, self.classes))
         return Record(row, "", self.source, value)
 
     def document(self, row: int, text: str, meta: Mapping[str, Any]) -> Record:
@@ -139,6 +145,19 @@ class RawColumns(Columns):
     def restored(self, row: int, value: dict[str, Any]) -> Record:
         """Return the columns, those in `meta` among them."""
         return Record(row, "", self.source, {**meta_of(value), **value})
+
+
+def with_names(value: Mapping[str, Any], classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the columns of classes with their names; -1, the class of rows without a label, is null."""
+
+    def name(column: str, number: Any) -> Any:
+        if isinstance(number, list):
+            return [name(column, item) for item in number]
+        if isinstance(number, str):  # written as its name
+            return number
+        return classes[column][number] if isinstance(number, int) and 0 <= number < len(classes[column]) else None
+
+    return {column: name(column, value[column]) for column in classes if column in value}
 
 
 def meta_of(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 SAMPLE_BYTES = 2**20
 """How much of a file is looked at."""
@@ -25,6 +25,10 @@ _SPEECH = 3
 """Fields with stray quotes that it takes to believe that a `.csv` is written without quoting."""
 
 
+Quoting = Literal["auto", "quotes", "none"]
+Escape = Literal["auto", "double", "backslash"]
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     r"""How a table is written.
@@ -37,8 +41,8 @@ class Dialect:
     """
 
     delimiter: str = "auto"
-    quoting: Literal["auto", "quotes", "none"] = "auto"
-    escape: Literal["auto", "double", "backslash"] = "auto"
+    quoting: Quoting = "auto"
+    escape: Escape = "auto"
     header: bool | Literal["auto"] = "auto"
 
     def hold(self, line: str) -> str:
@@ -57,7 +61,7 @@ class Dialect:
             csv.Error: There is more between a quote and a delimiter, or a quote is never closed.
         """
         held = map(self.hold, lines)
-        quoting = csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL
+        quoting: Any = csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL
         # Strict: the opening quote of the next row tells that a quote of this one was never closed.
         for values in csv.reader(held, delimiter=self.delimiter, quoting=quoting, strict=self.quoting != "none"):
             text = "".join(values)
@@ -117,8 +121,8 @@ def skip_named(text: str) -> bool:
 
 def _settle(given: Dialect, lines: list[str], *, tabs: bool) -> tuple[Dialect, int, int]:
     """Decide on quotes and escapes; return how many rows differ from the header, and how many columns that has."""
-    quotings = [given.quoting] if given.quoting != "auto" else ["quotes", "none"]
-    escapes = [given.escape] if given.escape != "auto" else ["double", "backslash"]
+    quotings: list[Quoting] = [given.quoting] if given.quoting != "auto" else ["quotes", "none"]
+    escapes: list[Escape] = [given.escape] if given.escape != "auto" else ["double", "backslash"]
     if not any('\\"' in line for line in lines):
         escapes = escapes[:1]
     tried: dict[str, tuple[int, Dialect, int]] = {}

@@ -135,7 +135,8 @@ def joined_rows(line: bytes, decode: Callable[[bytes], str]) -> list[dict[str, A
         check_depth(expect(value, dict, "the row"))
         check_surrogates(value)
         rows.append(value)
-        place = _GAP.match(text, end).end()  # type: ignore[union-attr] - it matches nothing, too
+        gap = _GAP.match(text, end)
+        place = gap.end() if gap else end
         if place > end and not text[end:place].strip(" \t"):
             raise RowError("invalid JSON")  # written beside each other on purpose, whatever that is
     return rows

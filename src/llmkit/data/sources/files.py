@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,14 +15,14 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import DataError
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._dialect import Dialect
-from llmkit.data.sources._formats import Format, Reading, format_of, split_suffix
-from llmkit.data.sources._local import artifact_row, find_files, local_path, open_local
-from llmkit.data.sources._remote import find_urls, is_url, open_url, remote_row
+from llmkit.data.sources._formats import split_suffix
+from llmkit.data.sources._local import artifact_row, find_files, local_path
+from llmkit.data.sources._reading import cut_file, describe_file, read_file
+from llmkit.data.sources._remote import find_urls, is_url, remote_row
 from llmkit.data.sources._streams import CODECS
 from llmkit.data.sources._tabular import Tabular
 
@@ -34,10 +33,10 @@ _TABLES = tuple(form + codec for form in (".csv", ".tsv") for codec in ("", *COD
 class Files(Tabular):
     """Read files: one, a directory searched recursively, or a glob pattern; local, or any URL that fsspec opens.
 
-    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, MediaWiki dumps, Parquet and Arrow, also as .gz, .bz2,
-    .xz or .zst. In directories and globs, names that begin with a dot are skipped, links are followed, and a file with
-    two names is read once. Columns other than those that are read go to `meta`; values that JSON does not have become
-    text, and NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
+    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, Parquet and Arrow, also as .gz, .bz2, .xz or .zst. In
+    directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
+    read once. Columns other than those that are read go to `meta`; values that JSON does not have become text, and
+    NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
     """
 
     path: Annotated[str, NotIdentity] = Field(min_length=1)
@@ -110,11 +109,7 @@ class Files(Tabular):
         Raises:
             DataError: The operating system or the server refuses to read the file.
         """
-        form, reading = self._reading(file, columns)
-        try:
-            yield from form.read(reading, span)
-        except OSError as error:
-            raise _unreadable(file, error) from error
+        return read_file(file, span, columns, self.encoding, self._dialect())
 
     def spans(self, file: RawFile, num_bytes: int) -> list[Span]:
         """Cut JSON Lines at newlines and Parquet at row groups; other files and compressed ones are one span.
@@ -122,18 +117,13 @@ class Files(Tabular):
         Raises:
             DataError: The operating system or the server refuses to read the file.
         """
-        form, reading = self._reading(file, self.columns_of(file))
-        try:
-            return form.spans(reading, num_bytes)
-        except OSError as error:
-            raise _unreadable(file, error) from error
+        return cut_file(file, num_bytes, self.columns_of(file), self.encoding)
 
     def describe(self) -> list[str]:
         """Say how tables are written, the first `TABLES_SHOWN` of them: a line for each way, with a file as example."""
         found: dict[str, list[str]] = {}
         for file in islice((file for file in self.files() if file.name.lower().endswith(_TABLES)), TABLES_SHOWN):
-            form, reading = self._reading(file, self.columns_of(file))
-            if how := form.describe(reading):
+            if how := describe_file(file, self.columns_of(file), self.encoding, self._dialect()):
                 found.setdefault(how, []).append(file.name)
         return [
             f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {how}" for how, names in found.items()
@@ -146,14 +136,3 @@ class Files(Tabular):
 
     def _dialect(self) -> Dialect:
         return Dialect(self.delimiter, self.quoting, self.escape, self.header)
-
-    def _reading(self, file: RawFile, columns: Columns) -> tuple[Format, Reading]:
-        suffix, codec = split_suffix(file.name)
-        remote = is_url(file.path)
-        open_raw = partial(open_url if remote else open_local, file.path)
-        return format_of(suffix), Reading(file, codec, open_raw, self.encoding, columns, not remote, self._dialect())
-
-
-def _unreadable(file: RawFile, error: OSError) -> DataError:
-    where = "check the network and the credentials" if is_url(file.path) else f"ls -l {file.path}"
-    return DataError(f"cannot read {file.path}: {error.strerror or error}", where)

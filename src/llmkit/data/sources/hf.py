@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,17 +21,24 @@ from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, UserError, nearest
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, RawFile, Record, Span
+from llmkit.data.sources._arrow import batch_rows, strictly
 from llmkit.data.sources._columns import Columns
-from llmkit.data.sources._rows import plain
+from llmkit.data.sources._data_files import data_files
+from llmkit.data.sources._reading import cut_file, read_file
+from llmkit.data.sources._remote import is_url
+from llmkit.data.sources._rows import plain, text_or_base64
 from llmkit.data.sources._tabular import Tabular
 
 T = TypeVar("T")
+BATCH_ROWS = 256
 UNKNOWN_BYTES = 64 * 2**20
 """Taken for the size of a shard where the hub does not tell it: it serves progress and the cutting of tasks."""
 
 
 class Hf(Tabular):
     """Read a dataset by hub name or local path; each shard of a split is a file, each row a document.
+
+    Files in formats that `files` reads are read as it reads them, to the same documents; others by their loader.
 
     Columns of images, audio and video are left out. What identifies the input is the revision on the hub, the contents
     of local data files, or the fingerprint that `save_to_disk` wrote.
@@ -68,13 +76,15 @@ class Hf(Tabular):
         """
         found = []
         for split in self.split.split("+"):
-            data = self._data(split)
-            count = data.num_shards if self._streams() else 1
-            num_bytes, digest = self._measure(split, data, count)
-            for shard in range(count):
-                name = f"{split}-{shard:05}-of-{count:05}"
+            own = self._own_files(split)
+            num = len(own) or (self._data(split).num_shards if self._streams() else 1)
+            num_bytes, digest = self._measure(split, num)
+            for shard in range(num):
+                name = f"{split}-{shard:05}-of-{num:05}"
                 identity = digest_text(canonical_json([self.name, name, digest]))
-                found.append(RawFile(f"{self.root()}/{name}", name, num_bytes, identity))
+                path = own[shard] if own else f"{self.root()}/{name}"
+                size = num_bytes if not own or is_url(path) else Path(path).stat().st_size
+                found.append(RawFile(path, name, size, identity))
         return found
 
     def columns_of(self, file: RawFile) -> Columns:  # noqa: ARG002 - the same for all shards
@@ -82,38 +92,41 @@ class Hf(Tabular):
         return Columns(self.text_field, self.row_kind(), self.path.rstrip("/").rpartition("/")[2])
 
     def records(self, file: RawFile, span: Span | None, columns: Columns) -> Iterator[Record | Broken]:
-        """Yield the rows of one shard. Where the dataset breaks off, the rest of the shard is one `Broken`."""
-        match = re.fullmatch(r"(.+)-(\d+)-of-(\d+)", file.name)
-        assert match is not None
-        data = self._data(match[1])
-        if self._streams():
-            data = data.shard(num_shards=int(match[3]), index=int(match[2]))
-        elif span is not None and span.stop is not None:
-            data = data.select(range(span.start, span.stop))
+        """Yield the rows of one shard: of files that have a format of ours as those are read by themselves.
+
+        Raises:
+            DataError: The dataset's own loader breaks off: nobody could say how many rows are behind that.
+        """
+        split, shard, count = _parts(file)
         # Of text, such columns are no more than meta, and stay the numbers that they are.
-        named = class_names(data) if self.row is not None else {}
+        if self.row is not None:
+            columns = replace(columns, classes=class_names(self._data(split)))
+        if self._own_files(split):
+            yield from read_file(_bare(file), span, columns)
+            return
+        data = self._data(split)
         row = span.row if span else 0
-        rows = iter(_without_media(data))
-        while True:
+        if self._streams():
+            rows = _streamed(file, _without_media(data.shard(num_shards=count, index=shard)), set(columns.used()))
+        else:
+            part = data.select(range(span.start, span.stop)) if span is not None and span.stop is not None else data
+            rows = _on_disk(_without_media(part), set(columns.used()))
+        for number, value in enumerate(rows, row):
             try:
-                value = next(rows, None)
-            except Exception as error:  # noqa: BLE001 - whatever the loader of some format raises
-                yield Broken(row, f"the dataset breaks off here: {_line(error)}")
-                return
-            if value is None:
-                return
-            try:
-                raw = plain(value)
-                yield columns.record(row, {**raw, **with_names(value, named)} if named else raw)
+                if isinstance(value, RowError):
+                    raise value
+                shown = ascii(value)[:200]
+                yield columns.record(number, value)
             except RowError as error:
-                yield Broken(row, str(error), excerpt=ascii(value)[:200])
-            row += 1
+                yield Broken(number, str(error), excerpt="" if value is error else shown)
 
     def spans(self, file: RawFile, num_bytes: int) -> list[Span]:
-        """Cut a split that is on disk at rows; the shards of a stream are one span each."""
+        """Cut a split that is on disk at rows and files as their formats can be; other shards are one span each."""
+        if self._own_files(_parts(file)[0]):
+            return cut_file(_bare(file), num_bytes, self.columns_of(file))
         if self._streams() or file.num_bytes <= num_bytes:
             return super().spans(file, num_bytes)
-        num_rows = self._data(file.name.rpartition("-of-")[0].rpartition("-")[0]).num_rows
+        num_rows = self._data(_parts(file)[0]).num_rows
         step = max(1, num_rows * num_bytes // file.num_bytes)
         cuts = [*range(0, num_rows, step), num_rows]
         return [
@@ -124,12 +137,22 @@ class Hf(Tabular):
     def _streams(self) -> bool:
         return self.streaming and not _is_saved(self.path)
 
+    def _own_files(self, split: str) -> list[str]:
+        if not self._streams():
+            return []
+        files = _own_files(self.path, self.name, self.data_dir, self.revision, split)
+        try:
+            return files if files and not _media(self._data(split)) else []
+        except DataError:  # the loader looks into the first file, which may be the one that is damaged
+            return files
+
     def _data(self, split: str) -> Any:
         return _open(self.path, self.name, self.data_dir, self.revision, split, self._streams())
 
-    def _measure(self, split: str, data: Any, count: int) -> tuple[int, str]:
+    def _measure(self, split: str, count: int) -> tuple[int, str]:
         """Return the bytes of each shard, or a guess, and a digest of what identifies the contents of the split."""
         if _is_saved(self.path):
+            data = self._data(split)
             return data.data.nbytes, data._fingerprint  # there is no public name for it
         builder = _builder(self.path, self.name, self.data_dir, self.revision)
         listed = (builder.config.data_files or {}).get(split, [])
@@ -178,27 +201,62 @@ def _open(path: str, name: str | None, data_dir: str | None, revision: str | Non
     return splits[split]
 
 
-def _without_media(data: Any) -> Iterable[dict[str, Any]]:
-    media = [name for name, feature in (data.features or {}).items() if hasattr(feature, "decode_example")]
-    rows: Iterable[dict[str, Any]] = data.remove_columns(media) if media else data
-    return rows
+@cache
+def _own_files(path: str, name: str | None, data_dir: str | None, revision: str | None, split: str) -> list[str]:
+    return data_files(_builder(path, name, data_dir, revision), path, split)
+
+
+def _parts(file: RawFile) -> tuple[str, int, int]:
+    """Return split, shard and number of shards from a file's name."""
+    match = re.fullmatch(r"(.+)-(\d+)-of-(\d+)", file.name)
+    assert match is not None
+    return match[1], int(match[2]), int(match[3])
+
+
+def _bare(file: RawFile) -> RawFile:
+    """Return a data file under its own name, by which it is read."""
+    return RawFile(file.path, file.path.rpartition("/")[2], file.num_bytes, file.digest)
+
+
+def _streamed(file: RawFile, rows: Iterable[dict[str, Any]], used: set[str]) -> Iterator[dict[str, Any] | RowError]:
+    found = iter(rows)
+    for number in count():
+        try:
+            value = next(found, None)
+        except Exception as error:
+            raise DataError(
+                f"{file.path}: the dataset breaks off after row {number}, and nobody knows what is behind that:"
+                f" {_line(error)}",
+                hint="give the files themselves with -i, or mend the dataset",
+            ) from error
+        if value is None:
+            return
+        decoders = {name: strictly(name) if name in used else text_or_base64 for name in value}
+        try:
+            yield {name: plain(item, decoders[name]) for name, item in value.items()}
+        except RowError as error:
+            yield error
+
+
+def _on_disk(data: Any, used: set[str]) -> Iterator[dict[str, Any] | RowError]:
+    for table in data.with_format("arrow").iter(BATCH_ROWS):
+        for batch in table.combine_chunks().to_batches():
+            yield from batch_rows(batch, used)
+
+
+def _media(data: Any) -> list[str]:
+    return [name for name, feature in (data.features or {}).items() if hasattr(feature, "decode_example")]
+
+
+def _without_media(data: Any) -> Any:
+    media = _media(data)
+    return data.remove_columns(media) if media else data
 
 
 def class_names(data: Any) -> dict[str, list[str]]:
     """Return the names behind the integers of columns of classes, or of lists of them."""
     features = {name: getattr(feature, "feature", feature) for name, feature in (data.features or {}).items()}
     return {name: feature.names for name, feature in features.items() if hasattr(feature, "int2str")}
-
-
-def with_names(value: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the columns of classes with their names; -1, the class of rows without a label, is null."""
-
-    def name(column: str, number: Any) -> Any:
-        if isinstance(number, list):
-            return [name(column, item) for item in number]
-        return named[column][number] if isinstance(number, int) and number >= 0 else None
-
-    return {column: name(column, value[column]) for column in named if column in value}
 
 
 def _asked(path: str, ask: Callable[[], T]) -> T:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from source_rows import rows, write
+import source_rows
+from source_rows import rows, summary, texts, write
 
 from llmkit.core.errors import DataError
 from llmkit.data.sources import Broken, Record, Span, hf
@@ -36,8 +39,8 @@ def test_a_directory_is_streamed_by_shards(folder):
     source = Hf(path=str(folder))
     files = source.files()
     assert [file.name for file in files] == ["train-00000-of-00002", "train-00001-of-00002"]
-    assert files[0].path == f"{folder}/train-00000-of-00002"
-    assert sum(file.num_bytes for file in files) in (41, 42)
+    assert [file.path for file in files] == [f"{folder}/train-0.jsonl", f"{folder}/train-1.jsonl"]
+    assert [file.num_bytes for file in files] == [28, 14]
     assert [list(source.read(file)) for file in files] == [
         [Record(0, "a", "d"), Record(1, "b", "d")],
         [Record(0, "c", "d")],
@@ -107,12 +110,67 @@ def test_images_are_left_out(tmp_path):
     assert read(path=str(tmp_path / "saved")) == [Record(0, "a", "saved")]
 
 
-def test_a_stream_that_breaks_off_keeps_its_rows(folder):
-    write(folder / "train-1.jsonl", rows("c") + b'{"text": ')
-    *kept, last = read(path=str(folder))
-    assert [row.text for row in kept[:2]] == ["a", "b"]
-    assert last.reason.startswith("the dataset breaks off here: ")
-    assert last.row == len(kept) - 2
+def test_a_row_that_cannot_be_read_costs_no_other(folder):
+    write(folder / "train-1.jsonl", rows("c") + b'{"text": \n' + rows("d"))
+    assert summary(read(path=str(folder))) == [
+        "a", "b", "c", "! invalid JSON at column 9: Expecting value", "d"
+    ]  # fmt: skip
+
+
+def test_where_a_loader_of_its_own_breaks_off_the_run_fails(folder):
+    for file in folder.iterdir():
+        file.unlink()
+    card = "---\nconfigs:\n- config_name: default\n  data_files: '*.csv'\n  sep: ';'\n  chunksize: 2\n---\n"
+    write(folder / "README.md", card)
+    write(folder / "a.csv", "text;n\na;1\nb;2\nc;3\nd;4\ne;5;6\nf;6\n")
+    source = Hf(path=str(folder))
+    (file,) = source.files()
+    found = source.read(file)
+    assert [next(found).text for _ in range(4)] == ["a", "b", "c", "d"]
+    with pytest.raises(DataError, match="the dataset breaks off after row 4, and nobody knows what is behind that: "):
+        next(found)
+
+
+def test_a_folder_gives_the_same_documents_as_its_files(tmp_path):
+    folder = tmp_path / "d"
+    write(folder / "a.jsonl", rows("a", "b") + b"{\n" + rows("c") + b'{"text": 7}\n{"text": "x", "n": {"m": [1]}}')
+    write(folder / "b.csv", 'text,n\n"one\ntwo",1\nbad\nlast,2\n')
+    write(folder / "c.tsv", 'text\tn\n"Wait\t1\nhere"\t2\n')
+    write(folder / "d.txt.gz", "one\ntwo\n")
+    write(folder / "e.json", '[{"text": "j", "n": 1}, {"text": null}]')
+    write(folder / "sub" / "f.md", "---\ntitle: t\n---\nbody")
+    words = [b"bytes", b"\xff", "港口".encode()]
+    pq.write_table(
+        pa.table({"text": words, "day": pa.array([0, 2932897, 1], pa.int32()).cast("date32")}), folder / "g.parquet"
+    )
+    write(folder / "h.arrow", b"ARROW1 is no more than how it begins")
+    from_files = source_rows.read(folder)
+    from_hub = read(path=str(folder))
+    assert summary(from_hub) == summary(from_files)
+    assert [getattr(row, "meta", None) for row in from_hub] == [getattr(row, "meta", None) for row in from_files]
+    assert summary(from_hub)[:3] == [
+        "a",
+        "b",
+        "! invalid JSON at column 2: Expecting property name enclosed in double quotes",
+    ]
+    assert len(from_hub) == 19
+
+
+def test_what_was_saved_is_read_as_the_files_are(tmp_path):
+    datasets.Dataset(pa.table({"text": [b"a", b"\xff", None], "raw": [b"\xff", b"b", None]})).save_to_disk(
+        tmp_path / "saved"
+    )
+    assert summary(read(path=str(tmp_path / "saved"))) == summary(source_rows.read(tmp_path / "saved"))
+    assert read(path=str(tmp_path / "saved"))[0].meta == {"raw": "/w=="}
+
+
+def test_a_large_file_of_a_dataset_is_cut_as_the_file_itself(folder):
+    write(folder / "train-0.jsonl", rows(*map(str, range(1000))))
+    source = Hf(path=str(folder))
+    file = source.files()[0]
+    spans = source.spans(file, 4000)
+    assert len(spans) > 2
+    assert texts(row for span in spans for row in source.read_span(file, span)) == [str(n) for n in range(1000)]
 
 
 def test_an_unknown_split_names_the_nearest(folder):

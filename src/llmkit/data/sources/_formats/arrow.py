@@ -145,7 +145,7 @@ def _lengths(reading: Reading) -> Iterator[int]:
     """Yield how many rows each batch has, as the messages before them say, up to a damaged one."""
     import pyarrow as pa
 
-    damage = (struct.error, *_damage())
+    damage: tuple[type[Exception], ...] = (struct.error, *_damage())
     try:
         with reading.open_bytes() as stream:
             if stream.peek(len(_MAGIC)).startswith(_MAGIC):

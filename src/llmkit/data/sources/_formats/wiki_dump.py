@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
@@ -111,7 +110,7 @@ class _Dump:
         if namespace and namespace[1] != b"0":
             return None
         try:
-            return self._article(row, ET.fromstring(page))  # noqa: S314
+            return self._article(row, ET.fromstring(page))
         except ET.ParseError as error:
             return Broken(row, f"a page is no XML: {error}", excerpt=page[:200].decode("utf-8", "replace"))
         except RowError as error:
