@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmkit.cleaning.tally import SAMPLES_PER_RULE
-from llmkit.core.page import Histogram, Page, PartsRow, compact, percent, size
+from llmkit.core.page import Histogram, Page, PartsRow, compact, histogram_ticks, percent, size
 from llmkit.data.corpus import UNKNOWN_LANGUAGE
 
 _SAMPLES_ON_PAGE = 5
@@ -114,7 +114,7 @@ def _measures(page: Page, report: Mapping[str, Any]) -> None:
         shown = _share if measure["name"].startswith("share") else _number
         first, last = _middle(before["bins"])
         captions = [(name, f"{shown(before[name])} \u2192 {shown(after[name])}") for name in ("median", "mean")]
-        ticks = (shown(edges[first]), shown(edges[(first + last) // 2]), shown(edges[last]))
+        ticks = histogram_ticks(edges[first : last + 1], shown)
         bins = [side["bins"][first:last] for side in (before, after)]
         charts.append(Histogram(measure["name"], captions, ticks, *bins))
     page.heading("Documents before and after")

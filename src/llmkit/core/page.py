@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmkit.core.durable import NEW
-from llmkit.core.page_charts import COLOURS, Histogram, Point, colour, curves, histogram, number
+from llmkit.core.manifest import PARTIAL
+from llmkit.core.page_charts import COLOURS, Histogram, Point, colour, curves, histogram, histogram_ticks, number
 from llmkit.core.page_style import STYLE
 
 _BREAKS = re.compile(r"([_./-])(?=\w)")
@@ -48,7 +49,8 @@ class Page:
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title = title
-        self.parts = [f"<h1>{escape(title)}</h1>", f'<p class="sub">{escape(subtitle)}</p>']
+        self.subtitle = subtitle
+        self.parts: list[str] = []
 
     def heading(self, text: str) -> None:
         """Begin a section."""
@@ -79,7 +81,8 @@ class Page:
         """Show labelled values as horizontal bars."""
         top = max((value for _, value in values), default=0) or 1
         for label, value in values:
-            bar = f'<i style="width:{100 * value / top:.2f}%"></i>'
+            width = max(100 * value / top, 0.01) if value else 0.0
+            bar = f'<i style="width:{width:.2f}%"{"" if value else " class=zero"}></i>'
             self.parts.append(
                 f'<div class="bar"><span>{escape(label)}</span><div>{bar}</div><em>{number(value)}</em></div>'
             )
@@ -168,18 +171,24 @@ class Page:
         self.parts.append(f"<figure>{curves(finite, x, y)}<figcaption>{legend}</figcaption></figure>")
 
     def write(self, path: Path, *, refresh_s: int | None = None) -> None:
-        """Write the page, at once for whoever reads it meanwhile.
+        """Write the page, at once for whoever reads it meanwhile; its title names the artifact that it lies in.
 
         Args:
             path: The file.
             refresh_s: A browser that shows the page reloads it after so many seconds: for work that still goes on.
         """
-        head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
+        artifact = path.absolute().parent
+        name = artifact.parent.name if artifact.name == PARTIAL else artifact.name
+        title = f"<title>{escape(name)}: {escape(self.title)}</title>"
+        head = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{title}'
         head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         if refresh_s:
             head = head.replace("</head>", f'<meta http-equiv="refresh" content="{refresh_s}"></head>')
         new = path.with_name(path.name + NEW)
-        new.write_text(f"{head}<body>{''.join(self.parts)}</body></html>\n", encoding="utf-8", errors="replace")
+        top = f"<h1>{escape(self.title)}<span> {escape(name)}</span></h1>"
+        top += f'<p class="sub">{escape(self.subtitle)}</p>'
+        body = f"<body>{top}{''.join(self.parts)}</body></html>\n"
+        new.write_text(head + body, encoding="utf-8", errors="replace")
         new.replace(path)
 
 
@@ -212,7 +221,7 @@ def percent(part: float, whole: float) -> str:
 
 def _parts_row(row: PartsRow) -> str:
     parts = "".join(
-        f'<i style="left:{100 * start:.3f}%;width:{100 * length:.3f}%;background:{colour(c)}"></i>'
+        f'<i style="{_place(start, length)};width:{100 * length:.3f}%;background:{colour(c)}"></i>'
         for start, length, c in row.parts
         if length > 0
     )
@@ -226,4 +235,11 @@ def _parts_row(row: PartsRow) -> str:
     return f'<tr{style}><th>{label}{note}</th><td class="track">{bar}</td>{cells}</tr>'
 
 
-__all__ = ["Histogram", "Page", "PartsRow", "Point", "compact", "number", "percent", "size"]
+def _place(start: float, length: float) -> str:
+    """Place a part by its left end; a tiny one at the right end of the bar by that, or it would stick out unseen."""
+    if length < 0.01 and start + length > 0.98:
+        return f"right:{100 * max(0.0, 1 - start - length):.3f}%"
+    return f"left:{100 * start:.3f}%"
+
+
+__all__ = ["Histogram", "Page", "PartsRow", "Point", "compact", "histogram_ticks", "number", "percent", "size"]

@@ -11,7 +11,7 @@ import rich.progress
 from rich.text import Text
 
 INTERVAL_S = 5.0
-"""Seconds between the first lines where there is no terminal; later a quarter of what has passed."""
+"""Seconds between the first lines where there is no terminal; later a fifth of what has passed."""
 LONGEST_S = 600.0
 """The intervals grow no further: a log shows that a run of days is alive."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmkit.core.durable import write_json
-from llmkit.core.page import Histogram, Page, PartsRow, compact, percent, size
+from llmkit.core.page import Histogram, Page, PartsRow, compact, histogram_ticks, percent, size
 from llmkit.data.artifacts import Tokens
 from llmkit.data.corpus import UNKNOWN_LANGUAGE
 from llmkit.data.split import SPLITS
@@ -151,6 +151,8 @@ def make_page(report: Mapping[str, Any], statistics: TokenStatistics, cutter: Cu
     page.facts({name: value for name, value in facts.items() if value})
     page.notes([note[0].upper() + note[1:] for note in report["notes"]])
     for heading, column in (("Splits", "split"), ("Languages", "language"), ("Sources", "source")):
+        if column == "language" and set(report["languages"]) <= {UNKNOWN_LANGUAGE}:
+            continue
         page.heading(heading)
         _rates_table(page, column, report[f"{column}s"])
     page.text(
@@ -161,9 +163,13 @@ def make_page(report: Mapping[str, Any], statistics: TokenStatistics, cutter: Cu
     _lengths(page, report["lengths"])
     _coverage(page, vocabulary)
     page.heading("Longest documents")
-    rows = [[long["id"], long["source"], long["language"], long["split"], long["tokens"]] for long in report["longest"]]
+    columns = ["id", "source", "language", "split", "tokens"]
+    if all(long["language"] == UNKNOWN_LANGUAGE for long in report["longest"]):
+        columns.remove("language")
+    shown = {UNKNOWN_LANGUAGE: "undetermined"}
+    rows = [[shown.get(long[name], long[name]) for name in columns] for long in report["longest"]]
     with page.folded(f"{len(rows)} documents", compact(rows[0][-1]) if rows else ""):
-        page.table(("id", "source", "language", "split", "tokens"), rows)
+        page.table(columns, rows)
     page.text("All of this: report.json.", style="foot")
     return page
 
@@ -209,7 +215,8 @@ def _samples(page: Page, statistics: TokenStatistics, cutter: Cutter) -> None:
     for place in sorted(statistics.samples, key=lambda place: (-sizes[place], place))[:_SAMPLES_ON_PAGE]:
         text = statistics.samples[place].text
         pieces = cutter.pieces(text)
-        caption = " \u00b7 ".join((*place, f"{len(text) / max(len(pieces), 1):.2f} characters per token"))
+        known = [part for part in place if part != UNKNOWN_LANGUAGE]
+        caption = " \u00b7 ".join((*known, f"{len(text) / max(len(pieces), 1):.2f} characters per token"))
         shown = spelled([piece.content for piece in pieces], brief=True)
         tokens = [
             (text + "\n" * (b"\n" in piece.content), f"{piece.id}  {piece.token}", piece.kind == UNKNOWN)
@@ -226,14 +233,14 @@ def _lengths(page: Page, lengths: Mapping[str, Any]) -> None:
     used = np.flatnonzero(documents)
     first = max(0, min(int(used[0]), len(edges) - _LEAST_BINS))
     last = max(int(used[-1]) + 1, first + _LEAST_BINS)
-    ticks = tuple(compact(edges[i]) for i in (max(first - 1, 0), (first + last) // 2, last - 1))
+    ticks = histogram_ticks([edges[first - 1] if first else edges[0] / 2, *edges[first:last]], compact)
     charts = []
     for split in splits:
         counts = np.array(lengths[split]["documents"])
         quantiles = [edges[int(np.searchsorted(np.cumsum(counts), q * counts.sum()))] for q in (0.5, 0.9)]
         captions = [(f"half up to {compact(quantiles[0])}", f"90% up to {compact(quantiles[1])}")]
         bins = counts[first:last].tolist()
-        charts.append(Histogram(split, captions, (ticks[0], ticks[1], ticks[2]), [0] * len(bins), bins))
+        charts.append(Histogram(split, captions, ticks, [0] * len(bins), bins))
     page.heading("Tokens per document")
     page.histograms(charts)
     tokens = np.array([lengths[split]["tokens"] for split in splits]).sum(axis=0)

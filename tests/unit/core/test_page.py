@@ -5,8 +5,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llmkit.core.page import Histogram, Page, PartsRow, compact, number, percent, size
+from llmkit.core.page import Histogram, Page, PartsRow, compact, histogram_ticks, number, percent, size
+from llmkit.core.page_charts import round_values, tick_label
+from llmkit.core.page_style import STYLE
 
 VOID = {"meta", "line", "polyline", "circle", "br", "wbr"}
 
@@ -64,10 +68,10 @@ def test_everything_is_escaped_and_nothing_is_fetched(parsed, tmp_path):
     with page.folded(EVIL, EVIL):
         page.quote(EVIL, EVIL, prose=True)
     page.parts_table([EVIL, EVIL], [PartsRow("row", [], [EVIL], EVIL)])
-    page.histograms([Histogram(EVIL, [(EVIL, EVIL)], (EVIL, EVIL, EVIL), [1], [1])])
+    page.histograms([Histogram(EVIL, [(EVIL, EVIL)], [(0.0, EVIL), (0.5, EVIL), (1.0, EVIL)], [1], [1])])
     found = parsed(page)
     assert found.all("script") == []
-    assert found.text.count(EVIL) == 13 + 7 + 4 + 6  # the title stands in the head and in the page
+    assert found.text.count(EVIL) == 12 + 7 + 4 + 6
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|src=|href=|url\(", html)
     assert 'charset="utf-8"' in html
@@ -101,6 +105,80 @@ def test_bars_are_shares_of_the_largest(parsed):
     empty = Page("report")
     empty.bars([])
     assert "nothing" in parsed(empty).text
+
+
+def test_a_tiny_bar_is_seen_and_none_at_zero(parsed):
+    page = Page("report")
+    page.bars([("all", 10**6), ("one", 1), ("none", 0)])
+    page.parts_table(["name"], [PartsRow("a", [(0.0, 0.9999, 0), (0.9999, 0.0001, 1)], [])])
+    bars = parsed(page).all("i")
+    assert [bar["style"] for bar in bars[:3]] == ["width:100.00%", "width:0.01%", "width:0.00%"]
+    assert [bar.get("class") for bar in bars[:3]] == [None, None, "zero"]
+    # By its right end: its least width would stick out of the track.
+    assert bars[4]["style"] == "right:0.000%;width:0.010%;background:var(--b)"
+    assert ".track i { position: absolute; top: 0; bottom: 0; min-width: 3px }" in STYLE
+    assert ".bar i.zero { min-width: 0 }" in STYLE
+
+
+@pytest.mark.parametrize("folder", ["corpus", "corpus/.partial"])
+def test_the_title_names_the_artifact(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    Page("Corpus report", "1 of 2").write(tmp_path / folder / "report.html")
+    html = (tmp_path / folder / "report.html").read_text(encoding="utf-8")
+    assert "<title>corpus: Corpus report</title>" in html
+    assert "<h1>Corpus report<span> corpus</span></h1>" in html
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    [
+        (1.0, 3.0, [1, 1.5, 2, 2.5, 3]), (0, 100, [0, 25, 50, 75, 100]), (1, 797, [200, 400, 600]),
+        (3.07, 4.91, [3.5, 4, 4.5]), (0.0, 2.9e-3, [0, 1e-3, 2e-3]), (-1, 1, [-1, -0.5, 0, 0.5, 1]), (7, 7, [7]),
+    ],
+)  # fmt: skip
+def test_ticks_are_round(low, high, values):
+    assert round_values(low, high) == pytest.approx(values)
+
+
+def test_there_is_no_half_a_step():
+    assert round_values(10, 12, whole=True) == [10, 11, 12]
+    assert round_values(0, 9, whole=True) == [0, 5]
+    assert round_values(3, 100, whole=True) == [25, 50, 75, 100]
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))
+def test_ticks_lie_inside_and_are_few(low, span):
+    high = low + span
+    found = round_values(low, high)
+    assert 1 <= len(found) <= 5
+    if high > low and span > abs(low) * 1e-6:
+        assert len(found) >= 2
+        assert all(low - span * 1e-6 <= value <= high + span * 1e-6 for value in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "label"),
+    [(1.5, 0.5, "1.5"), (2.0, 0.5, "2"), (2.50002, 1e-4, "2.50002"), (1000.0, 250, "1,000"), (2.5e6, 5e5, "2.5M"),
+     (3e-4, 1e-4, "0.0003"), (2e-5, 1e-5, "2e-05"), (7.25, 0.0, "7.25")],
+)  # fmt: skip
+def test_tick_labels(value, step, label):
+    assert tick_label(value, step) == label
+
+
+def test_ticks_of_histograms_by_hand():
+    powers = [2.0**i for i in range(21)]  # 1 to 1,048,576
+    found = histogram_ticks(powers, compact)
+    assert [label for _, label in found] == ["1", "100", "10k", "1M"]
+    assert found[0][0] == 0
+    # 100 lies between 64 and 128, the bin from 6/20 on.
+    assert found[1][0] == pytest.approx((6 + 36 / 64) / 20)
+    assert histogram_ticks([0.0, 0.25, 0.5, 0.75, 1.0], str) == [(0, "0.0"), (0.5, "0.5"), (1, "1.0")]
+    assert [label for _, label in histogram_ticks([100.0, 200.0, 400.0, 800.0, 1600.0], compact)] == [
+        "100",
+        "200",
+        "500",
+        "1k",
+    ]
 
 
 def points(found):
@@ -175,7 +253,7 @@ def test_long_names_may_break_at_their_joints(parsed):
 
 def test_histograms_share_one_scale(parsed):
     page = Page("report")
-    page.histograms([Histogram("words", [], ("0", "5", "10"), [4, 2], [0, 1])])
+    page.histograms([Histogram("words", [], [(0.0, "0"), (1.0, "10")], [4, 2], [0, 1])])
     before, after = (path["d"] for path in parsed(page).all("path"))
     assert before == "M0 80V4.0H110.0V42.0H220.0V80Z"  # 4 is the top, at 4; 2 is half of the way down to 80
     assert after == "M0 80V80.0H110.0V61.0H220.0V80Z"

@@ -118,9 +118,9 @@ def test_unknown_tokens_are_pointed_out():
 
 
 def test_the_files_are_complete_and_the_same_every_time(tmp_path):
-    folders = [tmp_path / name for name in ("one", "two")]
+    folders = [tmp_path / name / "tokens" for name in ("one", "two")]
     for folder in folders:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         write_token_reports(folder, corpus_statistics(), Cutter(BYTES))
     first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert first == second
