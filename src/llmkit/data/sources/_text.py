@@ -160,8 +160,8 @@ def decode_page(data: bytes, charset: str | None = None) -> str:
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
     for label in (charset, declared_encoding(data[:HEAD_BYTES])):
-        name = map_encoding_to_html5(label, fallback_utf8=False) if label else None
-        if name and not name.startswith("utf") and (text := _decode_strictly(data, _codec(name))) is not None:
+        found = map_encoding_to_html5(label, fallback_utf8=False) if label else None
+        if found and not found.startswith("utf") and (text := _decode_strictly(data, _codec(found))) is not None:
             return text
     text = data.decode("utf-8", "replace")
     damage = text.count("\ufffd")

@@ -19,7 +19,7 @@ from llmkit.core.errors import DataError
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
-from llmkit.data.sources._formats import Format, Reading, formats, split_suffix
+from llmkit.data.sources._formats import Format, Reading, format_of, split_suffix
 from llmkit.data.sources._local import artifact_row, find_files, local_path, open_local
 from llmkit.data.sources._remote import find_urls, is_url, open_url, remote_row
 from llmkit.data.sources._tabular import Tabular
@@ -28,10 +28,10 @@ from llmkit.data.sources._tabular import Tabular
 class Files(Tabular):
     """Read files: one, a directory searched recursively, or a glob pattern; local, or any URL that fsspec opens.
 
-    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, Parquet and Arrow, also as .gz, .bz2, .xz or .zst. In
-    directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
-    read once. Columns other than those that are read go to `meta`; values that JSON does not have become text, and
-    NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
+    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, MediaWiki dumps, Parquet and Arrow, also as .gz, .bz2,
+    .xz or .zst. In directories and globs, names that begin with a dot are skipped, links are followed, and a file with
+    two names is read once. Columns other than those that are read go to `meta`; values that JSON does not have become
+    text, and NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
     """
 
     path: Annotated[str, NotIdentity] = Field(min_length=1)
@@ -108,7 +108,7 @@ class Files(Tabular):
         suffix, codec = split_suffix(file.name)
         remote = is_url(file.path)
         open_raw = partial(open_url if remote else open_local, file.path)
-        return formats()[suffix], Reading(file, codec, open_raw, self.encoding, columns, local=not remote)
+        return format_of(suffix), Reading(file, codec, open_raw, self.encoding, columns, local=not remote)
 
 
 def _unreadable(file: RawFile, error: OSError) -> DataError:

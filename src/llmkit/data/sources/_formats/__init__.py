@@ -6,6 +6,7 @@ import difflib
 import importlib
 import io
 import pkgutil
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from llmkit.data.sources._text import HEAD_BYTES, Decoder, Transcoded, wide_enco
 
 _BOOKKEEPING = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 """What the datasets library writes beside the data."""
+_PART = re.compile(r"\.xml-p\d+p\d+$")
+"""What the names of Wikipedia's dumps in parts end in: the first and the last page in them."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,18 @@ def formats() -> dict[str, Format]:
     return dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
+def format_of(suffix: str) -> Format:
+    """Return the format of a suffix that `split_suffix` gives."""
+    return formats()[suffix.partition("-")[0]]
+
+
 def split_suffix(name: str) -> tuple[str, str]:
     """Return the suffixes of the format and of the compression, both empty if the file is not read."""
     name = name.lower()
     codec = next((codec for codec in CODECS if name.endswith(codec)), "")
     stem = name.removesuffix(codec)
-    suffix = next((suffix for suffix in formats() if stem.endswith(suffix)), "")
+    part = _PART.search(stem)
+    suffix = part[0] if part else next((suffix for suffix in formats() if stem.endswith(suffix)), "")
     return (suffix, codec) if suffix else ("", "")
 
 
@@ -166,6 +175,6 @@ def companions(names: list[str]) -> set[str]:
     A README is a document among documents, and a card beside tables or archives.
     """
     found = {name for name in names if name.rpartition("/")[2].lower() in _BOOKKEEPING}
-    if any(formats()[split_suffix(name)[0]].has_rows for name in names if name not in found):
+    if any(format_of(split_suffix(name)[0]).has_rows for name in names if name not in found):
         found |= {name for name in names if name.rpartition("/")[2].lower() == "readme.md"}
     return found
