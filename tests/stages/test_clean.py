@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import re
@@ -459,3 +460,29 @@ def test_text_field_names_the_column_of_every_input(cli, tmp_path):
     outcome = cli("clean", "--text-field", "body", "-o", "other")
     assert outcome.code == 2
     assert "--text-field goes with --input" in outcome.err
+
+
+WIKI_PAGE = (
+    "<page><title>Rhein</title><ns>0</ns><id>1</id><revision><timestamp>2026-01-02T00:00:00Z</timestamp>"
+    "<text xml:space='preserve'>The '''Rhine''' ({{lang|de|Rhein}}) is {{convert|1233|km|mi}} long.</text>"
+    "</revision></page>\n"
+)
+
+
+def test_a_dump_of_a_wiki_becomes_the_text_of_its_articles(cli, tmp_path):
+    dump = f"<mediawiki xml:lang='en'>{WIKI_PAGE}{WIKI_PAGE.replace('</text>', '&oops;</text>')}</mediawiki>"
+    (tmp_path / "enwiki.xml.bz2").write_bytes(bz2.compress(dump.encode()))
+    outcome = cli("clean", "-i", tmp_path / "enwiki.xml.bz2", "-o", "out", "-s", "steps=[markup]")
+    assert outcome.code == 0, outcome.err
+    assert report("out")["documents"] == {"read": 2, "kept": 1, "rejected": 0, "failed": 1}
+    table = pq.read_table(Corpus(Path("out")).files()[0])
+    assert table["text"].to_pylist() == ["The Rhine (Rhein) is 1233 km long."]
+    assert json.loads(table["meta"][0].as_py())["title"] == "Rhein"
+
+
+def test_a_page_without_text_is_a_counted_drop(cli, tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "a.html").write_text("<html><body><script>x()</script></body></html>")
+    (tmp_path / "pages" / "b.html").write_text("<html><body><p>Some text.</p></body></html>")
+    assert cli("clean", "-i", tmp_path / "pages", "-o", "out", "-s", "steps=[html]").code == 0
+    assert {rule["rule"]: rule["documents"] for rule in report("out")["rules"]} == {"html.empty": 1}

@@ -1,4 +1,4 @@
-"""MediaWiki source to plain text: templates, tables, references and files go; link texts, lists and code stay.
+"""MediaWiki source to plain text: boxes, tables, references and files go; link texts, lists and code stay.
 
 Nested brackets are matched with a stack in one pass, whatever their depth. See mediawiki.org/wiki/Help:Formatting.
 """
@@ -9,6 +9,7 @@ import re
 
 from llmkit.cleaning.steps._markup_blocks import Kept, replace_spans
 from llmkit.cleaning.steps._markup_entities import unescape
+from llmkit.cleaning.steps._markup_wiki_templates import expand
 
 MAX_DEPTH = 20
 """Links nested deeper are left out: every level copies what is inside."""
@@ -40,8 +41,6 @@ _SWITCH = re.compile(r"__[A-Z]{3,30}__")
 _EMPTY = re.compile(r"(?<![A-Za-z0-9_])[ ]?[(（][\s;,，；、]{0,20}[)）]")
 _DANGLING = re.compile(r"[;,，；、]\s?(?=[)）])")
 _REDIRECT = re.compile(r"\s*#(?:redirect|重定向)\s*:?\s*\[\[", re.IGNORECASE)
-# Templates whose argument is text of the sentence they stand in; the others are boxes, notes and maintenance.
-_TEXT_TEMPLATES = {"lang": 2, "nowrap": 1, "nobr": 1, "small": 1, "abbr": 1, "le": 1, "link-en": 1, "illm": 1, "tsl": 3}
 
 
 def to_text(source: str) -> str:
@@ -92,12 +91,7 @@ def _resolve(opening: str, inside: str) -> str:
             return ""
         target, _, label = inside.partition("|")
         return (label or target.split("#")[0].lstrip(":")).strip()
-    if opening == "{{":
-        name, *arguments = inside.split("|", 4)
-        index = _TEXT_TEMPLATES.get(name.strip().lower(), 0) - 1
-        if 0 <= index < len(arguments):
-            return arguments[index].partition("=")[2] or arguments[index]
-    return ""
+    return expand(inside) if opening == "{{" else ""
 
 
 def _variant(match: re.Match[str]) -> str:

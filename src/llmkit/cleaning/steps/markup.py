@@ -37,7 +37,7 @@ class Markup(Rewrite):
     """Strip the markup of documents, by their `meta.format` or by the format given; counts `markup.FORMAT`.
 
     All four readers take linear time and follow no reference to another file; templates and macros that a wiki or a
-    page defines elsewhere are left out.
+    page defines elsewhere are left out, but for those that carry text (`convert`, quotations, foreign words).
     """
 
     format: Literal["auto", "wiki", "markdown", "roff", "rst"] = "auto"
