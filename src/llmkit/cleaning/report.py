@@ -140,8 +140,13 @@ def _in_order(heap: Sequence[tuple[int, dict[str, str]]]) -> list[dict[str, str]
 
 
 def _excerpt(row: dict[str, str], steps: Sequence[Step]) -> dict[str, str]:
-    """Return a sampled row as anyone may see it; what could not be read came to no step, and has names of columns."""
-    text = redact(row["text"])[0] if row["rule"] == UNREADABLE else row["text"]
+    """Return a sampled row as anyone may see it.
+
+    What could not be read came to no step; where it holds a mail address, who it is of stands beside it.
+    """
+    text = row["text"]
+    if row["rule"] == UNREADABLE and (kinds := redact(text)[1]):
+        text = f"(not shown, since it holds {' and '.join(f'<{kind}>' for kind in kinds)})"
     for step in steps:
         text = step.conceal(text)
     return {**row, "text": text[:EXCERPT_CHARS]}

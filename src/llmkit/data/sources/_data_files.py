@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from llmkit.data.artifacts import Corpus
 from llmkit.data.sources._formats import suffix_of
 from llmkit.data.sources._remote import is_url
 
@@ -30,7 +31,7 @@ def data_files(builder: Any, place: str, split: str) -> list[str]:
     if not files or not all(map(suffix_of, files)) or any("::" in path for path in files):
         return []
     folder = Path(place).expanduser() / (builder.config.data_dir or "")
-    if not folder.is_dir() or any(map(is_url, files)) or _says_which(Path(place).expanduser() / "README.md"):
+    if not folder.is_dir() or any(map(is_url, files)) or _says_which(Path(place).expanduser() / Corpus.CARD):
         return files
     from datasets.data_files import DataFilesDict, get_data_patterns
 

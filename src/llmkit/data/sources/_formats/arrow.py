@@ -142,7 +142,7 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _lengths(reading: Reading) -> Iterator[int]:
-    """Yield how many rows each batch has, as the messages before them say, up to a damaged one."""
+    """Yield how many rows each batch has, as what stands before each of them says, up to a damaged one."""
     import pyarrow as pa
 
     damage: tuple[type[Exception], ...] = (struct.error, *_damage())
