@@ -46,7 +46,7 @@ def report(out):
 
 
 def test_every_row_is_kept_rejected_or_failed(cli, mixed):
-    outcome = cli("clean", "-i", mixed, "-o", "out")
+    outcome = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out")
     assert outcome.code == 0
     found = report("out")
     assert found["documents"] == {"read": 8, "kept": 2, "rejected": 2, "failed": 4}
@@ -58,7 +58,7 @@ def test_every_row_is_kept_rejected_or_failed(cli, mixed):
 
 
 def test_a_broken_row_is_named_with_file_and_line(cli, mixed):
-    outcome = cli("clean", "-i", mixed, "-o", "out")
+    outcome = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out")
     for line, reason in REASONS.items():
         assert f"warning: {mixed}:{line}: {reason}" in outcome.err
     rejected = {row["file"]: row for row in pq.read_table("out/rejected").to_pylist() if row["rule"] == "unreadable"}
@@ -67,7 +67,7 @@ def test_a_broken_row_is_named_with_file_and_line(cli, mixed):
 
 
 def test_samples_say_why_a_document_fell(cli, mixed):
-    cli("clean", "-i", mixed, "-o", "out")
+    cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out")
     kept = {row["text"]: row["id"] for row in Corpus("out").rows()}
     fell = {row["rule"]: row for row in pq.read_table("out/rejected").to_pylist()}
     assert (fell["length.min_chars"]["value"], fell["length.min_chars"]["threshold"]) == ("0", "1")
@@ -77,7 +77,7 @@ def test_samples_say_why_a_document_fell(cli, mixed):
 
 
 def test_strict_stops_at_the_first_broken_row(cli, mixed):
-    outcome = cli("clean", "-i", mixed, "-o", "out", "--strict")
+    outcome = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out", "--strict")
     assert outcome.code == 3
     assert f"error: {mixed}:2: invalid JSON at column 10" in outcome.err
     assert "leave out --strict" in outcome.err
@@ -87,7 +87,7 @@ def test_strict_stops_at_the_first_broken_row(cli, mixed):
 def test_the_corpus_is_what_load_dataset_reads(cli, mixed, tmp_path):
     import datasets
 
-    cli("clean", "-i", mixed, "-o", "out")
+    cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out")
     ours = list(Corpus("out").rows())
     theirs = datasets.load_dataset("out", split="train", cache_dir=str(tmp_path / "cache")).to_list()
     assert ours == theirs
@@ -147,7 +147,8 @@ def test_other_formats_give_the_same_text(cli, tmp_path, suffix):
 def test_labelled_rows_become_examples(cli, jsonl):
     messages = [{"role": "user", "content": "What is 2+2? "}, {"role": "assistant", "content": "4 "}]
     path = jsonl("chat.jsonl", [{"chat": messages}, {"chat": [messages[0]]}])
-    outcome = cli("clean", "-s", f"inputs=[{{type: files, path: {path}, messages_field: chat}}]", "-o", "out", "--json")
+    source = f"inputs=[{{type: files, path: {path}, messages_field: chat}}]"
+    outcome = cli("clean", "--max-failed", 0.9, "-s", source, "-o", "out", "--json")
     assert outcome.code == 0
     assert outcome.json["kind"] == "examples"
     (row,) = Corpus("out").rows()
@@ -163,7 +164,7 @@ def test_text_and_labelled_rows_do_not_mix(cli, mixed):
 
 
 def test_an_own_corpus_is_an_input_and_lineage_goes_on_through_it(cli, mixed):
-    cli("clean", "-i", mixed, "-o", "first")
+    cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "first")
     assert cli("clean", "-i", "first", "-o", "second", "-s", "steps=[{type: length, min_chars: 8}]").code == 0
     assert [row["text"] for row in Corpus("second").rows()] == ["hello  there"]
     tree = cli("lineage", "second", "--json").json["lineage"]
@@ -182,16 +183,16 @@ def test_steps_that_did_nothing_or_too_much_are_pointed_out(cli, jsonl):
 
 
 def test_the_same_command_again_is_up_to_date(cli, mixed):
-    first = cli("clean", "-i", mixed, "-o", "out", "--json").json
-    again = cli("clean", "-i", mixed, "-o", "out", "--json", "--workers", 2).json
+    first = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out", "--json").json
+    again = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out", "--json", "--workers", 2).json
     assert (first["status"], again["status"]) == ("done", "up to date")
     assert again["id"] == first["id"]
     with mixed.open("a", encoding="utf-8") as file:
         file.write('{"text": "one more"}\n')
-    changed = cli("clean", "-i", mixed, "-o", "out")
+    changed = cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out")
     assert changed.code == 2
     assert "error: out is finished, from another run: inputs.0 changed" in changed.err
-    assert cli("clean", "-i", mixed, "-o", "out", "--force").code == 0
+    assert cli("clean", "--max-failed", 0.9, "-i", mixed, "-o", "out", "--force").code == 0
     assert report("out")["documents"]["kept"] == 3
 
 
@@ -239,8 +240,8 @@ def test_duplicates_in_two_inputs_of_one_name_are_found(cli, jsonl):
 def test_strict_does_not_accept_what_a_tolerant_run_has_made(cli, tmp_path):
     path = tmp_path / "broken.jsonl"
     path.write_text('{"text": "good"}\n{broken\n', encoding="utf-8")
-    assert cli("clean", "-i", path, "-o", "out").code == 0
-    outcome = cli("clean", "-i", path, "-o", "out", "--strict")
+    assert cli("clean", "--max-failed", 0.9, "-i", path, "-o", "out").code == 0
+    outcome = cli("clean", "--max-failed", 0.9, "-i", path, "-o", "out", "--strict")
     assert outcome.code == 3
     assert "1 unreadable rows left out" in outcome.err
 
@@ -303,7 +304,8 @@ def test_many_identical_documents(cli, jsonl):
 def test_one_line_without_an_end(cli, tmp_path):
     (tmp_path / "line.jsonl").write_bytes(b'{"text": "' + b"word " * 2_000_000)
     (tmp_path / "line.txt").write_bytes(b"word " * 2_000_000)
-    assert cli("clean", "-s", "inputs=[line.jsonl, line.txt]", "-s", GLOBAL, "-o", "out", "-q").code == 0
+    inputs = "inputs=[line.jsonl, line.txt]"
+    assert cli("clean", "-s", inputs, "-s", GLOBAL, "-o", "out", "-q", "--max-failed", 0.9).code == 0
     assert accounted("out") == {"read": 2, "kept": 1, "rejected": 0, "failed": 1}
 
 
@@ -331,7 +333,8 @@ def test_rows_of_odd_characters(cli, tmp_path):
     (tmp_path / "odd.jsonl").write_bytes(b"\n".join(rows))
     (tmp_path / "gb.txt").write_bytes(("春天来了，花开了，我们去公园看花。" * 20).encode("gb18030"))
     (tmp_path / "utf16.txt").write_text("two bytes per character", encoding="utf-16")
-    outcome = cli("clean", "-s", "inputs=[odd.jsonl, gb.txt, utf16.txt]", "-s", GLOBAL, "-o", "out")
+    inputs = "inputs=[odd.jsonl, gb.txt, utf16.txt]"
+    outcome = cli("clean", "--max-failed", 0.9, "-s", inputs, "-s", GLOBAL, "-o", "out")
     assert outcome.code == 0, outcome.err
     found = accounted("out")
     assert (found["read"], found["kept"], found["failed"]) == (8, 4, 4)
