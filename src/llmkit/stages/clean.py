@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmkit.cleaning.estimate import estimate
+from llmkit.cleaning.losses import advice
 from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
@@ -174,6 +175,8 @@ def _clean(
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
         hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
+        if total.rejected and (suits := advice(tally.rules.most_common(1)[0][0])):
+            hint = f"{hint}; {suits}"
         raise DataError(f"no documents left: {why}", hint=hint)
     held_out = sum(source.left_out() for source in config.inputs)
     # Of a run that was killed in the middle of its reports.
