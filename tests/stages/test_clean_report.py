@@ -49,7 +49,9 @@ def test_the_report_is_a_funnel(made):
     assert sum(rule["documents"] for rule in report["steps"][2]["rules"]) == 2
     assert report["steps"][3]["counted"] == {"email": 1}
     assert report["steps"][2]["counted"] == {"texts with copies": 1, "label conflicts": 1}
-    assert report["sources"] == {"reviews": {"read": 7, "kept": 3, "bytes_kept": report["bytes"]["kept"]}}
+    assert report["sources"] == {
+        "reviews": {"read": 7, "kept": 3, "bytes_kept": report["bytes"]["kept"], "fell_by": {"length.min_chars": 2}}
+    }
     num_bytes = report["bytes"]
     assert num_bytes["read"] == sum(len(row["text"].encode()) for row in ROWS)
     assert num_bytes["rewritten"] == 2 + len("someone@example.org") - len("<EMAIL>")

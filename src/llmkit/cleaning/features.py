@@ -178,10 +178,27 @@ class Features:
         return {SCRIPTS[i]: count for i, count in enumerate(self._scan[2].tolist()) if count}
 
     @cached_property
+    def _words(self) -> tuple[Tokens, NDArray[np.uint64], Words]:
+        tokens, info = self.tokens, character_table().info
+        starts, ends, plain, cased, kinds, counts = scanning.split_words(
+            self.codes, info, tokens.starts, tokens.ends, tokens.hashes, tokens.kinds
+        )
+        return Tokens(starts, ends, cased, kinds), plain, Words(*counts)
+
+    @property
+    def words(self) -> Words:
+        """Words between blanks."""
+        return self._words[2]
+
+    @property
     def word_hashes(self) -> NDArray[np.uint64]:
         """`[words]` hashes of the tokens that are no symbols: what shingles and n-grams are made of."""
-        tokens = self.tokens
-        return tokens.hashes if self.totals.words == len(tokens.kinds) else tokens.hashes[tokens.kinds != SYMBOL]
+        return self._words[1]
+
+    @property
+    def cased_words(self) -> Tokens:
+        """Tokens that are no symbols, hashed so that `The` is not `the`."""
+        return self._words[0]
 
     @cached_property
     def cased_hashes(self) -> NDArray[np.uint64]:
@@ -191,24 +208,10 @@ class Features:
         )
         return cased
 
-    @property
-    def cased_words(self) -> Tokens:
-        """Tokens that are no symbols, hashed so that `The` is not `the`."""
-        tokens, hashes = self.tokens, self.cased_hashes
-        if self.totals.words == len(hashes):
-            return Tokens(tokens.starts, tokens.ends, hashes, tokens.kinds)
-        return Tokens(*scanning.only_words(tokens.starts, tokens.ends, hashes, tokens.kinds))
-
     @cached_property
     def lines(self) -> Spans:
         """Lines, cut at line feeds only."""
         return self._spans(1)
-
-    @cached_property
-    def words(self) -> Words:
-        """Words between blanks."""
-        tokens, info = self.tokens, character_table().info
-        return Words(*scanning.count_words(self.codes, info, tokens.starts, tokens.ends, tokens.kinds))
 
     @cached_property
     def units(self) -> Units:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llmkit.cleaning.losses import loss_notes
 from llmkit.cleaning.measures import MEASURES, NUM_BINS, Histograms
 from llmkit.cleaning.report_page import make_page
 from llmkit.cleaning.steps import Order, Step
@@ -41,6 +42,7 @@ def notes_on(steps: Sequence[Step], tally: Tally) -> list[str]:
             texts = "1 text" if conflicts == 1 else f"{conflicts:,} texts"
             notes.append(f"note: {name} found {texts} with different labels")
         notes += [f"note: {name}: {what}; is the name right?" for what in sorted(counted) if what.startswith(ABSENT)]
+    notes += loss_notes(tally)
     if failed := tally.rules[UNREADABLE]:
         rows = sum(count.rows for count in tally.files.values())
         notes.append(f"note: {failed:,} of {rows:,} rows could not be read")
@@ -70,7 +72,7 @@ def make_report(tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_ou
     """Return the content of report.json; bytes are UTF-8 bytes of text."""
     total = tally.total()
     dropped = tally.drop_bytes.total()
-    rules, rule_bytes = tally.rules, tally.rule_bytes
+    rules, rule_bytes, main_rules = tally.rules, tally.rule_bytes, _main_rules(tally)
     return {
         "documents": {"read": total.rows, "kept": total.kept, "rejected": total.rejected, "failed": total.failed},
         "held_out_at_source": held_out,
@@ -107,7 +109,12 @@ def make_report(tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_ou
             for i, measure in enumerate(MEASURES)
         ],
         "sources": {
-            name: {"read": count, "kept": tally.sources[name], "bytes_kept": tally.source_bytes[name]}
+            name: {
+                "read": count,
+                "kept": tally.sources[name],
+                "bytes_kept": tally.source_bytes[name],
+                "fell_by": main_rules.get(name, {}),
+            }
             for name, count in (tally.sources_read | tally.sources).most_common()
         },
         "languages": {
@@ -116,6 +123,15 @@ def make_report(tally: Tally, steps: Sequence[Step], *, bytes_kept: int, held_ou
         },
         "files": {path: dict(vars(count)) for path, count in tally.files.items()},
     }
+
+
+def _main_rules(tally: Tally) -> dict[str, dict[str, int]]:
+    """Return per source the rule that took most of its documents, and how many."""
+    found: dict[str, dict[str, int]] = {}
+    for (source, rule), count in sorted(tally.source_drops.items()):
+        if count > max(found.get(source, {"": 0}).values()):
+            found[source] = {rule: count}
+    return found
 
 
 def _reached(num_steps: int, tally: Tally) -> Iterator[int]:

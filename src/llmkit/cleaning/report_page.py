@@ -153,11 +153,17 @@ def _origins(page: Page, report: Mapping[str, Any]) -> None:
         PartsRow(
             name,
             _kept_and_fallen(item["kept"], item["read"] - item["kept"], top),
-            [item["read"], item["kept"], percent(item["kept"], item["read"]), size(item["bytes_kept"])],
+            [
+                item["read"],
+                item["kept"],
+                percent(item["kept"], item["read"]),
+                size(item["bytes_kept"]),
+                ", ".join(f"{rule} {count:,}" for rule, count in item["fell_by"].items()),
+            ],
         )
         for name, item in sources[:_ROWS_ON_PAGE]
     ]
-    page.parts_table(("source", "read", "kept", "share", "text kept"), rows)
+    page.parts_table(("source", "read", "kept", "share", "text kept", "fell mostly by"), rows)
     _more(page, len(sources), _ROWS_ON_PAGE)
     if set(report["languages"]) <= {UNKNOWN_LANGUAGE}:
         return

@@ -175,54 +175,51 @@ def _has_letter(codes, info, start, end):
 
 
 @kernel
-def count_words(codes, info, starts, ends, kinds):
-    """Return words between blanks, their characters, those with a letter, runs of marks alone, addresses and theirs.
+def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
+    """Return starts, ends, hashes, cased hashes and kinds of the tokens that are no symbols, and counts as in `Words`.
 
-    Tokens that touch are one word; a character of an unspaced script is one of its own, and marks belong to the word
-    that they touch. Addresses are words that hold `://` or begin with `www.`.
+    Tokens that touch are one word between blanks; a character of an unspaced script is one of its own, and marks belong
+    to the word that they touch. Addresses are words that hold `://` or begin with `www.`.
     """
+    size = tokens_starts.shape[0]
+    starts, ends, sorts = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint8)
+    plain, cased = np.empty(size, np.uint64), np.empty(size, np.uint64)
     words, chars, lettered, marks, addresses, address_chars = 0, 0, 0, 0, 0, 0
-    size, i = starts.shape[0], 0
+    count, i = 0, 0
     while i < size:
-        start, first, found, word, letter, address = starts[i], starts[i], 0, False, False, False
+        start, first, found, word, letter, address = tokens_starts[i], tokens_starts[i], 0, False, False, False
         while True:
-            at, kind = starts[i], kinds[i]
-            if kind == 2:
-                found += 1 + word
-                lettered += _has_letter(codes, info, at, ends[i]) + letter
-                word, letter, first = False, False, ends[i]
-            elif kind:
-                word = True
-                letter = letter or _has_letter(codes, info, at, ends[i])
+            at, end, kind = tokens_starts[i], tokens_ends[i], kinds[i]
+            if kind:
+                starts[count], ends[count], sorts[count], plain[count] = at, end, kind, hashes[i]
+                what = info[codes[at]]
+                cased[count] = mix(hashes[i]) if what & UPPER else hashes[i]
+                count += 1
+                has_letter = what & LETTER != 0 or _has_letter(codes, info, at, end)
+                if kind == 2:
+                    found += 1 + word
+                    lettered += has_letter + letter
+                    word, letter, first = False, False, end
+                else:
+                    word = True
+                    letter |= has_letter
             elif codes[at] == _COLON:
-                address |= ends[i] + 1 < codes.shape[0] and codes[ends[i]] == codes[ends[i] + 1] == _SLASH
+                address |= end + 1 < codes.shape[0] and codes[end] == codes[end + 1] == _SLASH
             elif codes[at] == _STOP:
                 address |= at == first + 3 and codes[first] == codes[first + 1] == codes[first + 2] == _W
             i += 1
-            if i == size or starts[i] != ends[i - 1]:
+            if i == size or tokens_starts[i] != end:
                 break
         found += word
         lettered += letter
         words += found
         marks += found == 0
         if found:
-            chars += ends[i - 1] - start
+            chars += end - start
             addresses += address
-            address_chars += ends[i - 1] - first if address else 0
-    return words, chars, lettered, marks, addresses, address_chars
-
-
-@kernel
-def only_words(starts, ends, hashes, kinds):
-    """Return the tokens that are no symbols."""
-    size = starts.shape[0]
-    firsts, lasts = np.empty(size, np.int32), np.empty(size, np.int32)
-    values, sorts = np.empty(size, np.uint64), np.empty(size, np.uint8)
-    count = 0
-    for i in range(size):
-        firsts[count], lasts[count], values[count], sorts[count] = starts[i], ends[i], hashes[i], kinds[i]
-        count += kinds[i] != 0
-    return firsts[:count], lasts[:count], values[:count], sorts[:count]
+            address_chars += end - first if address else 0
+    counts = (words, chars, lettered, marks, addresses, address_chars)
+    return starts[:count], ends[:count], plain[:count], cased[:count], sorts[:count], counts
 
 
 @kernel

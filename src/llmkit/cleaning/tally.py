@@ -22,6 +22,7 @@ UNREADABLE = "unreadable"
 _BEFORE_THE_STEPS = -1
 _COUNTERS = (
     "drops", "drop_bytes", "steps_changed", "sources", "source_bytes", "sources_read", "languages", "languages_dropped",
+    "source_drops",
 )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Tally:
         sources: Documents kept, per source.
         source_bytes: Bytes kept, per source.
         sources_read: Documents read, per source.
+        source_drops: Documents dropped, per source and rule.
         languages: Documents kept, per language.
         languages_dropped: Documents dropped, per language as far as it was known.
         before: Measures of the documents read.
@@ -67,6 +69,7 @@ class Tally:
     sources: Counter[str] = field(default_factory=Counter)
     source_bytes: Counter[str] = field(default_factory=Counter)
     sources_read: Counter[str] = field(default_factory=Counter)
+    source_drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     languages_dropped: Counter[str] = field(default_factory=Counter)
     before: Histograms = field(default_factory=Histograms)
@@ -124,6 +127,7 @@ class Tally:
         self.files.setdefault(file, FileCount()).rejected += 1
         self.drops[step, drop.rule] += 1
         self.drop_bytes[step, drop.rule] += _num_bytes(document.text)
+        self.source_drops[document.source, drop.rule] += 1
         self.languages_dropped[document.language] += 1
         if self._wanted(drop.rule, document.id):
             value = f"{drop.value:.4g}" if isinstance(drop.value, float) else str(drop.value)

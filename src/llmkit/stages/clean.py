@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmkit.cleaning.estimate import estimate
+from llmkit.cleaning.losses import advice
 from llmkit.cleaning.plan import check_order
 from llmkit.cleaning.preview import take_preview
 from llmkit.cleaning.preview_text import show_preview
@@ -179,6 +180,8 @@ def _clean(
         hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
         if not total.rows:
             hint = f"head {next(iter(tally.files), 'FILE')} shows what is there"
+        if total.rejected and (suits := advice(tally.rules.most_common(1)[0][0])):
+            hint = f"{hint}; {suits}"
         raise DataError(f"no documents left: {why}", hint=hint)
     check_failed(total.failed, total.rows, context.max_failed)
     held_out = sum(source.left_out() for source in config.inputs)

@@ -65,7 +65,7 @@ def test_bytes_add_up():
 
 def test_sources_languages_and_measures():
     report = report_of(build(MIXED))
-    assert report["sources"] == {"web": {"read": 9, "kept": 4, "bytes_kept": 16}}
+    assert report["sources"] == {"web": {"read": 9, "kept": 4, "bytes_kept": 16, "fell_by": {"length.min_chars": 3}}}
     assert report["languages"] == {"en": {"kept": 4, "dropped": 5}}
     chars = report["measures"][0]
     assert (chars["name"], len(chars["edges"]), len(chars["after"]["bins"])) == ("characters", NUM_BINS + 1, NUM_BINS)

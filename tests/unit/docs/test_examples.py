@@ -274,7 +274,7 @@ def test_a_shown_recipe_is_one(code, tmp_path):
 
 
 def test_there_are_recipes_to_check():
-    assert len(RECIPES) == 2
+    assert len(RECIPES) == 3
 
 
 def test_shown_extras_and_benchmarks_are_there():

@@ -115,7 +115,7 @@ class GopherQuality(Counted):
         from llmkit.cleaning import kernels
 
         wanted = _word_hashes(tuple(self.stop_words), "stop_words")
-        number = int(kernels.distinct_members(found.cased_hashes, wanted, self.min_stop_words))
+        number = int(kernels.distinct_members(found.cased_words.hashes, wanted, self.min_stop_words))
         if number < self.min_stop_words:
             return Drop("gopher_quality.min_stop_words", number, self.min_stop_words)
         return None
