@@ -170,7 +170,6 @@ def test_the_example_format_is_read_compressed_as_well(tmp_path, monkeypatch):
     form = run_module(shown("Subtitles")).FORMAT
     found = {**_formats.formats(), ".srt": form}
     monkeypatch.setattr(_formats, "formats", lambda: found)
-    monkeypatch.setattr("llmkit.data.sources._reading.formats", lambda: found)
     said = "1\n00:01,000 --> 00:02,000\nThe ferry\nleaves.\n\n2\n00:03,000 --> 00:04,000\n九点。\n".replace(
         "\n", "\r\n"
     )
