@@ -75,7 +75,8 @@ def by_row(data, num_columns, mark):
             values = next(reader)
         except csv.Error:
             values = []
-        plain = lines[at].rstrip("\r\n").split(mark)
+        # A row of one line with other columns is broken as it is; one of several may be a TSV row with a loose quote.
+        plain = [] if values and reader.line_num == 1 else lines[at].rstrip("\r\n").split(mark)
         if len(values) == num_columns:
             found.append(values)
             at += reader.line_num

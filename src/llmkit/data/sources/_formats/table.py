@@ -77,7 +77,7 @@ class _Lines:
         self._number = 0
         self._row: list[bytes] = []
         self._size = 0
-        self.unclosed = _Unclosed(0, "", None)
+        self.unclosed: _Unclosed | None = None
 
     def starts(self) -> Iterator[int]:
         """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
@@ -102,9 +102,9 @@ class _Lines:
                 raise RowError(f"longer than {_rows.MAX_ROW_BYTES:,} bytes")
         return line
 
-    def first(self) -> bytes | None:
-        """Return the line that the current row starts with, if it may end where an earlier one did not."""
-        return self._ahead[0] if self._number + 1 < self.unclosed.last else None
+    def first(self, before: int) -> bytes | None:
+        """Return the line that the current row starts with, if its number is below `before`."""
+        return self._ahead[0] if self._number + 1 < before else None
 
     def fail(self, reason: str, more: int | None) -> None:
         """Note why the current row cannot be read, and keep of it the first line alone."""
@@ -168,7 +168,8 @@ def _fields(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int, *,
         RowError: It cannot be read. Its first line is used up; the next row starts at the second, wherever a quote
             that is never closed would have ended.
     """
-    failure = _known_failure(lines, decode, delimiter, num_columns)
+    # Asked here: most files have no such row, and a call for each of theirs would be felt.
+    failure = _known_failure(lines, lines.unclosed, decode, delimiter, num_columns) if lines.unclosed else ""
     if failure:
         lines.take()
     else:
@@ -194,9 +195,9 @@ def _fields(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int, *,
     raise RowError(failure)
 
 
-def _known_failure(lines: _Lines, decode: Decoder, delimiter: str, num_columns: int) -> str:
+def _known_failure(lines: _Lines, seen: _Unclosed, decode: Decoder, delimiter: str, num_columns: int) -> str:
     """Say why the row that starts at the next line cannot be read, where an earlier one tells; else nothing."""
-    first = lines.first()
+    first = lines.first(seen.last)
     if first is None:
         return ""
     try:
@@ -207,10 +208,9 @@ def _known_failure(lines: _Lines, decode: Decoder, delimiter: str, num_columns: 
     except csv.Error as error:
         if "end of data" not in str(error):
             return ""
-        _, reason, more = lines.unclosed
-        if more is None:
-            return reason
-        count = _begun(text, delimiter) + more
+        if seen.more is None:
+            return seen.reason
+        count = _begun(text, delimiter) + seen.more
         return "" if count == num_columns else _mismatch(count, num_columns)
     return ""  # it ends with its line
 
