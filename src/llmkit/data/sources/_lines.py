@@ -69,7 +69,7 @@ class RowLines:
         self._number = 0
         self._row: list[bytes] = []
         self._size = 0
-        self.unclosed = Unclosed(0, "", None)
+        self.unclosed: Unclosed | None = None
 
     def starts(self) -> Iterator[int]:
         """Move to the next line that is not blank, where a row starts, and yield its number, again and again."""
@@ -98,9 +98,9 @@ class RowLines:
         """Return the line in front, where a row starts."""
         return self._ahead[0] if self._ahead else None
 
-    def in_unclosed(self) -> bytes | None:
-        """Return the line that the current row starts with, if it may end where an earlier one did not."""
-        return self.peek() if self._number + 1 < self.unclosed.last else None
+    def first(self, before: int) -> bytes | None:
+        """Return the line that the current row starts with, if its number is below `before`."""
+        return self.peek() if self._number + 1 < before else None
 
     def fail(self, reason: str, more: int | None) -> None:
         """Note why the current row cannot be read, and keep of it the first line alone."""

@@ -12,7 +12,7 @@ from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
 from llmkit.data.sources._dialect import SAMPLE_BYTES, Dialect, find_dialect, skip_named
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._lines import BOM, RowLines
+from llmkit.data.sources._lines import BOM, RowLines, Unclosed
 from llmkit.data.sources._streams import DAMAGE, buffered, describe_damage
 from llmkit.data.sources._text import Decoder
 
@@ -157,7 +157,8 @@ def _fields(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int
         RowError: It cannot be read. Its first line is used up; the next row starts at the second, wherever a quote
             that is never closed would have ended.
     """
-    failure = _known_failure(lines, decode, dialect, num_columns)
+    # Asked here: most files have no such row, and a call for each of theirs would be felt.
+    failure = _known_failure(lines, lines.unclosed, decode, dialect, num_columns) if lines.unclosed else ""
     if failure:
         lines.take()
     else:
@@ -204,9 +205,9 @@ def _cut_at_returns(lines: RowLines, decode: Decoder, dialect: Dialect, num_colu
     return rows[0]
 
 
-def _known_failure(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int) -> str:
+def _known_failure(lines: RowLines, seen: Unclosed, decode: Decoder, dialect: Dialect, num_columns: int) -> str:
     """Say why the row that starts at the next line cannot be read, where an earlier one tells; else nothing."""
-    first = lines.in_unclosed()
+    first = lines.first(seen.last)
     if first is None:
         return ""
     try:
@@ -217,10 +218,9 @@ def _known_failure(lines: RowLines, decode: Decoder, dialect: Dialect, num_colum
     except csv.Error as error:
         if "end of data" not in str(error):
             return ""
-        _, reason, more = lines.unclosed
-        if more is None:
-            return reason
-        count = _begun(text, dialect) + more
+        if seen.more is None:
+            return seen.reason
+        count = _begun(text, dialect) + seen.more
         return "" if count == num_columns else _mismatch(count, num_columns)
     return ""  # it ends with its line
 
