@@ -60,12 +60,15 @@ class Dialect:
         Raises:
             csv.Error: There is more between a quote and a delimiter, or a quote is never closed.
         """
-        held = map(self.hold, lines)
-        quoting: Any = csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL
-        # Strict: the opening quote of the next row tells that a quote of this one was never closed.
-        for values in csv.reader(held, delimiter=self.delimiter, quoting=quoting, strict=self.quoting != "none"):
+        for values in self.reader(map(self.hold, lines)):
             text = "".join(values)
             yield values if text.isascii() else [value.translate(_BACK) for value in values]
+
+    def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Yield the rows of lines that hold nothing which Python's reader would take for something else."""
+        quoting: Any = csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL
+        # Strict: the opening quote of the next row tells that a quote of this one was never closed.
+        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=self.quoting != "none")
 
     def describe(self) -> str:
         """Say what was found out."""
