@@ -106,6 +106,15 @@ _TEXTS: dict[str, Maker] = {
     "no UTF-8": lambda size: b"\xff" * size,
     "NUL": _repeat("\0"),
 }
+_DUMPS: dict[str, Maker] = {
+    "tiny pages": _repeat("<page><title>t</title><ns>0</ns><revision><text>x</text></revision></page>", "<mediawiki>"),
+    "pages never closed": _repeat("<page>\n", "<mediawiki>"),
+    "ends of pages": _repeat("</page>\n", "<mediawiki>"),
+    "deep nesting": _repeat("<a>", "<mediawiki><page>", "</page>"),
+    "no XML in every page": _repeat("<page>&oops;</page>\n", "<mediawiki>"),
+    "no element": _repeat("<"),
+    "one long text": _repeat("x", "<mediawiki><page><ns>0</ns><revision><text>", "</text></revision></page>"),
+}
 HARD_FILES: dict[str, dict[str, Maker]] = {
     ".jsonl": {
         "one wide object": _object,
@@ -136,6 +145,7 @@ HARD_FILES: dict[str, dict[str, Maker]] = {
     ".txt": _TEXTS,
     ".md": {**_TEXTS, "rules": _repeat("---\n"), "front matter": _repeat("a: b\n", "---\n", "---\nx")},
     ".html": {**_TEXTS, **_PAGES},
+    ".xml": _DUMPS,
     ".warc": _ARCHIVES,
     ".wet": _ARCHIVES,
     ".parquet": {

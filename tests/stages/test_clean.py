@@ -475,7 +475,7 @@ WIKI_PAGE = (
 def test_a_dump_of_a_wiki_becomes_the_text_of_its_articles(cli, tmp_path):
     dump = f"<mediawiki xml:lang='en'>{WIKI_PAGE}{WIKI_PAGE.replace('</text>', '&oops;</text>')}</mediawiki>"
     (tmp_path / "enwiki.xml.bz2").write_bytes(bz2.compress(dump.encode()))
-    outcome = cli("clean", "-i", tmp_path / "enwiki.xml.bz2", "-o", "out", "-s", "steps=[markup]")
+    outcome = cli("clean", "-i", tmp_path / "enwiki.xml.bz2", "-o", "out", "-s", "steps=[markup]", "--max-failed", 0.9)
     assert outcome.code == 0, outcome.err
     assert report("out")["documents"] == {"read": 2, "kept": 1, "rejected": 0, "failed": 1}
     table = pq.read_table(Corpus(Path("out")).files()[0])

@@ -25,6 +25,8 @@ _AS_ANOTHER_USER = """
 import contextlib, io, json, os, sys
 from llmkit.cli.main import run
 from transformers import AutoTokenizer  # now: the other user may not be allowed to read where Python lies
+from llmkit.data.sources._formats import formats
+formats()
 
 def call(arguments):
     out, err = io.StringIO(), io.StringIO()

@@ -16,7 +16,6 @@ CLASSES = (Corpus, Examples, Tokens, Model, Scores, Export)
 ELSEWHERE = {
     "data/sources/_formats/__init__.py": "bookkeeping of any data set that `datasets` has saved",
     "data/sources/hf.py": "bookkeeping of any data set that `datasets` has saved",
-    "data/sources/_data_files.py": "the card of any data set of the hub",
     "training/resume.py": "state.json of a checkpoint",
 }
 
