@@ -178,22 +178,23 @@ class Features:
         return {SCRIPTS[i]: count for i, count in enumerate(self._scan[2].tolist()) if count}
 
     @cached_property
-    def _words(self) -> tuple[Tokens, NDArray[np.uint64], Words]:
+    def _words(self) -> tuple[Tokens, Words]:
         tokens, info = self.tokens, character_table().info
-        starts, ends, plain, cased, kinds, counts = scanning.split_words(
+        starts, ends, cased, kinds, counts = scanning.split_words(
             self.codes, info, tokens.starts, tokens.ends, tokens.hashes, tokens.kinds
         )
-        return Tokens(starts, ends, cased, kinds), plain, Words(*counts)
+        return Tokens(starts, ends, cased, kinds), Words(*counts)
 
     @property
     def words(self) -> Words:
         """Words between blanks."""
-        return self._words[2]
+        return self._words[1]
 
-    @property
+    @cached_property
     def word_hashes(self) -> NDArray[np.uint64]:
         """`[words]` hashes of the tokens that are no symbols: what shingles and n-grams are made of."""
-        return self._words[1]
+        tokens = self.tokens
+        return tokens.hashes if self.totals.words == len(tokens.kinds) else tokens.hashes[tokens.kinds != SYMBOL]
 
     @property
     def cased_words(self) -> Tokens:

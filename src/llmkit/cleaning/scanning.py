@@ -176,14 +176,14 @@ def _has_letter(codes, info, start, end):
 
 @kernel
 def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
-    """Return starts, ends, hashes, cased hashes and kinds of the tokens that are no symbols, and counts as in `Words`.
+    """Return starts, ends, cased hashes and kinds of the tokens that are no symbols, and counts as in `Words`.
 
     Tokens that touch are one word between blanks; a character of an unspaced script is one of its own, and marks belong
     to the word that they touch. Addresses are words that hold `://` or begin with `www.`.
     """
     size = tokens_starts.shape[0]
     starts, ends, sorts = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint8)
-    plain, cased = np.empty(size, np.uint64), np.empty(size, np.uint64)
+    cased = np.empty(size, np.uint64)
     words, chars, lettered, marks, addresses, address_chars = 0, 0, 0, 0, 0, 0
     count, i = 0, 0
     while i < size:
@@ -191,7 +191,7 @@ def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
         while True:
             at, end, kind = tokens_starts[i], tokens_ends[i], kinds[i]
             if kind:
-                starts[count], ends[count], sorts[count], plain[count] = at, end, kind, hashes[i]
+                starts[count], ends[count], sorts[count] = at, end, kind
                 what = info[codes[at]]
                 cased[count] = mix(hashes[i]) if what & UPPER else hashes[i]
                 count += 1
@@ -219,7 +219,7 @@ def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
             addresses += address
             address_chars += end - first if address else 0
     counts = (words, chars, lettered, marks, addresses, address_chars)
-    return starts[:count], ends[:count], plain[:count], cased[:count], sorts[:count], counts
+    return starts[:count], ends[:count], cased[:count], sorts[:count], counts
 
 
 @kernel
