@@ -63,14 +63,10 @@ def _item_end(codes, info, start, end):
         first = i
         while i < end and i - first < 4 and info[codes[i]] & (DIGIT | LETTER) and not info[codes[i]] & UNSPACED:
             i += 1
+        if i == first or i >= end:  # before anything of it is read: behind the last character lies other memory
+            return start
         short = i - first == 1 or (i - first < 4 and info[codes[first]] & DIGIT)
-        if (
-            i == first
-            or i >= end
-            or not short
-            or codes[i] not in (41, 46)
-            or (info[codes[first]] & UPPER and code != 40)
-        ):
+        if not short or codes[i] not in (41, 46) or (info[codes[first]] & UPPER and code != 40):
             return start
         i += 1
     if i >= end or not info[codes[i]] & SPACE:

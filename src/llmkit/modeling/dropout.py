@@ -34,7 +34,9 @@ def use_counters(module: torch.nn.Module) -> None:
     for part in module.modules():
         if type(part) is torch.nn.Dropout:
             part.__class__ = CounterDropout
-        if isinstance(part, PreTrainedModel) and part.config._attn_implementation == "sdpa":
+        if not isinstance(part, PreTrainedModel) or part.config._attn_implementation != "sdpa":
+            continue
+        if part._can_set_attn_implementation():
             AttentionInterface.register(ATTENTION, attend)
             AttentionMaskInterface.register(ATTENTION, sdpa_mask)
             part.set_attn_implementation(ATTENTION)
@@ -87,7 +89,8 @@ def attend(
         if attention_mask.dtype == torch.bool:  # the same for all heads, so that adding is less than filling
             shown = torch.zeros((), dtype=scores.dtype)
             attention_mask = torch.where(attention_mask, shown, torch.finfo(scores.dtype).min)
-        scores += attention_mask
+        # As a number of the scores' type: the least of float32 would be -inf in bf16, and a row of it NaN.
+        scores = scores + attention_mask.to(scores.dtype).clamp(min=torch.finfo(scores.dtype).min)
     weights = drop(scores.softmax(-1), dropout)
     return (weights @ value).transpose(1, 2).contiguous(), None
 
@@ -127,7 +130,7 @@ def _dropped(tensor: torch.Tensor, p: float, seed: int) -> torch.Tensor:
     torch.mul(tensor, 1 / (1 - p), out=out)
     bits = out.view(torch.int32 if out.element_size() == 4 else torch.int16).view(-1).numpy()
     low, high = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
-    limit = np.uint32(round(p * 2**32))
+    limit = np.uint32(min(round(p * 2**32), 2**32 - 1))
     workers = min(torch.get_num_threads(), -(-bits.size // LEAST))
     borders = [bits.size * i // workers for i in range(workers + 1)] if workers else []
     parts = [(bits[start:end], np.uint32(start & 0xFFFFFFFF)) for start, end in pairwise(borders)]

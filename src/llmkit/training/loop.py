@@ -150,14 +150,16 @@ class Trainer:
         settings = self.config.checkpoint
         writer = checkpoint.Writer(self.checkpoints, keep=settings.keep, background=settings.background)
         progress = self.console.progress("training", total=self.budget.max_steps, unit="steps")
-        with writer, StopSignal() as stop, progress, self._watch(progress) as watch:
-            progress.begin_at(self.state.step)
-            self.state.ended = self.budget.end(self.state, self.clock_s)
-            if self._due(self.config.validate.every) or self.state.ended:
-                self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
-            self._steps(watch, writer, stop, start)
-        make_whole(self.plain)
-        use_torch(self.plain)
+        try:
+            with writer, StopSignal() as stop, progress, self._watch(progress) as watch:
+                progress.begin_at(self.state.step)
+                self.state.ended = self.budget.end(self.state, self.clock_s)
+                if self._due(self.config.validate.every) or self.state.ended:
+                    self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
+                self._steps(watch, writer, stop, start)
+            make_whole(self.plain)
+        finally:
+            use_torch(self.plain)
         return self.state
 
     def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:

@@ -11,9 +11,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "objectives"))
 
-from blocks import ENCODER, model
+from blocks import ENCODER, VOCABULARY, model, packed
 
-from llmkit.modeling.dropout import ATTENTION, CounterDropout, drop, use_counters, use_torch
+from llmkit.core.registry import Family
+from llmkit.modeling.companions import Models
+from llmkit.modeling.dropout import ATTENTION, CounterDropout, attend, drop, use_counters, use_torch
 
 SIZE = (3, 257, 411)  # 317k elements: several threads
 
@@ -152,3 +154,31 @@ def test_the_mean_over_many_draws_is_what_nothing_dropped_gives():
     found = torch.stack([attention(states)[0].detach() for _ in range(200)]).mean(0)
     deviation = float((found - expected).square().mean().sqrt() / expected.std())
     assert deviation < 0.15
+
+
+@pytest.mark.parametrize(
+    ("objective", "arch"),
+    [("masked_lm", "bert"), ("prefix_lm", "gpt2"), ("span_corruption", "t5"), ("causal_lm", "gpt2")],
+)
+def test_every_objective_over_packed_documents_trains_with_counters(objective, arch):
+    built_in = Family("document_objective").parse(objective)
+    built = model(arch, built_in.head).train()
+    use_counters(built)
+    tensors, counts = built_in.collate(packed(built_in), VOCABULARY, 0)
+    losses = built_in.loss(Models(built), tensors)
+    sum(total for total, _ in losses.values()).backward()
+    assert all(torch.isfinite(total) for total, _ in losses.values())
+    assert min(counts.values()) > 0
+
+
+def test_a_mask_of_another_type_hides_and_gives_no_nan():
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 2, 5, 4, dtype=torch.bfloat16) for _ in range(3))
+    mask = torch.zeros(2, 1, 5, 5)
+    mask[..., 3:] = torch.finfo(torch.float32).min
+    mask[0, :, 0] = float("-inf")
+    module = torch.nn.Module()
+    found, _ = attend(module, query, key, value, mask, dropout=1e-12)
+    assert torch.isfinite(found).all()
+    changed, _ = attend(module, query, key, torch.cat([value[:, :, :3], value[:, :, 3:] + 9], 2), mask, dropout=1e-12)
+    torch.testing.assert_close(changed[0, 1:], found[0, 1:])

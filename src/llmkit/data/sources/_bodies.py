@@ -114,15 +114,26 @@ def _unpack(payload: bytes, name: str) -> bytes:
 
 
 def _unchunk(payload: bytes) -> bytes:
-    """Return the joined chunks; from a line on that gives no size, and if that is the first, the rest as it is."""
+    """Return the joined chunks; from a line on that gives no size, and if that is the first, the rest as it is.
+
+    Archives keep the header of bodies whose chunks were joined already, and words such as `add` and `face` are numbers.
+    So a size is believed where a line end follows what it counts, or as the header's first if CR ends it, too.
+    """
     chunks: list[bytes] = []
     position = 0
     while match := _CHUNK.match(payload, position):
         size = int(match[1], 16)
+        end = match.end() + size
+        sure = bool(chunks) or match[0].endswith(b"\r\n")
+        if end >= len(payload) or not size:
+            if not sure:
+                break
+        elif payload[end : end + 1] not in (b"\r", b"\n"):
+            break
         if not size:
             return b"".join(chunks)
-        chunks.append(payload[match.end() : match.end() + size])
-        position = match.end() + size
+        chunks.append(payload[match.end() : end])
+        position = end
         position += 2 if payload.startswith(b"\r\n", position) else payload.startswith(b"\n", position)
     return b"".join([*chunks, payload[position:]])
 

@@ -46,14 +46,16 @@ class Unclosed(NamedTuple):
     are inside quotes. Without this, rows that each take the rest of the file would take the square of its size.
 
     Attributes:
+        first: Number of the first line.
         last: Number of the last line.
         reason: Why the row could not be read.
-        more: Columns beyond those that its first line begins; None where it is no CSV, whatever comes before.
+        after: Of each line, how many columns the lines behind it begin; None where it is no CSV, whatever comes before.
     """
 
+    first: int
     last: int
     reason: str
-    more: int | None
+    after: list[int] | None
 
 
 class RowLines:
@@ -98,14 +100,15 @@ class RowLines:
         """Return the line in front, where a row starts."""
         return self._ahead[0] if self._ahead else None
 
-    def first(self, before: int) -> bytes | None:
-        """Return the line that the current row starts with, if its number is below `before`."""
-        return self.peek() if self._number + 1 < before else None
+    @property
+    def number(self) -> int:
+        """Number of the line in front."""
+        return self._number + 1
 
-    def fail(self, reason: str, more: int | None) -> None:
+    def fail(self, reason: str, after: list[int] | None) -> None:
         """Note why the current row cannot be read, and keep of it the first line alone."""
         if len(self._row) > 1:
-            self.unclosed = Unclosed(self._number, reason, more)
+            self.unclosed = Unclosed(self._number - len(self._row) + 1, self._number, reason, after)
         self.give_back(1)
 
     def give_back(self, keep: int) -> None:

@@ -46,9 +46,11 @@ def attention_mask(model: PreTrainedModel, allowed: torch.Tensor) -> torch.Tenso
     """
     import torch
 
+    from llmkit.modeling.dropout import ATTENTION
+
     allowed = (allowed | ~allowed.any(-1, keepdim=True))[:, None]
     implementation = model.config._attn_implementation
-    if implementation == "sdpa":
+    if implementation in ("sdpa", ATTENTION):
         return allowed
     if implementation != "eager":
         raise ConfigError(

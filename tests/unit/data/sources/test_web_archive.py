@@ -94,6 +94,9 @@ def test_conversions_are_text(tmp_path, name):
     [
         (b"5;x=1\r\n<p>he\r\n3\r\nllo\r\n0\r\n\r\n", {"Transfer_Encoding": "chunked"}, "<p>hello"),
         (b"<p>already joined", {"Transfer_Encoding": "chunked"}, "<p>already joined"),
+        (b"add\nbad\nface\n", {"Transfer_Encoding": "chunked"}, "add\nbad\nface\n"),
+        (b"0\nis a number", {"Transfer_Encoding": "chunked"}, "0\nis a number"),
+        (b"5\nand more", {"Transfer_Encoding": "chunked"}, "5\nand more"),
         (gzip.compress(b"<p>zip", mtime=0), {"Content_Encoding": "gzip"}, "<p>zip"),
         (zlib.compress(b"<p>zip"), {"Content_Encoding": "deflate"}, "<p>zip"),
         (b"<p>already unpacked", {"Content_Encoding": "gzip"}, "<p>already unpacked"),

@@ -114,3 +114,14 @@ def test_quotes_that_take_the_rest_of_the_file_take_it_once(tmp_path, suffix, li
     (tmp_path / f"a{suffix}").write_text(f"text{mark}b\n{body}last{mark}row\n")
     found = read(tmp_path / f"a{suffix}")
     assert found[-1].text == "last"
+
+
+def test_a_row_within_one_that_failed_is_counted_from_its_own_line(tmp_path):
+    # The first row takes both fields of several lines; the row that begins at the second line has the last of them.
+    (tmp_path / "a.csv").write_text('text,b\nx,"a\nz","b\nc"\n7,ok\n')
+    found = read(tmp_path / "a.csv", quoting="quotes", delimiter=",", header=True)
+    assert [None if isinstance(row, Broken) else (row.text, row.meta["b"]) for row in found] == [
+        None,
+        ('z"', "b\nc"),
+        ("7", "ok"),
+    ]

@@ -103,6 +103,11 @@ def test_a_page_that_is_too_long(tmp_path, monkeypatch):
     assert summary(read(write(tmp_path / "a.xml", dump))) == ["a", "! a page longer than 600,000 bytes", "c"]
 
 
+def test_a_last_page_without_its_end_is_counted(tmp_path):
+    dump = HEAD + page("A", "a") + "<page><title>B</title>" + END
+    assert summary(read(write(tmp_path / "a.xml", dump))) == ["a", "! a page without its end"]
+
+
 def test_other_xml_is_named(tmp_path):
     path = write(tmp_path / "a.xml", '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "b">]><rss><page>x</page></rss>')
     assert summary(read(path)) == ["! no dump of MediaWiki: it begins with <rss>"]

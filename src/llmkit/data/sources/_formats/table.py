@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -167,8 +168,7 @@ def _fields(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int
             if len(values) == num_columns and not (tabs and _swallows(lines, dialect, num_columns)):
                 return values
             failure = _mismatch(len(values), num_columns)
-            begun = _begun(decode(lines.row()[0]), dialect) if len(lines.row()) > 1 else 0
-            lines.fail(failure, len(values) - begun)
+            lines.fail(failure, _begun_after([decode(line) for line in lines.row()[1:]], dialect))
         except csv.Error as error:
             failure = f"the row is no CSV: {error}"
             lines.fail(failure, None)
@@ -227,8 +227,8 @@ def _cut_at_returns(lines: RowLines, decode: Decoder, dialect: Dialect, num_colu
 
 def _known_failure(lines: RowLines, seen: Unclosed, decode: Decoder, dialect: Dialect, num_columns: int) -> str:
     """Say why the row that starts at the next line cannot be read, where an earlier one tells; else nothing."""
-    first = lines.first(seen.last)
-    if first is None:
+    first = lines.peek()
+    if first is None or lines.number >= seen.last:
         return ""
     try:
         text = decode(first)
@@ -238,9 +238,9 @@ def _known_failure(lines: RowLines, seen: Unclosed, decode: Decoder, dialect: Di
     except csv.Error as error:
         if "end of data" not in str(error):
             return ""
-        if seen.more is None:
+        if seen.after is None:
             return seen.reason
-        count = _begun(text, dialect) + seen.more
+        count = _begun(text, dialect) + seen.after[lines.number - seen.first]
         return "" if count == num_columns else _mismatch(count, num_columns)
     return ""  # it ends with its line
 
@@ -248,6 +248,15 @@ def _known_failure(lines: RowLines, seen: Unclosed, decode: Decoder, dialect: Di
 def _begun(line: str, dialect: Dialect) -> int:
     """Return how many columns a line begins that ends inside quotes."""
     return len(next(csv.reader([dialect.hold(line)], delimiter=dialect.delimiter)))
+
+
+def _begun_after(lines: list[str], dialect: Dialect) -> list[int]:
+    """Return of each line of a row, of which `lines` are all but the first, how many columns those behind it begin.
+
+    Each of them begins inside quotes, where the line before ended.
+    """
+    begun = [_begun('"' + line, dialect) - 1 for line in lines]
+    return [*itertools.accumulate(reversed(begun), initial=0)][::-1]
 
 
 def _mismatch(count: int, num_columns: int) -> str:

@@ -20,7 +20,7 @@ from llmkit.data.sources._streams import BUFFER_BYTES, DAMAGE, describe_damage
 _BEGIN, _END, _LAST = b"<page>", b"</page>", b"</mediawiki>"
 _HEAD_BYTES = 2**16
 _ROOT = re.compile(rb"<mediawiki[\s>]")
-_LANGUAGE = re.compile(rb"<mediawiki[^>]{0,2000}?\sxml:lang=\"([a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)\"")
+_LANGUAGE = re.compile(rb"<mediawiki[^>]{0,2000}?\sxml:lang=[\"']([a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)[\"']")
 _BASE = re.compile(rb"<base>([^<]{1,1000})/[^</]*</base>")
 _NAMESPACE = re.compile(rb"<ns>\s*(-?\d+)\s*</ns>")
 _FIRST_ELEMENT = re.compile(rb"<[a-zA-Z][^\s/>]{0,40}")
@@ -92,6 +92,8 @@ def _pages(stream: io.BufferedIOBase, head: bytes) -> Iterator[bytes | RowError]
         block = stream.read1(BUFFER_BYTES)
     if _LAST not in buffer:
         raise EOFError
+    if is_long or buffer.find(_BEGIN) >= 0:
+        yield RowError("a page without its end")
 
 
 class _Dump:
