@@ -16,11 +16,13 @@ from llmkit.text.characters import DIGIT, LETTER, SPACE, TERMINAL, UNSPACED, UPP
 LOWER, CAPITAL, NUMBER, OTHER, ITEM, BARE = 0, 1, 2, 3, 4, 5
 """How a line begins: inside a sentence (any letter that is no capital), with a capital, a digit, a mark, a bullet or
 number of a list; `BARE` lines hold no word at all."""
-INDENT, WIDTH, WORD_WIDTH, KIND, GAP, CLOSED, QUOTED, INNER, NUM_COLUMNS = 0, 1, 2, 3, 4, 5, 6, 7, 8
+INDENT, WIDTH, WORD_WIDTH, KIND, GAP, CLOSED, QUOTED, INNER, ENTRY, NUM_COLUMNS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 """Columns of what `measure_lines` fills: indentation, end, first word, how it begins, line feeds before it, whether it
-ends a sentence, depth of `>`, where text begins behind a wide gap or a bullet (0: none, -1: a table's row)."""
+ends a sentence, depth of `>`, where text begins behind a wide gap or a bullet (0: none, -1: a table's row), whether it
+looks like an entry of something: code, `name: value`, a path, a heading."""
 _TAB, _NEWLINE, _QUOTE_MARK, _IDEOGRAPHIC_SPACE = 9, 10, 62, 0x3000
 _LONGEST, _NARROWEST, _SURE = 240, 30, 50
+_LONGEST_WORD, _LONGEST_HEADING = 25, 28
 _SLACK = 4
 """Columns by which a line may be shorter than it had to be: text is edited after it was wrapped."""
 _CLOSERS = np.array(
@@ -74,6 +76,45 @@ def _item_end(codes, info, start, end):
     while i < end and info[codes[i]] & SPACE:
         i += 1
     return i
+
+
+@kernel
+def _is_entry(codes, info, start, end):
+    """Say whether a line looks like code, `name: value`, a path, or like a heading in a script without spaces.
+
+    Prose has some such lines, lists and code hardly others: it is their share of a block that tells.
+    """
+    blanks, unspaced, marks, word = 0, 0, 0, 0
+    for i in range(start, end):
+        code, what = codes[i], info[codes[i]]
+        if code in (61, 92, 123, 124, 125):  # = \ { | }
+            return True
+        if what & SPACE:
+            blanks += 1
+            if blanks == 1 and codes[i - 1] == 58:  # a name and a colon
+                return True
+        elif what & UNSPACED:
+            unspaced += 1
+        elif not what & WORD:
+            marks += 1
+        word += blanks == 0
+    last = codes[end - 1]
+    if last in (58, 59) or (last == 41 and end - start > 1 and codes[end - 2] == 40):  # : ; and ()
+        return True
+    if 2 * unspaced > end - start:
+        return marks == 0 and end - start <= _LONGEST_HEADING
+    return blanks == 0 or word > _LONGEST_WORD
+
+
+@kernel
+def _begins_alike(codes, info, one, two, end):
+    """Say whether two lines begin with the same word."""
+    size = 0
+    while two + size < end and not info[codes[two + size]] & SPACE:
+        if codes[one + size] != codes[two + size]:
+            return False
+        size += 1
+    return size > 1 and (info[codes[one + size]] & SPACE) != 0
 
 
 @kernel
@@ -131,10 +172,12 @@ def measure_lines(codes, info, starts, ends, wide, table):
             at += 1
         if end - start > _LONGEST:
             table[i, INDENT], table[i, WIDTH], table[i, WORD_WIDTH] = 0, end - start, 0
-            table[i, KIND], table[i, QUOTED], table[i, INNER] = OTHER, 0, -1
+            table[i, KIND], table[i, QUOTED], table[i, INNER], table[i, ENTRY] = OTHER, 0, -1, 0
             table[i, CLOSED] = ends_sentence(codes, info, start, end)
         else:
             _line(codes, info, start, end, wide, table[i])
+            alike = i > 0 and _begins_alike(codes, info, starts[i - 1], start, end)
+            table[i, ENTRY] = alike or _is_entry(codes, info, start, end)
         table[i, GAP] = feeds
 
 
@@ -153,7 +196,7 @@ def _candidate(table, i, gap):
 @kernel
 def _runs_on(table, i):
     """Say whether a sentence goes on from the line before `i` into it."""
-    return table[i, KIND] == LOWER and not table[i - 1, CLOSED]
+    return table[i, KIND] == LOWER and not table[i - 1, CLOSED] and not (table[i, ENTRY] and table[i - 1, ENTRY])
 
 
 @kernel
@@ -251,7 +294,7 @@ def find_wrapped(table, joined):
     for i in range(1, size + 1):
         if i < size and _candidate(table, i, gap):
             continue
-        if i - first > 1:
+        if i - first > 1 and 2 * table[first:i, ENTRY].sum() <= i - first:
             width, most, count = _vote(table, first, i, gap, votes)
             full, inside = _count_full(table, first, i, gap, width)
             own = count > 3 and most >= 0.8 * count and width >= _NARROWEST and 3 * inside >= full

@@ -97,3 +97,23 @@ def test_nothing_behind_the_last_character_is_read(text: str) -> None:
     codes, info = code_points(text), character_table().info
     start = len(text) - len(text.rsplit("\n", maxsplit=1)[-1])
     assert wrapping._item_end.py_func(codes, info, start, len(text)) == start
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"https://example.org/a/long/path/to/the/file/{i}.html\n" for i in range(1, 6)),
+        "".join(f"key_{i:02}: the value of this thing here is\n" for i in range(8)),
+        "".join(f"error: cannot open the file number {i} in here\n" for i in range(8)),
+        "".join(f"export variable{i}=some value that is long {i}\n" for i in range(8)),
+        "aback: by surprise and without a warning\nabash: to make somebody feel ashamed of it\n"
+        "abate: to become less strong or less bad\nabbey: a house in which monks or nuns live\n"
+        "abide: to bear somebody or something well\n",
+        "".join(f"{i * 7**60:064x}  file{i}.txt\n" for i in range(6)),
+        "春天的花园里有很多美丽的花朵和绿色的树\n秋天的田野上有很多金色的稻谷和红色的果\n"
+        "夏天的海边有很多快乐的孩子和漂亮的贝壳\n冬天的山上有很多洁白的雪花和安静的小屋\n",
+    ],
+    ids=["addresses", "names and values", "errors", "code", "glossary", "digests", "headings"],
+)
+def test_entries_of_one_length_are_no_paragraph(text: str) -> None:
+    assert lines(text) == [" ".join(line.split()) for line in text.splitlines()]

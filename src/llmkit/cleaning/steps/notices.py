@@ -16,6 +16,9 @@ _SENTENCE = re.compile(r"[^.!?\n。！？]+(?:[.!?](?!\s)[^.!?\n。！？]+)*+")
 _ADDRESSED = re.compile(
     r"\b(?:we|our|us|you|your|site|website|page|browser|partners?)\b|我们|我們|您|你|本站|网站|網站|浏览器", re.I
 )
+_DIFFERENT = 3
+"""Different phrases that it takes where none is said in notices alone: a recipe has cookies, a law licences and an
+essay consent, again and again."""
 _FIRST_TOKENS, _TOKENS_PER_HIT = 200, 100
 """A text with fewer hits than one in so many tokens is no notice, and is not cut into sentences."""
 
@@ -41,9 +44,19 @@ class Notices(Step):
         # What is no notice at its beginning is none: most documents cost a look at 200 words.
         if len(known.find(found, _FIRST_TOKENS)) * _TOKENS_PER_HIT < min(_FIRST_TOKENS, len(found.tokens.kinds)):
             return None
+        if not _is_notice(found.text.casefold(), known):
+            return None
         hits = found.tokens.starts[known.find(found)].tolist()
-        share = _share(found.text, hits, tuple(known.groups["sure"]))
+        share = _share(found.text, hits, (*known.groups["only"], *known.groups["sure"]))
         return Drop("notices.max_ratio", share, self.max_ratio) if share > self.max_ratio else None
+
+
+def _is_notice(text: str, known: Phrases) -> bool:
+    """Tell whether a text has a phrase of notices alone, or several others; `cookies` and `cookie` are the same one."""
+    if any(phrase in text for phrase in known.groups["only"]):
+        return True
+    said = {phrase.rstrip("s") for name in ("sure", "doubtful") for phrase in known.groups[name] if phrase in text}
+    return sum(not any(one != other and one in other for other in said) for one in said) >= _DIFFERENT
 
 
 def _share(text: str, hits: list[int], sure: tuple[str, ...]) -> float:
@@ -70,4 +83,4 @@ def _within(hits: list[int], match: re.Match[str]) -> bool:
 @functools.cache
 def _phrases(extra: tuple[str, ...]) -> Phrases:
     built_in = tuple(p for name in ("cookies", "share", "copyright") for p in BOILERPLATE[name])
-    return Phrases({"sure": (*built_in, *STRONG, *extra), "doubtful": WEAK})
+    return Phrases({"only": (*built_in, *extra), "sure": STRONG, "doubtful": WEAK})

@@ -88,6 +88,10 @@ class Repair(Rewrite):
         return text
 
 
+_ANGSTROM = re.compile(r"((?<![^\W\d_])Å[¹²³¼½¾±·](?![^\W\d_]))")
+"""The unit of length before an exponent or another sign: right as it is, while letters stand around a misread one."""
+
+
 def _each_line(text: str, fix: Callable[[str], str], document: Document) -> str:
     lines = text.split("\n")
     number = 0
@@ -106,10 +110,17 @@ def _fix_code_page(line: str) -> str:
 
     if not is_suspicious(line.encode()):
         return line
+    if "Å" not in line:
+        return _mend(line)
+    parts = _ANGSTROM.split(line)
+    return "".join(part if place % 2 else _mend(part) for place, part in enumerate(parts))
+
+
+def _mend(text: str) -> str:
     from ftfy import fix_encoding
 
     return "".join(
-        fix_encoding(line[start : start + SEGMENT_CHARS], _config()) for start in range(0, len(line), SEGMENT_CHARS)
+        fix_encoding(text[start : start + SEGMENT_CHARS], _config()) for start in range(0, len(text), SEGMENT_CHARS)
     )
 
 

@@ -118,6 +118,9 @@ def _unchunk(payload: bytes) -> bytes:
 
     Archives keep the header of bodies whose chunks were joined already, and words such as `add` and `face` are numbers.
     So a size is believed where a line end follows what it counts, or as the header's first if CR ends it, too.
+
+    Raises:
+        RowError: The body is truncated.
     """
     chunks: list[bytes] = []
     position = 0
@@ -125,6 +128,8 @@ def _unchunk(payload: bytes) -> bytes:
         size = int(match[1], 16)
         end = match.end() + size
         sure = bool(chunks) or match[0].endswith(b"\r\n")
+        if end > len(payload) and sure:
+            raise RowError("the body ends within a chunk")
         if end >= len(payload) or not size:
             if not sure:
                 break

@@ -16,6 +16,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _NAMED = re.compile('"?sep=(.)"?[\r\n]+', re.IGNORECASE)
 """A first line with which spreadsheets name the delimiter."""
 _QUOTED = re.compile('"(?:[^"]|"")*+"')
+_ALL_QUOTED = re.compile('(?:"(?:[^"]|"")*+"\r?\n)+')
 _NUMBER = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*%?")
 _ESCAPED = re.compile(r'\\(["\\])')
 # In the place of characters that Python's reader would take for something else; no decoded text holds such halves.
@@ -112,8 +113,13 @@ def find_dialect(given: Dialect, sample: str, *, tabs: bool, known: Callable[[Se
     ]
     found = tried[min(several)[-1] if several else 0][0]
     if found.header == "auto":
-        first = next(_attempts(found, lines[:_ROW_LINES]), None) or []
-        found = replace(found, header=known([name.strip() for name in first]) or not any(map(_is_datum, first)))
+        rows = [row for row in _attempts(found, lines[:_ROW_LINES]) if row]
+        first, below = rows[0] if rows else [], rows[1:]
+        # A number or a question may be a name, too: unless the column below holds the like of it.
+        found = replace(found, header=known([name.strip() for name in first]) or not any(
+            _is_datum(cell) and (not below or any(place < len(row) and _is_datum(row[place]) for row in below))
+            for place, cell in enumerate(first)
+        ))  # fmt: skip
     return found
 
 
@@ -150,6 +156,8 @@ def _is_quoted(lines: list[str], delimiter: str, quoted_bad: int, plain_bad: int
     whole = [cell for cell in cells if _QUOTED.fullmatch(cell)]
     if not tabs:
         return bool(whole) or len(cells) < _SPEECH
+    if max(map(len, rows), default=0) == 1 and _ALL_QUOTED.fullmatch("".join(lines[1:])):
+        return True  # of a single column no row can tell by its length that a field goes on in the next line
     # Writers quote a field for what is in it, or all fields of a column, with its name.
     for_what_is_in_it = any('""' in cell[1:-1] for cell in whole)
     columns = list(zip(*rows, strict=True)) if len({len(row) for row in rows}) == 1 else []

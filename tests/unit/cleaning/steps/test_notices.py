@@ -49,3 +49,18 @@ def test_phrases_of_ones_own() -> None:
     text = "Ask the ferryman for the fare. Ask the ferryman again."
     assert apply(text) is None
     assert apply(text, phrases=["ask the ferryman"]) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bake the cookies for ten minutes; you want them soft. Let your cookies cool. We ate our cookies warm.",
+        "No man may govern you without your consent. Consent is what you give, and our consent can be taken back.",
+        "The forbidden forest lay before them. It was forbidden to all. Forbidden things draw children.",
+        "企业应当依法取得许可证。许可证由管理部门发放。许可证遗失的,应当补办许可证。",
+        "您同意吗？我同意你的看法。同意的人很多。",
+        "Read more books. Read more poems. Read more plays.",
+    ],
+)
+def test_one_word_of_notices_again_and_again_is_none(text: str) -> None:
+    assert apply(text * 3) is None

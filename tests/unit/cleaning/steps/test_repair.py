@@ -195,3 +195,16 @@ def test_chinese_through_gbk_and_back(text: str):
     repaired = run(mojibake)[0].text
     assert repaired.removesuffix("!") in {text, mojibake.removesuffix("!")}
     assert run(text)[0].text is text
+
+
+@pytest.mark.parametrize("text", ["20 Å² per lipid", "30 Å³", "2.1 Å±0.1 Å are", "10 Å¹"])
+def test_the_unit_of_length_is_right_as_it_is(text):
+    document = Document("0", text, "s")
+    Repair().apply(document)
+    assert document.text == text
+
+
+def test_a_hungarian_letter_among_letters_is_mended_beside_the_unit():
+    document = Document("0", "hÅ±tÅ‘gÃ©p, 20 Å² per lipid", "s")
+    Repair().apply(document)
+    assert document.text == "hűtőgép, 20 Å² per lipid"

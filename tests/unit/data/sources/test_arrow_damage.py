@@ -86,3 +86,7 @@ def _ends(words):
     total = 0
     for word in words:
         yield (total := total + len(word))
+
+
+def test_streams_that_were_joined_are_read_one_after_the_other(tmp_path):
+    assert texts(read(write(tmp_path / "a.arrow", arrow("stream") * 3))) == WORDS * 3

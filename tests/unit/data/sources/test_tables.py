@@ -111,3 +111,27 @@ def test_what_was_found_out_is_said(tmp_path):
         " the first row names the columns",
         "c.tsv.gz: tabs between fields, quotes are ordinary characters; the first row names the columns",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        (
+            "a.tsv",
+            'text\n"line one\nline two"\n"line three\nline four"\n',
+            ["line one\nline two", "line three\nline four"],
+        ),
+        ("a.tsv", '"text"\n"a\nb"\n"c"\n', ["a\nb", "c"]),
+        ("a.tsv", 'text\n"Yes," he said\nno\n"open\nend"\n', ['"Yes," he said', "no", '"open', 'end"']),
+        ("a.csv", "It is good.\nIt is bad.\n", ["It is good.", "It is bad."]),
+    ],
+)
+def test_a_single_column(tmp_path, name, data, expected):
+    (tmp_path / name).write_text(data)
+    assert texts(read(tmp_path / name)) == expected
+
+
+@pytest.mark.parametrize("name", ["0", '"What did you like?"'])
+def test_a_name_like_no_value_below_it_is_a_name(tmp_path, name):
+    (tmp_path / "a.csv").write_text(f"{name}\nthe sea\nthe boat\n")
+    assert texts(read(tmp_path / "a.csv", text_field=name.strip('"'))) == ["the sea", "the boat"]

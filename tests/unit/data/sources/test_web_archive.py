@@ -176,6 +176,11 @@ def test_a_body_that_is_no_text_is_an_unreadable_row(tmp_path):
     assert read_one(tmp_path, http("<p>宽".encode("utf-16"), Content_Encoding="gzip")).text == "<p>宽"
 
 
+def test_a_body_that_ends_within_a_chunk_is_unreadable(tmp_path):
+    row = read_one(tmp_path, http(b"40\r\n<p>this is a page about", Transfer_Encoding="chunked"))
+    assert row.reason.startswith("the body ends within a chunk")
+
+
 def test_what_stands_behind_a_bad_chunk_size_is_kept(tmp_path):
     body = b"5\r\n<p>he\r\nzz\r\nllo and all the rest\r\n0\r\n\r\n"
     text = read_one(tmp_path, http(body, Transfer_Encoding="chunked")).text

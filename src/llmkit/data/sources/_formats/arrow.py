@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 256
 _MAGIC = b"ARROW1"
 _MAGIC_BYTES = 8
+_CONTINUES = b"\xff\xff\xff\xff"
+"""What every message begins with."""
 """The file format is the stream format behind so many bytes, and a table of contents at the end."""
 
 
@@ -125,14 +127,23 @@ def _batches(reading: Reading) -> Iterator[pa.RecordBatch | _Damage]:
 def _in_stream(stream: Any) -> Iterator[pa.RecordBatch | _Damage]:
     import pyarrow as pa
 
+    """Yield the batches of a stream, and of those that were joined to it."""
     batches = pa.ipc.open_stream(pa.PythonFile(stream, "r"))
     while True:
         try:
             yield batches.read_next_batch()
         except StopIteration:
-            return
+            if not _goes_on(stream):
+                return
+            batches = pa.ipc.open_stream(pa.PythonFile(stream, "r"))
         except _damage() as error:
             yield _Damage(error, "stream")
+
+
+def _goes_on(stream: Any) -> bool:
+    """Tell whether another stream begins behind the end of one; the table of contents of a file does not."""
+    begin: bytes = stream.peek(4)[:4] if hasattr(stream, "peek") else b""
+    return begin == _CONTINUES
 
 
 def _damage() -> tuple[type[Exception], ...]:
