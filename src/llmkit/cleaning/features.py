@@ -7,8 +7,8 @@ mark, or a run of one and the same.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,25 @@ from llmkit.text.characters import SCRIPTS, character_table, code_points
 
 SYMBOL, WORD, CHARACTER = 0, 1, 2
 """Kinds of tokens: punctuation and symbols, words of spaced scripts, characters of unspaced scripts."""
+
+
+T = TypeVar("T")
+
+
+class once(Generic[T]):  # noqa: N801 - used as a decorator
+    """What `functools.cached_property` is, without the lock that it takes until Python 3.12: a microsecond each."""
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn under which name the value is kept."""
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        """Compute the value and put it where Python looks first."""
+        value = instance.__dict__[self.name] = self.function(instance)
+        return value
 
 
 class Tokens(NamedTuple):
@@ -144,12 +163,12 @@ class Features:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    @cached_property
+    @once
     def codes(self) -> NDArray[np.uint32]:
         """`[characters]` code points; positions are those of the string."""
         return code_points(self.text)
 
-    @cached_property
+    @once
     def _scan(self) -> tuple[Tokens, Totals, NDArray[np.int64]]:
         size = len(self.codes)
         starts, ends = np.empty(size, np.int32), np.empty(size, np.int32)
@@ -172,36 +191,39 @@ class Features:
         """Numbers of characters and tokens by kind."""
         return self._scan[1]
 
-    @cached_property
+    @once
     def scripts(self) -> dict[str, int]:
         """Letters and marks per script that occurs; `Common` counts all other characters."""
         return {SCRIPTS[i]: count for i, count in enumerate(self._scan[2].tolist()) if count}
 
-    @cached_property
-    def _words(self) -> tuple[Tokens, Words]:
+    @once
+    def _words(self) -> tuple[Tokens, Words, NDArray[np.uint64]]:
         tokens, info = self.tokens, character_table().info
-        starts, ends, cased, kinds, counts = scanning.split_words(
+        starts, ends, cased, kinds, folded, counts = scanning.split_words(
             self.codes, info, tokens.starts, tokens.ends, tokens.hashes, tokens.kinds
         )
-        return Tokens(starts, ends, cased, kinds), Words(*counts)
+        return Tokens(starts, ends, cased, kinds), Words(*counts), folded
 
     @property
     def words(self) -> Words:
         """Words between blanks."""
         return self._words[1]
 
-    @cached_property
+    @once
     def word_hashes(self) -> NDArray[np.uint64]:
         """`[words]` hashes of the tokens that are no symbols: what shingles and n-grams are made of."""
         tokens = self.tokens
-        return tokens.hashes if self.totals.words == len(tokens.kinds) else tokens.hashes[tokens.kinds != SYMBOL]
+        if self.totals.words == len(tokens.kinds):
+            return tokens.hashes
+        # Whoever counts the words has them as well.
+        return self._words[2] if "_words" in self.__dict__ else tokens.hashes[tokens.kinds != SYMBOL]
 
     @property
     def cased_words(self) -> Tokens:
         """Tokens that are no symbols, hashed so that `The` is not `the`."""
         return self._words[0]
 
-    @cached_property
+    @once
     def cased_hashes(self) -> NDArray[np.uint64]:
         """`[tokens]` hashes that tell `The` from `the`."""
         cased: NDArray[np.uint64] = scanning.cased_hashes(
@@ -209,12 +231,15 @@ class Features:
         )
         return cased
 
-    @cached_property
+    @once
     def lines(self) -> Spans:
         """Lines, cut at line feeds only."""
-        return self._spans(1)
+        size = self.totals.newlines + 1
+        starts, ends, hashes = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint64)
+        count = scanning.scan_lines(self.codes, character_table().info, starts, ends, hashes)
+        return Spans(starts[:count], ends[:count], hashes[:count])
 
-    @cached_property
+    @once
     def units(self) -> Units:
         """Lines, those of wrapped paragraphs joined."""
         lines, info = self.lines, character_table().info
@@ -228,17 +253,17 @@ class Features:
         hashes = wrapping.unit_hashes(lines.hashes, joined)
         return Units(Spans(lines.starts[firsts], lines.ends[lasts], hashes), joined, closed[lasts], worded[firsts])
 
-    @cached_property
+    @once
     def paragraphs(self) -> Spans:
         """Paragraphs, cut where one or more lines are blank."""
-        return self._spans(2)
+        return Spans(*scanning.join_lines(self.codes, *self.lines))
 
-    @cached_property
+    @once
     def line_ends(self) -> LineEnds:
         """How the lines begin and end."""
         return LineEnds(*scanning.line_ends(self.codes, character_table().info, self.lines.starts, self.lines.ends))
 
-    @cached_property
+    @once
     def unit_ends(self) -> LineEnds:
         """How the lines begin and end, those of wrapped paragraphs joined."""
         spans = self.units.spans
@@ -246,17 +271,11 @@ class Features:
             return self.line_ends
         return LineEnds(*scanning.line_ends(self.codes, character_table().info, spans.starts, spans.ends))
 
-    @cached_property
+    @once
     def duplicate_lines(self) -> tuple[int, int]:
         """Lines that are copies of an earlier one, and the characters in them."""
         copies, chars = kernels.duplicates(self.lines.hashes, self.lines.lengths)
         return copies, chars
-
-    def _spans(self, newlines: int) -> Spans:
-        size = self.totals.newlines + 1
-        starts, ends, hashes = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint64)
-        count = scanning.scan_spans(self.codes, character_table().info, newlines, starts, ends, hashes)
-        return Spans(starts[:count], ends[:count], hashes[:count])
 
 
 def features(document: Document) -> Features:

@@ -76,59 +76,109 @@ def duplicates(hashes, lengths):
 
 
 @kernel
-def top_gram_chars(hashes, starts, ends, kinds, order):
+def _candidates(repeated, order, size):
+    """Return the places whose n-gram may stand elsewhere too: those of the shorter n-grams within it do."""
+    places = np.empty(max(size - order + 1, 0), np.int32)
+    count = 0
+    for i in range(places.shape[0]):
+        places[count] = i
+        count += repeated[i] and repeated[i + 1]
+    return places[:count]
+
+
+@kernel
+def _gram(hashes, start, order):
+    value = np.uint64(0)
+    for i in range(start, start + order):
+        value = value * _GRAM + hashes[i]
+    return mix(value)
+
+
+@kernel
+def top_gram_chars(hashes, starts, ends, kinds, order, repeated):
     """Return the characters that the most frequent n-gram covers; 0 without n-grams.
 
     One space counts between two tokens, as in datatrove, but none beside a character of an unspaced script. Of
     equally frequent ones the first counts, as in datatrove.
+
+    `repeated` is `[tokens + 1]` bool: where it is False, no n-gram of a lower order begins that occurs twice. Those of
+    this order are left in it.
     """
-    grams = gram_hashes(hashes, order)
-    mask = np.uint64(slots(grams.shape[0]) - 1)
+    size = hashes.shape[0]
+    if size < order:
+        return 0
+    places = _candidates(repeated, order, size)
+    mask = np.uint64(slots(places.shape[0]) - 1)
     table = np.zeros(mask + np.uint64(1), np.uint64)
     firsts = np.empty(mask + np.uint64(1), np.int32)
-    counts = np.zeros(grams.shape[0], np.int32)
-    for i in range(grams.shape[0]):
-        value = grams[i] | np.uint64(1)
+    heads = np.empty(places.shape[0], np.int32)
+    counts = np.zeros(places.shape[0], np.int32)
+    best, most = 0, 1
+    for k in range(places.shape[0]):
+        value = _gram(hashes, places[k], order) | np.uint64(1)
         slot = value >> np.uint64(1) & mask
         while table[slot] != 0 and table[slot] != value:
             slot = (slot + np.uint64(1)) & mask
         if table[slot] == 0:
             table[slot] = value
-            firsts[slot] = i
-        counts[firsts[slot]] += 1
-    best = 0
-    for i in range(grams.shape[0]):
-        if counts[i] > counts[best]:
-            best = i
-    if grams.shape[0] == 0:
-        return 0
+            firsts[slot] = k
+        heads[k] = firsts[slot]
+        counts[heads[k]] += 1
+    repeated[:] = False
+    for k in range(places.shape[0]):
+        repeated[places[k]] = counts[heads[k]] > 1
+        if counts[k] > most:
+            best, most = places[k], counts[k]
     chars = 0
     for i in range(best, best + order):
         chars += ends[i] - starts[i]
         chars += i > best and kinds[i] != 2 and kinds[i - 1] != 2
-    return chars * counts[best]
+    return chars * most
 
 
 @kernel
-def duplicate_gram_chars(hashes, starts, ends, order):
-    """Return the characters in n-grams that stood earlier in the text, none counted twice; spaces are not counted."""
-    grams = gram_hashes(hashes, order)
-    mask = np.uint64(slots(grams.shape[0]) - 1)
+def duplicate_gram_chars(hashes, starts, ends, order, repeated):
+    """Return the characters in n-grams that stood earlier in the text, none counted twice; spaces are not counted.
+
+    `repeated` is as in `top_gram_chars`, and stays.
+    """
+    places = _candidates(repeated, order, hashes.shape[0])
+    mask = np.uint64(slots(places.shape[0]) - 1)
     table = np.zeros(mask + np.uint64(1), np.uint64)
-    chars, i = 0, 0
-    while i < grams.shape[0]:
-        value = grams[i] | np.uint64(1)
+    chars, behind = 0, 0
+    for k in range(places.shape[0]):
+        i = places[k]
+        if i < behind:
+            continue
+        value = _gram(hashes, i, order) | np.uint64(1)
         slot = value >> np.uint64(1) & mask
         while table[slot] != 0 and table[slot] != value:
             slot = (slot + np.uint64(1)) & mask
         if table[slot] == value:
-            for k in range(i, i + order):
-                chars += ends[k] - starts[k]
-            i += order
+            behind = i + order
+            for j in range(i, behind):
+                chars += ends[j] - starts[j]
         else:
             table[slot] = value
-            i += 1
     return chars
+
+
+@kernel
+def repetition(hashes, starts, ends, kinds):
+    """Return `top_gram_chars` of 2, 3 and 4 tokens, then `duplicate_gram_chars` of 5 to 10, `[9]` int64.
+
+    Few n-grams of two tokens occur twice, hardly one of four, and no longer one does where a shorter does not: only
+    the first order looks at every place.
+    """
+    found = np.zeros(9, np.int64)
+    repeated = np.ones(hashes.shape[0] + 1, np.bool_)
+    for order in range(2, 5):
+        found[order - 2] = top_gram_chars(hashes, starts, ends, kinds, order, repeated)
+    for order in range(5, 11):
+        found[order - 2] = duplicate_gram_chars(hashes, starts, ends, order, repeated)
+        if found[order - 2] == 0:
+            break
+    return found
 
 
 @kernel

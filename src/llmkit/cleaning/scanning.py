@@ -176,14 +176,14 @@ def _has_letter(codes, info, start, end):
 
 @kernel
 def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
-    """Return starts, ends, cased hashes and kinds of the tokens that are no symbols, and counts as in `Words`.
+    """Return starts, ends, cased hashes, kinds and hashes of the tokens that are no symbols, and counts as in `Words`.
 
     Tokens that touch are one word between blanks; a character of an unspaced script is one of its own, and marks belong
     to the word that they touch. Addresses are words that hold `://` or begin with `www.`.
     """
     size = tokens_starts.shape[0]
     starts, ends, sorts = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint8)
-    cased = np.empty(size, np.uint64)
+    cased, folded = np.empty(size, np.uint64), np.empty(size, np.uint64)
     words, chars, lettered, marks, addresses, address_chars = 0, 0, 0, 0, 0, 0
     count, i = 0, 0
     while i < size:
@@ -193,6 +193,7 @@ def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
             if kind:
                 starts[count], ends[count], sorts[count] = at, end, kind
                 what = info[codes[at]]
+                folded[count] = hashes[i]
                 cased[count] = mix(hashes[i]) if what & UPPER else hashes[i]
                 count += 1
                 has_letter = what & LETTER != 0 or _has_letter(codes, info, at, end)
@@ -219,12 +220,12 @@ def split_words(codes, info, tokens_starts, tokens_ends, hashes, kinds):
             addresses += address
             address_chars += end - first if address else 0
     counts = (words, chars, lettered, marks, addresses, address_chars)
-    return starts[:count], ends[:count], cased[:count], sorts[:count], counts
+    return starts[:count], ends[:count], cased[:count], sorts[:count], folded[:count], counts
 
 
 @kernel
-def scan_spans(codes, info, newlines, starts, ends, hashes):
-    """Fill the arrays of `Spans`, cut where `newlines` line feeds stand with but blanks between; return the number."""
+def scan_lines(codes, info, starts, ends, hashes):
+    """Fill the arrays of `Spans` with the lines that hold more than whitespace; return the number."""
     size, count, i = codes.shape[0], 0, 0
     while i < size:
         while i < size and info[codes[i]] & SPACE:
@@ -232,22 +233,43 @@ def scan_spans(codes, info, newlines, starts, ends, hashes):
         if i >= size:
             break
         start = end = i
-        value, pending, feeds = _SEED, _SEED, 0
+        value = pending = _SEED
         while i < size:
             code = codes[i]
             if info[code] & SPACE:
-                feeds += code == _NEWLINE
-                if feeds >= newlines:
+                if code == _NEWLINE:
                     break
                 pending = (pending ^ np.uint64(code)) * _PRIME
             else:
                 # `pending` is `value` with the whitespace since then, which turns out to lie inside the span.
                 value = pending = (pending ^ np.uint64(code)) * _PRIME
-                end, feeds = i + 1, 0
+                end = i + 1
             i += 1
         starts[count], ends[count], hashes[count] = start, end, mix(value)
         count += 1
     return count
+
+
+@kernel
+def join_lines(codes, starts, ends, hashes):
+    """Return starts, ends and hashes of paragraphs: lines without a blank one between; the blanks between count."""
+    size = starts.shape[0]
+    firsts, lasts, values = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint64)
+    count = 0
+    for i in range(size):
+        feeds, value = 2, _SEED
+        if i > 0:
+            feeds, value = 0, values[count - 1]
+            for at in range(ends[i - 1], starts[i]):
+                feeds += codes[at] == _NEWLINE
+                value = (value ^ np.uint64(codes[at])) * _PRIME
+        if feeds > 1:
+            firsts[count], values[count] = starts[i], hashes[i]
+            count += 1
+        else:
+            values[count - 1] = mix(value ^ hashes[i])
+        lasts[count - 1] = ends[i]
+    return firsts[:count], lasts[:count], values[:count]
 
 
 @kernel

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from llmkit.cli import options as o
+from llmkit.work.garbage import collect_rarely
 
 
 @o.stage_command("clean", strict=True, resume=True, preview=True)
@@ -33,6 +34,7 @@ def clean(
     ] = None,
 ) -> o.Named:
     """Turn raw text into a corpus, with every dropped document explained."""
+    collect_rarely()
     return {
         "inputs": ("--input", _inputs(input, text_field, row, column)),
         "workers": ("--workers", workers),

@@ -8,6 +8,7 @@ import typer
 
 from llmkit.cli import options as o
 from llmkit.core.errors import ConfigError
+from llmkit.work.garbage import collect_rarely
 
 _HELP = {
     "input": "Corpus artifact, or raw text as clean reads it; repeatable.",
@@ -38,6 +39,7 @@ def tokenize(
     compare: Compare = None,
 ) -> o.Named:
     """Train or take a tokenizer and encode a corpus into tokens."""
+    collect_rarely()
     if show is not None or compare is not None:
         from llmkit.core.console import Console
         from llmkit.tokenization.look import look

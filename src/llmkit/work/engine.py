@@ -18,6 +18,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from llmkit.core.errors import SetupError
 from llmkit.core.extras import require
+from llmkit.work.garbage import collect_rarely
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,6 +113,7 @@ def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_ONE_THREAD)
+    collect_rarely()
 
 
 def _connect(ray: Any) -> None:

@@ -24,6 +24,11 @@ def arrays(words: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return hashes, ends - lengths, ends
 
 
+def everywhere(words: list[str]) -> np.ndarray:
+    """Nothing is known of shorter n-grams."""
+    return np.ones(len(words) + 1, bool)
+
+
 def grams(words: list[str], order: int) -> list[tuple[str, ...]]:
     return [tuple(words[i : i + order]) for i in range(len(words) - order + 1)]
 
@@ -57,7 +62,7 @@ def test_characters_of_the_most_frequent_ngram(words: list[str], order: int) -> 
         gram, number = Counter(found).most_common(1)[0]  # of equally frequent ones the first
         spaces = sum("中" not in pair for pair in itertools.pairwise(gram))
         expected = number * (sum(map(len, gram)) + spaces)
-    assert kernels.top_gram_chars(hashes, starts, ends, kinds, order) == expected
+    assert kernels.top_gram_chars(hashes, starts, ends, kinds, order, everywhere(words)) == expected
 
 
 @settings(deadline=None)  # the first call compiles
@@ -73,7 +78,17 @@ def test_characters_in_repeated_ngrams_are_counted_once(words: list[str], order:
         else:
             seen.add(gram)
             i += 1
-    assert kernels.duplicate_gram_chars(hashes, starts, ends, order) == chars
+    assert kernels.duplicate_gram_chars(hashes, starts, ends, order, everywhere(words)) == chars
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.sampled_from(["a", "bb", "ccc", "中", "dd", "e"]), max_size=100))
+def test_all_orders_together_are_those_one_by_one(words: list[str]) -> None:
+    hashes, starts, ends = arrays(words)
+    kinds = np.array([2 if word == "中" else 1 for word in words], np.uint8)
+    tops = [kernels.top_gram_chars(hashes, starts, ends, kinds, n, everywhere(words)) for n in range(2, 5)]
+    copies = [kernels.duplicate_gram_chars(hashes, starts, ends, n, everywhere(words)) for n in range(5, 11)]
+    assert kernels.repetition(hashes, starts, ends, kinds).tolist() == [*tops, *copies]
 
 
 @settings(deadline=None)  # the first call compiles

@@ -98,8 +98,8 @@ class ChineseQuality(Step):
         yield "max_broken_ratio", broken / size
         yield "min_sentence_chars", han / max(sentences, 1)
         yield "max_sentence_chars", han / max(sentences, 1)
-        closed = found.units.closed
-        if len(closed) >= _MIN_JUDGED_LINES:
+        # A text has no more lines of its author's than of its file, and most texts in chats and reviews have one.
+        if len(found.lines.starts) >= _MIN_JUDGED_LINES and len(closed := found.units.closed) >= _MIN_JUDGED_LINES:
             yield "min_terminal_lines_ratio", int(closed.sum()) / len(closed)
         if self.min_function_characters:
             yield "min_function_characters", self._function_characters(found.text)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmkit.work.engine import Engine
 
 _PART_CHARS = 2**20
+_BLANKS = bytes(ord(" ") if chr(byte).isspace() else byte for byte in range(128)) + bytes(range(128, 256))
 
 
 class ExactDuplicates(GlobalStep):
@@ -72,6 +73,12 @@ class ExactDuplicates(GlobalStep):
 def _key(text: str) -> bytes:
     """Hash a text with runs of whitespace as one space, a part at a time: a list of all words may be large."""
     digest = hashlib.blake2b(digest_size=16)
+    if text.isascii() and len(text) <= _PART_CHARS:  # the same, three times as fast
+        data = text.encode().translate(_BLANKS).strip(b" ")
+        while b"  " in data:
+            data = data.replace(b"  ", b" ")
+        digest.update(data)
+        return digest.digest()
     begun = apart = False
     for start in range(0, len(text), _PART_CHARS):
         part = text[start : start + _PART_CHARS]

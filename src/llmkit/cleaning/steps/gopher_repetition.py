@@ -13,8 +13,7 @@ from llmkit.data.corpus import Document
 if TYPE_CHECKING:
     from llmkit.cleaning.features import Features, Tokens
 
-_TOP_ORDERS = range(2, 5)
-_DUPLICATE_ORDERS = range(5, 11)
+_GRAM_RULES = (*(f"top_{order}_gram" for order in range(2, 5)), *(f"dup_{order}_gram" for order in range(5, 11)))
 
 
 class GopherRepetition(Counted):
@@ -59,10 +58,9 @@ class GopherRepetition(Counted):
         from llmkit.cleaning.features import features
 
         found = features(document)
-        if drop := self._lines(found) or self._paragraphs(found):
+        if len(found.lines.starts) > 1 and (drop := self._lines(found) or self._paragraphs(found)):
             return drop
-        tokens = self._tokens(found)
-        return self._top_grams(found, tokens) or self._duplicate_grams(found, tokens)
+        return self._grams(found)
 
     def _lines(self, found: Features) -> Drop | None:
         if self.dup_line_frac is None and self.dup_line_char_frac is None:
@@ -100,30 +98,13 @@ class GopherRepetition(Counted):
         """Return what n-grams are made of."""
         return found.cased_words if self.manner == "papers" else found.tokens._replace(hashes=found.cased_hashes)
 
-    def _top_grams(self, found: Features, tokens: Tokens) -> Drop | None:
+    def _grams(self, found: Features) -> Drop | None:
         from llmkit.cleaning import kernels
 
-        starts, ends, hashes, kinds = tokens
-        for order in _TOP_ORDERS:
-            limit = getattr(self, f"top_{order}_gram")
-            if limit is None:
-                continue
-            share = kernels.top_gram_chars(hashes, starts, ends, kinds, order) / len(found.text)
-            if share > limit:
-                return Drop(f"gopher_repetition.top_{order}_gram", share, limit)
-        return None
-
-    def _duplicate_grams(self, found: Features, tokens: Tokens) -> Drop | None:
-        from llmkit.cleaning import kernels
-
-        starts, ends, hashes, _ = tokens
-        for order in _DUPLICATE_ORDERS:
-            limit = getattr(self, f"dup_{order}_gram")
-            if limit is None:
-                continue
-            chars = kernels.duplicate_gram_chars(hashes, starts, ends, order)
-            if not chars:  # no n-gram twice, hence no longer one either
-                return None
-            if chars / len(found.text) > limit:
-                return Drop(f"gopher_repetition.dup_{order}_gram", chars / len(found.text), limit)
+        starts, ends, hashes, kinds = self._tokens(found)
+        chars = kernels.repetition(hashes, starts, ends, kinds).tolist()
+        for rule, covered in zip(_GRAM_RULES, chars, strict=True):
+            limit = getattr(self, rule)
+            if limit is not None and covered / len(found.text) > limit:
+                return Drop(f"gopher_repetition.{rule}", covered / len(found.text), limit)
         return None
