@@ -161,7 +161,7 @@ def rules() -> list[Rule]:
     found += [_rule(C4Quality, name, C4QualityFilter, name) for name in c4]
     # Without any line rule, datatrove counts a blank line as a sentence.
     found.append(_rule(C4Quality, "min_num_sentences", C4QualityFilter, "min_num_sentences", min_words_per_line=1))
-    found.append(Rule("C4Quality (all)", lambda _: C4Quality(), lambda _: C4QualityFilter()))
+    found.append(Rule("C4Quality (all)", lambda _: C4Quality(**{"as": "datatrove"}), lambda _: C4QualityFilter()))
     return found
 
 

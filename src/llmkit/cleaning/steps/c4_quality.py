@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from llmkit.cleaning.steps import Drop, Rewrite
+from llmkit.cleaning.steps._counted import Counted, cut_units
 from llmkit.data.corpus import Document
+
+if TYPE_CHECKING:
+    from llmkit.cleaning.features import Features
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")
 _TERMINAL = (".", "?", "!", '"', "'", "”", "’")
@@ -20,12 +25,13 @@ _NO_END = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|[A-Z])$")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-class C4Quality(Rewrite):
+class C4Quality(Counted, Rewrite):
     """Keep the lines that are sentences, and the documents that have enough of them.
 
     Rules, defaults and order are those of the C4 code and of datatrove (arXiv:1910.10683, section 2.2); null or
-    false switches a rule off. Hard-wrapped text loses most of its lines: unwrap it first. For English: Chinese
-    sentences end otherwise. The report counts removed lines as `c4_quality.RULE`.
+    false switches a rule off. The lines of a hard-wrapped paragraph are judged as one and stay or go together, and a
+    text that was cut off keeps its last line. For English: Chinese sentences end otherwise. The report counts removed
+    lines, a paragraph as one, as `c4_quality.RULE`.
     """
 
     by_line: ClassVar[bool] = True
@@ -59,7 +65,7 @@ class C4Quality(Rewrite):
         if self.filter_curly_bracket and "{" in text:
             return Drop("c4_quality.filter_curly_bracket", text.count("{"), 0)
         if self.min_num_sentences is not None:
-            number = _count_sentences(text, self.min_num_sentences)
+            number = _count_sentences(self._lines(text, document), self.min_num_sentences)
             if number < self.min_num_sentences:
                 return Drop("c4_quality.min_num_sentences", number, self.min_num_sentences)
         return None
@@ -72,55 +78,95 @@ class C4Quality(Rewrite):
         citations = self.remove_citations and "[" in text
         kept: list[str] = []
         changed = False
-        for line in text.split("\n"):
-            bare = line.strip()
+        lines = list(self._lines(text, document))
+        last = max((place for place, line in enumerate(lines) if line.strip()), default=-1)
+        for place, line in enumerate(lines):
+            bare = _joined(line)
             if not bare:
                 kept.append(line)
                 continue
-            rule = self._long_word(bare)
-            if not rule:
-                words = bare
-                if citations and "[" in bare:
-                    line, bare = _CITATION.sub("", line), _CITATION.sub("", bare)  # noqa: PLW2901
-                    changed |= len(bare) != len(words)
-                rule = self._fails(bare, words) or _names(bare, unwanted)
+            cleared = _CITATION.sub("", line) if citations and "[" in line else line
+            rule = self._long_word(bare) or self._fails(_joined(cleared), bare) or _names(_joined(cleared), unwanted)
+            if rule == "filter_no_terminal_punct" and place == last and self._is_cut(text, document):
+                rule = ""
             if rule:
                 document.count(f"c4_quality.{rule}")
-                changed = True
             else:
-                kept.append(line)
+                kept.append(cleared)
+            changed |= bool(rule) or cleared is not line
         return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n") if changed else text
 
-    def _long_word(self, line: str) -> str | None:
+    def _found(self, text: str, document: Document) -> Features:
+        from llmkit.cleaning.features import Features, features
+
+        return features(document) if text is document.text else Features(text)
+
+    def _lines(self, text: str, document: Document) -> Iterator[str]:
+        """Yield the lines, those of a wrapped paragraph as one with the line feeds in it."""
+        if (
+            self.manner == "datatrove"
+            or "\n" not in text
+            or not (found := self._found(text, document)).units.joined.any()
+        ):
+            yield from text.split("\n")
+            return
+        starts, joined = found.lines.starts, found.units.joined
+        begin = 0
+        for start in starts[~joined].tolist()[1:]:
+            end = text.rindex("\n", begin, start)  # the line may be indented
+            yield from _behind(text[begin:end])
+            begin = end + 1
+        yield from _behind(text[begin:])
+
+    def _is_cut(self, text: str, document: Document) -> bool:
+        """Say whether the last line breaks off in mid-sentence."""
+        return self.manner == "papers" and cut_units(self._found(text, document)) > 0
+
+    def _long_word(self, line: str) -> str:
         limit = self.max_word_length
         # A line that is short as a whole needs no splitting.
         if limit is not None and len(line) > limit and any(len(word) > limit for word in line.split()):
             return "max_word_length"
-        return None
+        return ""
 
-    def _fails(self, line: str, words: str) -> str | None:
+    def _fails(self, line: str, words: str) -> str:
         """Return the rule by which a line falls; `words` is the line with its citations, which count as words."""
         if self.filter_no_terminal_punct and (not line.endswith(_TERMINAL) or line.endswith("...")):
             return "filter_no_terminal_punct"
         limit = self.min_words_per_line
         if limit is not None and len(words.split(None, limit)) < limit:
             return "min_words_per_line"
-        return None
+        return ""
 
 
-def _names(line: str, unwanted: tuple[str, ...]) -> str | None:
+def _names(line: str, unwanted: tuple[str, ...]) -> str:
     folded = line.lower()
     for phrase in unwanted:
         if phrase in folded:
             return "filter_javascript" if phrase == "javascript" else "filter_policy"
-    return None
+    return ""
 
 
-def _count_sentences(text: str, enough: int) -> int:
+def _joined(line: str) -> str:
+    """Return a line without the blanks around it; the lines of a paragraph with one space between."""
+    bare = line.strip()
+    return " ".join(map(str.strip, bare.split("\n"))) if "\n" in bare else bare
+
+
+def _behind(paragraph: str) -> Iterator[str]:
+    """Yield a paragraph, and the blank lines behind it one by one."""
+    whole = paragraph.rstrip()
+    tail = paragraph[len(whole) :].partition("\n")
+    yield whole + tail[0]
+    if tail[1]:
+        yield from tail[2].split("\n")
+
+
+def _count_sentences(lines: Iterator[str], enough: int) -> int:
     """Return how many sentences the lines have, but at most `enough`; every line that is not blank has one at least."""
     number = 0
-    for line in text.split("\n"):
-        bare = line.strip()
+    for line in lines:
+        bare = _joined(line)
         number += bool(bare)
         for match in _SENTENCE_END.finditer(bare):
             number += not _NO_END.search(bare, max(match.start() - 4, 0), match.start())

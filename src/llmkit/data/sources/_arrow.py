@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from llmkit.data.rows import RowError
+from llmkit.data.sources._columns import distinct_names
 from llmkit.data.sources._rows import Decode, plain, text_or_base64
 from llmkit.data.sources._text import Decoder
 
@@ -29,7 +30,7 @@ def batch_rows(
             that are no UTF-8 become base64, and moments that Python does not have are written by their number.
         encoding: Encoding of such text; `auto` is as in files of lines.
     """
-    names = batch.schema.names
+    names = distinct_names(batch.schema.names)
     columns: list[list[Any]] = []
     failures: dict[int, RowError] = {}
     for name, column in zip(names, batch.columns, strict=True):

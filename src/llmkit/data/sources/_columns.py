@@ -147,6 +147,21 @@ class RawColumns(Columns):
         return Record(row, "", self.source, {**meta_of(value), **value})
 
 
+def distinct_names(names: list[str]) -> list[str]:
+    """Number the columns whose name is taken: `a, a` is `a, a.1`; takes time that grows with their number alone."""
+    given, used, following = set(names), set[str](), dict[str, int]()
+    found = []
+    for name in names:
+        free, count = name, following.get(name, 1)
+        if name in used:
+            while (free := f"{name}.{count}") in given or free in used:
+                count += 1
+            following[name] = count + 1
+        used.add(free)
+        found.append(free)
+    return found
+
+
 def with_names(value: Mapping[str, Any], classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the columns of classes with their names; -1, the class of rows without a label, is null."""
 

@@ -53,6 +53,42 @@ def test_citations_go_and_their_lines_stay() -> None:
     assert run(text, remove_citations=False)[0].text is text
 
 
+WRAPPED = """The committee has looked at the accounts of the last four years and finds
+that they are in good order, but for the sums that were spent on the road to
+the quay.[3] No bill was kept of these, and the men who were paid are dead."""
+MENU = """Home
+About us
+Contact"""
+
+
+def test_the_lines_of_a_wrapped_paragraph_stay_or_go_together() -> None:
+    policy = WRAPPED.replace("good order, but for the sums", "our terms of use, but for sums")
+    document, drop = run(f"{MENU}\n\n  {WRAPPED}\n\n{policy}\n\n\n{WRAPPED}\n\n{MENU}", min_num_sentences=4)
+    assert drop is None
+    assert document.text == f"  {WRAPPED}\n\n{WRAPPED}".replace("[3]", "")
+    assert document.counts == {"c4_quality.filter_no_terminal_punct": 6, "c4_quality.filter_policy": 1}
+    # A line is all that datatrove looks at: one of three ends like a sentence.
+    document, drop = run(f"{WRAPPED}\n\n{FIVE}", **{"as": "datatrove"})
+    assert document.text == f"{WRAPPED.splitlines()[-1]}\n\n{FIVE}".replace("[3]", "")
+
+
+def test_sentences_are_counted_over_line_breaks() -> None:
+    assert run(WRAPPED)[1] == Drop("c4_quality.min_num_sentences", 2, 5)
+
+
+def test_a_last_line_that_was_cut_off_stays() -> None:
+    cut = "The road was mended in May. It was the mayor who had asked for it, and who then said that"
+    assert run(f"{FIVE}\n{cut}")[0].text == f"{FIVE}\n{cut}"
+    assert run(f"{cut}\n{FIVE}")[0].text == FIVE
+    assert run(f"{FIVE}\n{cut}", **{"as": "datatrove"})[0].text == FIVE
+
+
+@pytest.mark.parametrize("blanks", ["", "\n", "\n\n", " \n", "\n \n\n"])
+def test_what_stays_is_the_same_text(blanks: str) -> None:
+    text = f"{blanks}{WRAPPED}{blanks}\n{FIVE}{blanks}".replace("[3]", "")
+    assert run(text, filter_no_terminal_punct=False, min_words_per_line=None)[0].text is text
+
+
 def test_documents_fall() -> None:
     assert run(f"{FIVE}\nint main() {{ is code.")[1] == Drop("c4_quality.filter_curly_bracket", 1, 0)
     assert run(f"{FIVE}\nint main() {{ return 0; }}")[1] is None  # the line is gone before

@@ -121,3 +121,10 @@ def test_every_other_type_has_a_value_also_where_one_of_its_kind_has_none(tmp_pa
         "half": 0.5,
         "kinds": "10000-01-01",
     }
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.parquet"])
+def test_columns_of_one_name_are_numbered_as_in_tables(tmp_path, name):
+    table = pa.table([["the first"], ["the second"]], names=["text", "text"])
+    (row,) = read(write_table(tmp_path / name, table.columns, table.schema))
+    assert (row.text, row.meta) == ("the first", {"text.1": "the second"})

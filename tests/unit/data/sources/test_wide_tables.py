@@ -12,7 +12,7 @@ from source_rows import read
 
 from llmkit.data.rows import _values
 from llmkit.data.sources import Broken
-from llmkit.data.sources._formats.table import _distinct
+from llmkit.data.sources._columns import distinct_names
 
 WIDE = 50_000
 """So many that comparing every name with every other would take minutes."""
@@ -29,8 +29,8 @@ def slow(names):
 
 @given(st.lists(st.sampled_from(["", "a", "a.1", "a.1.1", "a.2", "b", ".1", ".2"]), max_size=12))
 def test_names_are_numbered_as_by_trying(names):
-    assert _distinct(names) == slow(names)
-    assert len(set(_distinct(names))) == len(names)
+    assert distinct_names(names) == slow(names)
+    assert len(set(distinct_names(names))) == len(names)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])

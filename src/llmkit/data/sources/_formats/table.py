@@ -11,6 +11,7 @@ from typing import Any
 
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, Record, Span, _rows
+from llmkit.data.sources._columns import distinct_names
 from llmkit.data.sources._dialect import SAMPLE_BYTES, Dialect, find_dialect, skip_named
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._lines import BOM, RowLines, Unclosed
@@ -129,26 +130,11 @@ def _header(lines: RowLines, decode: Decoder, dialect: Dialect, reading: Reading
             lines.replace_first([(lines.peek() or b"").removeprefix(BOM)])
         names = next(dialect.rows(_decoded(lines, decode)), [])
         if dialect.header:
-            return _distinct([name.strip() for name in names])
+            return distinct_names([name.strip() for name in names])
         lines.give_back(0)
         used = reading.columns.used()
         return used if len(names) == len(used) == 1 else [f"column{place}" for place in range(1, len(names) + 1)]
     return []
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Number the columns whose name is taken: `a, a` is `a, a.1`; takes time that grows with their number alone."""
-    given, used, following = set(names), set[str](), dict[str, int]()
-    found = []
-    for name in names:
-        free, count = name, following.get(name, 1)
-        if name in used:
-            while (free := f"{name}.{count}") in given or free in used:
-                count += 1
-            following[name] = count + 1
-        used.add(free)
-        found.append(free)
-    return found
 
 
 def _fields(lines: RowLines, decode: Decoder, dialect: Dialect, num_columns: int, *, tabs: bool) -> list[str]:
