@@ -101,7 +101,9 @@ def ours(folder: Path, recipe: str, out: Path) -> tuple[Counter[str], dict[str, 
 def theirs(folder: Path, language: str, out: Path) -> Counter[str]:
     """Return how many documents of each kind datatrove keeps."""
     command = [sys.executable, str(HERE / "_datatrove.py"), str(folder), str(out), language]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"datatrove failed: {done.stderr.strip()[-500:]}\nfor Chinese it needs: pip install jieba")
     files = (out / "kept").glob("*.jsonl")
     return Counter(json.loads(line)["metadata"]["kind"] for file in files for line in file.open())
 
