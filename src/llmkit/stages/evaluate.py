@@ -126,11 +126,12 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
         scores = by_role["model"].scores
         rows: list[list[Any]] = [[score, *(result.scores[score] for result in by_role.values())] for score in scores]
         page.table(("score", *by_role), rows)
+        facts = dict.fromkeys(fact for result in by_role.values() for fact in result.facts)  # one may have more
         page.table(
             ("", *by_role),
             [
                 ["samples", *(result.num_samples for result in by_role.values())],
-                *([fact, *(str(r.facts[fact]) for r in by_role.values())] for fact in by_role["model"].facts),
+                *([fact, *(str(r.facts.get(fact, "")) for r in by_role.values())] for fact in facts),
             ],
         )
         for position, sample in enumerate(by_role["model"].samples[:SAMPLES_SHOWN]):
