@@ -87,6 +87,10 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
         for name, task in zip(results, config.tasks, strict=True):
             with context.console.progress(f"{name} of the {role}", unit="samples") as progress:
                 results[name][role] = task.run(model, progress)
+            if "batches" in results[name][role].facts:
+                context.console.info(
+                    f"{name} of the {role}: one row each; beside padded rows the model answers otherwise"
+                )
     for name, by_role in results.items():
         rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
         found.write_samples(name, rows)
