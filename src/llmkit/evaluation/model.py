@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
+from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.load import check_vocabulary, load_model
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 BATCH_TOKENS = 8192
+ALONE = {"batches": "one row each"}
+"""What a result says of a model that answers differently beside padded rows, as recurrent states do."""
 BATCH_LOGITS = 2**27
 """Logits held at a time at most, 512 MB in float32: a large vocabulary makes the batches smaller."""
 
@@ -57,6 +61,16 @@ class EvalModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
 
+    @cached_property
+    def scores_in_batches(self) -> bool:
+        """Whether rows are scored together; a model that answers otherwise beside padded rows gets one at a time."""
+        return scores_alike(self.model, self.max_length)
+
+    @cached_property
+    def writes_in_batches(self) -> bool:
+        """Whether rows are continued together."""
+        return writes_alike(self.model, self.max_length)
+
     @torch.inference_mode()
     def log_likelihoods(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
         """Return, per (context ids, target ids), the summed log-probability of the targets in nats.
@@ -64,7 +78,8 @@ class EvalModel:
         Context and targets together must fit into `max_length + 1` ids: the last one is only a target.
         """
         results = [0.0] * len(requests)
-        for batch in _batches(requests, min(BATCH_TOKENS, BATCH_LOGITS // self.model.config.vocab_size)):
+        most = min(BATCH_TOKENS, BATCH_LOGITS // self.model.config.vocab_size) if self.scores_in_batches else 0
+        for batch in _batches(requests, most):
             for index, value in zip(batch, self._score([requests[i] for i in batch]), strict=True):
                 results[index] = value
         return results
@@ -88,8 +103,9 @@ class EvalModel:
         """Return the greedy continuation of each prompt as text, without special tokens."""
         results = [""] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        for start in range(0, len(order), 32):
-            batch = order[start : start + 32]
+        size = 32 if self.writes_in_batches else 1
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
             for index, text in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
                 results[index] = text
         return results

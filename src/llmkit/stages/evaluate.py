@@ -87,6 +87,10 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
         for name, task in zip(results, config.tasks, strict=True):
             with context.console.progress(f"{name} of the {role}", unit="samples") as progress:
                 results[name][role] = task.run(model, progress)
+            if "batches" in results[name][role].facts:
+                context.console.info(
+                    f"{name} of the {role}: one row each; beside padded rows the model answers otherwise"
+                )
     for name, by_role in results.items():
         rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
         found.write_samples(name, rows)
@@ -126,11 +130,12 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
         scores = by_role["model"].scores
         rows: list[list[Any]] = [[score, *(result.scores[score] for result in by_role.values())] for score in scores]
         page.table(("score", *by_role), rows)
+        facts = dict.fromkeys(fact for result in by_role.values() for fact in result.facts)  # one may have more
         page.table(
             ("", *by_role),
             [
                 ["samples", *(result.num_samples for result in by_role.values())],
-                *([fact, *(str(r.facts[fact]) for r in by_role.values())] for fact in by_role["model"].facts),
+                *([fact, *(str(r.facts.get(fact, "")) for r in by_role.values())] for fact in facts),
             ],
         )
         for position, sample in enumerate(by_role["model"].samples[:SAMPLES_SHOWN]):

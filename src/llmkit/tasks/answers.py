@@ -35,6 +35,7 @@ class Answers(Task):
 
         from llmkit.data.chat import ensure_template, literal_special, render
         from llmkit.evaluation.exchanges import read_exchanges
+        from llmkit.evaluation.model import ALONE
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
         tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
@@ -75,4 +76,9 @@ class Answers(Task):
             "bits_per_byte": -total / num_bytes / math.log(2),
             "token_perplexity": math.exp(min(700.0, -total / sum(sample["tokens"] for sample in samples))),
         }
-        return TaskResult(scores, len(samples), samples, {"prompt": "chat" if chat else "plain", "skipped": skipped})
+        return TaskResult(
+            scores,
+            len(samples),
+            samples,
+            {"prompt": "chat" if chat else "plain", "skipped": skipped, **({} if model.scores_in_batches else ALONE)},
+        )

@@ -38,6 +38,7 @@ class Generation(Task):
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
         from llmkit.evaluation.exchanges import read_exchanges
+        from llmkit.evaluation.model import ALONE
 
         found = read_exchanges(self.data)
         asked = ((name, turns, answer) for name, turns, answer in found if turns and answer is not None)
@@ -66,7 +67,12 @@ class Generation(Task):
             {"id": name, "turns": turns, "prediction": prediction, "reference": answer}
             for (name, turns, answer), prediction in zip(rows, predictions, strict=True)
         ]
-        return TaskResult(scores, len(samples), samples, {"empty": sum(not text for text in predictions)})
+        return TaskResult(
+            scores,
+            len(samples),
+            samples,
+            {"empty": sum(not text for text in predictions), **({} if model.writes_in_batches else ALONE)},
+        )
 
     def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
         from llmkit.data.chat import encode_prompt

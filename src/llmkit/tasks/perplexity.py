@@ -32,7 +32,7 @@ class Perplexity(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return bits_per_byte, word_perplexity and token_perplexity over the whole text."""
-        from llmkit.evaluation.model import rolling_requests
+        from llmkit.evaluation.model import ALONE, rolling_requests
         from llmkit.modeling.tokenizer import encode_documents
 
         total, num_bytes, num_words, num_tokens = 0.0, 0, 0, 0
@@ -55,7 +55,8 @@ class Perplexity(Task):
             "word_perplexity": math.exp(min(700.0, -total / num_words)),
             "token_perplexity": math.exp(min(700.0, -total / num_tokens)),
         }
-        return TaskResult(scores, len(samples), samples, {"bytes": num_bytes, "tokens": num_tokens})
+        alone = {} if model.scores_in_batches else ALONE
+        return TaskResult(scores, len(samples), samples, {"bytes": num_bytes, "tokens": num_tokens, **alone})
 
     def _texts(self) -> list[tuple[str, str]]:
         """Return (id, text) of the documents."""

@@ -141,6 +141,28 @@ def test_the_rate_is_a_share_of_each_groups_own_peak(part):
         assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([p * factor for p in peaks])
 
 
+@EACH
+def test_twice_the_logged_rate_is_twice_the_step(part):
+    """After a million steps as well: torch's Adafactor would take one of a thousandth at most, whatever is logged."""
+    moved = []
+    for factor in (0.5, 1.0):
+        built, generator = model(), torch.Generator().manual_seed(0)
+        optimizer = part.model_copy(update={"lr": 0.05, "weight_decay": 0.0}).build(built)
+        before = [parameter.detach().clone() for parameter in built.parameters()]
+        for rate in (0.0, factor):
+            for parameter in built.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            set_lr(optimizer, rate)
+            optimizer.step()
+            for state in optimizer.state.values():
+                if "step" in state:
+                    state["step"] += 1_000_000
+        moved.append([after.detach() - start for after, start in zip(built.parameters(), before, strict=True)])
+    for once, twice in zip(*moved, strict=True):
+        assert once.abs().max() > 1e-4
+        torch.testing.assert_close(twice, 2 * once, rtol=1e-3, atol=1e-6)
+
+
 def test_muon_has_two_peaks_or_one():
     peaks = [group["lr"] for group in PARTS[-1].build(model()).param_groups]
     assert peaks == [0.02, 0.005, 0.005]

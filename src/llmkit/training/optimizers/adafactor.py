@@ -16,7 +16,7 @@ class Adafactor(Optimizer):
     """Adafactor without momentum: almost no state, for where memory is short. Steps are relative to a weight's size."""
 
     lr: float = Field(1e-2, gt=0)
-    """Peak learning rate, relative to the root mean square of each weight."""
+    """Peak learning rate, relative to the root mean square of each weight; the schedule alone lowers it."""
     weight_decay: float = Field(0.0, ge=0)
     """Decay of matrices; vectors (norms, biases) have none."""
     beta2_decay: float = Field(-0.8, lt=0)
@@ -26,7 +26,6 @@ class Adafactor(Optimizer):
 
     def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         """Return Adafactor over all trained parameters."""
-        import torch
+        from llmkit.training.optimizers._relative import RelativeAdafactor
 
-        groups = self.groups(model)
-        return torch.optim.Adafactor(groups, lr=self.lr, beta2_decay=self.beta2_decay, d=self.clip)
+        return RelativeAdafactor(self.groups(model), lr=self.lr, beta2_decay=self.beta2_decay, d=self.clip)

@@ -36,29 +36,41 @@ class Muon(Optimizer):
         """Return both optimizers as one; AdamW alone where there is no matrix in the body."""
         import torch
 
-        eligible = matrix_ids(model) - embedding_ids(model)
-        # Without the heads on top of it: orthogonalizing a classifier of two rows makes both move equally far.
-        body = getattr(model, "base_model", model)
-        matrices = [p for p in trained(body) if p.ndim == 2 and id(p) in eligible]
-        inside = {id(p) for p in matrices}
-        groups: list[dict[str, Any]] = []
+        from llmkit.training.optimizers._experts import ExpertMuon, expert_layouts, router_ids
+
+        layouts = expert_layouts(model)
+        flat, stacks, rest = [], [], []
+        inside = self._body_ids(model) - router_ids(model)
         for group in self.groups(model):
-            rest = [p for p in group["params"] if id(p) not in inside]
-            if rest:
-                groups.append({**group, "params": rest})
+            peak = group.get("lr", self.lr)
+            mine = [p for p in group["params"] if id(p) in inside]
+            if plain := [p for p in mine if id(p) not in layouts and p.ndim == 2]:
+                flat.append({**group, "params": plain})
+            found = [p for p in mine if id(p) in layouts]
+            for layout in sorted({layouts[id(p)] for p in found}):
+                alike = [p for p in found if layouts[id(p)] == layout]
+                stacks.append({**group, "params": alike, "layout": list(layout)})
+            taken = {id(p) for p in (*plain, *found)}
+            if others := [p for p in group["params"] if id(p) not in taken]:
+                lr = peak if self.other_lr is None else peak * self.other_lr / self.lr
+                rest.append({**group, "params": others, "lr": lr})
+        same: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay, "momentum": self.momentum}
         optimizers: list[torch.optim.Optimizer] = []
-        if matrices:
-            muon = torch.optim.Muon(
-                matrices,
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                momentum=self.momentum,
-                ns_steps=self.iterations,
-                adjust_lr_fn="match_rms_adamw",
-            )
-            optimizers.append(muon)
-        if groups:
+        if flat:
+            optimizers.append(torch.optim.Muon(flat, ns_steps=self.iterations, adjust_lr_fn="match_rms_adamw", **same))
+        if stacks:
+            optimizers.append(ExpertMuon(stacks, ns_steps=self.iterations, **same))
+        if rest:
             beta1, beta2 = self.betas
-            lr = self.lr if self.other_lr is None else self.other_lr
-            optimizers.append(torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=self.eps, fused=True))
+            optimizers.append(torch.optim.AdamW(rest, betas=(beta1, beta2), eps=self.eps, fused=True))
         return cast("torch.optim.Optimizer", Joint(optimizers))
+
+    def _body_ids(self, model: torch.nn.Module) -> set[int]:
+        """Return the identities of the matrices of the body, stacked ones and convolutions included.
+
+        Without the heads on top of it: orthogonalizing a classifier of two rows makes both move equally far.
+        """
+        parts = list(model.children()) if hasattr(model, "lr_factors") else [model]
+        bodies = [getattr(part, "base_model", part) for part in parts]
+        matrices = matrix_ids(model) - embedding_ids(model)
+        return {id(p) for body in bodies for p in trained(body)} & matrices
