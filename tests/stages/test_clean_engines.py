@@ -70,7 +70,7 @@ def clean(cli, small, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("recipe", ["r.yaml", "shuffled.yaml"])
+@pytest.mark.parametrize("recipe", [pytest.param("r.yaml", marks=pytest.mark.slow), "shuffled.yaml"])
 def test_any_number_of_workers(clean, recipe):
     one = clean("one", "--workers", 1, recipe=recipe)
     assert len(one) > 3
@@ -146,6 +146,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_of_two_nodes_one_of_which_is_lost(clean, tmp_path):
     local = clean("local", recipe="shuffled.yaml")
     environment = {

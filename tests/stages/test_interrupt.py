@@ -70,7 +70,7 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
     assert cli(*stage_commands[stage], "-o", "out").code == 0
 
 
-@pytest.mark.parametrize("stage", ["clean", "tokenize", "eval", "export"])
+@pytest.mark.parametrize("stage", ["clean", "tokenize", "eval", pytest.param("export", marks=pytest.mark.slow)])
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]))
     assert cli(*stage_commands[stage], "-o", "out").code == 0
@@ -80,7 +80,7 @@ def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_h
 
 
 @pytest.mark.parametrize(("stage", "number", "step", "of", "straight"), [
-    ("pretrain", signal.SIGINT, 4, 8, "base"),
+    pytest.param("pretrain", signal.SIGINT, 4, 8, "base", marks=pytest.mark.slow),
     ("pretrain", signal.SIGTERM, 4, 8, "base"),
     ("finetune", signal.SIGINT, 2, 4, "model"),
 ])  # fmt: skip

@@ -177,10 +177,10 @@ def private_mounts():
 @pytest.mark.parametrize(("stage", "sizes"), [
     ("clean", [4, 16, 32, 64, 96]),
     ("tokenize", [4, 16, 48, 64, 96]),
-    ("pretrain", [8, 64, 200, 256, 500, 640]),
-    ("finetune", [8, 64, 200, 256, 500, 640]),
-    ("eval", [4, 8, 12, 16, 20]),
-    ("export", [16, 180]),
+    ("pretrain", [8, 200, 500, 640]),
+    pytest.param("finetune", [8, 64, 200, 256, 500, 640], marks=pytest.mark.slow),
+    pytest.param("eval", [4, 8, 12, 16, 20], marks=pytest.mark.slow),
+    pytest.param("export", [16, 180], marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_full_disk(chain, stage_commands, tmp_path, stage, sizes):
     prefix = private_mounts()

@@ -37,7 +37,7 @@ class Config(BaseConfig):
 class Evaluate(Stage[Config]):
     """A model's scores."""
 
-    name, version, config = "eval", 2, Config
+    name, version, config = "eval", 3, Config
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""

@@ -59,7 +59,7 @@ class Found(NamedTuple):
 class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
-    name, version, config = "finetune", 3, Config
+    name, version, config = "finetune", 4, Config
     stand_ins = {"data": ["no-data"]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:

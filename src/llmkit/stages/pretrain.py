@@ -230,7 +230,7 @@ def _check_tokenizers(tokens: list[Path]) -> None:
 class Pretrain(TrainingStage[Config]):
     """Tokens to a model."""
 
-    name, version, config = "pretrain", 4, Config
+    name, version, config = "pretrain", 5, Config
     stand_ins = {"data": [NO_DATA]}
 
     def check(self, config: Config) -> None:
