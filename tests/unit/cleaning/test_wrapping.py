@@ -91,12 +91,12 @@ def test_any_text_gives_units_that_cover_its_lines(text: str) -> None:
 @pytest.mark.parametrize("text", ["(", "a\n(", "-", "1", "1.", "(a", "(a)", "\n(\n("])
 def test_nothing_behind_the_last_character_is_read(text: str) -> None:
     """Compiled loops check no bounds: the same loop in Python does."""
-    from llmkit.cleaning import wrapping
+    from llmkit.cleaning import line_shapes
     from llmkit.text.characters import character_table, code_points
 
     codes, info = code_points(text), character_table().info
     start = len(text) - len(text.rsplit("\n", maxsplit=1)[-1])
-    assert wrapping._item_end.py_func(codes, info, start, len(text)) == start
+    assert line_shapes._item_end.py_func(codes, info, start, len(text)) == start
 
 
 @pytest.mark.parametrize(
