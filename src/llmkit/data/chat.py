@@ -1,8 +1,4 @@
-"""Conversations: rows as turns, the default chat template, and turns to ids with the assistant's part marked.
-
-The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
-evaluation and serving alike, so that the three cannot differ.
-"""
+"""Conversations: rows as turns, and turns to ids with the assistant's part marked."""
 
 from __future__ import annotations
 
@@ -14,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.data.rendering import Turns, render_all
 from llmkit.data.rows import Row
 from llmkit.data.rows.messages import Messages
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
     from transformers import PreTrainedTokenizerFast
-
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as chat templates take it: {role, content} in order."""
 
 Fast = Callable[[Sequence[str]], Sequence[tuple[NDArray[Any], NDArray[np.int64]] | None]]
 """Texts to the ids of each and the UTF-8 byte behind each id; None for what is left to the tokenizer."""
@@ -32,14 +26,6 @@ CONVERSATION = Messages()
 
 CONVERSATIONS = ("messages", "prompt_completion")
 """Kinds of rows that are conversations."""
-
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""ChatML, with the BOS that every pretraining document starts with."""
-
 
 def conversation(question: str, answer: str) -> dict[str, Any]:
     """Return the row of a question and its answer, of the kind `CONVERSATION`."""
@@ -71,68 +57,6 @@ def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[dict[str, str]], s
     """
     *before, last = turns(kind, row)
     return (before, last["content"]) if last["role"] == "assistant" else None
-
-
-def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Give the tokenizer the default template if it has none; return whether it was given one.
-
-    Raises:
-        DataError: The tokenizer has neither a template nor the tokens of the default one.
-    """
-    if tokenizer.chat_template:
-        return False
-    vocabulary = tokenizer.get_vocab()
-    gone = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
-    if gone:
-        raise DataError(
-            f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
-            hint="train it with `llmkit tokenize`, which adds them, or give the tokenizer a chat_template",
-        )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return True
-
-
-def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:
-    """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
-
-    Raises:
-        DataError: The template refuses the conversation, such as one whose roles do not alternate.
-    """
-    (text,) = render_all(tokenizer, [turns], prompt=prompt)
-    if isinstance(text, DataError):
-        raise text
-    return text
-
-
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
-    """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
-    return ids
-
-
-def render_all(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], *, prompt: bool = False
-) -> list[str | DataError]:
-    """Return the text of each conversation, or why the template refuses it."""
-    from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import _compile_jinja_template
-
-    # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
-    compiled = _compile_jinja_template(tokenizer.get_chat_template())
-    shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
-    found: list[str | DataError] = []
-    for turns in conversations:
-        try:
-            found.append(compiled.render(messages=turns, **shared))
-        except TemplateError as error:
-            roles = ", ".join(turn["role"] for turn in turns)
-            refused = DataError(
-                f"the chat template refuses a conversation of {roles}: {error}",
-                hint="leave such conversations out of the data, or give the tokenizer another chat_template",
-            )
-            refused.__cause__ = error
-            found.append(refused)
-    return found
 
 
 def encode_chats(

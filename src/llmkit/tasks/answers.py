@@ -33,7 +33,8 @@ class Answers(Task):
         """Return bits_per_byte over all answers, and the perplexity per token."""
         from copy import deepcopy
 
-        from llmkit.data.chat import ensure_template, literal_special, render
+        from llmkit.data.chat import literal_special
+        from llmkit.data.rendering import ensure_template, render
         from llmkit.evaluation.exchanges import read_exchanges
         from llmkit.evaluation.model import ALONE
 

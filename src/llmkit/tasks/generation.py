@@ -75,7 +75,7 @@ class Generation(Task):
         )
 
     def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
-        from llmkit.data.chat import encode_prompt
+        from llmkit.data.rendering import encode_prompt
 
         if model.tokenizer.chat_template:
             ids = encode_prompt(model.tokenizer, turns)

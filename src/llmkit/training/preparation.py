@@ -128,7 +128,7 @@ def fit(
     A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
     tokens only to models that have several.
     """
-    from llmkit.data.chat import ensure_template
+    from llmkit.data.rendering import ensure_template
     from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.core.errors import DataError
-from llmkit.data.chat import CHAT_TEMPLATE, encode_chats, encode_prompt, ensure_template, literal_special, render
+from llmkit.data.chat import encode_chats, literal_special
+from llmkit.data.rendering import CHAT_TEMPLATE, encode_prompt, ensure_template, render
 from llmkit.modeling.templated import templated_encoder
 from tiny import byte_tokenizer, runs
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from llmkit.data.chat import CHAT_TEMPLATE, encode_chats
+from llmkit.data.chat import encode_chats
+from llmkit.data.rendering import CHAT_TEMPLATE
 from llmkit.modeling.fast import FastEncoder
 from llmkit.modeling.templated import (
     CHECK_EVERY,
