@@ -123,7 +123,7 @@ def test_a_kind_of_rows_is_named_in_few_files():
         for path in ROOT.rglob("*.py")
         if re.search(r"\bmessages\b", path.read_text(encoding="utf-8"))
     }
-    assert naming == {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
+    assert naming == {"data/chat.py", "data/rendering.py", "data/rows/messages.py", "data/sources/_tabular.py"}
 
 
 _LOADED = """

@@ -27,6 +27,7 @@ CONVERSATION = Messages()
 CONVERSATIONS = ("messages", "prompt_completion")
 """Kinds of rows that are conversations."""
 
+
 def conversation(question: str, answer: str) -> dict[str, Any]:
     """Return the row of a question and its answer, of the kind `CONVERSATION`."""
     return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}

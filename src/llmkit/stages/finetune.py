@@ -16,6 +16,8 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
 from llmkit.data.artifacts import Model
+from llmkit.data.clock import has_clock, settle_date
+from llmkit.data.rendering import add_templates, chosen_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
@@ -67,7 +69,15 @@ class Finetune(TrainingStage[Config]):
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = inputs.add_directory(config.model, Model.KINDS, role="model")
+        add_templates(model, inputs)
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
+
+    def settle(self, config: Config, context: Context, found: Found) -> Config:
+        """Settle the date of a chat template that asks for it: part of the run, which may go on tomorrow."""
+        if not config.objective.chats:
+            return config
+        template = chosen_template(templates_in(found.model), config.template)
+        return config.model_copy(update={"date": settle_date(config.date, context) if has_clock(template) else None})
 
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:
         """Read and encode the rows, and make the model ready."""

@@ -15,8 +15,10 @@ from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
 from llmkit.data.artifacts import Examples
+from llmkit.data.clock import date_of, has_clock, set_date, today
 from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
+from llmkit.data.rendering import chosen_template, ensure_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
@@ -80,6 +82,10 @@ def ready(
         path: Where the model is.
         engine: Workers.
     """
+    if config.objective.chats:
+        from llmkit.data.template import compile_template
+
+        compile_template(chosen_template(templates_in(path), config.template))  # before anything is read
     place, rows = build.dir / SCRATCH, Rows(kind)
     place.mkdir(exist_ok=True)
 
@@ -128,13 +134,16 @@ def fit(
     A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
     tokens only to models that have several.
     """
-    from llmkit.data.rendering import ensure_template
     from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
     if objective.chats:
         if ensure_template(tokenizer):
             console.info("the tokenizer has no chat template: it gets the ChatML one")
+        template = tokenizer.chat_template = chosen_template(tokenizer.chat_template, config.template)
+        set_date(tokenizer, (config.date or today()) if has_clock(template) else None)
+        if (date := date_of(tokenizer)) is not None:
+            console.info(f"the chat template asks for the date: it is {date} in this run, whenever it goes on")
     else:
         if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
             tokenizer.pad_token = tokenizer.eos_token

@@ -74,6 +74,10 @@ class TrainingStage(Stage[C]):
         """Add what is read to the inputs of the run; return of it what `prepare` wants to know."""
         raise NotImplementedError
 
+    def settle(self, config: C, context: Context, found: Any) -> C:  # noqa: ARG002 - for those that have any such
+        """Return the config with what today decides, such as a date, as a run that was begun earlier has it."""
+        return config
+
     def prepare(self, config: C, context: Context, build: Build, found: Any) -> Prepared:
         """Make model and data ready, with what `describe` has found."""
         raise NotImplementedError
@@ -82,6 +86,7 @@ class TrainingStage(Stage[C]):
         """Train."""
         inputs = Inputs()
         found = self.describe(config, inputs)
+        config = self.settle(config, context, found)
         add_checkpoint(context, inputs)
         with self.build(config, inputs, context) as build:
             if build.finished:

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from llmkit.data.chat import CONVERSATION
-from llmkit.data.rendering import render
 from llmkit.data.packing import IGNORED, LeftOut
+from llmkit.data.rendering import render
 from llmkit.objectives.rows.sft import SFT
 from tiny import byte_tokenizer
 

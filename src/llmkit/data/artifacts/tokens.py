@@ -21,7 +21,10 @@ from llmkit.core.durable import write_json
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.split import Split
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+)  # fmt: skip
 FACTS = "tokens.json"
 WIDE = 2**16
 """The ids of a larger vocabulary are stored in 32 bits."""
