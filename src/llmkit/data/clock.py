@@ -30,7 +30,8 @@ Date = Annotated[str | None, AfterValidator(_checked)]
 """A field that holds a date, or none."""
 CLOCK = "strftime_now"
 """What templates call, with a format as of `strftime`."""
-_KEY = "chat_date"
+KEY = "chat_date"
+"""Where tokenizer_config.json has the date."""
 
 
 def today() -> str:
@@ -60,14 +61,14 @@ def settle_date(given: str | None, context: Context) -> str:
 
 def set_date(tokenizer: PreTrainedTokenizerFast, date: str | None) -> None:
     """Set what a tokenizer's template takes for today, or let it take the day that it is."""
-    tokenizer.init_kwargs.pop(_KEY, None)
+    tokenizer.init_kwargs.pop(KEY, None)
     if date is not None:
-        tokenizer.init_kwargs[_KEY] = date
+        tokenizer.init_kwargs[KEY] = date
 
 
 def date_of(tokenizer: PreTrainedTokenizerFast) -> str | None:
     """Return what a tokenizer's template takes for today; None for the day that it is."""
-    date = tokenizer.init_kwargs.get(_KEY)
+    date = tokenizer.init_kwargs.get(KEY)
     return date if isinstance(date, str) else None
 
 

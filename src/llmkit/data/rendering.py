@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
-from llmkit.data.clock import CLOCK, clock
+from llmkit.data.clock import CLOCK, KEY, clock, has_clock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -50,6 +50,11 @@ def templates_in(folder: Path) -> dict[str, str]:
 def template_files(folder: Path) -> list[Path]:
     """Return the files of a tokenizer's templates beside the default one; they are named after them."""
     return sorted((folder / "additional_chat_templates").glob("*.jinja"))
+
+
+def asks_for_date(folder: Path) -> bool:
+    """Return whether the chat template in a directory asks for the date, and no training has recorded one."""
+    return has_clock(templates_in(folder).get(DEFAULT, "")) and KEY not in tokenizer_settings(folder)
 
 
 def add_templates(folder: Path, inputs: Inputs) -> None:
@@ -151,29 +156,24 @@ def render_all(
         ConfigError: There are several templates, and none is the default.
         DataError: The template is not valid.
     """
-    from llmkit.data.template import BUDGET, Budget, compile_template
+    from llmkit.data.templates.compiled import compile_template, explained, rendered
 
     # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
     compiled = compile_template(chosen_template(tokenizer.chat_template))
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
-    shared[CLOCK] = clock(tokenizer)
+    shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
     found: list[str | DataError] = []
     for turns in conversations:
-        budget = Budget(sum(len(turn["content"]) for turn in turns))
         try:
-            found.append(budget.written(compiled.render(messages=turns, **shared, **{BUDGET: budget})))
+            found.append(rendered(compiled, turns, shared))
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
-            found.append(_refused(turns, error))
+            found.append(_refused(turns, explained(error, compiled)))
     return found
 
 
-def _refused(turns: Turns, error: Exception) -> DataError:
-    from llmkit.data.template import explained
-
+def _refused(turns: Turns, why: str) -> DataError:
     roles = ", ".join(turn["role"] for turn in turns[:ROLES_SHOWN]) + (", ..." if len(turns) > ROLES_SHOWN else "")
-    refused = DataError(
-        f"the chat template refuses a conversation of {roles}: {explained(error)}",
+    return DataError(
+        f"the chat template refuses a conversation of {roles}: {why}",
         hint="leave such conversations out of the data, or give the tokenizer another chat_template",
     )
-    refused.__cause__ = error
-    return refused

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
+from llmkit.data.clock import date_of, set_date
 from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.heads.causal_lm import CausalLM
@@ -49,13 +50,19 @@ class EvalModel:
     max_length: int
 
     @classmethod
-    def load(cls, path: Path) -> EvalModel:
+    def load(cls, path: Path, date: str | None = None) -> EvalModel:
         """Load a model directory; on a GPU if there is one.
+
+        Args:
+            path: The directory.
+            date: What its chat template takes for today, if training has recorded nothing.
 
         Raises:
             DataError: No model, or not a causal one: an encoder gives no probability to a text.
         """
         model, tokenizer = load_model(path, CausalLM()), load_tokenizer(path)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
         check_vocabulary(model, vocabulary_size(tokenizer), path)
         limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"

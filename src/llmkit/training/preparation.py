@@ -83,7 +83,7 @@ def ready(
         engine: Workers.
     """
     if config.objective.chats:
-        from llmkit.data.template import compile_template
+        from llmkit.data.templates.compiled import compile_template
 
         compile_template(chosen_template(templates_in(path), config.template))  # before anything is read
     place, rows = build.dir / SCRATCH, Rows(kind)
