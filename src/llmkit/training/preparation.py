@@ -128,6 +128,7 @@ def fit(
     A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
     tokens only to models that have several.
     """
+    from llmkit.data.borders import mend_template
     from llmkit.data.chat import ensure_template
     from llmkit.modeling.architecture import position_limit
 
@@ -135,6 +136,7 @@ def fit(
     if objective.chats:
         if ensure_template(tokenizer):
             console.info("the tokenizer has no chat template: it gets the ChatML one")
+        mend_template(tokenizer, console.info)
     else:
         if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -199,6 +201,7 @@ def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
+    found |= {f"answers_{name}": number for name, number in train.notes.items()}
     if rows.noticed:
         found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
     return found
