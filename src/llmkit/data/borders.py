@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.data.chat import Turns, render_all
-from llmkit.data.thinking import MARKS
+from llmkit.data.thinking import MARKS, opened
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,6 +38,7 @@ class Borders:
         header: What the template writes before an answer but not at the end of a prompt, though it is more than blanks
             and the marks of an empty thought.
         tail: All that it writes behind an answer.
+        begun: Mark of the thought that its prompts begin, such as `<think>`; empty for none.
         controls: Texts of the tokens that the template writes around turns: a message that holds one could fake a turn.
     """
 
@@ -45,6 +46,7 @@ class Borders:
     ender_id: int | None
     header: str
     tail: str
+    begun: str
     controls: frozenset[str]
 
 
@@ -73,6 +75,8 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
         tokenizer.chat_template += "{% if add_generation_prompt %}{{ " + asked + " }}{% endif %}"
         say(f"the chat template asks for no answer: prompts now end with {asked}, which it writes before each answer")
         borders = borders_of(tokenizer)
+    if borders.begun:
+        say(f"prompts begin with a thought ({borders.begun}): answers without one are learned behind an empty thought")
     if borders.ender:
         return
     if borders.ender_id is None:
@@ -101,9 +105,10 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     tail = ended[ended.rfind(_ANSWER) + len(_ANSWER) :]
     ender = _first(_added(tokenizer), tail)
     header = _header(asked, plain, ended) if isinstance(asked, str) and isinstance(plain, str) else ""
+    begun = (opened(asked) or ("",))[0] if isinstance(asked, str) else ""
     controls = {token for token in _added(tokenizer) if token in frame} - _THINKING
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
-    return Borders(ender, end_id, header, tail, frozenset(controls))
+    return Borders(ender, end_id, header, tail, begun, frozenset(controls))
 
 
 def _rendered(
@@ -154,7 +159,7 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
 
     Special tokens are such, and those that the template writes around turns, whether or not they are marked special.
     """
-    tokens = {*tokenizer.all_special_tokens, *borders_of(tokenizer).controls}
+    tokens = {*tokenizer.all_special_tokens, *(borders_of(tokenizer).controls if tokenizer.chat_template else ())}
     tokens |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(filter(None, tokens - _THINKING), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")

@@ -111,7 +111,8 @@ def _answer(prompt: str, after: str, content: str, borders: Borders) -> Answer:
     ender = after.find(borders.ender, start) if borders.ender else -1
     own = len(after) - len(borders.tail) if after.endswith(borders.tail) else len(after.rstrip())
     region = after[start : max(start, ender if ender >= 0 else own)]
-    said = split_thinking(content, opened(prompt)).answer
+    thought = split_thinking(content, opened(prompt))
+    said = thought.answer if thought.ended else content
     at, size = 0, len(region)
     for text in (said, said.strip()):
         if text and (place := region.rfind(text)) >= 0:

@@ -120,9 +120,9 @@ class _Encoder:
         self._tokenizer, self._borders, self._fast, self._scored = tokenizer, borders, fast, scored
         self._is_added = np.zeros(len(tokenizer) + 1, dtype=bool)
         self._is_added[[i for i in tokenizer.added_tokens_decoder if i < self._is_added.size]] = True
-        self._tails: dict[bytes, list[int] | None] = {}
+        self._tails: dict[bytes, list[int]] = {}
 
-    def by_bytes(self, spoken: Spoken, ids: NDArray[Any], ends: NDArray[np.int64]) -> Encoded | None:
+    def by_bytes(self, spoken: Spoken, ids: NDArray[Any], ends: Ids) -> Encoded | None:
         """Encode by the byte behind each id; None where that does not tell, and the ids themselves have to."""
         text, plain = spoken.text, spoken.text.isascii()
         data = text.encode("utf-8", "surrogatepass")
@@ -136,9 +136,9 @@ class _Encoder:
             firsts = ends.searchsorted(places, "right").tolist()  # tokens that end at or before each place
             if any(place != (ends[first - 1] if first else 0) for place, first in zip(places, firsts, strict=True)):
                 return None
-            start, end = firsts[0], firsts[1]
-            behind = int(added[place - 1]) + 1 if (place := int(added.searchsorted(start))) else 0
-            if not self._is_prompt(data, ids, ends, behind, start):
+            start, end = firsts[:2]
+            ended = end == ids.size or ids[end - 1] == self._borders.ender_id
+            if not all(self._begins_alike(data, ids, ends, added, at) for at in ((start,) if ended else (start, end))):
                 return None
             said, said_end = firsts[2:] or (start, end)
             targets.append(Target(start, said, said_end, end, answer.num_bytes))
@@ -148,19 +148,23 @@ class _Encoder:
         more = [answer.said, answer.said_end] if self._scored else []
         return [answer.start, answer.end, *more]
 
-    def _is_prompt(self, data: bytes, ids: Ids, ends: NDArray[np.int64], behind: int, start: int) -> bool:
-        """Tell whether the ids before `start` are those of the text before it.
+    def _begins_alike(self, data: bytes, ids: Ids, ends: Ids, added: Ids, at: int) -> bool:
+        """Tell whether the ids before a place are those of the text before it.
 
-        Added tokens cut the text before anything else does: only what stands behind the last of them could differ.
+        Added tokens, whose places are given, cut the text before anything else does: only what stands behind the last
+        of them could differ.
         """
-        tail = data[ends[behind - 1] if behind else 0 : ends[start - 1] if start else 0]
-        if tail not in self._tails:
+        behind = int(added[place - 1]) + 1 if (place := int(added.searchsorted(at))) else 0
+        tail = data[ends[behind - 1] if behind else 0 : ends[at - 1] if at else 0]
+        known = self._tails.get(tail)
+        if known is None:
             found = self._fast([tail.decode("utf-8", "surrogatepass")])[0] if self._fast and tail else None
-            known = [] if not tail else None if found is None else found[0].tolist()
-            if len(tail) > TAIL_BYTES:
-                return bool(known == ids[behind:start].tolist())
-            self._tails[tail] = known
-        return bool(self._tails[tail] == ids[behind:start].tolist())
+            if found is None:
+                return not tail
+            known = found[0].tolist()
+            if len(tail) <= TAIL_BYTES:
+                self._tails[tail] = known
+        return bool(known == ids[behind:at].tolist())
 
     def by_ids(self, numbers: Sequence[int], spoken: dict[int, Spoken], found: list[Any]) -> None:
         """Encode conversations by the ids of their prompts and parts, into `found`."""
