@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 Rendered = str | DataError
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer, as places in the text of its conversation, in characters.
 
     Attributes:

@@ -19,6 +19,10 @@ MARKS = (
 )
 """What stands before and behind thinking: DeepSeek-R1, Qwen3 and many others, then those of single families."""
 
+_BEGINS = tuple(first for first, _ in MARKS)
+_LONGEST = 64
+"""Characters at the end of a prompt that are looked at: a mark and blanks."""
+
 
 class Said(NamedTuple):
     """What a model says.
@@ -36,7 +40,7 @@ class Said(NamedTuple):
 
 def opened(prompt: str) -> tuple[str, str] | None:
     """Return the marks of the thinking that a prompt begins at its very end, if it does."""
-    stripped = prompt.rstrip()
+    stripped = prompt[-_LONGEST:].rstrip()
     return next((marks for marks in MARKS if stripped.endswith(marks[0])), None)
 
 
@@ -48,8 +52,10 @@ def split_thinking(text: str, begun: tuple[str, str] | None = None) -> Said:
         begun: The marks of thinking that the prompt has begun.
     """
     start = text.lstrip()
+    if begun is None and not start.startswith(_BEGINS):
+        return Said("", text)
     for first, last in MARKS if begun is None else (begun,):
-        if not start.startswith(first) and begun is None:
+        if begun is None and not start.startswith(first):
             continue
         thinking, mark, answer = start.removeprefix(first).partition(last)
         return Said(thinking.strip(), answer.lstrip() if mark else "", ended=bool(mark))
