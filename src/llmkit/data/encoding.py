@@ -83,6 +83,7 @@ class Counts:
         cut: Those of which something was left out.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
+        notes: What examples were noted for, by the objective's names for it.
     """
 
     rows: int = 0
@@ -90,11 +91,13 @@ class Counts:
     cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
         self.left_out += other.left_out
+        self.notes += other.notes
         self.why = {**other.why, **self.why}
 
 
@@ -201,4 +204,5 @@ def _count(found: Example | LeftOut, counts: Counts) -> bool:
     counts.rows += 1
     counts.targets += found.targets
     counts.cut += found.cut
+    counts.notes.update(found.notes)
     return True

@@ -106,18 +106,18 @@ class EvalModel:
         return [-value for value in losses.view(len(rows), width).double().sum(1).tolist()]
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[str]:
-        """Return the greedy continuation of each prompt as text, without special tokens."""
-        results = [""] * len(prompts)
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """Return the ids of the greedy continuation of each prompt, up to the token that ends it."""
+        results: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = 32 if self.writes_in_batches else 1
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            for index, text in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
-                results[index] = text
+            for index, ids in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
+                results[index] = ids
         return results
 
-    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
         from transformers import GenerationConfig
 
         width = max(len(prompt) for prompt in prompts)
@@ -135,8 +135,12 @@ class EvalModel:
             output = self.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
         finally:
             self.model.generation_config = own
-        texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        # By ids: the token that ends a turn may not be marked special, and would stand in the text.
+        ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
+        return [
+            row[: next((place for place, i in enumerate(row) if i in ends), len(row))]
+            for row in output[:, width:].tolist()
+        ]
 
 
 def rolling_requests(ids: Sequence[int], *, start: int, max_length: int) -> list[tuple[list[int], list[int]]]:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Answers(Task):
-    """Score the last answer of each conversation: its content's tokens only, not the tokens of the template.
+    """Score the last answer of each conversation, as training teaches it: what the template writes before it is read.
 
-    A model without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
+    Only the tokens of the answer itself count, not those of the template, nor thinking that precedes it. A model
+    without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
     """
 
     prompt: Literal["auto", "chat", "plain"] = "auto"
@@ -33,9 +34,9 @@ class Answers(Task):
         """Return bits_per_byte over all answers, and the perplexity per token."""
         from copy import deepcopy
 
-        from llmkit.data.chat import literal_special
-        from llmkit.data.rendering import ensure_template, render
-        from llmkit.evaluation.exchanges import read_exchanges
+        from llmkit.data.borders import literal_special
+        from llmkit.data.rendering import ensure_template
+        from llmkit.evaluation.exchanges import read_exchanges, scored_answer
         from llmkit.evaluation.model import ALONE
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
@@ -46,26 +47,16 @@ class Answers(Task):
         samples: list[dict[str, Any]] = []
         skipped = 0
         for name, turns, answer in islice(read_exchanges(self.data), self.limit):
-            said = [*turns, {"role": "assistant", "content": answer or ""}]
-            if not turns or not answer or literal_special(tokenizer, said) is not None:
+            whole = [*turns, {"role": "assistant", "content": answer or ""}]
+            if not turns or not answer or literal_special(tokenizer, whole) is not None:
                 skipped += 1
                 continue
-            if chat:
-                before = render(tokenizer, turns, prompt=True)
-            else:
-                before = (
-                    (model.tokenizer.bos_token or model.tokenizer.eos_token)
-                    + "\n".join(turn["content"] for turn in turns)
-                    + "\n\n"
-                )
-            prefix = model.tokenizer(before, add_special_tokens=False)["input_ids"]
-            # The answer is encoded on its own: then its tokens and bytes are the same whatever stands before it.
-            targets = model.tokenizer(answer, add_special_tokens=False)["input_ids"]
+            prefix, targets, said = scored_answer(tokenizer, whole) if chat else self._plain(model, turns, answer)
             if not targets or len(prefix) + len(targets) > model.max_length + 1:
                 skipped += 1
                 continue
             requests.append((prefix, targets))
-            samples.append({"id": name, "bytes": len(answer.encode("utf-8")), "tokens": len(targets)})
+            samples.append({"id": name, "bytes": len(said.encode("utf-8")), "tokens": len(targets)})
         if not requests:
             raise DataError(f"tasks.data: {self.data} has no answer to score ({skipped:,} do not fit into the model)")
         likelihoods = model.log_likelihoods(requests)
@@ -83,3 +74,11 @@ class Answers(Task):
             samples,
             {"prompt": "chat" if chat else "plain", "skipped": skipped, **({} if model.scores_in_batches else ALONE)},
         )
+
+    @staticmethod
+    def _plain(model: EvalModel, turns: list[dict[str, str]], answer: str) -> tuple[list[int], list[int], str]:
+        """Return the ids of a question and of its answer, each encoded on its own, and the answer."""
+        start = model.tokenizer.bos_token or model.tokenizer.eos_token
+        before = start + "\n".join(turn["content"] for turn in turns) + "\n\n"
+        prefix, targets = (model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, answer))
+        return prefix, targets, answer

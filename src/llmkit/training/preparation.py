@@ -134,6 +134,7 @@ def fit(
     A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
     tokens only to models that have several.
     """
+    from llmkit.data.borders import mend_template
     from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
@@ -144,6 +145,7 @@ def fit(
         set_date(tokenizer, (config.date or today()) if has_clock(template) else None)
         if (date := date_of(tokenizer)) is not None:
             console.info(f"the chat template asks for the date: it is {date} in this run, whenever it goes on")
+        mend_template(tokenizer, console.info)
     else:
         if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -208,6 +210,7 @@ def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
+    found |= {f"answers_{name}": number for name, number in train.notes.items()}
     if rows.noticed:
         found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
     return found

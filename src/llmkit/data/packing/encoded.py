@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,14 @@ class Example:
         targets: How many things are to be predicted in it.
         num_bytes: UTF-8 bytes that its targets stand for, where that means something.
         cut: Something of the row was left out, because it was too long.
+        notes: What else is to be counted of it, by the objective's names for it.
     """
 
     columns: dict[str, ArrayLike]
     targets: int = 1
     num_bytes: int = 0
     cut: bool = False
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
