@@ -26,6 +26,7 @@ from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.rows import RowObjective
 from llmkit.training.config import RowTrainingConfig
+from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
@@ -138,6 +139,7 @@ def fit(
     from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
+    check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
     if objective.chats:
         if ensure_template(tokenizer):
             console.info("the tokenizer has no chat template: it gets the ChatML one")

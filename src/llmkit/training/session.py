@@ -102,7 +102,10 @@ class TrainingStage(Stage[C]):
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
+    from llmkit.training.saving import mend, nothing_lost
 
+    mend(prepared, context.console)
+    context.shared("saving", lambda: _tried(build, prepared))
     with out_of_memory_explained(prepared.config):
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
         if trainer.held_out is None:
@@ -111,10 +114,18 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
-    metrics = {**_save(build, prepared, answers), "ended": state.ended}
+    with nothing_lost(build.dir, context.console):
+        metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
+
+
+def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
+    from llmkit.training.saving import try_saving
+
+    try_saving(prepared, build.dir)
+    return {}
 
 
 def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:
