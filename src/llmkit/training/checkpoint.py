@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent. Written beside, fsynced, marked, renamed; a torn one is never loaded.
+"""Checkpoints: complete or absent. Written beside, fsynced, sealed, renamed; a torn one is never loaded.
 
 The random state is not in them: the loop sets it anew at every step, from seed, step and rank.
 """
@@ -6,6 +6,7 @@ The random state is not in them: the loop sets it anew at every step, from seed,
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import threading
 from collections.abc import Mapping
@@ -15,18 +16,18 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.core.seal import is_whole, seal
 from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
 from llmkit.training.placement import gather, is_split, scatter_moments, scatter_weights
-from llmkit.training.resume import STATE, checkpoint_path, checkpoints_in
+from llmkit.training.resume import STATE, checkpoint_path, checkpoints_in, kept_path
 
-COMPLETE = "complete.json"
-"""Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.pt"
 FEED = "feed.npz"
 """What the model has generated to be trained on; only where it does."""
@@ -157,7 +158,7 @@ class Writer:
 def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`."""
     target = checkpoint_path(folder, snapshot.state.step)
-    if _is_complete(target):
+    if is_whole(target):
         return
     temporary = folder / ".unfinished"  # one name for all steps: what a kill leaves is removed by the next save
     shutil.rmtree(temporary, ignore_errors=True)
@@ -168,14 +169,10 @@ def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     if snapshot.feed:
         np.savez(temporary / FEED, **snapshot.feed)  # type: ignore[arg-type]
     write_json(temporary / STATE, vars(snapshot.state))
-    sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
-    for name in sizes:
-        fsync(temporary / name)
-    write_json(temporary / COMPLETE, sizes)
-    fsync(temporary)
+    seal(temporary)
     temporary.rename(target)
     fsync(folder)
-    whole = [path for path in checkpoints_in(folder) if _is_complete(path)]
+    whole = [path for path in checkpoints_in(folder) if is_whole(path)]
     for old in set(checkpoints_in(folder)) - set(whole[-keep:]):
         shutil.rmtree(old)
 
@@ -187,11 +184,11 @@ def rewind(folder: Path, step: int) -> None:
             shutil.rmtree(path)
 
 
-def latest(folder: Path) -> tuple[Path | None, list[Path]]:
-    """Return the newest complete checkpoint, and the torn ones that were passed over."""
+def latest(folder: Path, before: Path | None = None) -> tuple[Path | None, list[Path]]:
+    """Return the newest complete checkpoint, of those before a given one, and the torn ones that were passed over."""
     torn: list[Path] = []
-    for path in reversed(checkpoints_in(folder)):
-        if _is_complete(path):
+    for path in reversed([path for path in checkpoints_in(folder) if before is None or path < before]):
+        if is_whole(path):
             return path, torn
         torn.append(path)
     return None, torn
@@ -218,15 +215,19 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
     Raises:
         DataError: The checkpoint is not whole, or of another model or optimizer.
     """
-    if not _is_complete(path):
-        raise DataError(f"{path} is not a whole checkpoint", hint=f"ls {path.parent}")
-    fill_weights(model, scatter_weights(load_file(path / MODEL), model), path)
-    stored = torch.load(path / OPTIMIZER, weights_only=True)
+    named = kept_path(path)
+    if not is_whole(path):
+        raise DataError(f"{named} is not a whole checkpoint", hint=f"ls {named.parent}")
+    try:
+        weights, stored = load_file(path / MODEL), torch.load(path / OPTIMIZER, weights_only=True)
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # sealed before checksums were
+        raise DataError(f"{named} cannot be read: {error}", hint="restore it from a copy, or -o OTHER") from error
+    fill_weights(model, scatter_weights(weights, model), named)
     try:
         restore(optimizer, scatter_moments(stored, model, optimizer))
     except ValueError as error:
         raise DataError(
-            f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"
+            f"{named} is of another optimizer: {error}", hint="--init-from takes the weights alone"
         ) from error
     if feed is not None and (path / FEED).exists():
         with np.load(path / FEED) as arrays:
@@ -237,14 +238,6 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
 def read_state(path: Path) -> TrainState:
     """Return how far a checkpoint's run was."""
     return TrainState(**json.loads((path / STATE).read_text(encoding="utf-8")))
-
-
-def _is_complete(path: Path) -> bool:
-    try:
-        sizes = json.loads((path / COMPLETE).read_text(encoding="utf-8"))
-        return all((path / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
 
 
 def _untied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

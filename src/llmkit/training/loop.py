@@ -33,6 +33,7 @@ from llmkit.training.metrics import Meter
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
+from llmkit.training.restart import find_start
 from llmkit.training.rollouts import roll_out
 from llmkit.training.schedule import lr_factor
 from llmkit.training.stop import StopSignal
@@ -118,10 +119,7 @@ class Trainer:
 
     def _restore(self) -> TrainState:
         """Go on from a checkpoint, or start with every `auto` resolved."""
-        path, torn = checkpoint.latest(self.checkpoints)
-        for broken in torn:
-            self.console.warn(f"{broken} is incomplete and not used")
-        path = checkpoint.chosen(self.checkpoints, self.job.resume_from, path)
+        path = find_start(self.checkpoints, self.job.resume_from, self.accelerator, self.console)
         if path is None:
             steps = self.budget.max_steps
             flops = math.inf if steps is None else self.flops_per_token * self.job.batch_tokens * steps
