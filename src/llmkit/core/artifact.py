@@ -22,7 +22,7 @@ from llmkit.core.config import Config, dump
 from llmkit.core.damage import check_inputs
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
-from llmkit.core.extension import Passed, lowered_limits
+from llmkit.core.extension import RAISES, Passed, lowered_limits
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
@@ -42,7 +42,6 @@ from llmkit.core.move import LOCK, OWN, REPLACED, RUN, SCRATCH, Kept, move_up
 
 REPLACES = "choose another --output, or add --force to replace it"
 MOVES = "choose another --output, or add --force to move it aside and start anew"
-RAISES = "raise that limit, or take it out, and it goes on; or choose another --output"
 
 
 class Build:

@@ -12,6 +12,10 @@ Passed = Callable[[Path], str]
 """Says, of the folder of what a run has kept, which limit lies behind it, in words; empty where it can go on."""
 
 
+RAISES = "raise that limit, or take it out, and it goes on; or choose another --output"
+"""What helps where a limit lies behind what is done."""
+
+
 def lowered_limits(config: Config, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the limits that are lower than in another run's config, in words, where a stage knows no better.
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.extension import RAISES
 from llmkit.core.seal import changed_files, is_whole
+from llmkit.training.budget import Budget
 from llmkit.training.checkpoint import chosen, latest
 from llmkit.training.resume import kept_path
+from llmkit.training.snapshot import TrainState
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,6 +59,18 @@ def find_start(folder: Path, asked: Path | None, accelerator: Accelerator, conso
     for words in start.passed_over:
         console.warn(words)
     return start.path
+
+
+def check_left(state: TrainState, budget: Budget, path: Path, *, begins: bool) -> None:
+    """Make sure that no limit lies behind a checkpoint; where it is another run's, that something is left to train.
+
+    Raises:
+        ConfigError: A limit is passed.
+    """
+    if begins and (reached := budget.end(state, state.elapsed_s)):
+        raise ConfigError(f"{path} has reached {reached}: nothing is left to train", "raise that limit")
+    if passed := budget.passed(state.step):
+        raise ConfigError(f"{kept_path(path)}: {passed}", RAISES)
 
 
 def _start(folder: Path, asked: Path | None) -> Start:

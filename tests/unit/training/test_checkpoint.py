@@ -15,8 +15,6 @@ from llmkit.training.checkpoint import (
     MODEL,
     OPTIMIZER,
     STATE,
-    Snapshot,
-    TrainState,
     Writer,
     chosen,
     latest,
@@ -29,6 +27,7 @@ from llmkit.training.optimizers.adafactor import Adafactor
 from llmkit.training.optimizers.adamw import AdamW
 from llmkit.training.optimizers.muon import Muon
 from llmkit.training.optimizers.sgd import SGD
+from llmkit.training.snapshot import Snapshot, TrainState
 from tiny import model
 
 
