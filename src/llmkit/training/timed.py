@@ -38,7 +38,7 @@ class Timer:
         if self.every_s is None or self.writer.busy:
             return False
         wanted = max(self.every_s, self.writer.seconds / SHARE)
-        return now - self._last + 2 * took >= wanted and _free(self.writer.folder) >= self.room
+        return now - self._last + 2 * took > wanted and _free(self.writer.folder) >= self.room
 
     def saved(self) -> None:
         """Take note that a checkpoint, by time or not, is being written."""

@@ -1,4 +1,4 @@
-"""What a disk loses at the same size is found when it is read: tokens, rows, weights and checkpoints."""
+"""Nothing trained is lost: what a disk loses at the same size is found when it is read, and any limit extends a run."""
 
 from __future__ import annotations
 
@@ -121,3 +121,62 @@ def test_weights_that_are_lost_are_written_again_from_the_last_checkpoint(pretra
     assert "out has lost model.safetensors: it is made again" in outcome.err
     assert "resumed at step 4 of 4" in outcome.err
     assert read_manifest(Path("out")).id == before
+
+
+@pytest.mark.parametrize("limit", [
+    ["--max-steps", 6],
+    ["-s", f"max_tokens={6 * 256 - 9}"],
+    ["-s", "max_epochs=99", "--max-steps", 6, "-s", "max_minutes=99"],
+])  # fmt: skip
+def test_any_limit_extends_a_finished_run_to_what_the_direct_run_is(pretrain, straight, limit):
+    outcome = pretrain(*limit, "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert "out is finished: going on from its last checkpoint" in outcome.err
+    assert "resumed at step 4 of 6" in outcome.err
+    assert read_manifest(Path("out")).id == read_manifest(straight).id
+    last = "checkpoints/step-00000006/optimizer.pt"
+    assert (Path("out") / last).read_bytes() == (straight / last).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def straight(chain, tmp_path_factory):
+    """The run of 6 steps, in one go."""
+    out = tmp_path_factory.mktemp("straight") / "out"
+    assert run(["pretrain", "--data", str(chain.tokens), *SETTINGS, "--max-steps", "6", "-o", str(out), "-q"]) == 0
+    return out
+
+
+def test_a_run_that_time_has_ended_goes_on_by_steps(pretrain, straight):
+    minutes = ["-s", "max_minutes=1e-6", "-s", "compile=false", "-o", "timed"]
+    assert pretrain(*minutes).code == 0
+    assert read_manifest(Path("timed")).metrics["ended"] == "1e-06 minutes"
+    both = pretrain(*minutes, "--max-steps", 6)
+    assert both.code == 2
+    told = " ".join(both.err.split())
+    assert "error: timed is finished, from another run: " in told
+    assert "minutes are trained, max_minutes is 1e-06 -> raise that limit, or take it out, and it goes on; or" in told
+    steps = pretrain(*minutes, "-s", "max_minutes=null", "--max-steps", 6)
+    assert steps.code == 0, steps.err
+    assert [path.name[-2:] for path in sorted(Path("timed/checkpoints").iterdir())][-1] == "06"
+    weights = [(path / "model.safetensors").read_bytes() for path in (Path("timed"), straight)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(("limit", "words"), [
+    (["--max-steps", 3], "out is finished, from another run: 4 steps are trained, max_steps is 3 now"),
+    (["-s", "max_tokens=700"], "out/checkpoints/step-00000004: 4 steps are trained, max_tokens 700 is 3 steps now"),
+    (["-s", "max_epochs=0.01"], "out/checkpoints/step-00000004: 4 steps are trained, max_epochs 0.01 is 1 steps now"),
+])  # fmt: skip
+def test_a_limit_that_lies_behind_is_refused_and_changes_nothing(pretrain, limit, words):
+    outcome = pretrain(*limit, "-o", "out")
+    assert outcome.code == 2
+    assert f"error: {words} -> raise that limit, or take it out, and it goes on; or" in " ".join(outcome.err.split())
+    assert not Path("out/.partial").exists()
+    assert "out is up to date" in pretrain("--max-steps", 4, "-o", "out").out
+
+
+def test_a_limit_that_is_just_reached_only_ends_the_run(pretrain, short):
+    outcome = pretrain("-s", "max_tokens=1024", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert "resumed at step 4 of 4" in outcome.err
+    assert read_manifest(Path("out")).id == read_manifest(short).id
