@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.digest import canonical_json, digest_file, digest_text
+from llmkit.core.digest import canonical_json, digest_and_checksum, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
 
@@ -45,12 +45,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not."""
+    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not.
+
+    `checksum` finds damage at the speed of reading, see `core/digest.py`; empty in artifacts older than it.
+    """
 
     path: str
     bytes: int
     digest: str
     payload: bool
+    checksum: str = ""
 
 
 @dataclass
@@ -185,7 +189,8 @@ def artifact_id(kind: str, outputs: Iterable[Output]) -> str:
 
 def describe_output(root: Path, path: Path, *, payload: bool) -> Output:
     """Digest one file of an artifact under construction."""
-    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest_file(path), payload)
+    digest, checksum = digest_and_checksum(path)
+    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest, payload, checksum)
 
 
 def versions() -> dict[str, str]:

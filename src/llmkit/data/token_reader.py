@@ -160,7 +160,7 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
     if split not in splits:
         raise DataError(
             f"{directory}: no split '{split}'; splits there: {', '.join(splits) or 'none'}",
-            f"make it: llmkit tokenize -i CORPUS -o {directory} --set {split}_fraction=0.01 --force"
+            f"make one beside it that has: llmkit tokenize -i CORPUS -o OTHER --set {split}_fraction=0.01"
             if split != "train"
             else "lower validation_fraction and test_fraction, or add documents",
         )
@@ -175,7 +175,8 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
                 batches.extend(stream)
     except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are among these
         raise DataError(
-            f"{path} cannot be read: {error}", f"remove {directory} and run llmkit tokenize again"
+            f"{path} cannot be read: {error}",
+            "restore it from a copy, or tokenize anew beside it: llmkit tokenize -i CORPUS -o OTHER",
         ) from error
     return batches
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.seal import changed_files, is_whole
 from llmkit.modeling.architecture import config_class, one_line, position_limit
 from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.tokenizer import existing_directory, id_sections
@@ -141,11 +142,14 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """Fill a new model with the weights in a model directory or a checkpoint.
 
     Raises:
-        DataError: There are none, or they are of another model.
+        DataError: There are none, or they are damaged or of another model.
     """
     from safetensors.torch import load_file
 
-    files = sorted(existing_directory(path, "init_from").glob("*.safetensors"))
+    folder = existing_directory(path, "init_from")
+    if is_whole(folder) and (changed := changed_files(folder)):
+        raise DataError(f"init_from: {path} is damaged: {changed[0]} is not what was written", f"ls {folder.parent}")
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"'{path}' holds no *.safetensors", f"ls {path}")
     weights: dict[str, torch.Tensor] = {}

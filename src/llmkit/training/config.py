@@ -32,6 +32,9 @@ class CheckpointConfig(Config):
 
     every: int = Field(500, ge=1)
     """Steps between two checkpoints; there is always one at the end and one at an interruption."""
+    every_minutes: float | None = Field(5, gt=0, allow_inf_nan=False)
+    """Minutes that a kill may cost: where `every` comes more rarely, there are checkpoints in between, each until the
+    next. More minutes where saving takes long, so that at most 5% of the time go into it. null: by steps alone."""
     keep: int = Field(1, ge=1)
     """How many of the newest checkpoints stay."""
     background: bool = True

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core.artifact import Build
 from llmkit.core.context import Context, Result
+from llmkit.core.extension import Passed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
 from llmkit.training.config import TrainingConfig
-from llmkit.training.resume import add_checkpoint
+from llmkit.training.resume import add_checkpoint, passed_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -69,6 +70,10 @@ class TrainingStage(Stage[C]):
         from llmkit.training.trackers import check_trackers
 
         check_trackers(config.trackers)
+
+    def passed(self, config: C, context: Context) -> Passed:
+        """Measure limits by what is trained: any may be exchanged for another that lies beyond it."""
+        return lambda kept: passed_limit(config, kept, context.checkpoint)
 
     def describe(self, config: C, inputs: Inputs) -> Any:
         """Add what is read to the inputs of the run; return of it what `prepare` wants to know."""
