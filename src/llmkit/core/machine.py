@@ -77,7 +77,7 @@ LIMITS = (
         ("can't start new thread", "Resource temporarily unavailable", "pthread_create", "os error 11)"), deep=True,
     ),
     Limit(ConfigError, "a name is too long for this file system{at}", "choose a shorter one", (errno.ENAMETOOLONG,),
-          ("File name too long",)),
+          ("File name too long",), deep=True),
     Limit(ConfigError, "a part of this path is a file, not a directory{at}", "choose another path", (errno.ENOTDIR,)),
     Limit(ConfigError, "links that lead in a circle{at}", "choose another path", (errno.ELOOP,)),
     Limit(ConfigError, "a name holds a zero byte", "look for \\0 in the recipe", (), ("embedded null",)),
@@ -100,10 +100,11 @@ def limit_of(error: BaseException) -> Limit | None:
     return None
 
 
-def is_limit(error: BaseException) -> bool:
-    """Tell whether the machine ran short, so that what was read or written is not to blame: nothing is known of it."""
+def raise_limit(error: Exception) -> None:
+    """Raise an error again that only says that the machine ran short: what was read or loaded is not to blame."""
     found = limit_of(error)
-    return found is not None and found.deep
+    if found is not None and found.deep:
+        raise error
 
 
 def explain(error: BaseException, output: Path | None = None) -> UserError | Interrupted | None:
@@ -119,7 +120,7 @@ def explain(error: BaseException, output: Path | None = None) -> UserError | Int
     if limit is None:
         return None
     name = next((name for each in _chain(error) if (name := getattr(each, "filename", None))), None)
-    at = f": {os.fsdecode(name) if isinstance(name, bytes | str) else name}" if name else _said(error)
+    at = f": {_shortened(os.fsdecode(name))}" if isinstance(name, bytes | str | Path) else _said(error)
     if limit is FULL:
         at = f": {_disk(name, output)}"
     return limit.error(limit.words.format(at=at), hint=limit.hint)
@@ -140,6 +141,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 300 else f"{name[:60]}...{name[-20:]} ({len(name)} characters)"
 
 
 def _said(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.core.machine import raise_limit
 from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
@@ -243,7 +244,8 @@ def _is_complete(path: Path) -> bool:
     try:
         sizes = json.loads((path / COMPLETE).read_text(encoding="utf-8"))
         return all((path / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_limit(error)  # a whole one that cannot be opened now must not be taken for a torn one
         return False
 
 
