@@ -36,7 +36,7 @@ def test_a_signal_ends_the_wait_and_the_child(tmp_path):
         os.kill(int(mark.read_text()), 0)
 
 
-# A parent of two workers that is killed while both are at work; they print their ids, and hold the pipe while they live.
+# A parent of two workers that is killed while both are at work; they hold the pipe as long as they live.
 PARENT = """
 import os, sys, time
 from llmkit.work.engine import Engine
