@@ -17,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Self
 
+from llmkit.core import stop
 from llmkit.core.claim import Lock, check_owner
 from llmkit.core.config import Config, dump
 from llmkit.core.damage import check_inputs
@@ -138,7 +139,11 @@ class Build:
             metrics: Results worth a line in `llmkit.json`.
             resolved: Values that were `auto` in the config, as they were resolved.
             details: Facts about the making that are no result.
+
+        Raises:
+            Interrupted: A signal has come before the work was whole.
         """
+        stop.check()
         if self.inputs.listing:
             (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
         apart = tuple(f"{folder}/" for folder in (SCRATCH, self.kept.folder) if folder)
@@ -177,6 +182,7 @@ class Build:
         )
         for output in outputs:
             fsync(self.dir / output.path)
+        stop.check()
         if (self.out / MANIFEST).exists():
             shutil.copyfile(self.out / MANIFEST, self.dir / REPLACED)
         manifest.write(self.dir / MANIFEST)  # from here on the work is whole: an interrupted move is completed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmkit.core.digest import checksums
 from llmkit.core.durable import fsync, write_json
+from llmkit.core.machine import raise_limit
 
 SEAL = "complete.json"
 """Size and checksum of every other file. A folder without it, or with other sizes, is torn."""
@@ -27,7 +28,8 @@ def is_whole(folder: Path) -> bool:
     """Return whether every file of the seal is there with its size; reads no contents."""
     try:
         return all((folder / name).stat().st_size == size for name, (size, _) in _read(folder).items())
-    except OSError:
+    except OSError as error:
+        raise_limit(error)  # a whole one that cannot be opened now must not be taken for a torn one
         return False
 
 

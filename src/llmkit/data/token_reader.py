@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
+from llmkit.core.machine import raise_limit
 from llmkit.data.artifacts import Tokens
 from llmkit.data.split import Split
 
@@ -174,6 +175,7 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
                     raise ValueError(f"no column {', '.join(sorted(missing))}")
                 batches.extend(stream)
     except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are among these
+        raise_limit(error)
         raise DataError(
             f"{path} cannot be read: {error}",
             "restore it from a copy, or tokenize anew beside it: llmkit tokenize -i CORPUS -o OTHER",

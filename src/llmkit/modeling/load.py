@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.machine import raise_limit
 from llmkit.core.seal import changed_files, is_whole
 from llmkit.modeling.architecture import config_class, one_line, position_limit
 from llmkit.modeling.heads import Head, head_of
@@ -64,6 +65,7 @@ def load_model(
                 ignore_mismatched_sizes=True,  # told apart below, with names and shapes
             )
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+        raise_limit(error)
         raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
     _check_weights(model, info, head, path)
     if head is not None and relabelled:
@@ -123,6 +125,7 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        raise_limit(error)
         raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)

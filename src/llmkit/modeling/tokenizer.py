@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        raise_limit(error)
         # Any exception: `tokenizers` raises bare Exception for a damaged file.
         if not (folder / TOKENIZER_FILE).is_file():
             raise DataError(

@@ -17,6 +17,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from llmkit.core.console import Console
 from llmkit.core.errors import DivergedError, Interrupted
 from llmkit.core.progress import Progress
+from llmkit.core.stop import Held, check, held
 from llmkit.data.artifacts import Model
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
@@ -37,7 +38,6 @@ from llmkit.training.restart import check_left, find_start
 from llmkit.training.rollouts import roll_out
 from llmkit.training.schedule import lr_factor
 from llmkit.training.snapshot import TrainState
-from llmkit.training.stop import StopSignal
 from llmkit.training.timed import Timer
 from llmkit.training.validation import Scored, validate
 from llmkit.training.watch import Watch, open_watch
@@ -145,6 +145,7 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM; the state is saved.
             DivergedError: The loss is not a number.
         """
+        check()
         self.gradients.dry_run(self._share(self._blocks(self.state.step)))
         start = time.monotonic() - self.state.elapsed_s
         settings = self.config.checkpoint
@@ -152,7 +153,7 @@ class Trainer:
         self.timer = Timer(settings.every_minutes, writer, self.room)
         progress = self.console.progress("training", total=self.budget.max_steps, unit="steps")
         try:
-            with writer, StopSignal() as stop, progress, self._watch(progress) as watch:
+            with held() as stop, writer, progress, self._watch(progress) as watch:
                 progress.begin_at(self.state.step)
                 self.state.ended = self.budget.end(self.state, self.clock_s)
                 if self._due(self.config.validate.every) or self.state.ended:
@@ -163,7 +164,7 @@ class Trainer:
             use_torch(self.plain)
         return self.state
 
-    def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:
+    def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: Held, start: float) -> None:
         meter = Meter(self.state.tokens)
         while not (self.state.ended or self._stopped(stop)):
             row = self._step(stop)
@@ -194,11 +195,11 @@ class Trainer:
                 hint="run the same command again to go on",
             )
 
-    def _stopped(self, stop: StopSignal) -> bool:
+    def _stopped(self, stop: Held) -> bool:
         """Whether to stop: all ranks at the same step, so with several only what the last step agreed on counts."""
         return self.stopping or (stop.name is not None and self.accelerator.num_processes == 1)
 
-    def _step(self, stop: StopSignal) -> dict[str, Any]:
+    def _step(self, stop: Held) -> dict[str, Any]:
         """One optimizer step; returns its row for metrics.jsonl."""
         step, config = self.state.step, self.config
         # The random state is a function of where the run is: nothing to save, and nothing in between can shift it.
@@ -256,7 +257,7 @@ class Trainer:
             "elapsed_s": round(self.state.elapsed_s, 3),
         }
 
-    def _validate(self, watch: Watch, stop: StopSignal) -> None:
+    def _validate(self, watch: Watch, stop: Held) -> None:
         if self.held_out is None:
             return
         with eager(self.state.resolved):

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 from llmkit.core.digest import digest_file
 from llmkit.core.errors import DataError
 from llmkit.core.inputs import RawFile
+from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL, article, read_manifest
 from llmkit.core.move import RUN
 from llmkit.data.artifacts import Corpus
@@ -29,6 +30,7 @@ def find_files(path: str) -> list[RawFile]:
         once = {file.resolve(): file for file in sorted(paths, key=lambda file: (len(file.parts), file), reverse=True)}
         found = [_raw_file(file, root) for file in once.values()]
     except OSError as error:
+        raise_limit(error)
         raise DataError(f"cannot read {path}: {error.strerror or error}", f"ls -ld {path}") from error
     if searched:
         left_out = companions([file.name for file in found])
