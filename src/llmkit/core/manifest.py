@@ -8,18 +8,27 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.core.digest import canonical_json, digest_file, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.reading import MANIFEST as MANIFEST
+from llmkit.core.reading import damaged, kind_of, reading
 
-MANIFEST = "llmkit.json"
+if TYPE_CHECKING:  # `--help` need not wait for pydantic
+    from pydantic import ConfigDict, TypeAdapter
+
 PARTIAL = ".partial"
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
+
+
+_AS_WRITTEN: ConfigDict = {"strict": True, "extra": "forbid"}
+"""A manifest is read as it was written: no other fields, no other types."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Input:
     num_files: int = 0
     num_bytes: int = 0
 
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
+
 
 @dataclass(frozen=True)
 class Output:
@@ -51,6 +62,8 @@ class Output:
     bytes: int
     digest: str
     payload: bool
+
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
 
 
 @dataclass
@@ -78,6 +91,20 @@ class Manifest:
     schema: int = SCHEMA_VERSION
     details: dict[str, Any] = field(default_factory=dict)
     kept: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
+
+    def metric(self, name: str) -> int:
+        """Return a count among the metrics.
+
+        Raises:
+            DataError: There is none: the file was edited.
+        """
+        value = self.metrics.get(name)
+        if type(value) is not int:
+            what = f"the {MANIFEST} of {article(self.kind)}"
+            raise DataError(f"{what} is not as {self.stage} wrote it: metrics.{name} is {value!r}")
+        return value
 
     def write(self, path: Path) -> None:
         """Write and fsync the file."""
@@ -122,14 +149,45 @@ def read_manifest(directory: Path) -> Manifest | None:
     """
     path = directory / MANIFEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["inputs"] = [Input(**item) for item in values["inputs"]]
-        values["outputs"] = [Output(**item) for item in values["outputs"]]
-        return Manifest(**values)
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: not a manifest of this version of llmkit ({error})") from None
+    except IsADirectoryError:
+        raise damaged(path, "it is a directory") from None
+    with reading(path):
+        values = json.loads(text)
+    if not isinstance(values, dict):
+        raise damaged(path, f"not a manifest: it is {kind_of(values)}, not an object")
+    schema = values.get("schema", SCHEMA_VERSION)
+    if schema != SCHEMA_VERSION:
+        problem = f"not a manifest of this version of llmkit: its schema is {schema!r}, and {SCHEMA_VERSION} is known"
+        newer = type(schema) is int and schema > SCHEMA_VERSION
+        raise damaged(path, problem, "install the version of llmkit that wrote it, or a newer one" if newer else None)
+    from pydantic import ValidationError
+
+    try:
+        manifest = _parser().validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise damaged(path, f"not a manifest of this version of llmkit: {where}: {first['msg']}") from None
+    inside = [output.path for output in manifest.outputs] + ([manifest.kept] if manifest.kept else [])
+    if outside := [name for name in inside if not _stays_inside(name)]:
+        # Files that an artifact lists are removed when it is replaced: they must be its own.
+        raise damaged(path, f"not a manifest of this version of llmkit: {outside[0]!r} is no path inside the artifact")
+    return manifest
+
+
+@cache
+def _parser() -> TypeAdapter[Manifest]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
+def _stays_inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
 def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact:
