@@ -22,7 +22,8 @@ def summary(
     from llmkit.cli._lineage import lineage_tree, manifest_of
     from llmkit.core.console import Console
     from llmkit.core.lineage import trace
-    from llmkit.core.reading import MANIFEST, reading
+    from llmkit.core.manifest import MANIFEST
+    from llmkit.core.reading import reading
     from llmkit.stages import load_stage
 
     roots = [trace(directory, manifest_of(directory)) for directory in directories]

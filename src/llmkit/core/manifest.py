@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llmkit.core.digest import canonical_json, digest_file, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
-from llmkit.core.reading import MANIFEST as MANIFEST
-from llmkit.core.reading import damaged, kind_of, reading
+from llmkit.core.reading import MANIFEST_NAME, damaged, kind_of, reading
 
 if TYPE_CHECKING:  # `--help` need not wait for pydantic
     from pydantic import ConfigDict, TypeAdapter
 
+MANIFEST = MANIFEST_NAME
 PARTIAL = ".partial"
 SCHEMA_VERSION = 1
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # of any file system here, in bytes
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
 
 
@@ -171,10 +172,16 @@ def read_manifest(directory: Path) -> Manifest | None:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise damaged(path, f"not a manifest of this version of llmkit: {where}: {first['msg']}") from None
+    if nowhere := [item.path for item in manifest.inputs if "\0" in item.path]:
+        raise damaged(path, f"not a manifest of this version of llmkit: {nowhere[0][:80]!r} is no path")
+    if not (manifest.stage and manifest.kind):
+        raise damaged(path, "not a manifest of this version of llmkit: it names no stage or no kind")
     inside = [output.path for output in manifest.outputs] + ([manifest.kept] if manifest.kept else [])
     if outside := [name for name in inside if not _stays_inside(name)]:
         # Files that an artifact lists are removed when it is replaced: they must be its own.
-        raise damaged(path, f"not a manifest of this version of llmkit: {outside[0]!r} is no path inside the artifact")
+        raise damaged(
+            path, f"not a manifest of this version of llmkit: {outside[0][:80]!r} is no path inside the artifact"
+        )
     return manifest
 
 
@@ -187,7 +194,8 @@ def _parser() -> TypeAdapter[Manifest]:
 
 def _stays_inside(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
+    short = len(name) < _LONGEST_PATH and all(len(part.encode()) <= _LONGEST_NAME for part in parts)
+    return bool(parts) and short and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
 def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact:

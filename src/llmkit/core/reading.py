@@ -11,7 +11,7 @@ from typing import Any
 
 from llmkit.core.errors import DataError, UserError
 
-MANIFEST = "llmkit.json"
+MANIFEST_NAME = "llmkit.json"
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG)
 """What the system says of a file that is not as it was; all else, such as a full disk, is of the machine."""
 
@@ -41,13 +41,13 @@ def reading(path: Path, hint: str | None = None) -> Iterator[None]:
         raise damaged(path, _words(error), hint) from error
 
 
-def read_json(path: Path, *keys: str) -> dict[str, Any]:
-    """Read a file that holds one JSON object with some keys.
+def read_json(path: Path, *keys: str, hint: str | None = None) -> dict[str, Any]:
+    """Read a file that holds one JSON object with some keys; `hint` as of `reading`.
 
     Raises:
         DataError: It is missing, is no JSON, no object, or lacks a key.
     """
-    with reading(path):
+    with reading(path, hint):
         values = json.loads(path.read_bytes())
         if not isinstance(values, dict):
             raise TypeError(f"a JSON object was expected, not {kind_of(values)}")
@@ -71,16 +71,16 @@ def kind_of(value: Any) -> str:
 def _made_by(path: Path) -> str:
     """Say how a file of an artifact is made again: a stage makes what a finished artifact has lost."""
     for folder in path.parents:
-        if not (folder / MANIFEST).is_file():
+        if not (folder / MANIFEST_NAME).is_file():
             continue
         try:
-            stage = json.loads((folder / MANIFEST).read_bytes())["stage"]
+            stage = json.loads((folder / MANIFEST_NAME).read_bytes())["stage"]
             command = f"llmkit {stage} ... -o {folder}" if isinstance(stage, str) else ""
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             command = ""
         if not command:
             break
-        if path.name == MANIFEST:
+        if path.name == MANIFEST_NAME:
             return f"mv {folder} {folder}.damaged, and run the command that made it again: {command}"
         return f"llmkit lineage {folder} --verify; mv {path} {path}.damaged, and run the command again: {command}"
     return f"ls -l {path}"
