@@ -28,6 +28,7 @@ class Case:
         codes: Exit codes that hold.
         words: What the message must hold where the command fails.
         check: Looks at the folder afterwards; returns what is wrong, or nothing.
+        seconds: What it may take.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Case:
     codes: frozenset[int] = REFUSED
     words: str = ""
     check: Callable[[Path], str] = lambda _: ""
+    seconds: float = LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,12 @@ class Verdict:
     problem: str
 
 
-def run(case: Case, folder: Path, seconds: float = LIMIT_S) -> Verdict:
+def run(case: Case, folder: Path) -> Verdict:
     """Run a case in a process of its own, forked from this one so that nothing is imported again.
 
     Args:
         case: What to run.
         folder: An empty folder.
-        seconds: What is waited for at most.
     """
     arguments = [str(word) for word in case.build(folder)]
     start = time.monotonic()
@@ -70,7 +71,7 @@ def run(case: Case, folder: Path, seconds: float = LIMIT_S) -> Verdict:
         child = os.fork()
         if child == 0:
             _become(arguments, folder, said.fileno())
-        code = _wait(child, start + seconds)
+        code = _wait(child, start + case.seconds)
         said.seek(0)
         text = said.read()
     problem = _judge(case, code, text) or case.check(folder)

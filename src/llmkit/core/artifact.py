@@ -37,7 +37,6 @@ from llmkit.core.manifest import (
     versions,
 )
 from llmkit.core.move import LOCK, OWN, REPLACED, RUN, SCRATCH, Kept, move_up
-from llmkit.core.reading import reading
 
 
 class Build:
@@ -222,14 +221,12 @@ class Build:
         manifest = read_manifest(self.out)
         if manifest is None or manifest.identity == self.fingerprint.identity:
             return  # same identity, but damaged: made again
-        with reading(self.out / MANIFEST):
-            differences = self.fingerprint.differences(manifest.config["fingerprint"])
-            extends = self.resumable and not self.fresh and self._is_extension(manifest)
-        if extends:
+        old = manifest.config["fingerprint"]
+        if self.resumable and not self.fresh and self._is_extension(manifest):
             self.extends = Artifact(self.out, manifest)
         elif not self.force:
             raise ConfigError(
-                f"{self.out} is finished, from another run: {differences}",
+                f"{self.out} is finished, from another run: {self.fingerprint.differences(old)}",
                 hint="add --force to replace it, or choose another --output",
             )
 

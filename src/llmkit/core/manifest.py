@@ -157,32 +157,51 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise damaged(path, "it is a directory") from None
     with reading(path):
         values = json.loads(text)
-    if not isinstance(values, dict):
-        raise damaged(path, f"not a manifest: it is {kind_of(values)}, not an object")
-    schema = values.get("schema", SCHEMA_VERSION)
-    if schema != SCHEMA_VERSION:
-        problem = f"not a manifest of this version of llmkit: its schema is {schema!r}, and {SCHEMA_VERSION} is known"
-        newer = type(schema) is int and schema > SCHEMA_VERSION
-        raise damaged(path, problem, "install the version of llmkit that wrote it, or a newer one" if newer else None)
+    if problem := _newer(values):
+        raise _no_manifest(path, problem, "install the version of llmkit that wrote it, or a newer one")
     from pydantic import ValidationError
 
     try:
         manifest = _parser().validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise damaged(path, f"not a manifest of this version of llmkit: {where}: {first['msg']}") from None
-    if nowhere := [item.path for item in manifest.inputs if "\0" in item.path]:
-        raise damaged(path, f"not a manifest of this version of llmkit: {nowhere[0][:80]!r} is no path")
+        where = ".".join(map(str, first["loc"])) or kind_of(values)
+        raise _no_manifest(path, f"{where}: {first['msg']}") from None
+    if problem := _contradiction(manifest):
+        raise _no_manifest(path, problem)
+    return manifest
+
+
+def _no_manifest(path: Path, problem: str, hint: str | None = None) -> DataError:
+    return DataError(f"{path}: not a manifest of this version of llmkit ({problem})", hint or damaged(path, "").hint)
+
+
+def _newer(values: Any) -> str:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    return (
+        f"its schema is {schema}, and {SCHEMA_VERSION} is known"
+        if type(schema) is int and schema > SCHEMA_VERSION
+        else ""
+    )
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """Say what no stage has written, though each field is of its type; empty if there is nothing."""
+    fingerprint = manifest.config.get("fingerprint")
+    written = isinstance(fingerprint, dict) and isinstance(fingerprint.get("config"), dict) and "stage" in fingerprint
+    if manifest.schema != SCHEMA_VERSION:
+        return f"schema: {manifest.schema}"
     if not (manifest.stage and manifest.kind):
-        raise damaged(path, "not a manifest of this version of llmkit: it names no stage or no kind")
+        return "it names no stage or no kind"
+    if manifest.outputs and not written:
+        return "config: it has no fingerprint"
+    if nowhere := [item.path for item in manifest.inputs if "\0" in item.path]:
+        return f"inputs: {nowhere[0][:80]!r} is no path"
+    # Files that an artifact lists are removed when it is replaced: they must be its own.
     inside = [output.path for output in manifest.outputs] + ([manifest.kept] if manifest.kept else [])
     if outside := [name for name in inside if not _stays_inside(name)]:
-        # Files that an artifact lists are removed when it is replaced: they must be its own.
-        raise damaged(
-            path, f"not a manifest of this version of llmkit: {outside[0][:80]!r} is no path inside the artifact"
-        )
-    return manifest
+        return f"outputs: {outside[0][:80]!r} is no path inside the artifact"
+    return ""
 
 
 @cache
