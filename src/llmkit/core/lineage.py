@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.digest import digest_file
+from llmkit.core.errors import DataError
 from llmkit.core.manifest import Input, Manifest, read_manifest
 
 INPUT_FILES = "inputs.jsonl"
@@ -71,21 +72,24 @@ def trace(directory: Path, manifest: Manifest, *, verify: bool = False) -> Node:
         verify: Hash every file again and compare; without it only the chain of ids is checked.
     """
     node = Node(str(directory.resolve()), manifest.kind, "", manifest.id, manifest)
-    _expand(node, verify, {})
+    _expand(node, verify, {}, ())
     return node
 
 
-def _expand(node: Node, verify: bool, seen: dict[str, Node]) -> None:
+def _expand(node: Node, verify: bool, seen: dict[str, Node], way: tuple[str, ...]) -> None:
     assert node.manifest is not None
     directory = Path(node.path)
+    way = (*way, f"{node.path}\0{node.id}")
     if verify:
         node.problems += _changed_outputs(directory, node.manifest)
     for item in node.manifest.inputs:
-        node.inputs.append(_input_node(item, directory, verify, seen))
+        node.inputs.append(_input_node(item, directory, verify, seen, way))
 
 
-def _input_node(item: Input, above: Path, verify: bool, seen: dict[str, Node]) -> Node:
+def _input_node(item: Input, above: Path, verify: bool, seen: dict[str, Node], way: tuple[str, ...]) -> Node:
     key = f"{item.path}\0{item.digest}\0{item.role}"
+    if f"{item.path}\0{item.digest}" in way:  # only an edited manifest says so, and walking it would never end
+        return Node(item.path, item.kind, item.role, item.digest, problems=["is named as made from itself"])
     if key in seen:  # one tokenizer or corpus may feed several artifacts: hash it once
         return seen[key]
     node = Node(item.path, item.kind, item.role, item.digest, num_files=item.num_files, num_bytes=item.num_bytes)
@@ -94,14 +98,18 @@ def _input_node(item: Input, above: Path, verify: bool, seen: dict[str, Node]) -
         if verify:
             node.problems += _changed_files(above, item)
         return node
-    manifest = read_manifest(Path(item.path))
+    try:
+        manifest = read_manifest(Path(item.path))
+    except (DataError, OSError) as error:
+        node.problems.append(str(error))
+        return node
     if manifest is None:
         node.problems.append("no longer there")
     elif manifest.id != item.digest:
         node.problems.append(f"made again since: it is {manifest.id[:12]} now")
     else:
         node.manifest = manifest
-        _expand(node, verify, seen)
+        _expand(node, verify, seen, way)
     return node
 
 

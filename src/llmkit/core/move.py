@@ -83,7 +83,8 @@ def _remove_old(out: Path, manifest: Mapping[str, Any]) -> None:
     """Remove an artifact's files and the folders that are empty then; what else lies there stays."""
     paths = [out / output["path"] for output in manifest["outputs"]]
     for path in paths:
-        path.unlink(missing_ok=True)
+        if not path.is_dir():  # one in the place of a file is not the artifact's
+            path.unlink(missing_ok=True)
     for folder in sorted({parent for path in paths for parent in path.parents if out in parent.parents}, reverse=True):
         with contextlib.suppress(OSError):
             folder.rmdir()

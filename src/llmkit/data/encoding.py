@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.data.artifacts import Examples
+from llmkit.data.artifacts.corpus import read_rows, shard_metadata
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
 from llmkit.work.allocator import give_back_freed_memory
@@ -152,12 +153,10 @@ def _encode_rows(
 
 def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
     """Cut examples into groups of pieces of about `TASK_ROWS` rows, in their order."""
-    import pyarrow.parquet as pq
-
     cuts: list[list[Piece]] = []
     filled, position = TASK_ROWS, 0
     for path in (path for corpus in corpora for path in Examples(corpus).files()):
-        metadata = pq.read_metadata(path)
+        metadata = shard_metadata(path)
         for group in range(metadata.num_row_groups):
             if filled >= TASK_ROWS:
                 cuts.append([])
@@ -171,24 +170,21 @@ def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
 def encode_task(task: Task) -> dict[str, Counts]:
     """Encode the rows of one task into its folder."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 9 MB of a worker for itself
     parts: dict[Split, list[EncodedRows]] = {side: [] for side in SIDES}
     counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     for piece in task.pieces:
         position = piece.position
-        with pq.ParquetFile(piece.path) as file:
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
-                examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
-                rows = batch.to_pylist()
-                for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                    side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
-                    if _count(found, counts[side]):
-                        examples[side][position] = found  # type: ignore[assignment]
-                    position += 1
-                for side, kept in examples.items():  # at once: loose arrays take twice the memory
-                    parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
+        for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
+            examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
+            for row, found in zip(rows, task.encoder.encode(rows), strict=True):
+                side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
+                if _count(found, counts[side]):
+                    examples[side][position] = found  # type: ignore[assignment]
+                position += 1
+            for side, kept in examples.items():  # at once: loose arrays take twice the memory
+                parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
     for side in SIDES:
         save_joined(task.folder / side, parts[side])
     parts.clear()

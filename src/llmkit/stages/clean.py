@@ -92,12 +92,12 @@ class Clean(Stage[Config]):
                 described.add_files(files[0].path, files, role=step.type_name)
         with self.build(config, described, context) as build:
             if build.finished:
-                failed = build.finished.manifest.metrics["documents_failed"]
+                failed = build.finished.manifest.metric("documents_failed")
                 if context.strict and failed:
                     raise DataError(
                         f"{build.out} was made with {failed:,} unreadable rows left out", hint="see its report.html"
                     )
-                read = build.finished.manifest.metrics["documents_read"]
+                read = build.finished.manifest.metric("documents_read")
                 check_failed(failed, read, context.max_failed, str(build.out))
                 return Result(build.finished, up_to_date=True)
             context.announce(build)

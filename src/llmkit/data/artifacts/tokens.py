@@ -12,12 +12,12 @@ Written by `llmkit.data.token_shards`, read by `llmkit.data.token_reader`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from llmkit.core.durable import write_json
+from llmkit.core.reading import read_json, reading
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.split import Split
 
@@ -51,8 +51,16 @@ class Tokens(Folder):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and `splits` with tokens, documents and bytes."""
-        facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
+        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and `splits` with tokens, documents and bytes.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        facts = read_json(self.path / FACTS, "vocab_size", "tokenizer_digest", "splits")
+        with reading(self.path / FACTS):
+            sizes = [facts["vocab_size"], *(counts["tokens"] for counts in facts["splits"].values())]
+            if not all(type(size) is int and size >= 0 for size in sizes):
+                raise ValueError(f"sizes that are none: {', '.join(map(str, sizes))}")
         return facts
 
     def has(self, split: Split) -> bool:
