@@ -97,7 +97,7 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
          "text has no answers to learn: "),
         (["finetune", "--data", "{root}/pairs", "--model", "{root}/pairs"], "holds examples, not a model",
          "rows are --data: "),
-        (["finetune", "--data", "llama", "--model", "{root}/base"], "cannot read llama: it holds a model of transformers",
+        (["finetune", "--data", "llama", "--model", "{root}/base"], "cannot read llama: it holds a model of",
          "a model is no text; "),
         (["export", "--model", "raw"], "model: raw holds text, not a model", "llmkit tokenize -i raw -o TOKENS, "),
         (["eval", "--model", "{root}/tokens", "-s", "tasks=[{type: perplexity, data: '{root}/tokens'}]"],
