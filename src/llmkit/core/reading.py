@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.errors import DataError, Interrupted, UserError
+from llmkit.core.errors import DataError, UserError
 from llmkit.core.machine import raise_limit
 
 MANIFEST_NAME = "llmkit.json"
@@ -30,7 +30,7 @@ def reading(path: Path, hint: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, Interrupted, MemoryError):
+    except (UserError, MemoryError):
         raise
     except OSError as error:
         # Arrow raises OSErrors without a number for bytes that are no Parquet, Arrow or LZ4.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.errors import DataError, Interrupted, UserError
+from llmkit.core.errors import DataError, UserError
 from llmkit.core.machine import raise_limit
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.directory import Tensors, check_fits, check_layers, is_weight
@@ -23,7 +23,7 @@ def loading(path: str | Path) -> Iterator[None]:
     """Turn whatever a config makes transformers raise into words."""
     try:
         yield
-    except (UserError, Interrupted, MemoryError):
+    except (UserError, MemoryError):
         raise
     except Exception as error:
         # Any exception: settings of a wrong kind fail wherever the classes of an architecture use them.
