@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # Tests run in parallel, one process per core.
 JOBS ?= auto
 
-.PHONY: help quickstart smoke test test-all check docs docs-generate format venv dev clean
+.PHONY: help quickstart smoke test test-all campaign check docs docs-generate format venv dev clean
 
 help:
 	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
 	@echo "make smoke        the same in under a minute, for CI"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
+	@echo "make campaign     damage, foreign models and odd recipes: what was tried and what held, in about an hour"
 	@echo "make check        lint, types, docs and generated files, as CI runs them"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make clean        remove what the quickstart made"
@@ -47,6 +48,10 @@ test: dev
 
 test-all: dev
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# One process, one case after another; CLASSES="damage models" for some, TRY="--sample 20" for every twentieth.
+campaign: dev
+	$(BIN)/python -m campaign $(CLASSES) $(TRY)
 
 check: dev
 	$(BIN)/ruff format --check .

@@ -17,6 +17,9 @@ MODEL = (
 TRAINING = ["context_length=64", "batch_tokens=256", "precision=float32", "validate.every=2", "checkpoint.every=2"]
 
 
+KINDS = ("corpus", "pairs", "tokens", "base", "model", "scores", "export")
+
+
 class Chain:
     """Artifacts of all kinds below one folder, whose paths are those their manifests name.
 
@@ -30,11 +33,10 @@ class Chain:
 
     def commands(self) -> dict[str, list[str]]:
         """Return the command that makes each artifact, in order."""
-        at = {
-            name: str(self.root / name) for name in ("corpus", "pairs", "tokens", "base", "model", "scores", "export")
-        }
+        at = {name: str(self.root / name) for name in KINDS}
         training = [word for setting in TRAINING for word in ("-s", setting)]
-        tasks = f"tasks=[{{type: answers, data: {at['pairs']}, limit: 4}}, {{type: generation, data: {at['pairs']}, limit: 1, max_new_tokens: 4}}]"
+        answers = f"{{type: answers, data: {at['pairs']}, limit: 4}}"
+        tasks = f"tasks=[{answers}, {{type: generation, data: {at['pairs']}, limit: 1, max_new_tokens: 4}}]"
         chats = f"inputs=[{{type: files, path: {self.root / 'pairs.jsonl'}, messages_field: messages}}]"
         return {
             "corpus": ["clean", "-i", str(self.root / "texts.jsonl"), "-s", "steps=[]", "-o", at["corpus"]],

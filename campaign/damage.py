@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign._cases import REFUSED, Case
-from campaign._chain import TRAINING, Chain
+from campaign._chain import KINDS, TRAINING, Chain
 
 MAY_PASS = REFUSED | {0}
 """A file that the command does not read, or that is made again, may be damaged."""
-KINDS = ("corpus", "pairs", "tokens", "base", "model", "scores", "export")
 Edit = Callable[[dict[str, Any]], Any]
 
 
@@ -169,7 +168,7 @@ def _edits(manifest: dict[str, Any]) -> Iterator[tuple[str, Edit | str]]:
         yield f"an output named {name[:20]!r}", partial(_with_output, name)
         yield f"an input at {name[:20]!r}", partial(_with_input, name)
     yield "metrics of words", partial(_with, "metrics", dict.fromkeys(manifest["metrics"], "x"))
-    yield "metrics in lists", partial(_with, "metrics", dict.fromkeys(manifest["metrics"], []))
+    yield "metrics in lists", partial(_with, "metrics", {key: [] for key in manifest["metrics"]})
     yield "a config of nothing", partial(_with, "config", {"fingerprint": None, "run": 7})
 
 

@@ -126,8 +126,6 @@ def _configs() -> Iterator[tuple[str, Change]]:
                 continue  # null is for the default
             yield f"{key} {size!r}", config(**{key: size})
     yield "4,000 layers", config(num_hidden_layers=4000)
-    yield "a layer more", config(num_hidden_layers=3)
-    yield "a layer less", config(num_hidden_layers=1)
     for kind in ("novel", 7, None, [], "", "vit", "clip"):
         yield f"model_type {kind!r}", config(model_type=kind)
     yield "code of its own", config(model_type="novel", auto_map={"AutoConfig": "configuration_novel.NovelConfig"})
@@ -136,7 +134,6 @@ def _configs() -> Iterator[tuple[str, Change]]:
     yield "dtype of no kind", config(dtype="float33")
     yield "layer types of no kind", config(layer_types=["novel", "novel"])
     yield "an epsilon of a word", config(rms_norm_eps="x")
-    yield "a bias that is not there", config(attention_bias=True)
     for name, content in {"a list": "[]", "null": "null", "a word": '"x"', "empty": "", "cut": '{"model_type": "lla',
                           "an empty object": "{}", "not UTF-8": b'{"model_type": "\xff"}', "deep": "[" * 10**5,
                           "NaN": '{"model_type": NaN}'}.items():  # fmt: skip
@@ -177,6 +174,9 @@ def _weights() -> Iterator[tuple[str, Change]]:
     yield "cut", _change_weights(lambda weights: weights.update({up: weights[up][:5].contiguous()}))
     yield "flat", _change_weights(lambda weights: weights.update({up: weights[up].flatten()}))
     yield "empty", _change_weights(lambda weights: weights.update({up: weights[up][:0].contiguous()}))
+    yield "a layer less than there are", _edit("config.json", num_hidden_layers=1)
+    yield "a layer more than there are", _edit("config.json", num_hidden_layers=3)
+    yield "a bias that is not there", _edit("config.json", attention_bias=True)
     yield "none", _change_weights(lambda weights: weights.clear())
     for dtype in ("int8", "uint8", "int32", "float8_e4m3fn"):
         yield f"of {dtype}", _change_weights(partial(_cast, dtype))

@@ -176,6 +176,11 @@ def read_tensors(folder: Path) -> Tensors:
     return Tensors(shapes, files)
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether there are weights in safetensors, or an index that says so."""
+    return (folder / WEIGHTS).exists() or (folder / INDEX).exists()
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold a directory's weights, as its index names them.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.core.reading import reading
+from llmkit.core.reading import damaged, reading
 from llmkit.core.seal import changed_files, is_whole
-from llmkit.modeling.architecture import config_class, position_limit
-from llmkit.modeling.directory import check_config, read_tensors
+from llmkit.modeling.architecture import SIZES, config_class, position_limit
+from llmkit.modeling.directory import check_config, weight_files
 from llmkit.modeling.heads import Head, head_of
-from llmkit.modeling.loaded import check_extent, check_left_over, check_weights, loading, try_out
+from llmkit.modeling.loaded import check_left_over, check_weights, loading, try_out, weightless
 from llmkit.modeling.tokenizer import existing_directory, id_sections
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load_model(
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
-    tensors = read_tensors(Path(path))
+    weight_files(Path(path))
     own, relabelled = head_of(config), False
     if head is not None:
         relabelled = type(own) is not type(head) or head.relabels(config)
@@ -55,7 +55,7 @@ def load_model(
     auto_model = (head or own).auto_model()
     model: PreTrainedModel
     with loading(path), torch.random.fork_rng(devices=[]):
-        check_extent(Path(path), config, auto_model, tensors)
+        weightless(Path(path), config, auto_model)  # before memory is taken for weights
         torch.manual_seed(seed)
         model, info = auto_model.from_pretrained(
             Path(path),
@@ -110,6 +110,10 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
+    for name in SIZES:  # by their standard names, which the file need not have
+        size = getattr(config, name, None)
+        if isinstance(size, int) and size < 1:
+            raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}", f"ls -l {folder}")
     if head is None:
         return config
     own = head_of(config)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import DataError, UserError
 from llmkit.core.machine import raise_limit
 from llmkit.modeling.architecture import one_line
-from llmkit.modeling.directory import Tensors, check_fits, check_layers, is_weight
+from llmkit.modeling.directory import check_fits, check_layers, has_weights, is_weight, read_tensors
 from llmkit.modeling.heads import Head
 
 if TYPE_CHECKING:
@@ -32,14 +32,23 @@ def loading(path: str | Path) -> Iterator[None]:
         raise DataError(f"the model in '{path}' cannot be loaded: {words}", f"ls -l {path}") from error
 
 
-def check_extent(folder: Path, config: PreTrainedConfig, auto_model: Any, tensors: Tensors) -> None:
-    """Refuse a config that describes far more than there is, before memory is taken for it."""
+def weightless(folder: Path, config: PreTrainedConfig, auto_model: Any) -> PreTrainedModel:
+    """Return a directory's model without memory for its weights.
+
+    Raises:
+        DataError: Its config describes far more weights than are there.
+    """
     import torch
 
+    tensors = read_tensors(folder) if has_weights(folder) else None
     values = config.to_dict()
-    check_layers(folder, tensors, values)
+    if tensors is not None:
+        check_layers(folder, tensors, values)
     with torch.device("meta"):
-        check_fits(folder, tensors, values, _parameters(auto_model.from_config(copy.deepcopy(config))))
+        model: PreTrainedModel = auto_model.from_config(copy.deepcopy(config), dtype=torch.float32)
+    if tensors is not None:
+        check_fits(folder, tensors, values, sum(parameter.numel() for parameter in model.parameters()))
+    return model
 
 
 def try_out(model: PreTrainedModel, head: Head) -> None:
@@ -84,7 +93,3 @@ def check_weights(model: PreTrainedModel, info: dict[str, Any], head: Head | Non
             f"the model in '{path}' cannot be loaded: {other[0]} is {there}, and {wanted} by its config.json",
             f"{len(other)} weights of {kind} have other shapes; was config.json changed?",
         )
-
-
-def _parameters(model: PreTrainedModel) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

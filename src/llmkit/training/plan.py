@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from llmkit.data.artifacts import Tokens
 from llmkit.modeling.build import ModelConfig, configure
 from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak
 from llmkit.modeling.load import count_parameters, read_config
+from llmkit.modeling.loaded import loading, weightless
 from llmkit.modeling.pace import measure_pace
 from llmkit.modeling.presets import PRESETS
 from llmkit.training.auto import resolve
@@ -209,6 +211,8 @@ def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: 
     if spec.path is not None:
         config = read_config(spec.path, head)
         head.configure(config)
+        with loading(spec.path):
+            return weightless(Path(spec.path), config, head.auto_model())
     else:
         ids = {"bos": 0, "eos": 1, "pad": 2}  # any: they change no size
         own = {key: i for key in ids if isinstance(i := spec.config.get(f"{key}_token_id"), int)}
