@@ -1,4 +1,4 @@
-"""`kill -9`, SIGTERM and Ctrl-C at random instants of every stage, once or several times, then the same command again."""
+"""`kill -9`, SIGTERM and Ctrl-C at random instants of every stage, once or more, then the same command again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ COUNT = 25
 PROMPT_S = 4.0
 """Seconds in which an interrupted command ends: 1.5 for one that does not look, and a busy machine."""
 STEPS = "steps=[normalize, length, exact_duplicates, near_duplicates, shuffle]"
+START_S = 0.05
+"""Seconds in which a process may not yet know what to do with a signal."""
 SETTINGS = {
     "clean": ["-i", MORE, "-s", STEPS, "-s", "workers=1"],
     "clean with workers": ["-i", MORE, "-s", STEPS, "-s", "workers=2"],
@@ -74,7 +76,8 @@ def _strike(subject: Subject, folder: Path, number: signal.Signals, seconds: flo
         return f"processes {left} are left"
     if "Traceback" in end.said:
         return f"a traceback: {end.said.strip().splitlines()[-1]}"
-    if end.code not in (0, -number) if seconds < 0.05 or number == signal.SIGKILL else end.code not in (0, 75):
+    silent = number == signal.SIGKILL or seconds < START_S
+    if end.code not in (0, *([-number] if silent else []), *([] if number == signal.SIGKILL else [75])):
         return f"exit {end.code}: {end.said.strip()}"
     if number != signal.SIGKILL and late > PROMPT_S:
         return f"it took {late:.1f} s to end"

@@ -72,7 +72,8 @@ class Engine:
         while True:
             futures: list[Future[R]] = []
             try:
-                futures.extend(self._running().submit(function, task) for task in tasks[done:])
+                with _no_ctrl_c():  # the first of these starts the workers
+                    futures.extend(self._running().submit(function, task) for task in tasks[done:])
                 for future in futures:
                     yield wait_for(future)
                     done, attempt = done + 1, 1
@@ -135,6 +136,16 @@ def _one_by_one(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     for task in tasks:
         stop.check()
         yield function(task)
+
+
+@contextlib.contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Hold SIGINT back, here and in processes that are started meanwhile: they would say `KeyboardInterrupt`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(parent: int) -> None:
