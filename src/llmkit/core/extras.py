@@ -10,7 +10,7 @@ from llmkit.core.errors import SetupError
 
 EXTRAS: dict[str, dict[str, str]] = {
     "classic": {
-        "Stemmer": "the cleaning step `stem`",
+        "Stemmer": "the cleaning steps `stem`",
         "opencc": "`chinese_script`",
         "rjieba": "`segment`",
         "simplemma": "`lemmatize`",

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
+from llmkit.data.feeds import Feed
 from llmkit.training.config import TrainingConfig
-from llmkit.training.job import Job
 from llmkit.training.snapshot import TrainState
+
+
+class Work(Protocol):
+    """What is asked of a job, or of one that is only planned."""
+
+    @property
+    def feed(self) -> Feed:
+        """The data."""
+
+    @property
+    def batch_blocks(self) -> int:
+        """Blocks per optimizer step."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens per optimizer step."""
 
 
 class Budget:
@@ -17,10 +34,10 @@ class Budget:
 
     Args:
         config: The training's config.
-        job: What is trained on what.
+        job: The data, and how much of it makes a step.
     """
 
-    def __init__(self, config: TrainingConfig, job: Job) -> None:
+    def __init__(self, config: TrainingConfig, job: Work) -> None:
         self._max_s = None if config.max_minutes is None else 60 * config.max_minutes
         self._patience = config.patience
         limits: dict[str, int] = {}
