@@ -243,3 +243,39 @@ def test_a_split_that_is_not_there_is_an_error(cli, chain, jsonl):
     assert "test" in outcome.err
     assert "tokens" in outcome.err
     assert not Path("out/llmkit.json").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("stage", ["eval", "export", "finetune"])
+def test_weights_that_are_no_numbers_are_refused(cli, chain, changed, stage, value):
+    def change(weights):
+        weights["model.layers.1.mlp.up_proj.weight"][3, 5] = value
+
+    data = {"eval": ["-s", f"tasks=[{{type: perplexity, data: {chain.corpus}}}]"], "finetune": ["--data", chain.pairs]}
+    outcome = cli(stage, "--model", changed(change), *data.get(stage, []), "-o", "out")
+    assert outcome.code == 3
+    found = " ".join(outcome.err.split())
+    assert "holds NaN or infinity in 1 of its 20 weight tensors, first in model.layers.1.mlp.up_proj.weight" in found
+    assert "use an earlier checkpoint, or get the file anew" in found
+    assert not Path("out/llmkit.json").exists()
+
+
+@pytest.mark.parametrize(("task", "words"), [
+    ("perplexity", "gives a text the log-likelihood nan"),
+    ("answers", "gives a text the log-likelihood nan"),
+    ("generation", "gives logits that are NaN or infinite"),
+])  # fmt: skip
+def test_finite_weights_that_overflow_are_an_error_that_names_task_and_model(cli, chain, changed, task, words):
+    def change(weights):  # the product of gate and up is over 3e38, and the norm of what is infinite NaN
+        for name in ("gate_proj", "up_proj"):
+            weights[f"model.layers.0.mlp.{name}.weight"][:] = 1e25
+        weights["model.layers.0.post_attention_layernorm.weight"][:] = 1
+
+    data = chain.corpus if task == "perplexity" else chain.pairs
+    path = changed(change)
+    more = ", max_new_tokens: 4" if task == "generation" else ""
+    tasks = f"tasks=[{{type: {task}, data: {data}, limit: 4{more}}}]"
+    outcome = cli("eval", "--model", path, "-s", tasks, "-o", "out", "--json")
+    assert outcome.code == outcome.json["exit_code"] == 3
+    assert f"{task} of the model: the model in '{path}' {words}" in outcome.err
+    assert "its weights are finite, but what it computes is not" in outcome.err

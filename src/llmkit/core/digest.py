@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -11,10 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.json import dumps
+
 
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return dumps(value, sort_keys=True, compact=True)
 
 
 def digest_text(text: str) -> str:

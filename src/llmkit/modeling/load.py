@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.modeling.architecture import config_class, one_line, position_limit
+from llmkit.modeling.finite import check_finite
 from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.tokenizer import existing_directory, id_sections
 
@@ -37,7 +38,8 @@ def load_model(
         pad_token_id: What rows will be padded with, see `Head.configure`.
 
     Raises:
-        DataError: Not a model directory, damaged or missing weights, or no model that can have the head.
+        DataError: Not a model directory, damaged or missing weights, weights that are no numbers, or no model that can
+            have the head.
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
@@ -65,6 +67,7 @@ def load_model(
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
         raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
     _check_weights(model, info, head, path)
+    check_finite(model, path)
     if head is not None and relabelled:
         _draw_outputs(model, info, head, seed)
     return model
@@ -141,7 +144,7 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """Fill a new model with the weights in a model directory or a checkpoint.
 
     Raises:
-        DataError: There are none, or they are of another model.
+        DataError: There are none, they are of another model, or they are no numbers.
     """
     from safetensors.torch import load_file
 
@@ -152,6 +155,7 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     for file in files:
         weights |= load_file(file)
     fill_weights(model, weights, path)
+    check_finite(model, path)
 
 
 def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str | Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -12,12 +12,16 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.inputs import Inputs
+from llmkit.core.json import not_finite
 from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model, Scores
 from llmkit.tasks import Task, TaskResult
+
+if TYPE_CHECKING:
+    from llmkit.evaluation.model import EvalModel
 
 SAMPLES_SHOWN = 5
 Results = dict[str, dict[str, TaskResult]]
@@ -85,8 +89,7 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     for role, path in models.items():
         model = EvalModel.load(path)
         for name, task in zip(results, config.tasks, strict=True):
-            with context.console.progress(f"{name} of the {role}", unit="samples") as progress:
-                results[name][role] = task.run(model, progress)
+            results[name][role] = _run_task(task, model, f"{name} of the {role}", context)
             if "batches" in results[name][role].facts:
                 context.console.info(
                     f"{name} of the {role}: one row each; beside padded rows the model answers otherwise"
@@ -112,6 +115,24 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     _write_page(found.report, results, models)
     artifact = build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores)
     return Result(artifact)
+
+
+def _run_task(task: Task, model: EvalModel, label: str, context: Context) -> TaskResult:
+    """Run a task.
+
+    Raises:
+        NotFiniteError: A number in its result is not finite; the message names task, model and number.
+    """
+    from llmkit.modeling.finite import NotFiniteError
+
+    try:
+        with context.console.progress(label, unit="samples") as progress:
+            result = task.run(model, progress)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{label}: {error.message}", error.hint) from error
+    for path, value in not_finite({"scores": result.scores, "facts": result.facts, "samples": result.samples}):
+        raise NotFiniteError(f"{label}: {path} is {value}", f"look at what the task {task.type_name} divides by")
+    return result
 
 
 def task_names(tasks: list[Task]) -> list[str]:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
@@ -91,7 +92,7 @@ class Snapshot:
             weights, moments = _untied(model.state_dict()), optimizer.state_dict()
         if copy:
             weights, moments = _copied(weights), _copied(moments)
-            state = TrainState(**json.loads(json.dumps(asdict(state))))
+            state = TrainState(**json.loads(dumps(asdict(state))))
             feed = {name: array.copy() for name, array in feed.items()}
         return cls(weights, moments, state, feed)
 

@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DivergedError, Interrupted
+from llmkit.core.json import not_finite
 from llmkit.core.progress import Progress
 from llmkit.data.artifacts import Model
 from llmkit.data.randomness import generator
@@ -265,8 +266,8 @@ class Trainer:
             self.scored = scored
             row = scored.row(self.job.objective, self.held_out.num_bytes)
             loss = row["validation_loss"]
-            if not math.isfinite(loss):
-                raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
+            for name, value in not_finite(row):
+                raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)
             self.state.count_validation(loss)
             self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
             watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.json import dumps
 from llmkit.data.artifacts import Model
 
 TIMINGS = ("tokens_per_second", "utilization", "memory_gb", "elapsed_s")
@@ -46,13 +47,13 @@ class RowsFile:
         kept = [row for row in read_rows(path) if keep(row)]
         # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
         beside = path.with_suffix(".cut")
-        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+        beside.write_text("".join(dumps(row) + "\n" for row in kept), encoding="utf-8")
         beside.replace(path)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(dumps(row) + "\n")
 
 
 class MetricsFile(RowsFile):

@@ -26,6 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 from llmkit.core.claim import EXIT
 from llmkit.core.durable import write_json
 from llmkit.core.errors import Interrupted, SetupError, UserError
+from llmkit.core.json import dumps
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.work.launch import PARENT, is_ours, world
 
@@ -101,7 +102,7 @@ class Team:
 
     def tell(self, key: str, value: dict[str, Any]) -> None:
         """Say something to the others, once; rank 0 does."""
-        self.store.set(key, json.dumps(value))
+        self.store.set(key, dumps(value))
 
     def hear(self, key: str) -> dict[str, Any]:
         """Wait for what rank 0 tells.

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from llmkit.core.durable import fsync
+from llmkit.core.json import dumps
 from llmkit.data.packing.batch import Ints
 from llmkit.data.packing.packer import cumulative, ranges
 
@@ -201,7 +202,7 @@ def save_joined(folder: Path, parts: Sequence[EncodedRows]) -> None:
     }
     np.savez(folder / _ROWS, **kept)  # type: ignore[arg-type]
     described = {name: asdict(column) for name, column in first.columns.items()}
-    (folder / _COLUMNS).write_text(json.dumps(described), encoding="utf-8")
+    (folder / _COLUMNS).write_text(dumps(described), encoding="utf-8")
     for path in folder.iterdir():
         fsync(path)
 
