@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llmkit.data.artifacts import Examples
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
+from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
 
@@ -81,6 +82,7 @@ class Counts:
         rows: Those that became examples.
         targets: Targets in them.
         cut: Those of which something was left out.
+        unread: Bytes that their targets stand for, and that the tokenizer did not read.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
     """
@@ -88,12 +90,14 @@ class Counts:
     rows: int = 0
     targets: int = 0
     cut: int = 0
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.why = {**other.why, **self.why}
 
@@ -201,4 +205,5 @@ def _count(found: Example | LeftOut, counts: Counts) -> bool:
     counts.rows += 1
     counts.targets += found.targets
     counts.cut += found.cut
+    counts.unread = counts.unread.plus(found.unread)
     return True

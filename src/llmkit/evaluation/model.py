@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows it
 
 from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.coverage import Coverage, coverage_of
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.load import check_vocabulary, load_model
@@ -75,6 +76,11 @@ class EvalModel:
         limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What the tokenizer does not read of texts."""
+        return coverage_of(self.tokenizer)
 
     @cached_property
     def scores_in_batches(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -60,14 +61,12 @@ class Evaluate(Stage[Config]):
     def summarize(self, artifact: Artifact) -> Facts:
         """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
         rows = []
-        for name, by_role in artifact.manifest.metrics.items():
-            for score, value in by_role["model"].items():
-                text = f"{value:,.4f}"
-                if "baseline" in by_role:
-                    before = by_role["baseline"][score]
-                    text += f"   baseline {before:,.4f}   difference {value - before:+,.4f}"
-                rows.append((f"{name} {score}", text))
         scores = Scores(artifact.path)
+        results = scores.results()["tasks"]
+        for name, by_role in artifact.manifest.metrics.items():
+            rows += [(f"{name} {score}", _line(score, by_role)) for score in _score_names(by_role)]
+            for role, found in results[name]["results"].items():
+                rows += [(f"{name} of the {role}", note) for note in found.get("notes", ())]
         sample = next(scores.samples("generation"), None)
         if sample is not None:
             rows += [
@@ -79,6 +78,21 @@ class Evaluate(Stage[Config]):
 
 
 STAGE = Evaluate()
+
+
+def _score_names(by_role: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the scores that any of the models has."""
+    return list(dict.fromkeys(score for scores in by_role.values() for score in scores))
+
+
+def _line(score: str, by_role: Mapping[str, Mapping[str, float]]) -> str:
+    value, before = (by_role.get(role, {}).get(score) for role in ("model", "baseline"))
+    text = "none" if value is None else f"{value:,.4f}"
+    if "baseline" in by_role:
+        text += f"   baseline {'none' if before is None else f'{before:,.4f}'}"
+    if value is not None and before is not None:
+        text += f"   difference {value - before:+,.4f}"
+    return text
 
 
 def _evaluate(config: Config, context: Context, build: Build, models: dict[str, Path]) -> Result:
@@ -95,6 +109,7 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
                     f"{name} of the {role}: one row each; beside padded rows the model answers otherwise"
                 )
     for name, by_role in results.items():
+        _compare_samples(by_role)
         rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
         found.write_samples(name, rows)
     scores = {name: {role: result.scores for role, result in by_role.items()} for name, by_role in results.items()}
@@ -105,7 +120,8 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
                 name: {
                     "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
                     "results": {
-                        role: {"scores": r.scores, "num_samples": r.num_samples, **r.facts} for role, r in by.items()
+                        role: {"scores": r.scores, "num_samples": r.num_samples, **r.facts, "notes": r.notes}
+                        for role, r in by.items()
                     },
                 }
                 for (name, by), task in zip(results.items(), config.tasks, strict=True)
@@ -135,6 +151,15 @@ def _run_task(task: Task, model: EvalModel, label: str, context: Context) -> Tas
     return result
 
 
+def _compare_samples(by_role: dict[str, TaskResult]) -> None:
+    """Say where the baseline is measured on other samples, since each model skips what does not fit into it."""
+    ids = {role: {sample.get("id") for sample in result.samples} for role, result in by_role.items()}
+    if "baseline" in ids and ids["model"] != ids["baseline"]:
+        both = len(ids["model"] & ids["baseline"])
+        note = f"measured on other samples than the model: they share {both:,}, so the scores do not quite compare"
+        by_role["baseline"].notes.append(note)
+
+
 def task_names(tasks: list[Task]) -> list[str]:
     """Name the tasks by their types; a type that is used again gets a number."""
     names: list[str] = []
@@ -148,9 +173,10 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
     page = Page("Evaluation report", ", ".join(f"{role}: {where}" for role, where in models.items()))
     for name, by_role in results.items():
         page.heading(name)
-        scores = by_role["model"].scores
-        rows: list[list[Any]] = [[score, *(result.scores[score] for result in by_role.values())] for score in scores]
+        names = _score_names({role: result.scores for role, result in by_role.items()})
+        rows = [[score, *(result.scores.get(score, "") for result in by_role.values())] for score in names]
         page.table(("score", *by_role), rows)
+        page.notes([f"{role}: {note}" for role, result in by_role.items() for note in result.notes])
         facts = dict.fromkeys(fact for result in by_role.values() for fact in result.facts)  # one may have more
         page.table(
             ("", *by_role),
@@ -159,10 +185,12 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
                 *([fact, *(str(r.facts.get(fact, "")) for r in by_role.values())] for fact in facts),
             ],
         )
-        for position, sample in enumerate(by_role["model"].samples[:SAMPLES_SHOWN]):
+        answers = {role: {sample.get("id"): sample for sample in result.samples} for role, result in by_role.items()}
+        for sample in by_role["model"].samples[:SAMPLES_SHOWN]:
             if "prediction" not in sample:
                 continue
             lines = [f"reference: {sample['reference']}"]
-            lines += [f"{role}: {result.samples[position]['prediction']}" for role, result in by_role.items()]
+            said = {role: found[sample["id"]] for role, found in answers.items() if sample["id"] in found}
+            lines += [f"{role}: {found['prediction']}" for role, found in said.items()]
             page.quote(sample["turns"][-1]["content"], "\n\n".join(lines))
     page.write(path)

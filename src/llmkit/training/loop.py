@@ -264,7 +264,7 @@ class Trainer:
             if scored is None:
                 return
             self.scored = scored
-            row = scored.row(self.job.objective, self.held_out.num_bytes)
+            row = scored.row(self.job.objective, self.held_out)
             loss = row["validation_loss"]
             for name, value in not_finite(row):
                 raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)

@@ -25,6 +25,11 @@ class Scores(Folder):
         """Write the scores."""
         write_json(self.path / self.RESULTS, results)
 
+    def results(self) -> dict[str, Any]:
+        """Return what was written."""
+        found: dict[str, Any] = json.loads((self.path / self.RESULTS).read_text(encoding="utf-8"))
+        return found
+
     def write_samples(self, task: str, samples: Iterable[Mapping[str, Any]]) -> None:
         """Write a task's samples, one object a line."""
         with (self.path / f"samples-{task}.jsonl").open("w", encoding="utf-8") as file:

@@ -20,6 +20,7 @@ from typing import Any
 from llmkit.core.durable import write_json
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.split import Split
+from llmkit.data.unread import Unread
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 FACTS = "tokens.json"
@@ -48,13 +49,17 @@ class Tokens(Folder):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and `splits` with tokens, documents and bytes."""
+        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and counts of every one of `splits`."""
         facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
         return facts
 
     def has(self, split: Split) -> bool:
         """Whether any document is on that side."""
         return (self.path / split).is_dir()
+
+    def unread(self, split: Split) -> Unread:
+        """What the tokenizer did not read of a split's text; nothing where nobody counted it."""
+        return Unread.in_counts(self.facts["splits"].get(split, {})) if self.is_there() else Unread()
 
     def write_facts(
         self, *, vocab_size: int, tokenizer_digest: str, splits: Mapping[str, Any], fractions: Mapping[str, float]

@@ -26,6 +26,7 @@ from llmkit.core.durable import fsync
 from llmkit.core.json import dumps
 from llmkit.data.packing.batch import Ints
 from llmkit.data.packing.packer import cumulative, ranges
+from llmkit.data.unread import Unread
 
 _ROWS, _COLUMNS = "rows.npz", "columns.json"
 _COPY_BYTES = 2**20
@@ -56,12 +57,14 @@ class Example:
         targets: How many things are to be predicted in it.
         num_bytes: UTF-8 bytes that its targets stand for, where that means something.
         cut: Something of the row was left out, because it was too long.
+        unread: How many of `num_bytes` the tokenizer did not read.
     """
 
     columns: dict[str, ArrayLike]
     targets: int = 1
     num_bytes: int = 0
     cut: bool = False
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.data.chat import CONVERSATIONS, encode_chats, literal_specials
+from llmkit.data.unread import Unread
+from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
 from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
 
@@ -75,12 +77,14 @@ class SFT(NextToken, RowObjective):
     ) -> Example | LeftOut:
         labels = np.full(ids.shape, IGNORED, dtype=np.int64)
         labels[:-1] = np.where(spoken[1:], ids[1:], IGNORED)
-        num_bytes = sum(len(turn["content"].encode("utf-8")) for turn in turns[1:] if turn["role"] == "assistant")
+        said = [turn["content"] for turn in turns[1:] if turn["role"] == "assistant"]
+        num_bytes, unread = sum(len(text.encode("utf-8")) for text in said), coverage_of(tokenizer).measure(said)
         cut = ids.size > limit
         if cut:
             ids, labels = ids[:limit], labels[:limit]
             num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+            unread = Unread()  # the unknown token is a special one, and has no bytes here
         targets = int((labels != IGNORED).sum())
         if not targets:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut)
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread)
