@@ -299,7 +299,7 @@ def reads_little(uniform):
 
 @pytest.mark.parametrize("task", ["perplexity", "answers"])
 def test_text_that_the_tokenizer_does_not_know_gives_no_figure_per_byte(cli, jsonl, reads_little, task):
-    """Ten of 14 characters are unknown: 30 bytes of 34. A model that expects unknown tokens would have near 0 bits per byte."""
+    """Ten of 14 characters, 30 of 34 bytes: a model that expects them to be unknown would have near 0 bits per byte."""
     text, kind = "the 春天来了河水流过石桥", "corpus"
     row = text if task == "perplexity" else {"prompt": "the", "completion": text}
     cli("clean", "-i", jsonl("a.jsonl", [row]), *([] if task == "perplexity" else ["--row", "auto"]), "-o", kind)

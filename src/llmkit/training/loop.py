@@ -30,7 +30,7 @@ from llmkit.training.config import TrainingConfig
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, check_room
-from llmkit.training.metrics import Meter
+from llmkit.training.metrics import Meter, Utilization
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
@@ -101,7 +101,8 @@ class Trainer:
             compile_bodies(self.model, same_width=self.feed.same_width)
         elif self.device.type == "cpu" and not config.parallel.splits:
             use_counters(self.plain)  # a compiled model draws its own, and one in parts has classes of its own
-        self.peak_flops = measure_peak(self.model, dtype) * processes
+        per_token, say = self.flops_per_token, self.console.info
+        self.utilization = Utilization(per_token, lambda: measure_peak(self.model, dtype), processes, say)
 
     def _gradients(self) -> Gradients:
         micro_tokens = self.state.resolved["micro_batch_tokens"]
@@ -250,7 +251,7 @@ class Trainer:
     def _speed(self, rate: float) -> dict[str, float]:
         return {
             "tokens_per_second": round(rate, 1),
-            "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
+            **self.utilization.of(rate),
             "elapsed_s": round(self.state.elapsed_s, 3),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 from llmkit.core.json import dumps
 from llmkit.data.artifacts import Model
 
+PEAK_REST_S = 10
+"""Between two measurements of the peak, each well under a second."""
 TIMINGS = ("tokens_per_second", "utilization", "memory_gb", "elapsed_s")
 """Columns that differ from run to run; all others repeat to the bit."""
 
@@ -32,6 +35,44 @@ class Meter:
     def rate(self, tokens: int) -> float:
         """Return tokens per second; `tokens` is the total by now."""
         return (tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
+
+
+class Utilization:
+    """Share of the speed of the model's own matrix products that training reaches, never above 1.
+
+    They are measured when training begins, perhaps beside other work: too slow. Whoever passes them has them measured
+    again, and what training itself reached counts as measured.
+
+    Args:
+        flops_per_token: Of training.
+        measure: Returns FLOP/s of the matrix products; NaN of a model without any.
+        processes: Processes that train. Several are not measured again: one alone would have the others' cores.
+        say: Told when the peak has changed.
+    """
+
+    def __init__(
+        self, flops_per_token: float, measure: Callable[[], float], processes: int, say: Callable[[str], None]
+    ) -> None:
+        self.flops_per_token, self.measure, self.processes, self.say = flops_per_token, measure, processes, say
+        self.peak = measure() * processes
+        self.measured = -math.inf
+
+    def of(self, rate: float) -> dict[str, float]:
+        """Return the column `utilization` at so many tokens per second; nothing for a model without a peak."""
+        reached = rate * self.flops_per_token
+        if reached > self.peak:
+            self._raise_to(reached)
+        return {"utilization": round(reached / self.peak, 4)} if self.peak > 0 else {}
+
+    def _raise_to(self, reached: float) -> None:
+        before, self.peak = self.peak, reached
+        if self.processes == 1 and time.monotonic() - self.measured > PEAK_REST_S:
+            self.peak = max(reached, self.measure())
+            self.measured = time.monotonic()
+            self.say(
+                f"the matrix products were measured again, since training was faster: {self.peak:.3g} FLOP/s, where it"
+                f" had been {before:.3g}"
+            )
 
 
 class RowsFile:
