@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,19 @@ def stage_commands(chain: Any, model_options: list[str], training_options: list[
         "export": ["--model", chain.model, "-s", "parity_prompts=1", "-s", "parity_new_tokens=4"],
     }
     return {stage: [stage, *map(str, arguments)] for stage, arguments in commands.items()}
+
+
+@pytest.fixture
+def changed(chain: Any, tmp_path: Path) -> Callable[..., Path]:
+    """The base model with weights that a function has changed in place."""
+    from safetensors.torch import load_file, save_file
+
+    def make(change: Callable[[dict[str, Any]], None]) -> Path:
+        folder = tmp_path / "changed"
+        shutil.copytree(chain.base, folder, ignore=shutil.ignore_patterns("llmkit.json", "checkpoints"))
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return folder
+
+    return make

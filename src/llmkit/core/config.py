@@ -6,6 +6,7 @@ say so and every error can name its file and line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -110,7 +111,23 @@ def resolve(
         flags = {parse_key(key): flag for key, (flag, _) in (options or {}).items()}
         problems = describe(error, config_class, origins, flags)
         raise ConfigError("\n".join(problems), hint=hint) from None
-    return Resolved(config, origins, values)
+    resolved = Resolved(config, origins, values)
+    _refuse_not_finite(resolved)
+    return resolved
+
+
+def _refuse_not_finite(resolved: Resolved[Any]) -> None:
+    """Refuse NaN and infinity where a field takes any value: neither the identity nor a file in JSON has a word for it.
+
+    `1e999` is infinite as well. An architecture's own default may be (Mamba's `time_step_limit`): it is not written.
+    """
+    for path, value in leaves(dump(resolved.config)):
+        if isinstance(value, float) and not math.isfinite(value):
+            origin = resolved.origin(path)
+            raise ConfigError(
+                f"{_dotted(path)}: should be a finite number, got {value} ({origin})",
+                hint="a field that is left out has its default",
+            )
 
 
 def _check_text(values: Any, origins: Mapping[KeyPath, str]) -> None:

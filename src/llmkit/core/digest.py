@@ -7,7 +7,6 @@ reading. Rot keeps size and mtime, so no cache may answer for it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sqlite3
 import zlib
@@ -16,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from llmkit.core.json import dumps
 
 _BUFFER = 1 << 20
 PIECE = 64 << 20
@@ -26,7 +27,7 @@ _THREADS = 4
 
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return dumps(value, sort_keys=True, compact=True)
 
 
 def digest_text(text: str) -> str:

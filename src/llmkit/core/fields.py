@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from llmkit.core.json import dumps
 from llmkit.core.registry import Family
 
 REQUIRED = "required"
@@ -103,7 +103,7 @@ def _own_default(field: FieldInfo) -> Any:
 def _default_text(field: FieldInfo, default: Any) -> str:
     if default is ...:
         return REQUIRED if field.is_required() else "computed"
-    return json.dumps(_plain(default), ensure_ascii=False)
+    return dumps(_plain(default))
 
 
 def _plain(value: Any) -> Any:
@@ -142,10 +142,10 @@ def type_name(annotation: Any, bounds: str = "") -> str:
     if origin is Annotated:
         family = _family(arguments)
         if family:
-            return " | ".join([family.name, *("null" if word is None else json.dumps(word) for word in family.also)])
+            return " | ".join([family.name, *("null" if word is None else dumps(word) for word in family.also)])
         return type_name(arguments[0], bounds + _bounds(arguments[1:]))
     if origin is Literal:
-        return " | ".join(json.dumps(item) for item in arguments)
+        return " | ".join(dumps(item) for item in arguments)
     if origin in (Union, types.UnionType):
         return " | ".join(type_name(item, bounds) for item in arguments)
     if origin in (list, tuple, Sequence):

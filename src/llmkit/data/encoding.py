@@ -17,6 +17,7 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.artifacts.corpus import read_rows, shard_metadata
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
+from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
 
@@ -82,6 +83,7 @@ class Counts:
         rows: Those that became examples.
         targets: Targets in them.
         cut: Those of which something was left out.
+        unread: Bytes that their targets stand for, and that the tokenizer did not read.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
         notes: What examples were noted for, by the objective's names for it.
@@ -90,6 +92,7 @@ class Counts:
     rows: int = 0
     targets: int = 0
     cut: int = 0
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
@@ -97,6 +100,7 @@ class Counts:
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.notes += other.notes
         self.why = {**other.why, **self.why}
@@ -201,4 +205,5 @@ def _count(found: Example | LeftOut, counts: Counts) -> bool:
     counts.targets += found.targets
     counts.cut += found.cut
     counts.notes.update(found.notes)
+    counts.unread = counts.unread.plus(found.unread)
     return True

@@ -25,14 +25,14 @@ class Answer(NamedTuple):
         end: Behind the last character that is learned: behind the token that ends the turn, if the template writes one.
         said: Where the answer itself begins, behind what the template writes before it and behind its thinking.
         said_end: Where it ends.
-        num_bytes: UTF-8 bytes of the message.
+        content: The whole message.
     """
 
     start: int
     end: int
     said: int
     said_end: int
-    num_bytes: int
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _answer(prompt: str, after: str, content: str, borders: Borders) -> Answer:
             break
     said_end = start + at + size
     end = ender + len(borders.ender) if ender >= 0 else said_end
-    return Answer(start, end, start + at, said_end, len(content.encode("utf-8", "surrogatepass")))
+    return Answer(start, end, start + at, said_end, content)
 
 
 def _begun(prompt: str, after: str, content: str) -> str:

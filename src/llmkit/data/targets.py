@@ -43,14 +43,14 @@ class Target(NamedTuple):
         said: Where the answer itself begins, behind what the template writes before it and behind thinking.
         said_end: Where it ends.
         end: Behind the last id that is learned.
-        num_bytes: UTF-8 bytes of the message.
+        content: The whole message.
     """
 
     start: int
     said: int
     said_end: int
     end: int
-    num_bytes: int
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class _Encoder:
             if not all(self._begins_alike(data, ids, ends, added, at) for at in ((start,) if ended else (start, end))):
                 return None
             said, said_end = firsts[2:] or (start, end)
-            targets.append(Target(start, said, said_end, end, answer.num_bytes))
+            targets.append(Target(start, said, said_end, end, answer.content))
         return self._labelled(ids, targets, spoken)
 
     def _places(self, answer: Answer) -> list[int]:
@@ -203,12 +203,12 @@ class _Encoder:
         if end is None:
             return None
         if not self._scored:
-            return Target(start, start, end, end, answer.num_bytes)
+            return Target(start, start, end, end, answer.content)
         said = max(start, min(end, _common(whole, known[text[: answer.said]])))
         said_end, upto = end - ended, known[text[: answer.said_end]]
         if _begins(whole[:said_end], upto):
             said_end = max(said, len(upto))
-        return Target(start, said, said_end, end, answer.num_bytes)
+        return Target(start, said, said_end, end, answer.content)
 
     @staticmethod
     def _end(whole: list[int], upto: list[int], *, is_last: bool) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,35 @@ from llmkit.data.thinking import split_thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+NO_ANSWER = "do not end with an answer"
+UNTAUGHT = "are refused by the chat template, or share a token with it: training would not teach them"
+
+
+def too_long(max_length: int, max_new_tokens: int = 0) -> str:
+    """Return the words for a row that does not fit into a model."""
+    beside = f" beside {max_new_tokens:,} new tokens" if max_new_tokens else ""
+    return f"do not fit into the {max_length:,} positions of the model{beside}"
+
+
+class Skipped:
+    """Counts the rows that are not scored, by the reason."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.reasons.total()
+
+    def add(self, reason: str) -> None:
+        """Count a row."""
+        self.reasons[reason] += 1
+
+    def notes(self) -> list[str]:
+        """Say how many there are of each reason."""
+        return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
 
 
 def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str | None]]:

@@ -5,6 +5,7 @@ Everything is computed in float32, so that a difference between two models is th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows it
 from llmkit.data.clock import date_of, set_date
 from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.coverage import Coverage, coverage_of
+from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.load import check_vocabulary, load_model
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
@@ -29,6 +32,19 @@ ALONE = {"batches": "one row each"}
 """What a result says of a model that answers differently beside padded rows, as recurrent states do."""
 BATCH_LOGITS = 2**27
 """Logits held at a time at most, 512 MB in float32: a large vocabulary makes the batches smaller."""
+
+
+class _Finite:
+    """A logits processor that changes nothing, and stops at logits of which none can be the greatest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        greatest = logits.amax(-1)  # NaN where any is; some models set those of unused ids to minus infinity
+        if not greatest.isfinite().all():
+            raise NotFiniteError(f"the model in '{self.path}' gives logits that are NaN or infinite")
+        return logits
 
 
 @dataclass
@@ -69,6 +85,11 @@ class EvalModel:
         return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
 
     @cached_property
+    def coverage(self) -> Coverage:
+        """What the tokenizer does not read of texts."""
+        return coverage_of(self.tokenizer)
+
+    @cached_property
     def scores_in_batches(self) -> bool:
         """Whether rows are scored together; a model that answers otherwise beside padded rows gets one at a time."""
         return scores_alike(self.model, self.max_length)
@@ -83,11 +104,16 @@ class EvalModel:
         """Return, per (context ids, target ids), the summed log-probability of the targets in nats.
 
         Context and targets together must fit into `max_length + 1` ids: the last one is only a target.
+
+        Raises:
+            NotFiniteError: One is not finite; at the first such batch.
         """
         results = [0.0] * len(requests)
         most = min(BATCH_TOKENS, BATCH_LOGITS // self.model.config.vocab_size) if self.scores_in_batches else 0
         for batch in _batches(requests, most):
             for index, value in zip(batch, self._score([requests[i] for i in batch]), strict=True):
+                if not math.isfinite(value):
+                    raise NotFiniteError(f"the model in '{self.path}' gives a text the log-likelihood {value}")
                 results[index] = value
         return results
 
@@ -107,7 +133,11 @@ class EvalModel:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
-        """Return the ids of the greedy continuation of each prompt, up to the token that ends it."""
+        """Return the ids of the greedy continuation of each prompt, up to the token that ends it.
+
+        Raises:
+            NotFiniteError: Logits are not finite, so that none is the greatest.
+        """
         results: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = 32 if self.writes_in_batches else 1
@@ -118,7 +148,7 @@ class EvalModel:
         return results
 
     def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
-        from transformers import GenerationConfig
+        from transformers import GenerationConfig, LogitsProcessorList
 
         width = max(len(prompt) for prompt in prompts)
         pad = self.tokenizer.pad_token_id or 0
@@ -132,7 +162,10 @@ class EvalModel:
         )  # fmt: skip
         own, self.model.generation_config = self.model.generation_config, greedy
         try:
-            output = self.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
+            output = self.model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device),
+                logits_processor=LogitsProcessorList([_Finite(self.path)]),
+            )  # fmt: skip
         finally:
             self.model.generation_config = own
         # By ids: the token that ends a turn may not be marked special, and would stand in the text.

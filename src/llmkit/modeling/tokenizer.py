@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
 from llmkit.modeling.literal import LiteralEncoder
 
@@ -183,7 +184,7 @@ def tokenizer_digest(tokenizer: str | Path | PreTrainedTokenizerFast) -> str:
         DataError: As `load_tokenizer`.
     """
     loaded = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
-    canonical = json.dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, separators=(",", ":"))
+    canonical = dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, compact=True, ascii_only=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -90,7 +90,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     written = export.files()
     context.console.info("reloading the export in a fresh process")
     head = head_of(model.config)
-    parity = _compare(config, model, head, build)
+    parity = _compare(config, model, head, build, path)
     export.write_parity(parity)
     if not parity["passed"]:
         raise CheckFailedError(
@@ -126,11 +126,12 @@ def _chosen(parity: dict[str, Any]) -> str:
     return f", {parity['equal_tokens']} of {parity['tokens']} {chosen} equal"
 
 
-def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build) -> dict[str, Any]:
+def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build, path: Path) -> dict[str, Any]:
     """Ask model and export the same and compare."""
     import numpy as np
 
     from llmkit.modeling.architecture import position_limit
+    from llmkit.modeling.finite import NotFiniteError
 
     limit = position_limit(model.config) or 2048
     length = max(1, min(PROBE_TOKENS, limit // 2))
@@ -141,6 +142,13 @@ def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build) -
     logits, tokens = answer(model, head.answer, ids, new)
     _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
     theirs = np.load(answers)
+    if not np.isfinite(logits).all():
+        raise NotFiniteError(f"what the model in '{path}' answers to random tokens is NaN or infinite")
+    if not np.isfinite(theirs["logits"]).all():
+        raise CheckFailedError(
+            f"what the export answers is NaN or infinite, and what {path} answers is not",
+            hint="nothing was exported; use a wider dtype: float16 holds no number above 65,504",
+        )
     difference = float(np.abs(theirs["logits"] - logits).max())
     equal = int((theirs["tokens"] == tokens).sum())
     # One number a text may be the same for all: its size is what its error is measured by.

@@ -63,7 +63,6 @@ class Done:
     Attributes:
         parts: Where the documents of each split that has any are.
         statistics: What was counted.
-        lost_bytes: Bytes of text that no token stands for.
         checked: Documents, or excerpts, compared with `tokenizers`.
         checked_bytes: Their bytes.
         differences: Texts whose ids differed.
@@ -71,7 +70,6 @@ class Done:
 
     parts: dict[Split, Part]
     statistics: TokenStatistics
-    lost_bytes: int = 0
     checked: int = 0
     checked_bytes: int = 0
     differences: list[str] = field(default_factory=list)
@@ -121,7 +119,6 @@ def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
             check.batch(batch, encoded.ids, encoded.counts, unusual)
             if check.differences:
                 break
-        done.lost_bytes += encoded.lost_bytes
         _distribute(batch, encoded, sides, gathered)
         _count(batch, encoded, sides, done.statistics)
     if check:
@@ -178,6 +175,7 @@ def _count(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], statistics:
         input_ids=encoded.ids,
         num_tokens=encoded.counts,
         text=batch.text,
+        unread=encoded.unread,
     )
 
 

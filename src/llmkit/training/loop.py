@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DivergedError, Interrupted
+from llmkit.core.json import not_finite
 from llmkit.core.progress import Progress
 from llmkit.core.stop import Held, check, held
 from llmkit.data.artifacts import Model
@@ -30,7 +31,7 @@ from llmkit.training.divergence import divergence
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, check_room, checkpoint_room, has_copies
-from llmkit.training.metrics import Meter
+from llmkit.training.metrics import Meter, Utilization
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
@@ -104,7 +105,8 @@ class Trainer:
             compile_bodies(self.model, same_width=self.feed.same_width)
         elif self.device.type == "cpu" and not config.parallel.splits:
             use_counters(self.plain)  # a compiled model draws its own, and one in parts has classes of its own
-        self.peak_flops = measure_peak(self.model, dtype) * processes
+        per_token, say = self.flops_per_token, self.console.info
+        self.utilization = Utilization(per_token, lambda: measure_peak(self.model, dtype), processes, say)
 
     def _gradients(self) -> Gradients:
         micro_tokens = self.state.resolved["micro_batch_tokens"]
@@ -253,7 +255,7 @@ class Trainer:
     def _speed(self, rate: float) -> dict[str, float]:
         return {
             "tokens_per_second": round(rate, 1),
-            "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
+            **self.utilization.of(rate),
             "elapsed_s": round(self.state.elapsed_s, 3),
         }
 
@@ -267,10 +269,10 @@ class Trainer:
             if scored is None:
                 return
             self.scored = scored
-            row = scored.row(self.job.objective, self.held_out.num_bytes)
+            row = scored.row(self.job.objective, self.held_out)
             loss = row["validation_loss"]
-            if not math.isfinite(loss):
-                raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
+            for name, value in not_finite(row):
+                raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)
             self.state.count_validation(loss)
             self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
             watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})

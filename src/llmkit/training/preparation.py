@@ -20,6 +20,7 @@ from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
 from llmkit.data.rendering import chosen_template, ensure_template, templates_in
 from llmkit.data.rows import Row
+from llmkit.data.unread import Unread
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -112,9 +113,10 @@ def ready(
 
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
+    unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
-        _job(config, objective, model, vocabulary, train, held_out, context, num_rows),
+        _job(config, objective, model, vocabulary, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
         end_ids=objective.end_ids(tokenizer, train),
@@ -187,12 +189,13 @@ def _job(
     held_out: EncodedRows,
     context: Context,
     num_rows: int,
+    unread: Unread,
 ) -> Job:
     from llmkit.modeling.companions import have_companions
 
     feed = make_feed(
         objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
-        seed=config.seed, pad_id=vocabulary.padding,
+        seed=config.seed, pad_id=vocabulary.padding, unread=unread,
     )  # fmt: skip
     return Job(
         have_companions(model, objective.companions()),

@@ -13,6 +13,7 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
+from llmkit.data.unread import Unread
 from llmkit.training.config import TrainingConfig
 from llmkit.training.resume import add_checkpoint, passed_limit
 
@@ -144,7 +145,7 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids
     )
     size = count_parameters(model)
-    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir)}
+    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir), **_unread(job)}
     facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
     write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
@@ -153,6 +154,14 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
         more = lambda page: report(page, answers)  # noqa: E731
     write_report(build.dir, title=job.title, facts=facts, more=more)
     return metrics
+
+
+def _unread(job: Job) -> dict[str, Any]:
+    """Return what the tokenizer did not read of the text that the model is validated on, where that is any."""
+    held_out = job.feed.held_out()
+    if held_out is None or not (job.objective.scores_text and held_out.unread.total):
+        return {}
+    return {"validation_unread": {"bytes": held_out.num_bytes, **held_out.unread.as_counts()}}
 
 
 def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
@@ -167,6 +176,10 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
     elif "validation_loss" in metrics:
         facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
+    if counts := metrics.get("validation_unread"):
+        unread, num_bytes = Unread.in_counts(counts), counts["bytes"]
+        then = "no bits per byte, which would mean nothing" if unread.is_too_much(num_bytes) else "not counted in them"
+        facts["unread"] = f"{unread.words(num_bytes)}: {then}"
     facts |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.get("measures", {}).items()}
     facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts

@@ -24,6 +24,7 @@ from llmkit.core import stop
 from llmkit.core.claim import EXIT
 from llmkit.core.durable import write_json
 from llmkit.core.errors import Interrupted, SetupError, UserError
+from llmkit.core.json import dumps
 from llmkit.core.machine import exit_code, explain
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.work.child import die_with
@@ -112,7 +113,7 @@ class Team:
 
     def tell(self, key: str, value: dict[str, Any]) -> None:
         """Say something to the others, once; rank 0 does."""
-        self.store.set(key, json.dumps(value))
+        self.store.set(key, dumps(value))
 
     def hear(self, key: str) -> dict[str, Any]:
         """Wait for what rank 0 tells.

@@ -26,6 +26,7 @@ def spend(context: Context, value: Any) -> Any:
 
 @pass_context
 def step(context: Context, steps: int) -> None:
+    """Count a round or a call."""
     context.parent[BUDGET].spend(steps)
 
 

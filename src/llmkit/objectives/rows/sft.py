@@ -9,6 +9,8 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
 from llmkit.data.chat import CONVERSATIONS
 from llmkit.data.targets import Encoded, encode_chats
+from llmkit.data.unread import Unread
+from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
 from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
 
@@ -74,12 +76,14 @@ class SFT(NextToken, RowObjective):
         notes = {name: number for name in NOTES if (number := getattr(made, f"num_{name}"))}
         if notes and not made.answers:
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
-        num_bytes = sum(answer.num_bytes for answer in made.answers)
+        said = [answer.content for answer in made.answers]
+        num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
         cut = ids.size > limit
         if cut:
             ids, labels = ids[:limit], labels[:limit]
             num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+            unread = Unread()  # the unknown token is a special one, and has no bytes here
         targets = int((labels != IGNORED).sum())
         if not targets:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes)
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)
