@@ -549,7 +549,7 @@ def test_a_dataset_of_the_hub_is_told_from_a_path(tree, monkeypatch):
     monkeypatch.chdir(tree)
     with pytest.raises(DataError) as caught:
         Files(path="user/dataset").files()
-    assert caught.value.hint == "-s 'inputs=[{type: hf, path: user/dataset}]' reads a dataset of the hub"
+    assert caught.value.hint == "a dataset of the Hugging Face hub: -s 'inputs=[{type: hf, path: user/dataset}]'"
     with pytest.raises(DataError) as caught:
         Files(path="sub/none.jsonl").files()
     assert caught.value.hint == "ls sub"
