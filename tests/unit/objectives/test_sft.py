@@ -58,6 +58,18 @@ def test_targets_of_two_turns_by_hand():
     assert (ids == tokenizer.bos_token_id).sum() == 1
 
 
+def test_marks_show_what_is_learned_and_an_end_that_no_token_writes():
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
+    (example,) = encode(byte_tokenizer(), said)
+    assert SFT().marks(example, "input_ids")[-4:] == ["learned", "learned", "learned", ""]  # Y, o, <|im_end|>, \n
+    roles = "{% for m in messages %}{{ m.role + ':' + m.content + '\n' }}{% endfor %}"
+    roles += "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    (example,) = encode(byte_tokenizer(template=roles), said)
+    assert SFT().marks(example, "input_ids")[-3:] == ["", "learned", "learned, and the end"]
+    (cut,) = encode(byte_tokenizer(), said, limit=example.columns["input_ids"].size + 30)
+    assert set(SFT().marks(cut, "input_ids")) == {"", "learned"}
+
+
 def test_nothing_said_is_nothing_learned():
     (found,) = encode(byte_tokenizer(), TALK[:2])
     assert found == LeftOut("unsupervised", "no assistant tokens within context_length")

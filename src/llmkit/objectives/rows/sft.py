@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
 from llmkit.data.chat import CONVERSATIONS
@@ -12,7 +14,7 @@ from llmkit.data.targets import Encoded, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,6 +64,16 @@ class SFT(NextToken, RowObjective):
                 found.append(LeftOut("refused", made.message))
             else:
                 found.append(self._example(made, tokenizer, limit))
+        return found
+
+    def marks(self, example: Example, name: str) -> list[str]:
+        """Return what is learned; of the last token of an answer also that its end is, where no token says so."""
+        ids, labels = (np.asarray(example.columns[column]) for column in (name, "labels"))
+        learned = np.append(False, labels[:-1] == ids[1:]) & np.append(False, labels[:-1] != IGNORED)
+        taught = np.append(ids[1:] != labels[:-1], not example.cut) & (labels != IGNORED)
+        marks = np.where(learned, LEARNED_MARK, "").astype(object)
+        marks[taught] = f"{LEARNED_MARK}, and the end"
+        found: list[str] = marks.tolist()
         return found
 
     def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:
