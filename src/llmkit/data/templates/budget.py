@@ -137,7 +137,7 @@ def check_growth(budget: Budget, name: str, value: Any, arguments: Sequence[Any]
 
 def _depth(value: Any) -> int:
     """Return how deep lists lie in lists; what lies in several is looked at once."""
-    depth, level = 0, [[value]]
+    depth, level = 0, list[Any]([[value]])
     while level and depth < sys.getrecursionlimit():
         inner = (item for outer in level for item in (outer.values() if isinstance(outer, Mapping) else outer))
         level = [*{id(item): item for item in inner if isinstance(item, list | tuple | Mapping)}.values()]
