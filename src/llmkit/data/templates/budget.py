@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ SECONDS = 10.0
 LOOK_EVERY = 2**16
 """Steps between two looks at the clock."""
 GROWING = frozenset(
-    ("batch", "center", "expandtabs", "indent", "join", "ljust", "replace", "rjust", "slice", "to_bytes", "tojson",
+    ("batch", "center", "expandtabs", "indent", "join", "ljust", "replace", "rjust", "slice", "to_bytes",
      "translate", "truncate", "wordwrap", "zfill")
 )  # fmt: skip
 """Filters and methods of text that make more of it, as much as their arguments say."""
@@ -118,6 +119,8 @@ def check_growth(budget: Budget, name: str, value: Any, arguments: Sequence[Any]
     budget.spend(1 + size)
     if name == "pprint":
         budget.allow(size * 1000)  # indented as deep as Python's stack
+    elif name == "tojson":
+        budget.allow(size * (1 + _depth(value) * max((_extent(x, budget.all_left) for x in arguments), default=0)))
     elif name == "sum" and any(isinstance(argument, list | tuple) for argument in arguments):
         budget.allow(size * len(value))
     elif name in ("%", "format", "format_map"):
@@ -130,6 +133,16 @@ def check_growth(budget: Budget, name: str, value: Any, arguments: Sequence[Any]
         budget.allow(size + (value.count("%") + value.count("{")) * (1 + max(widths, default=0)))
     elif name in GROWING or name == "*":
         budget.allow((1 + size) * (1 + max((_extent(argument, budget.all_left) for argument in arguments), default=0)))
+
+
+def _depth(value: Any) -> int:
+    """Return how deep lists lie in lists; what lies in several is looked at once."""
+    depth, level = 0, list[Any]([[value]])
+    while level and depth < sys.getrecursionlimit():
+        inner = (item for outer in level for item in (outer.values() if isinstance(outer, Mapping) else outer))
+        level = [*{id(item): item for item in inner if isinstance(item, list | tuple | Mapping)}.values()]
+        depth += 1
+    return depth
 
 
 def _extent(argument: Any, most: int) -> int:

@@ -26,7 +26,7 @@ def spend(context: Context, value: Any) -> Any:
 
 @pass_context
 def step(context: Context, steps: int) -> None:
-    """Count a round or a call."""
+    """Count steps that make nothing."""
     context.parent[BUDGET].spend(steps)
 
 
@@ -100,7 +100,9 @@ class Counting(NodeTransformer):
         """Count a round or a call by the text that stands in it."""
         text = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
         text += sum(len(str(const.value)) for const in node.find_all(nodes.Const))
-        node.body.insert(0, nodes.ExprStmt(_filtered(nodes.Const(1 + text // 8), STEP)))
+        node.body.insert(
+            0, nodes.ExprStmt(_filtered(nodes.Const(1 + text // 8, lineno=node.lineno), STEP), lineno=node.lineno)
+        )
 
     def _collected(self, node: Any) -> Any:
         before, self.written_at_once = self.written_at_once, False
@@ -117,4 +119,4 @@ def _is_text(node: nodes.Expr) -> bool:
 
 
 def _filtered(node: nodes.Expr, name: str) -> nodes.Expr:
-    return nodes.Filter(node, name, [], [], None, None)
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

@@ -71,7 +71,7 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def environment() -> Bounded:
-    """Return the environment in which all templates are compiled."""
+    """Return the environment, made once."""
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
     return Bounded(_compile_jinja_template("").environment)
