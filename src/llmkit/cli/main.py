@@ -142,8 +142,11 @@ def _silence_stdout() -> None:
 
 
 def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
-    from llmkit.core.console import Console
-
+    try:
+        from llmkit.core.console import Console
+    except OSError:  # no file can be opened any more, not even a module
+        sys.stderr.write(f"error: {error.message}\n  -> {error.hint}\n")
+        return error.exit_code
     console = Console(json_mode="--json" in arguments)
     console.error(error.message, error.hint)
     if console.json_mode:

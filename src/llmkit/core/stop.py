@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -65,15 +66,17 @@ class Listener:
         """Take the signals over; in the main thread."""
         for number in NUMBERS:
             self._before[number] = signal.signal(number, self._heard)
-        # The pipe wakes the thread also while the main thread is in C code, where no handler runs.
-        self._ear, mouth = os.pipe()
-        os.set_blocking(mouth, False)
-        self._fd_before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
-        self._mouth = mouth
+        with contextlib.suppress(OSError, RuntimeError):  # no more files or threads: the flag alone has to do
+            self._listen()
+
+    def _listen(self) -> None:
+        """Start the thread; a pipe wakes it also while the main thread is in C code, where no handler runs."""
+        self._ear, self._mouth = os.pipe()
+        os.set_blocking(self._mouth, False)
         thread = threading.Thread(target=self._watch, name="stop", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no more threads on this machine: the flag alone has to do
-            thread.start()
-            self._thread = thread
+        thread.start()
+        self._thread = thread
+        self._fd_before = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
 
     def retake(self) -> None:
         """Take the signals back from a library that has put its own handlers in place."""
@@ -82,13 +85,14 @@ class Listener:
 
     def close(self) -> None:
         """Give the signals back."""
-        signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._thread is None:
+            return
+        signal.set_wakeup_fd(self._fd_before)
         self._closed.set()
         os.write(self._mouth, b"\0")
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         os.close(self._mouth)
         os.close(self._ear)
 
@@ -130,9 +134,12 @@ class Listener:
             if number in NUMBERS:
                 self._note(number)
                 break
+        last = time.monotonic()
         while not self._closed.wait(POLL_S):
+            now = time.monotonic()  # on a busy machine a wait takes longer than asked for
             if not self.held:
-                self._left_s -= POLL_S
+                self._left_s -= now - last
+            last = now
             if self._left_s <= 0:
                 self._end()
 

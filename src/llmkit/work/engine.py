@@ -9,6 +9,7 @@ import pickle
 import re
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,7 @@ EngineName = Literal["local", "ray"]
 MAX_ATTEMPTS = 3
 """A task whose worker dies (out of memory, kill) is tried this often."""
 _CONNECT_S = 10.0
+_QUIET = "ignore:resource_tracker:UserWarning"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
@@ -97,6 +99,9 @@ class Engine:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            # What the tracker of semaphores would say of an interrupted run is no news; it gets this process's options.
+            if _QUIET not in sys.warnoptions:
+                sys.warnoptions.append(_QUIET)
             # spawn: a forked copy of a process with threads (Arrow, tokenizers) may hang.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
