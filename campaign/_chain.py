@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+from campaign._cases import Case, run
 
 SUBJECTS = ("the fox", "a river", "my neighbour", "the old clock", "rain", "the editor", "a small dog", "the train")
 VERBS = ("crosses", "remembers", "follows", "paints", "repairs", "misses", "watches", "answers")
@@ -54,21 +57,21 @@ class Chain:
 
     def make(self) -> None:
         """Make everything, and keep a copy."""
-        from llmkit.cli.main import run
-
         self.root.mkdir(parents=True, exist_ok=True)
         write_texts(self.root)
-        for command in self.commands().values():
-            child = os.fork()  # no threads in the process that forks the cases
-            if child == 0:
-                os._exit(run([*command, "-q"]))
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, command
+        for name, command in self.commands().items():
+            made = run(Case(name, partial(_given, command), frozenset({0})), self.root)
+            assert not made.problem, f"{name}: {made.problem}\n{made.said}"
         shutil.copytree(self.root, self.kept)
 
     def restore(self) -> None:
         """Put everything back as it was made."""
         shutil.rmtree(self.root)
         shutil.copytree(self.kept, self.root)
+
+
+def _given(command: Sequence[str], _folder: Path) -> Sequence[str]:
+    return command
 
 
 def sentences(count: int) -> list[str]:

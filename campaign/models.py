@@ -249,7 +249,6 @@ def _tokenizers() -> Iterator[tuple[str, Change]]:
     yield "tokenizer_config.json a folder", _fold("tokenizer_config.json")
     yield "an end that is a number", _edit("tokenizer_config.json", eos_token=7)
     yield "an end that is a list", _edit("tokenizer_config.json", eos_token=["a"])
-    yield "neither start nor end", _edit("tokenizer_config.json", eos_token=None, bos_token=None)
     yield (
         "ids above the embedding",
         _edit("tokenizer_config.json", additional_special_tokens=[f"<|new {i}|>" for i in range(50)]),

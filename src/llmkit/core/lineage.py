@@ -92,7 +92,7 @@ class _Tracer:
     def input_node(self, item: Input, above: tuple[str, ...]) -> Node:
         node = Node(item.path, item.kind, item.role, item.digest, num_files=item.num_files, num_bytes=item.num_bytes)
         if item.path in above and item.kind != "files":
-            node.problems.append("would be made of itself")
+            node.problems.append("is named as made from itself")
             return node
         key = f"{item.path}\0{item.digest}\0{item.role}"
         if key in self.seen:  # one tokenizer or corpus may feed several artifacts: hash it once

@@ -44,13 +44,13 @@ def reading(path: Path, hint: str | None = None) -> Iterator[None]:
         raise damaged(path, _words(error), hint) from error
 
 
-def read_json(path: Path, *keys: str, hint: str | None = None) -> dict[str, Any]:
-    """Read a file that holds one JSON object with some keys; `hint` as of `reading`.
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a file that holds one JSON object with some keys.
 
     Raises:
         DataError: It is missing, is no JSON, no object, or lacks a key.
     """
-    with reading(path, hint):
+    with reading(path):
         values = json.loads(path.read_bytes())
         if not isinstance(values, dict):
             raise TypeError(f"a JSON object was expected, not {kind_of(values)}")
@@ -78,14 +78,11 @@ def _made_by(path: Path) -> str:
             continue
         try:
             stage = json.loads((folder / MANIFEST_NAME).read_bytes())["stage"]
-            command = f"llmkit {stage} ... -o {folder}" if isinstance(stage, str) else ""
+            command = f"llmkit {stage}" if isinstance(stage, str) else "llmkit"
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            command = ""
-        if not command:
-            break
-        if path.name == MANIFEST_NAME:
-            return f"mv {folder} {folder}.damaged, and run the command that made it again: {command}"
-        return f"llmkit lineage {folder} --verify; mv {path} {path}.damaged, and run the command again: {command}"
+            command = "llmkit"
+        moved = folder if path.name == MANIFEST_NAME else path
+        return f"mv {moved} {moved}.damaged, and run the command that made it again: {command} ... -o {folder}"
     return f"ls -l {path}"
 
 

@@ -58,11 +58,10 @@ def check_config(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: It is no object, names no architecture, or asks for what is not done here; the message says what.
     """
-    hint = f"ls -l {folder}"
     for name in JSON_FILES:
         if (folder / name).exists():
-            read_json(folder / name, hint=hint)
-    values = read_json(folder / CONFIG, hint=hint)
+            read_json(folder / name)
+    values = read_json(folder / CONFIG)
     kind = values.get("model_type")
     if not isinstance(kind, str):
         code = "; it brings code of its own (auto_map), which is never run" if "auto_map" in values else ""
@@ -70,7 +69,7 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise damaged(folder / CONFIG, problem, 'set "model_type" to the architecture, such as "llama"')
     names = values.get("architectures")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise damaged(folder / CONFIG, "architectures is no list of names", hint)
+        raise damaged(folder / CONFIG, "architectures is no list of names")
     for where, part in _parts(values):
         _check_quantized(folder, part)
         _check_attention(folder, where, part)
@@ -163,7 +162,7 @@ def read_tensors(folder: Path) -> Tensors:
     files = weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
-        with reading(file, f"ls -l {folder}"), safe_open(file, "pt") as opened:
+        with reading(file), safe_open(file, "pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - no mapping
                 piece = opened.get_slice(name)
                 shapes[name] = tuple(piece.get_shape())
@@ -191,9 +190,9 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if not (folder / INDEX).exists():
         raise _no_weights(folder)
-    found = read_json(folder / INDEX, "weight_map", hint=f"ls -l {folder}")["weight_map"]
+    found = read_json(folder / INDEX, "weight_map")["weight_map"]
     if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found.values()):
-        raise damaged(folder / INDEX, "weight_map does not name a file for each weight", f"ls -l {folder}")
+        raise damaged(folder / INDEX, "weight_map does not name a file for each weight")
     names = sorted(set(found.values()))
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):

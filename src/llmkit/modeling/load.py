@@ -109,14 +109,14 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     check_config(folder)
-    with reading(folder / "config.json", f"ls -l {folder}"):
+    with reading(folder / "config.json"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
     for name in SIZES:  # by their standard names, which the file need not have
         size = getattr(config, name, None)
         if isinstance(size, int) and size < 1:
-            raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}", f"ls -l {folder}")
+            raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}")
     if head is None:
         return config
     own = head_of(config)

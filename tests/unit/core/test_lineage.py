@@ -171,7 +171,7 @@ def test_an_artifact_that_is_its_own_input(cli, tree):
     own = {**json.loads((tree / "model/llmkit.json").read_text())["inputs"][0], "path": str(tree / "model"),
            "kind": "model", "digest": model.id}  # fmt: skip
     edit(tree / "model", inputs=lambda inputs: [*inputs, own])
-    assert ("model", "would be made of itself") in problems(tree)
+    assert ("model", "is named as made from itself") in problems(tree)
     assert cli("lineage", tree / "model").code == 0
 
 
