@@ -217,7 +217,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "rows": "llmkit clean --row NAME --column FIELD=COLUMN -i {path} -o DIR, {then}",
         "tokens": "llmkit pretrain --model MODEL --data {path} -o DIR goes on with a model on tokens",
         "hf_model model export gguf": "a model is --model {path}; --data are labelled rows",
-        "hub": "-s 'data=[{type: hf, path: {raw}}]' reads a dataset of the hub",
+        "hub": "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: {raw}}]'",
     },
     "corpus": {
         "text": "llmkit clean -i {path} -o DIR, {then}",
@@ -226,7 +226,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "tokens": "llmkit pretrain -s model=llama-7m --data {path} -o DIR trains on tokens",
         "hf_model model export": "a model is no text; llmkit tokenize -i TEXT --tokenizer {path} takes its tokenizer",
         "tokenizer": "a tokenizer is no text; llmkit tokenize -i TEXT --tokenizer {path} takes it",
-        "hub": f"-s {_HUB} reads a dataset of the hub",
+        "hub": f"a dataset of the Hugging Face hub: -s {_HUB}",
     },
     "model": _TO_MODEL,
 }

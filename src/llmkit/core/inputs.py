@@ -108,7 +108,8 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
         no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
         if no_model and (found := recognize(directory)) is not None:
             hint = way(found, kinds, directory, role)
-            raise DataError(f"{role}: {directory} holds {in_words(found)}, not a model", hint)
+            words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"
+            raise DataError(f"{role}: {words}", hint)
         return None
     return open_artifact(directory, kinds, role=role)
 

@@ -271,7 +271,7 @@ def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), rol
     """
     if (directory / PARTIAL).is_dir():
         return DataError(f"{at}{directory} is unfinished", hint="run the command that writes it again: it goes on")
-    found = recognize(directory)
+    found = recognize(directory) if kinds else None
     holds = f": it holds {in_words(found)}" if found else ""
     hint = way(found, kinds, directory, role) if found else None
     return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST}){holds}", hint)

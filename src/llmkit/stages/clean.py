@@ -158,8 +158,10 @@ def _step_files(config: Config) -> list[list[RawFile]]:
     return found
 
 
-def _no_text(inputs: list[tuple[Source, list[RawFile]]]) -> str:
+def _no_text(inputs: list[tuple[Source, list[RawFile]]], row: Row | None) -> str:
     """Say how rows are read of which none has a text: as what the first file looks like."""
+    if row is not None:
+        return _NO_TEXT
     first = next((file.path for _, files in inputs for file in files if not file.digest), "")
     found = recognize(first) if first else None
     labelled = found is not None and found not in WORDS
@@ -186,9 +188,9 @@ def _clean(
     if total.kept == 0:
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
-        hint = (
-            "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _no_text(inputs)
-        )
+        hint = _no_text(inputs, row)
+        if total.rejected:
+            hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents"
         if not total.rows:
             hint = f"head {next(iter(tally.files), 'FILE')} shows what is there"
         if total.rejected and (suits := advice(tally.rules.most_common(1)[0][0])):
