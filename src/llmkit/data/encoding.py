@@ -82,17 +82,17 @@ class Counts:
         rows: Those that became examples.
         targets: Targets in them.
         cut: Those of which something was left out.
-        unread: Bytes that their targets stand for, and that the tokenizer did not read.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
+        unread: Bytes that the targets stand for, and that the tokenizer did not read.
     """
 
     rows: int = 0
     targets: int = 0
     cut: int = 0
-    unread: Unread = Unread()  # noqa: RUF009 - a tuple
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
