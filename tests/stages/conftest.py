@@ -83,3 +83,19 @@ def changed(chain: Any, tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def little_tokenizer() -> Callable[[Path], Path]:
+    """Save a tokenizer of words into a folder: it knows few of English and none of Chinese."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    def save(folder: Path) -> Path:
+        words = ["[UNK]", "<end>", "the", "river", "clock", *".,?!"]
+        backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="<end>").save_pretrained(folder)
+        return folder
+
+    return save

@@ -282,19 +282,11 @@ def test_finite_weights_that_overflow_are_an_error_that_names_task_and_model(cli
 
 
 @pytest.fixture
-def reads_little(uniform):
+def reads_little(uniform, little_tokenizer):
     """The uniform model with a tokenizer of words, which knows few and none of Chinese."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = ["[UNK]", "<end>", "the", "river", "clock", *".,?!"]
-    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
         (uniform / name).unlink(missing_ok=True)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="<end>")
-    tokenizer.save_pretrained(uniform)
-    return uniform
+    return little_tokenizer(uniform)
 
 
 @pytest.mark.parametrize("task", ["perplexity", "answers"])

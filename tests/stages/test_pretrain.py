@@ -378,3 +378,30 @@ def test_two_origins_of_weights_are_refused(cli, chain, many, training_options):
     outcome = cli("pretrain", *arguments, "--max-steps", 1, "-o", "out")
     assert outcome.code == 2
     assert "init_from: the model of model.path has weights already" in outcome.err
+
+
+def test_text_that_the_tokenizer_does_not_know_has_no_bits_per_byte(
+    cli, jsonl, tmp_path, little_tokenizer, model_options, training_options
+):
+    texts = [f"the river , the clock . {'春天来了' if i % 3 else 'the river'} {i % 9}" for i in range(60)]
+    corpus, words = jsonl("a.jsonl", texts), little_tokenizer(tmp_path / "words")
+    short = [*training_options, "--max-steps", "1"]
+    assert (
+        cli("tokenize", "-i", corpus, "--tokenizer", words, "-s", "validation_fraction=0.3", "-o", "tokens").code == 0
+    )
+    outcome = cli("pretrain", "--data", "tokens", *model_options, *short, "-o", "model")
+    assert outcome.code == 0
+    counts = json.loads(Path("tokens/tokens.json").read_text(encoding="utf-8"))["splits"]["validation"]
+    share = f"{100 * counts['unknown_bytes'] / counts['bytes']:.3g}%"
+    assert "bits per byte " not in outcome.out
+    words = f"{share} of the bytes are unknown to the tokenizer: no bits per byte, which would mean nothing"
+    assert re.search(f"unread +{words}", outcome.out)
+    rows = [json.loads(line) for line in Path("model/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all("bits_per_byte" not in row for row in rows)
+    chats = jsonl("q.jsonl", [{"prompt": "the river ?", "completion": "the clock 春 ."} for _ in range(30)])
+    cli("clean", "-i", chats, "--row", "auto", "-s", "steps=[]", "-o", "pairs")
+    more = ["-s", "validation_fraction=0.3", *short]
+    outcome = cli("finetune", "--data", "pairs", "--model", "model", *more, "-o", "tuned")
+    assert outcome.code == 0
+    share = f"{100 * 3 / len('the clock 春 .'.encode()):.3g}%"
+    assert f"{share} of the bytes are unknown to the tokenizer: no bits per byte" in outcome.out

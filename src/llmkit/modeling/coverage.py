@@ -40,6 +40,7 @@ class Coverage:
         sizes = token_sizes(content, literal.vocab_size)
         self.reads_all = sizes is not None and not lacks_bytes(content, literal.special)
         """Whether nothing can be unread: every byte has a token, and no normalizer removes any."""
+        self._marking = None if self.reads_all else _marking(literal)
         self._kept: dict[str, bool] = {}
 
     def measure(self, texts: Sequence[str]) -> Unread:
@@ -101,22 +102,19 @@ class Coverage:
         backend: Tokenizer = Tokenizer.from_str(self.literal.pipeline)
         return backend
 
-    @cached_property
-    def _marking(self) -> LiteralEncoder | None:
-        """An encoder that marks what a BPE without an unknown token drops; None for other tokenizers.
 
-        Such a model moves the spans of the tokens behind to where the dropped characters were.
-        """
-        content = self.literal.content
-        model = content["model"]
-        if model["type"] != "BPE" or self.unknown is not None:
-            return None
-        vocab = {**model["vocab"], _MARK: self.literal.vocab_size}
-        marked = {**content, "model": {**model, "vocab": vocab, "unk_token": _MARK, "fuse_unk": False}}
-        literal = self.literal
-        return LiteralEncoder(
-            orjson.dumps(marked).decode(), literal.special, literal.vocab_size + 1, literal.allow_special
-        )
+def _marking(literal: LiteralEncoder) -> LiteralEncoder | None:
+    """Return an encoder that marks what a BPE without an unknown token drops; None for other tokenizers.
+
+    Such a model moves the spans of the tokens behind to where the dropped characters were.
+    """
+    content = literal.content
+    model = content["model"]
+    if model["type"] != "BPE" or literal.unknown is not None:
+        return None
+    vocab = {**model["vocab"], _MARK: literal.vocab_size}
+    marked = {**content, "model": {**model, "vocab": vocab, "unk_token": _MARK, "fuse_unk": False}}
+    return LiteralEncoder(orjson.dumps(marked).decode(), literal.special, literal.vocab_size + 1, literal.allow_special)
 
 
 def _covered(spans: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
@@ -138,4 +136,6 @@ def coverage_of(tokenizer: PreTrainedTokenizerFast) -> Coverage:
     literal, known = literal_encoder(tokenizer), _known.get(tokenizer)
     if known is None or known[0] is not literal:
         known = _known[tokenizer] = (literal, Coverage(literal))
+        if known[1].reads_all:
+            literal.forget()
     return known[1]
