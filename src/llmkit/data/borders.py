@@ -39,7 +39,7 @@ class Borders:
         header: What the template writes before an answer but not at the end of a prompt, though it is more than blanks
             and the marks of an empty thought.
         tail: All that it writes behind an answer.
-        begun: Mark of the thought that its prompts begin, such as `<think>`; empty for none.
+        begun: What its prompts end with beside what it writes before an answer, such as `<think>`; empty for nothing.
         controls: Texts of the tokens that the template writes around turns: a message that holds one could fake a turn.
     """
 
@@ -77,7 +77,10 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
         say(f"the chat template asks for no answer: prompts now end with {asked}, which it writes before each answer")
         borders = borders_of(tokenizer)
     if borders.begun:
-        say(f"prompts begin with a thought ({borders.begun}): answers without one are learned behind an empty thought")
+        more = json.dumps(borders.begun, ensure_ascii=False)
+        thought = ", with their thinking or an empty thought" if opened(borders.begun) else ""
+        say(f"prompts end with {more}, which the chat template does not write before answers: they are learned behind it"
+            f"{thought}")  # fmt: skip
     if borders.ender:
         return
     if borders.ender_id is None:
@@ -104,9 +107,10 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
         raise error
     frame = "".join(text for text in (asked, ended, followed) if isinstance(text, str))
     tail = ended[ended.rfind(_ANSWER) + len(_ANSWER) :]
-    ender = _first(_added(tokenizer), tail)
+    lead = ended[len(asked) : ended.rfind(_ANSWER)] if isinstance(asked, str) and ended.startswith(asked) else ""
+    ender = _first((token for token in _added(tokenizer) if token not in lead), tail)
     header = _header(asked, plain, ended) if isinstance(asked, str) and isinstance(plain, str) else ""
-    begun = (opened(asked) or ("",))[0] if isinstance(asked, str) else ""
+    begun = _beside(asked, ended) if isinstance(asked, str) else ""
     controls = {token for token in _added(tokenizer) if token in frame} - _THINKING
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
     return Borders(ender, end_id, header, tail, begun, frozenset(controls))
@@ -126,6 +130,17 @@ def _rendered(
             hint="give the tokenizer another chat_template",
         )
     return asked, plain, ended, followed
+
+
+def _beside(asked: str, ended: str) -> str:
+    """Return what a prompt ends with that the text of its answer does not have."""
+    if ended.startswith(asked):
+        return ""
+    alike = next((i for i, (one, other) in enumerate(zip(asked, ended, strict=False)) if one != other), len(ended))
+    common = asked[:alike]
+    if "<" in common and ">" not in common[common.rindex("<") :]:
+        common = common[: common.rindex("<")]  # the mark that they part in, whole
+    return asked[len(common) :].strip()
 
 
 def _header(asked: str, plain: str, ended: str) -> str:

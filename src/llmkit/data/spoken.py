@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
 from llmkit.data.rendering import Turns, render_all
-from llmkit.data.thinking import opened, split_thinking
+from llmkit.data.thinking import MARKS, opened, split_thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -87,18 +87,17 @@ def _spoken(text: str, answers: Sequence[tuple[Rendered, Rendered, str]], border
     for prompt, ended, content in answers:
         if isinstance(prompt, DataError) or isinstance(ended, DataError):
             return next(one for one in (prompt, ended) if isinstance(one, DataError))
-        after = ended if ended.startswith(prompt) else _begun(prompt, ended, content)
-        if not after:
-            return DataError(
-                "the chat template does not begin an answer with the prompt that asks for it: what is learned"
-                " cannot be told",
-                hint="give the tokenizer a chat_template that writes the prompt, and then the answer behind it",
-            )
-        answer = _answer(prompt, after, content, borders)
-        placed.append((answer, after))
+        after = ended if ended.startswith(prompt) else _led(prompt, ended, content, borders)
+        placed.append((_answer(prompt, after, content, borders), after))
+    if placed and not placed[-1][1]:
+        return DataError(
+            "the chat template does not begin an answer with the prompt that asks for it: what is learned"
+            " cannot be told",
+            hint="give the tokenizer a chat_template that writes the prompt, and then the answer behind it",
+        )
     if placed and not text.startswith(placed[-1][1][: placed[-1][0].end]):
         text = placed[-1][1]  # the last answer decides: what follows it is not learned, and may change it
-    found = [answer for answer, after in placed if text.startswith(after[: answer.end])]
+    found = [answer for answer, after in placed if after and text.startswith(after[: answer.end])]
     if found and not borders.ender:
         text = text[: found[-1].end]  # else the last token of the answer could be joined with what follows
     return Spoken(text, tuple(found), len(placed) - len(found))
@@ -107,35 +106,42 @@ def _spoken(text: str, answers: Sequence[tuple[Rendered, Rendered, str]], border
 def _answer(prompt: str, after: str, content: str, borders: Borders) -> Answer:
     """Return where an answer lies in a text that ends with it."""
     start = len(prompt)
-    ender = after.find(borders.ender, start) if borders.ender else -1
+    at, said_end = _place(start, prompt, after, content, borders)
+    ender = after.find(borders.ender, max(start, said_end)) if borders.ender else -1
+    return Answer(start, ender + len(borders.ender) if ender >= 0 else said_end, at, said_end, content)
+
+
+def _place(start: int, prompt: str, after: str, content: str, borders: Borders) -> tuple[int, int]:
+    """Return where what is said begins and ends, in a text that ends with it; all but what is around it if unknown."""
     own = len(after) - len(borders.tail) if after.endswith(borders.tail) else len(after.rstrip())
-    region = after[start : max(start, ender if ender >= 0 else own)]
+    own = max(start, own)
     thought = split_thinking(content, opened(prompt))
     said = thought.answer if thought.ended else content
-    at, size = 0, len(region)
     for text in (said, said.strip()):
-        if text and (place := region.rfind(text)) >= 0:
-            at, size = place, len(text)
-            break
-    said_end = start + at + size
-    end = ender + len(borders.ender) if ender >= 0 else said_end
-    return Answer(start, end, start + at, said_end, content)
+        if text and (place := after.rfind(text, start, own)) >= 0:
+            return place, place + len(text)
+    return min(start, own), own
 
 
-def _begun(prompt: str, after: str, content: str) -> str:
-    """Return the text of an answer to a prompt that has begun to think, as DeepSeek-R1's do; empty for none.
+def _led(prompt: str, after: str, content: str, borders: Borders) -> str:
+    """Return the text of an answer behind a prompt that says more than the template writes before an answer.
 
-    What the data thinks stands in it, which such templates leave out; without any the thought is empty.
+    The more is a thought, empty or begun, as of DeepSeek-R1's prompts: what the data thinks ends one that is begun.
+    Nothing is returned where the answer would not follow from the prompt.
     """
     marks = opened(prompt)
+    at, end = _place(0, prompt, after, content, borders)
+    before = _bare(after[:at])
+    if end == at or not before or not prompt.startswith(before):
+        return ""
     if marks is None:
-        return ""
-    first, last = marks
-    before = prompt[: prompt.rindex(first)]
+        return prompt + after[at:]
     said = split_thinking(content, marks)
-    answer = said.answer if said.ended else content
-    if not after.startswith(before) or not answer or answer not in after[len(before) :]:
-        return ""
-    tail = after[after.rindex(answer) + len(answer) :]
-    thought = said.thinking if said.ended else ""
-    return f"{prompt}{thought}\n{last}\n\n{answer}{tail}"
+    return f"{prompt}{said.thinking if said.ended else ''}\n{marks[1]}\n\n{after[at:]}"
+
+
+def _bare(text: str) -> str:
+    """Return a text without the marks of thinking and the blanks at its end."""
+    stripped = text.rstrip()
+    mark = next((mark for pair in MARKS for mark in pair if stripped.endswith(mark)), None)
+    return stripped if mark is None else _bare(stripped.removesuffix(mark))

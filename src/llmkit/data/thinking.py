@@ -15,6 +15,8 @@ MARKS = (
     ("<reasoning>", "</reasoning>"),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel>thought", "<channel|>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
 )
 """What stands before and behind thinking: DeepSeek-R1, Qwen3 and many others, then those of single families."""

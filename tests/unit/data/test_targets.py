@@ -123,6 +123,16 @@ FOREIGN = {
         ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
     ),
     "a thought before the last answer": (THINKS, ["<think>\n\n</think>\n\nYou are welcome<|im_end|>"]),
+    "a prompt that ends with an empty thought": (
+        CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n</think>' }}"),
+        ["You are welcome<|im_end|>"],
+    ),
+    "an ender that also ends what comes before an answer": (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role }}{{ '<|pad|>' if m.role == 'assistant' }}"
+        "{{ m.content + '<|pad|><|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}",
+        ["<|pad|>It is 3.<|pad|><|im_end|>", "<|pad|>You are welcome<|pad|><|im_end|>"],
+    ),
     "a prompt that begins to think": (BEGINS_TO_THINK, ["\n</think>\n\nYou are welcome<|im_end|>"]),
 }
 
