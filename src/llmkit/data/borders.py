@@ -79,8 +79,8 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
     if borders.begun:
         more = json.dumps(borders.begun, ensure_ascii=False)
         thought = ", with their thinking or an empty thought" if opened(borders.begun) else ""
-        say(f"prompts end with {more}, which the chat template does not write before answers: they are learned behind it"
-            f"{thought}")  # fmt: skip
+        say(f"prompts end with {more}, which the chat template does not write before answers: these are learned behind"
+            f" it{thought}")  # fmt: skip
     if borders.ender:
         return
     if borders.ender_id is None:
@@ -97,8 +97,8 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     ))  # fmt: skip
     system = {"role": "system", "content": "Sfour"}
     error: DataError | None = None
-    for lead in ((), (system,)):
-        asked, plain, ended, followed = _rendered(tokenizer, lead, user, answer, more)
+    for first in ((), (system,)):
+        asked, plain, ended, followed = _rendered(tokenizer, first, user, answer, more)
         if not isinstance(ended, DataError):
             break
         error = ended
@@ -117,13 +117,13 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerFast, lead: Sequence[dict[str, str]], *turns: dict[str, str]
+    tokenizer: PreTrainedTokenizerFast, first: Sequence[dict[str, str]], *turns: dict[str, str]
 ) -> tuple[str | DataError, str | DataError, str | DataError, str | DataError]:
     """Return the question with a prompt and without, with its answer, and with what may follow."""
     user, answer, more = turns
-    (asked,) = render_all(tokenizer, [[*lead, user]], prompt=True)
-    plain, ended = render_all(tokenizer, [[*lead, user], [*lead, user, answer]])
-    (followed,) = render_all(tokenizer, [[*lead, user, answer, more]], prompt=True)
+    (asked,) = render_all(tokenizer, [[*first, user]], prompt=True)
+    plain, ended = render_all(tokenizer, [[*first, user], [*first, user, answer]])
+    (followed,) = render_all(tokenizer, [[*first, user, answer, more]], prompt=True)
     if isinstance(ended, str) and _ANSWER not in ended:
         ended = DataError(
             "the chat template does not write what the assistant says",
