@@ -48,7 +48,7 @@ def test_what_cannot_be_chosen_is_said(templates, name, says):
 
 @pytest.mark.parametrize("wrong", [5, {"default": 5}])
 def test_a_template_that_is_no_text_is_said(wrong):
-    with pytest.raises(DataError, match="the chat template in tokenizer_config.json is no text: 5"):
+    with pytest.raises(DataError, match=r"the chat template in tokenizer_config\.json is no text: 5"):
         chosen_template(wrong)
 
 
