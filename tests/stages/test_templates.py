@@ -11,7 +11,7 @@ from llmkit.core.manifest import read_manifest
 from llmkit.data import clock
 from llmkit.data.rendering import CHAT_TEMPLATE
 
-DATED = "{{ '<|im_start|>system\\nToday is ' + strftime_now('%d %b %Y') + '<|im_end|>\\n' }}" + CHAT_TEMPLATE
+DATED = "{{ strftime_now('%d%m') }}" + CHAT_TEMPLATE
 
 
 @pytest.fixture
@@ -52,17 +52,17 @@ def test_a_run_has_one_date_whatever_day_it_is(finetune, cli, chain, today):
 
     today("2026-11-29")
     assert "up to date" in (again := finetune(DATED)).out + again.err
+    assert finetune(DATED, "-s", "date=2026-11-28", out="given").code == 0
+    assert read_manifest(Path("given")).id == manifest.id
+    assert finetune(DATED, out="next").code == 0
+    assert read_manifest(Path("next")).identity != manifest.identity
     assert finetune(DATED, steps=2).code == 0  # goes on from its last checkpoint
     assert settings("out")["chat_date"] == "2026-11-28"
-    assert finetune(DATED, "-s", "date=2026-11-28", steps=2, out="given").code == 0
-    assert read_manifest(Path("given")).id == read_manifest(Path("out")).id
-    assert finetune(DATED, steps=2, out="next").code == 0
-    assert read_manifest(Path("next")).identity != read_manifest(Path("out")).identity
     other = finetune(DATED, "-s", "date=2026-11-30", steps=2)
     assert other.code == 2
     assert "date: 2026-11-28 there, 2026-11-30 now" in other.err
 
-    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 2}}]"
+    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
     scores = []
     for day in ("2026-11-29", "2027-01-01"):  # eval asks on the day of the training
         today(day)
@@ -75,7 +75,7 @@ def test_a_run_has_one_date_whatever_day_it_is(finetune, cli, chain, today):
 
 def test_eval_of_a_model_that_records_no_date_has_one(finetune, cli, chain, today):
     finetune(DATED, "--dry-run")  # only makes the model's directory
-    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 2}}]"
+    tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
     today("2026-11-28")
     assert cli("eval", "--model", "foreign", "-s", tasks, "-o", "one").code == 0
     before = read_manifest(Path("one"))

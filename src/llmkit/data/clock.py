@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -52,11 +52,15 @@ def has_clock(template: str) -> bool:
 
 
 def settle_date(given: str | None, context: Context) -> str:
-    """Return the date of a run: the given one, else what the run in its output directory has, else today."""
+    """Return the date of a run: the given one, else that of the run that it goes on with, else today."""
     if given is not None:
         return given
-    told = context.shared("date", lambda: {"date": recorded(context.output, "date") or today()})
-    return str(told["date"])
+
+    def settle() -> dict[str, Any]:
+        runs = [context.output, *(context.checkpoint.parents[1:3] if context.checkpoint else ())]
+        return {"date": next((date for run in runs if (date := recorded(run, "date"))), None) or today()}
+
+    return str(context.shared("date", settle)["date"])
 
 
 def set_date(tokenizer: PreTrainedTokenizerFast, date: str | None) -> None:

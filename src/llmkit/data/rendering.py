@@ -97,15 +97,19 @@ def chosen_template(templates: str | Mapping[str, str] | None, name: str | None 
 
     Raises:
         ConfigError: There is none of that name, or none is named and there are several without a default.
+        DataError: It is no text.
     """
-    if isinstance(templates, str | None) or not templates:
-        templates = {DEFAULT: templates if isinstance(templates, str) and templates else CHAT_TEMPLATE}
-    if (name or DEFAULT) in templates:
-        return templates[name or DEFAULT]
+    named: Mapping[str, Any] = templates if isinstance(templates, Mapping) and templates else {}
+    named = named or {DEFAULT: templates or CHAT_TEMPLATE}
+    template = named.get(name or DEFAULT)
+    if isinstance(template, str):
+        return template
+    if template is not None:
+        raise DataError(f"the chat template in tokenizer_config.json is no text: {str(template)[:40]}")
     if name is not None:
-        raise ConfigError(f"template: the model has no chat template '{name}'{nearest(name, templates)}")
+        raise ConfigError(f"template: the model has no chat template '{name}'{nearest(name, named)}")
     raise ConfigError(
-        f"the model has several chat templates and none is the default: {', '.join(sorted(templates))}",
+        f"the model has several chat templates and none is the default: {', '.join(sorted(named))}",
         hint="llmkit finetune -s template=NAME trains with one and saves it with the model",
     )
 

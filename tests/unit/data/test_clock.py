@@ -73,6 +73,15 @@ def test_the_date_is_the_given_one_else_the_recorded_one_else_today(today, tmp_p
     assert settle_date(None, context) == "2026-11-29"
 
 
+def test_what_goes_on_from_the_checkpoint_of_another_run_has_its_date(today, tmp_path):
+    today("2026-11-29")
+    (tmp_path / "one" / PARTIAL).mkdir(parents=True)
+    write_json(tmp_path / "one" / PARTIAL / RUN, {"config": {"date": "2026-11-28"}})
+    for place in ("one/.partial/checkpoints/step-00000001", "one/checkpoints/step-00000001"):
+        context = Context(tmp_path / "two", resume=str(tmp_path / place))
+        assert settle_date(None, context) == "2026-11-28"
+
+
 def test_every_process_of_a_run_has_the_date_of_the_first(today, tmp_path):
     class Follower:
         rank = 1

@@ -46,6 +46,12 @@ def test_what_cannot_be_chosen_is_said(templates, name, says):
     assert says in error.value.message
 
 
+@pytest.mark.parametrize("wrong", [5, {"default": 5}])
+def test_a_template_that_is_no_text_is_said(wrong):
+    with pytest.raises(DataError, match=r"the chat template in tokenizer_config\.json is no text: 5"):
+        chosen_template(wrong)
+
+
 def test_a_tokenizer_with_several_renders_with_the_default_or_says_why_not():
     turns = [{"role": "user", "content": "Hi"}]
     assert render(byte_tokenizer(template=SEVERAL), turns) == "DHi"
