@@ -37,12 +37,18 @@ LENGTHS = "num_tokens"
 
 
 def router_weights(config: PreTrainedConfig) -> dict[str, tuple[str, float]]:
-    """Return, per part, the field of a config that weighs it and its value; nothing where a config has none, or 0."""
+    """Return, per part, the field of a config that weighs it and its value; nothing where a config has none, or 0.
+
+    Raises:
+        ConfigError: A weight is negative.
+    """
     text = config.get_text_config()
     found: dict[str, tuple[str, float]] = {}
     for part, fields in WEIGHTS.items():
         for field in fields:
-            value = _field(text, field)
+            value = _field(text, field) or 0
+            if value < 0:
+                raise ConfigError(f"model: {field} {value:g} would reward what it is to prevent", "give 0 or more")
             if value:
                 found[part] = (field, float(value))
     return found

@@ -43,6 +43,23 @@ def test_by_hand():
     assert of_blocks([logits], torch.zeros(2, 3), 1)[BALANCE].tolist() == [0, 0]
 
 
+def test_stretches_of_a_block_add_up_to_it(monkeypatch):
+    logits, real = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.ones(2, 6)
+    whole = of_blocks([logits], real, 2)[BALANCE]
+    halves = [half.flatten(0, 1) for half in logits.view(2, 6, 4).split(3, 1)]
+    shared = [torch.zeros(2, 4), torch.zeros(2)]
+    for half in halves:  # what every process would get of all_reduce
+        seen = iter(shared)
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor, group, seen=seen: next(seen).add_(tensor))
+        of_blocks([half], real[:, :3], 2, "group")
+    found = []
+    for half in halves:
+        seen = iter(shared)
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor, group, seen=seen: tensor.copy_(next(seen)))
+        found.append(of_blocks([half], real[:, :3], 2, "group")[BALANCE])
+    torch.testing.assert_close(found[0] + found[1], whole)
+
+
 @pytest.mark.parametrize("arch", MIXTURES)
 def test_one_block_has_the_loss_of_transformers(arch):
     built = model(arch, **MIXTURES[arch])
@@ -99,6 +116,11 @@ def test_a_model_without_experts_or_with_weight_0_has_none():
     dense = model("qwen3_moe", **EXPERTS, head_dim=8, mlp_only_layers=[0, 1])
     assert dense.config.router_aux_loss_coef == 0.001
     assert listen(dense) is None
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ConfigError, match=r"router_aux_loss_coef -0.1 would reward what it is to prevent"):
+        listen(model("mixtral", num_local_experts=4, router_aux_loss_coef=-0.1))
 
 
 def test_routers_that_look_at_other_rows_are_refused():
