@@ -76,15 +76,19 @@ def test_one_block_has_the_loss_of_transformers(arch):
     assert built(input_ids=ids, use_cache=False).router_logits is None, "it only speaks while it is listened to"
 
 
-def test_encoder_and_decoder_are_both_heard():
+def nllb(sparse):
     settings = {
         "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_sparse_step": 1,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_sparse_step": sparse,
         "decoder_sparse_step": 1, "num_experts": 4, "router_z_loss_coef": 0.5, "expert_capacity": 16,
     }  # fmt: skip
     spec = ModelConfig(arch="nllb-moe", config=settings)
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    built = build_model(spec, head=SequenceToSequence(), vocab_size=40, max_positions=16, seed=0, **ids)
+    return build_model(spec, head=SequenceToSequence(), vocab_size=40, max_positions=16, seed=0, **ids)
+
+
+def test_encoder_and_decoder_are_both_heard():
+    built = nllb(sparse=1)
     routers = listen(built)
     inputs = torch.tensor([[7, 8, 9, 10, 1, 2], [11, 12, 13, 14, 15, 1]])
     labels = torch.tensor([[20, 21, 1, -100], [22, 23, 24, 1]])
@@ -108,6 +112,16 @@ def test_encoder_and_decoder_are_both_heard():
     for part in (BALANCE, Z):
         assert found[0][part].item() == pytest.approx((found[1][part] + found[2][part]).item(), rel=1e-5)
     assert routers.weights == {BALANCE: 0.001, Z: 0.5}
+
+
+def test_an_encoder_without_routers_adds_nothing():
+    built = nllb(sparse=0)
+    routers, ids = listen(built), torch.tensor([[7, 8, 9, 1]])
+    with routers.heard():
+        built(input_ids=ids, decoder_input_ids=ids, use_cache=False)
+        found = routers.losses({"input_ids": ids, "labels": ids})
+    logits = built(input_ids=ids, decoder_input_ids=ids, output_router_logits=True).decoder_router_logits
+    assert found[BALANCE].item() == pytest.approx(of_blocks(logits, torch.ones(1, 4), 2)[BALANCE].item())
 
 
 def test_a_model_without_experts_or_with_weight_0_has_none():
