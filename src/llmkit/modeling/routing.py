@@ -37,12 +37,18 @@ LENGTHS = "num_tokens"
 
 
 def router_weights(config: PreTrainedConfig) -> dict[str, tuple[str, float]]:
-    """Return, per part, the field of a config that weighs it and its value; nothing where a config has none, or 0."""
+    """Return, per part, the field of a config that weighs it and its value; nothing where a config has none, or 0.
+
+    Raises:
+        ConfigError: A weight is negative.
+    """
     text = config.get_text_config()
     found: dict[str, tuple[str, float]] = {}
     for part, fields in WEIGHTS.items():
         for field in fields:
-            value = _field(text, field)
+            value = _field(text, field) or 0
+            if value < 0:
+                raise ConfigError(f"model: {field} {value:g} would reward what it is to prevent", "give 0 or more")
             if value:
                 found[part] = (field, float(value))
     return found
@@ -138,7 +144,7 @@ class Routers:
 
     def _keeper(self, number: int) -> Any:
         def keep(_: Any, __: Any, kwargs: dict[str, Any], output: Any) -> None:
-            if self._calls is not None:
+            if self._calls is not None and output.router_logits:  # an encoder may have none beside a decoder
                 blocks, time = output.last_hidden_state.shape[:2]
                 mask = kwargs.get("attention_mask")
                 mask = mask if isinstance(mask, torch.Tensor) and mask.shape == (blocks, time) else None
@@ -228,8 +234,7 @@ def _router_logits(model: PreTrainedModel) -> int | None:
             more["encoder_hidden_states"] = torch.zeros(1, 2, model.config.hidden_size, device=model.device)
         with torch.no_grad(), evaluating(model):
             output = body(input_ids=ids, output_router_logits=True, use_cache=False, **more)
-        logits = getattr(output, "router_logits", None)
-        if logits is None:
+        if "router_logits" not in output:
             return None
-        found += len(logits)
+        found += len(output.router_logits or ())
     return found

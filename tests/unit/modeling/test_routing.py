@@ -43,6 +43,23 @@ def test_by_hand():
     assert of_blocks([logits], torch.zeros(2, 3), 1)[BALANCE].tolist() == [0, 0]
 
 
+def test_stretches_of_a_block_add_up_to_it(monkeypatch):
+    logits, real = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)), torch.ones(2, 6)
+    whole = of_blocks([logits], real, 2)[BALANCE]
+    halves = [half.flatten(0, 1) for half in logits.view(2, 6, 4).split(3, 1)]
+    shared = [torch.zeros(2, 4), torch.zeros(2)]
+    for half in halves:  # what every process would get of all_reduce
+        seen = iter(shared)
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor, group, seen=seen: next(seen).add_(tensor))
+        of_blocks([half], real[:, :3], 2, "group")
+    found = []
+    for half in halves:
+        seen = iter(shared)
+        monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor, group, seen=seen: tensor.copy_(next(seen)))
+        found.append(of_blocks([half], real[:, :3], 2, "group")[BALANCE])
+    torch.testing.assert_close(found[0] + found[1], whole)
+
+
 @pytest.mark.parametrize("arch", MIXTURES)
 def test_one_block_has_the_loss_of_transformers(arch):
     built = model(arch, **MIXTURES[arch])
@@ -59,15 +76,19 @@ def test_one_block_has_the_loss_of_transformers(arch):
     assert built(input_ids=ids, use_cache=False).router_logits is None, "it only speaks while it is listened to"
 
 
-def test_encoder_and_decoder_are_both_heard():
+def nllb(sparse):
     settings = {
         "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_sparse_step": 1,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "encoder_sparse_step": sparse,
         "decoder_sparse_step": 1, "num_experts": 4, "router_z_loss_coef": 0.5, "expert_capacity": 16,
     }  # fmt: skip
     spec = ModelConfig(arch="nllb-moe", config=settings)
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    built = build_model(spec, head=SequenceToSequence(), vocab_size=40, max_positions=16, seed=0, **ids)
+    return build_model(spec, head=SequenceToSequence(), vocab_size=40, max_positions=16, seed=0, **ids)
+
+
+def test_encoder_and_decoder_are_both_heard():
+    built = nllb(sparse=1)
     routers = listen(built)
     inputs = torch.tensor([[7, 8, 9, 10, 1, 2], [11, 12, 13, 14, 15, 1]])
     labels = torch.tensor([[20, 21, 1, -100], [22, 23, 24, 1]])
@@ -93,12 +114,27 @@ def test_encoder_and_decoder_are_both_heard():
     assert routers.weights == {BALANCE: 0.001, Z: 0.5}
 
 
+def test_an_encoder_without_routers_adds_nothing():
+    built = nllb(sparse=0)
+    routers, ids = listen(built), torch.tensor([[7, 8, 9, 1]])
+    with routers.heard():
+        built(input_ids=ids, decoder_input_ids=ids, use_cache=False)
+        found = routers.losses({"input_ids": ids, "labels": ids})
+    logits = built(input_ids=ids, decoder_input_ids=ids, output_router_logits=True).decoder_router_logits
+    assert found[BALANCE].item() == pytest.approx(of_blocks(logits, torch.ones(1, 4), 2)[BALANCE].item())
+
+
 def test_a_model_without_experts_or_with_weight_0_has_none():
     assert listen(model()) is None
     assert listen(model("mixtral", num_local_experts=4, router_aux_loss_coef=0.0)) is None
     dense = model("qwen3_moe", **EXPERTS, head_dim=8, mlp_only_layers=[0, 1])
     assert dense.config.router_aux_loss_coef == 0.001
     assert listen(dense) is None
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ConfigError, match=r"router_aux_loss_coef -0.1 would reward what it is to prevent"):
+        listen(model("mixtral", num_local_experts=4, router_aux_loss_coef=-0.1))
 
 
 def test_routers_that_look_at_other_rows_are_refused():
