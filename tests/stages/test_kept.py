@@ -105,12 +105,22 @@ def test_where_all_are_rotten_nothing_is_trained_and_nothing_touched(pretrain):
     words = (
         "out/checkpoints/step-00000002 is damaged: optimizer.pt is not what was written, and there is none before it"
     )
-    assert f"error: {words} -> restore that file from a copy, or train anew beside it: -o OTHER" in told
+    assert f"error: {words} -> restore it from a copy, or train anew beside it: -o OTHER" in told
     assert not Path("out/.partial").exists()
     assert "out is up to date" in pretrain("--max-steps", 4, "-o", "out").out
     asked = pretrain("--max-steps", 6, "-o", "out", "--resume", "out/checkpoints/step-00000002")
     assert asked.code == 3
     assert "out/checkpoints/step-00000002 is damaged: optimizer.pt is not what was written" in asked.err
+
+
+def test_a_finished_run_without_a_whole_checkpoint_is_not_trained_anew(pretrain):
+    for step in Path("out/checkpoints").iterdir():
+        (step / "optimizer.pt").unlink()
+    outcome = pretrain("--max-steps", 6, "-o", "out")
+    assert outcome.code == 3
+    assert "error: out/checkpoints/step-00000004 is incomplete, and there is no whole one beside it" in outcome.err
+    assert not Path("out/.partial").exists()
+    assert "out is up to date" in pretrain("--max-steps", 4, "-o", "out").out
 
 
 def test_weights_that_are_lost_are_written_again_from_the_last_checkpoint(pretrain):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from llmkit.core.digest import canonical_json, digest_file, digest_text
-from llmkit.core.manifest import MANIFEST, SCHEMA_VERSION, Manifest, artifact_id
+from llmkit.core.machine import raise_limit
+from llmkit.core.manifest import MANIFEST, Manifest, artifact_id
 from llmkit.core.seal import changed_files, is_whole
 
 Version = Callable[[str], int | None]
@@ -37,20 +38,17 @@ def changed(path: Path, digest: str, shown: str) -> str | None:
     try:
         return None if digest_file(path) == digest else f"{shown} has changed"
     except OSError as error:
+        raise_limit(error)
         return f"{shown} cannot be read: {error.strerror}"
 
 
 def _contradictions(manifest: Manifest, version: Version) -> list[str]:
-    """Return where a manifest cannot be what a stage has written; reads no file."""
+    """Return where a manifest that can be read cannot be what a stage has written; reads no file."""
     found = []
-    if manifest.schema != SCHEMA_VERSION:
-        found.append(f"{MANIFEST} has schema {manifest.schema}, this llmkit writes {SCHEMA_VERSION}")
     if not any(output.payload for output in manifest.outputs):
         found.append(f"{MANIFEST} lists no files: nothing says what it was made of")
     elif artifact_id(manifest.kind, manifest.outputs) != manifest.id:
         found.append(f"the id {manifest.id[:12]} is not that of the files that {MANIFEST} lists")
-    outside = [output.path for output in manifest.outputs if not _is_inside(output.path)]
-    found += [f"{MANIFEST} lists {path}, which lies outside" for path in outside]
     known = version(manifest.stage)
     if known is not None and manifest.stage_version > known:
         found.append(f"made by version {manifest.stage_version} of {manifest.stage}, this llmkit has {known}")
@@ -72,13 +70,9 @@ def _foreign_identity(manifest: Manifest) -> list[str]:
     return found
 
 
-def _is_inside(path: str) -> bool:
-    return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
-
-
 def _changed_kept(directory: Path, manifest: Manifest) -> list[str]:
     """Return which checkpoints are torn, or not what was written."""
-    if not manifest.kept or not _is_inside(manifest.kept):
+    if not manifest.kept:
         return []
     found = []
     for folder in sorted(path for path in (directory / manifest.kept).glob("*") if path.is_dir()):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.json import dumps
+from llmkit.core.machine import raise_limit
 
 _BUFFER = 1 << 20
 PIECE = 64 << 20
@@ -81,7 +82,8 @@ def _sum_piece(path: Path, start: int) -> int | None:
             file.seek(start)
             while left and (size := _fill(file, buffer[: min(left, _BUFFER)])):
                 total, left = zlib.crc32(buffer[:size], total), left - size
-    except OSError:  # gone, or a sector that cannot be read
+    except OSError as error:  # gone, or a sector that cannot be read
+        raise_limit(error)
         return None
     return total
 

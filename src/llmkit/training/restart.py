@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+_ANEW = "restore it from a copy, or train anew beside it: -o OTHER"
+
+
 class Start(NamedTuple):
     """Where a training begins.
 
@@ -76,6 +79,9 @@ def check_left(state: TrainState, budget: Budget, path: Path, *, begins: bool) -
 def _start(folder: Path, asked: Path | None) -> Start:
     newest, torn = latest(folder)
     passed_over = [f"{kept_path(path)} is incomplete and not used" for path in torn]
+    linked = [kept_path(path) for path in torn if kept_path(path) != path]
+    if newest is None and linked:  # of a finished run: begun anew, it would take the place of what is trained
+        raise DataError(f"{linked[0]} is incomplete, and there is no whole one beside it", hint=_ANEW)
     path = chosen(folder, asked, newest)
     while path is not None and is_whole(path) and (changed := changed_files(path)):  # a torn one: told by who loads it
         words = f"{kept_path(path)} is damaged: {changed[0]} is not what was written"
@@ -83,9 +89,6 @@ def _start(folder: Path, asked: Path | None) -> Start:
             raise DataError(words, hint=f"ls {kept_path(path).parent} lists the others")
         path = newest = latest(folder, before=path)[0]
         if path is None:
-            raise DataError(
-                f"{words}, and there is none before it",
-                hint="restore that file from a copy, or train anew beside it: -o OTHER",
-            )
+            raise DataError(f"{words}, and there is none before it", hint=_ANEW)
         passed_over.append(f"{words}; going on from the one before it")
     return Start(path, passed_over)
