@@ -35,7 +35,7 @@ SETTINGS = {
 
 def cases(scratch: Path) -> Iterator[Case]:
     """Yield every case; see `campaign.damage.cases`."""
-    choose = random.Random(SEED)  # noqa: S311 - instants, no secrets
+    choose = random.Random(SEED)
     for subject in list(subjects(scratch, SETTINGS)):
         for _ in range(COUNT):
             strikes = [

@@ -27,7 +27,7 @@ LIBRARY_ENDS = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 
 def cases(scratch: Path) -> Iterator[Case]:
     """Yield every case; see `campaign.damage.cases`."""
-    choose = random.Random(SEED)  # noqa: S311 - sizes, no secrets
+    choose = random.Random(SEED)
     disks = _can_mount(scratch)
     for subject in list(subjects(scratch, SETTINGS)):
         for _ in range(COUNT):
