@@ -162,6 +162,32 @@ class Listener:
 _listener: Listener | None = None
 
 
+_forking = threading.local()
+
+
+def _before_fork() -> None:
+    """Hold back what comes to the child before it has forgotten."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+
+
+def _after_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _in_forked_child() -> None:
+    """Forget: what is sent to the child, such as `terminate`, must not wake the parent by the pipe that they share."""
+    global _listener  # noqa: PLW0603 - signals belong to the process
+    if _listener is not None:
+        _listener = None
+        signal.set_wakeup_fd(-1)
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_DFL)
+    _after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_forked_child)
+
+
 @contextlib.contextmanager
 def listening(last_words: LastWords | None = None) -> Iterator[Listener]:
     """Let SIGINT and SIGTERM set the flag; inside another one this does nothing more.

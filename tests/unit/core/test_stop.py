@@ -90,6 +90,19 @@ def test_handlers_are_given_back():
     assert [signal.getsignal(number) for number in stop.NUMBERS] == before
 
 
+def test_a_forked_child_is_ended_alone():
+    with stop.listening() as listener:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(1)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        time.sleep(2 * stop.POLL_S)
+        assert listener.number is None
+        stop.check()
+
+
 def test_who_holds_looks_by_itself():
     with stop.listening():
         with stop.held() as first:
