@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.core.contradiction import contradiction, newer
 from llmkit.core.digest import canonical_json, digest_and_checksum, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # `--help` need not wait for pydantic
 MANIFEST = MANIFEST_NAME
 PARTIAL = ".partial"
 SCHEMA_VERSION = 1
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # of any file system here, in bytes
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
 
 
@@ -162,7 +162,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise damaged(path, "it is a directory") from None
     with reading(path):
         values = json.loads(text)
-    if problem := _newer(values):
+    if problem := newer(values, SCHEMA_VERSION):
         raise _no_manifest(path, problem, "install the version of llmkit that wrote it, or a newer one")
     from pydantic import ValidationError
 
@@ -172,7 +172,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or kind_of(values)
         raise _no_manifest(path, f"{where}: {first['msg']}") from None
-    if problem := _contradiction(manifest):
+    if problem := contradiction(manifest, SCHEMA_VERSION):
         raise _no_manifest(path, problem)
     return manifest
 
@@ -181,45 +181,11 @@ def _no_manifest(path: Path, problem: str, hint: str | None = None) -> DataError
     return DataError(f"{path}: not a manifest of this version of llmkit ({problem})", hint or damaged(path, "").hint)
 
 
-def _newer(values: Any) -> str:
-    schema = values.get("schema") if isinstance(values, dict) else None
-    return (
-        f"its schema is {schema}, and {SCHEMA_VERSION} is known"
-        if type(schema) is int and schema > SCHEMA_VERSION
-        else ""
-    )
-
-
-def _contradiction(manifest: Manifest) -> str:
-    """Say what no stage has written, though each field is of its type; empty if there is nothing."""
-    fingerprint = manifest.config.get("fingerprint")
-    written = isinstance(fingerprint, dict) and isinstance(fingerprint.get("config"), dict) and "stage" in fingerprint
-    if manifest.schema != SCHEMA_VERSION:
-        return f"schema: {manifest.schema}"
-    if not (manifest.stage and manifest.kind):
-        return "it names no stage or no kind"
-    if manifest.outputs and not written:
-        return "config: it has no fingerprint"
-    if nowhere := [item.path for item in manifest.inputs if "\0" in item.path]:
-        return f"inputs: {nowhere[0][:80]!r} is no path"
-    # Files that an artifact lists are removed when it is replaced: they must be its own.
-    inside = [output.path for output in manifest.outputs] + ([manifest.kept] if manifest.kept else [])
-    if outside := [name for name in inside if not _stays_inside(name)]:
-        return f"outputs: {outside[0][:80]!r} is no path inside the artifact"
-    return ""
-
-
 @cache
 def _parser() -> TypeAdapter[Manifest]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Manifest)
-
-
-def _stays_inside(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    short = len(name) < _LONGEST_PATH and all(len(part.encode()) <= _LONGEST_NAME for part in parts)
-    return bool(parts) and short and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
 def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact:

@@ -75,7 +75,7 @@ def load_model(
         check_left_over(info, path)
     if head is not None and relabelled:
         _draw_outputs(model, info, head, seed)
-    with loading(path):
+    with loading(path), torch.random.fork_rng(devices=[]):
         try_out(model, head or own)
     return model
 
