@@ -106,6 +106,8 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
         (["clean", "-i", "{root}/tokens"], "it holds tokens, not a corpus", "llmkit pretrain -s model=llama-7m "),
         (["finetune", "recipe.yaml"], "unexpected word recipe.yaml", "llmkit finetune -r recipe.yaml"),
         (["clean", "a.txt", "b.txt"], "unexpected words a.txt b.txt", "llmkit clean ... -i a.txt -i b.txt; an option"),
+        (["clean", "a.txt", "out/"], "unexpected words a.txt out/", "llmkit clean ... -i a.txt -o out/; an option"),
+        (["pretrain", "config/train_gpt2.py"], "unexpected word config/train_gpt2.py", "llmkit pretrain --help"),
         (["pretrain", "seed=1"], "unexpected word seed=1", "llmkit pretrain ... --set seed=1"),
     ],
 )  # fmt: skip

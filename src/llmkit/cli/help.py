@@ -54,7 +54,7 @@ class Group(TyperGroup):
         Raises:
             UserError: There is none.
         """
-        if self.get_command(ctx, args[0]) is None:
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             from llmkit.cli.unknown import unknown_command
 
             raise unknown_command(ctx, args[0], self.commands)

@@ -59,7 +59,7 @@ def unknown_option(command: Any, context: Any, typed: str, arguments: Sequence[s
 def unexpected_words(context: Any, words: Sequence[str]) -> UserError:
     """Return the error for words that belong to no option, as tools have them that take a file or several values."""
     command, line = context.info_name or "", context.command_path
-    word = words[0]
+    word, last = words[0], words[-1]
     data = {"clean": "-i", "tokenize": "-i", "pretrain": "--data", "finetune": "--data", "eval": "--model",
             "export": "--model"}.get(command)  # fmt: skip
     hint = f"{line} --help"
@@ -68,9 +68,12 @@ def unexpected_words(context: Any, words: Sequence[str]) -> UserError:
             hint = f"{line} -r {shlex.quote(word)}"
         elif "=" in word:
             hint = f"{line} ... --set {shlex.quote(word)}"
-        else:
-            every = " ".join(f"{data} {shlex.quote(word)}" for word in words)
-            hint = f"{line} ... {every}; an option takes one value, and is given again for another"
+        elif Path(word).suffix not in (".py", ".sh"):
+            # `tool IN OUT` is the way of many.
+            to = len(words) > 1 and not Path(last).exists() and not Path(last).suffix
+            every = [f"{data} {shlex.quote(word)}" for word in (words[:-1] if to else words)]
+            hint = f"{line} ... {' '.join([*every, f'-o {shlex.quote(last)}'] if to else every)}"
+            hint += "; an option takes one value, and is given again for another"
     return UserError(f"unexpected {'words' if words[1:] else 'word'} {shlex.join(words)}", hint=hint)
 
 

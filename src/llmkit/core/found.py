@@ -13,7 +13,8 @@ import json
 import lzma
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -26,7 +27,7 @@ ROWS = (".jsonl", ".jsonlines", ".ndjson", ".json", ".csv", ".tsv", ".parquet", 
 TEXTS = (".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".xml", ".warc", ".wet")
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-HUB = re.compile(r"(?:https?://huggingface\.co/)?(?:datasets/)?([\w.-]+(?:/[\w.-]+)?)/?")
+HUB = re.compile(r"(?:https?://huggingface\.co/)?(?:datasets/)?([\w.-]{1,96}(?:/[\w.-]{1,96})?)/?", re.ASCII)
 
 WORDS = {
     "alpaca": "rows of instruction, input and output, as Alpaca's",
@@ -54,7 +55,7 @@ def recognize(path: str | Path) -> str | None:
     place = Path(path).expanduser()
     try:
         return _of_folder(place) if place.is_dir() else _of_file(place) if place.is_file() else None
-    except (OSError, ValueError, EOFError, lzma.LZMAError, csv.Error):
+    except (OSError, ValueError, EOFError, RecursionError, lzma.LZMAError, zlib.error, csv.Error):
         return None
 
 
@@ -63,7 +64,7 @@ def _of_folder(folder: Path) -> str | None:
     suffixes = {Path(name).suffix for name in names}
     if "adapter_config.json" in names:
         return "adapter"
-    if "config.json" in names and "model_type" in json.loads((folder / "config.json").read_text(encoding="utf-8")):
+    if "config.json" in names and "model_type" in _object(folder / "config.json"):
         return "hf_model"
     if {"optimizer.pt", "trainer_state.json", "complete.json"} & names and suffixes & {*WEIGHTS}:
         return "checkpoint"
@@ -75,19 +76,15 @@ def _of_folder(folder: Path) -> str | None:
         return "weights"
     for saved in (folder, *(folder / name for name in sorted(names))):  # `save_to_disk` of a dataset, or of a dict
         if (saved / "dataset_info.json").is_file():
-            info = json.loads((saved / "dataset_info.json").read_text(encoding="utf-8"))
-            return _of_row({name: _example(kind) for name, kind in (info.get("features") or {}).items()})
+            return _of_row(_object(saved / "dataset_info.json").get("features") or {})
     files = (folder / name for name in sorted(names) if not name.startswith((".", "README")))
     found = (_of_file(file) if file.is_file() else None for file in files)
     return next((kind for kind in found if kind is not None), None)
 
 
-def _example(kind: Any) -> Any:
-    """Return a value such as a feature of `datasets` describes."""
-    inner = kind.get("feature") if isinstance(kind, dict) else kind
-    if isinstance(kind, list) or inner is not None:
-        return [_example(kind[0] if isinstance(kind, list) else inner)]
-    return kind if isinstance(kind, dict) and "_type" not in kind else ""
+def _object(file: Path) -> dict[str, Any]:
+    value = json.loads(file.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}
 
 
 def _of_file(file: Path) -> str | None:
@@ -120,7 +117,8 @@ def _first_row(text: str, suffix: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _of_row(row: Mapping[str, Any]) -> str:
+def _of_row(row: Iterable[str]) -> str:
+    """Recognize a row by the names of its columns."""
     names = {name.lower() for name in row}
     if {"instruction", "input", "output"} <= names:
         return "alpaca"
@@ -169,9 +167,9 @@ def way(found: str, wanted: Sequence[str], path: str | Path, role: str = "data")
 
 def _alpaca(path: Path, role: str) -> str:
     """Return the line that makes prompts and answers of instructions with inputs; of tables, how they are read."""
-    if path.suffix not in (".json", ".jsonl"):
+    if path.suffix not in (".json", ".jsonl") or not path.is_file():
         return "-s columns.prompt=instruction -s columns.completion=output leaves out input"
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = "json.load(f)" if file.read(HEAD_BYTES).lstrip().startswith("[") else "map(json.loads,f)"
     row = '{"prompt":"\\n\\n".join(filter(None,(r["instruction"],r["input"]))),"completion":r["output"]}'
     code = f"import json,sys; f=open(sys.argv[1]); [print(json.dumps({row})) for r in {rows}]"

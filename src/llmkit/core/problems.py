@@ -82,7 +82,8 @@ def _message(
     wanted = list(dict.fromkeys(_wanted(problem) for problem in problems))
     value = first["input"]
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
-    return f"should be {' or '.join(wanted)}, not {shown}"
+    how = f"; a list is written [{value}]" if first["type"] == "list_type" and isinstance(value, str) else ""
+    return f"should be {' or '.join(wanted)}, not {shown}{how}"
 
 
 def _meant(path: KeyPath, own: Sequence[str], root: type[BaseModel]) -> str:

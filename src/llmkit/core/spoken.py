@@ -106,7 +106,7 @@ TERMS = (
     ("hidden_size n_embd d_model n_layer num_layers num_hidden_layers n_head num_attention_heads depth",
      "model.config", "with the field names of transformers' config class"),
     ("dropout", "model.config", "with the field names of transformers' config class"),
-    ("model_type architecture", "model.arch", ""),
+    ("model_type architecture", "model.arch tokenizer.type", ""),
     # Optimization
     ("learning_rate lr base_lr peak_lr max_lr matrix_lr learning-rate", "optimizer.lr", ""),
     ("min_lr end_lr final_lr_frac", "schedule.min_lr_ratio", "a share of the peak"),
@@ -134,8 +134,9 @@ TERMS = (
     # Precision and devices
     ("bf16 bfloat16", "precision=bf16", ""),
     ("fp32 no_bf16", "precision=float32", ""),
-    ("fp16 tf32 mixed_precision torch_dtype dtype", "precision exporter.dtype", "in training auto, bf16 or float32"),
-    ("outtype output_dtype", "exporter.dtype precision", ""),
+    ("fp16 tf32 mixed_precision", "precision", "auto, bf16 or float32"),
+    ("torch_dtype", "precision exporter.dtype", ""),
+    ("outtype output_dtype dtype", "exporter.dtype precision", ""),
     ("torch_compile use_compile jit", "compile=true", ""),
     ("gradient_checkpointing activation_checkpointing use_gradient_checkpointing recompute",
      "parallel.activation_checkpointing=true", ""),
@@ -158,7 +159,7 @@ TERMS = (
     ("task benchmark", "tasks", ""),
     ("num_fewshot fewshot apply_chat_template", "tasks", "each task has its own settings"),
     ("format export_format quant", "exporter", ""),
-    ("filters steps_list pipeline", "steps", ""),
+    ("filters steps_list pipeline dedup deduplicate minhash min_length lang", "steps", "each has its own settings"),
 )  # fmt: skip
 """Words typed elsewhere as options or fields, options and fields here, what is different."""
 

@@ -32,7 +32,7 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
     """
     found: list[Source] = []
     for source in sources:
-        if isinstance(source, Files) and (name := hub_name(source.path)):
+        if isinstance(source, Files) and (name := hub_name(source.path)) and "/" in name:
             raise DataError(f"data: no such file or directory: {name}", way("hub", ("examples",), name))
         ours = read_manifest(Path(source.root())) is not None
         if ours or not isinstance(source, Tabular) or source.kind() == "examples":

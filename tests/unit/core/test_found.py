@@ -55,6 +55,9 @@ def test_files_and_folders_of_other_tools(tmp_path):
             "messages",
         ),
         "broken/a.jsonl": ("{", None),
+        "deep/a.json": ("[" * 3 + '{"a":' * 20_000, None),
+        "list/config.json": ("[1]", "rows"),
+        "cut/a.jsonl.gz": ("\x1f", None),
         "empty/notes": ("", None),
     }
     for name, (content, kind) in files.items():
@@ -75,6 +78,8 @@ def test_files_and_folders_of_other_tools(tmp_path):
         ("gpt2", "gpt2"),
         ("data/a.jsonl", None),
         ("a/b/c", None),
+        ("a" * 300, None),
+        ("文" * 90, None),
         ("/abs/name", None),
         ("here/name", None),
     ],
