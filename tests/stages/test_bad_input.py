@@ -436,7 +436,7 @@ def test_output_of_another_config(cli, stage_commands, reload_here, stage):
     outcome = cli(*stage_commands[stage], "-s", setting, "-o", "out")
     assert outcome.code == 2
     assert f"error: out is finished, from another run: {difference}" in outcome.err
-    assert "-> add --force to replace it, or choose another --output" in outcome.err
+    assert "-> choose another --output, or add --force to replace it" in outcome.err
     assert Path("out/llmkit.json").read_bytes() == before
     assert cli(*stage_commands[stage], "-s", setting, "-o", "out", "--force").code == 0
     assert Path("out/llmkit.json").read_bytes() != before

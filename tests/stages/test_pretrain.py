@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from llmkit.core.manifest import read_manifest
+from llmkit.core.manifest import describe_output, read_manifest
 from llmkit.data.token_reader import TokenSplit
 from llmkit.training.checkpoint import latest
 
@@ -175,12 +176,14 @@ def interrupted(pretrain, monkeypatch):
     return run
 
 
-def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, interrupted):
+def test_an_unfinished_run_may_end_at_a_lower_limit_that_it_has_not_passed(pretrain, interrupted):
     interrupted("--max-steps", 9)
-    lower = pretrain("-o", "out", "--max-steps", 2)
+    interrupted("--max-steps", 9)
+    lower = pretrain("-o", "out", "--max-steps", 1)
     assert lower.code == 2
-    assert "max_steps: 9 there, 2 now" in lower.err
-    assert pretrain("-o", "out", "--max-steps", 9).code == 0
+    assert "out holds an unfinished run of another config: 2 steps are trained, max_steps is 1 now" in lower.err
+    assert "raise that limit, or take it out, and it goes on; or choose another --output" in lower.err
+    assert "resumed at step 2 of 3" in pretrain("-o", "out", "--max-steps", 3).err
 
 
 def test_the_checkpoint_of_a_run_moved_aside_is_another_runs(pretrain, interrupted):
@@ -195,19 +198,24 @@ def test_the_checkpoint_of_a_run_moved_aside_is_another_runs(pretrain, interrupt
     assert [item.role for item in read_manifest(Path("other")).inputs] == ["data", "resume"]
 
 
-def test_damaged_tokens_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):
-    damaged = tmp_path / "damaged"
-    shutil.copytree(chain.tokens, damaged)
-    (shard,) = (damaged / "train").glob("*.arrow")
+def test_tokens_with_foreign_ids_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):
+    """Not damage: a manifest that agrees with them, as another tool would write it."""
+    foreign = tmp_path / "foreign"
+    shutil.copytree(chain.tokens, foreign)
+    (shard,) = (foreign / "train").glob("*.arrow")
     ids = TokenSplit(chain.tokens, "train").shards[0][:8].tobytes()
     content = shard.read_bytes()
     assert content.count(ids) == 1
     shard.write_bytes(content.replace(ids, b"\xff" * len(ids)))
-    command = [damaged if argument == str(chain.tokens) else argument for argument in stage_commands["pretrain"]]
+    manifest = read_manifest(foreign)
+    name = shard.relative_to(foreign).as_posix()
+    outputs = [describe_output(foreign, shard, payload=True) if o.path == name else o for o in manifest.outputs]
+    replace(manifest, outputs=outputs).write(foreign / "llmkit.json")
+    command = [foreign if argument == str(chain.tokens) else argument for argument in stage_commands["pretrain"]]
     outcome = cli(*command, "--max-steps", 1, "-s", f"batch_tokens={64 * 64}", "-o", "out")
     assert outcome.code == 3
     assert "error: data: the tokens hold the id 65535, but the tokenizer has only 400" in outcome.err
-    assert cli("lineage", damaged, "--verify").code == 7, "what the hint says finds it"
+    assert cli("lineage", foreign, "--verify").code == 7, "what the hint says finds it"
 
 
 OFTEN = ["-s", "checkpoint.every=2", "-s", "checkpoint.keep=9", "-s", "schedule={type: constant, warmup_steps: 2}"]

@@ -19,11 +19,11 @@ def lineage(
     json: o.Json = False,
 ) -> None:
     """Show what an artifact was made from, back to the raw files."""
-    from llmkit.cli._lineage import lineage_tree, manifest_of
+    from llmkit.cli._lineage import lineage_tree, manifest_of, stage_version
     from llmkit.core.console import Console
     from llmkit.core.lineage import trace
 
-    root = trace(directory, manifest_of(directory), verify=verify)
+    root = trace(directory, manifest_of(directory), verify=verify, version=stage_version)
     problems = list(dict.fromkeys(f"{node.path}: {text}" for node in root.walk() for text in node.problems))
     console = Console(json_mode=json)
     if json and not (verify and problems):

@@ -22,6 +22,8 @@ def summary(
     from llmkit.cli._lineage import lineage_tree, manifest_of
     from llmkit.core.console import Console
     from llmkit.core.lineage import trace
+    from llmkit.core.manifest import MANIFEST
+    from llmkit.core.reading import reading
     from llmkit.stages import load_stage
 
     roots = [trace(directory, manifest_of(directory)) for directory in directories]
@@ -35,7 +37,10 @@ def summary(
     for artifact in stages.values():
         manifest = artifact.manifest
         console.print(f"{manifest.stage}: {artifact.path} ({manifest.kind} {manifest.id[:12]})")
-        console.table([(f"  {label}", value) for label, value in load_stage(manifest.stage).summarize(artifact)])
+        stage = load_stage(manifest.stage)
+        with reading(artifact.path / MANIFEST):
+            facts = stage.summarize(artifact)
+        console.table([(f"  {label}", value) for label, value in facts])
     console.print("lineage")
     console.print(lineage_tree(roots[0]))
 

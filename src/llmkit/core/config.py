@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.machine import raise_limit
 from llmkit.core.part import STRICT, Budget, NotIdentity, Part, dump, plain
 from llmkit.core.problems import describe, places, walk
 from llmkit.core.registry import Family
@@ -103,6 +104,7 @@ def resolve(
         _assign(config_class, values, path, value, origins, flag)
     assign_sets(after_options=True)
     values = {**(absent or {}), **values}
+    _check_text(values, origins)
     try:
         config = _validate(config_class, values, dict(given))
     except ValidationError as error:
@@ -126,6 +128,19 @@ def _refuse_not_finite(resolved: Resolved[Any]) -> None:
                 f"{_dotted(path)}: should be a finite number, got {value} ({origin})",
                 hint="a field that is left out has its default",
             )
+
+
+def _check_text(values: Any, origins: Mapping[KeyPath, str]) -> None:
+    """Refuse halves of characters beyond 16 bits: no file can hold them, and names with them are not UTF-8."""
+    for path, value in leaves(values):
+        try:
+            f"{_dotted(path)}{value}".encode()
+        except UnicodeEncodeError:
+            where = next((origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in origins), "")
+            raise ConfigError(
+                f"{_dotted(path)!a}: {value!a} is not UTF-8 text" + (f" ({where})" if where else ""),
+                hint="write the character itself, or rename the file",
+            ) from None
 
 
 def _split(expression: str) -> tuple[KeyPath, str]:
@@ -169,6 +184,7 @@ def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str
     except UnicodeDecodeError as error:
         raise ConfigError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
+        raise_limit(error)
         raise ConfigError(f"{recipe}: {error.strerror}") from None
     parsed = read_yaml(text, str(recipe))
     if not isinstance(parsed.value, dict):

@@ -6,6 +6,7 @@ import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -43,6 +44,19 @@ class FieldRow:
 def field_rows(model: type[BaseModel]) -> list[FieldRow]:
     """Return a row per field of a config or part, and of the groups inside it, depth first."""
     return list(_rows(model, "", None))
+
+
+@cache
+def field_paths(model: type[BaseModel]) -> frozenset[str]:
+    """Return the dotted paths that a recipe can set outside of lists and mappings, and those of the parts' fields."""
+    found = set()
+    for row in field_rows(model):
+        if not {"N", "KEY"} & {*row.path.split(".")}:
+            found.add(row.path)
+            if row.family is not None and not row.type.startswith("list"):
+                members = [row.family.load(member) for member in row.family.members()]
+                found |= {f"{row.path}.{name}" for member in members for name in ("type", *member.model_fields)}
+    return frozenset(found)
 
 
 def families_met(models: Iterable[type[BaseModel]]) -> list[Family]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.found import in_words, recognize, way
 from llmkit.core.json import dumps
 from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
 
@@ -104,6 +105,11 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     """
     directory = Path(path)
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
+        no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
+        if no_model and (found := recognize(directory)) is not None:
+            hint = way(found, kinds, directory, role)
+            words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"
+            raise DataError(f"{role}: {words}", hint)
         return None
     return open_artifact(directory, kinds, role=role)
 

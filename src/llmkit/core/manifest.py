@@ -8,18 +8,29 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmkit.core.digest import canonical_json, digest_file, digest_text
+from llmkit.core.digest import canonical_json, digest_and_checksum, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.found import hub_name, in_words, recognize, way
+from llmkit.core.reading import MANIFEST_NAME, damaged, kind_of, reading
 
-MANIFEST = "llmkit.json"
+if TYPE_CHECKING:  # `--help` need not wait for pydantic
+    from pydantic import ConfigDict, TypeAdapter
+
+MANIFEST = MANIFEST_NAME
 PARTIAL = ".partial"
 SCHEMA_VERSION = 1
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # of any file system here, in bytes
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "pyarrow", "pydantic")
+
+
+_AS_WRITTEN: ConfigDict = {"strict": True, "extra": "forbid"}
+"""A manifest is read as it was written: no other fields, no other types."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +53,23 @@ class Input:
     num_files: int = 0
     num_bytes: int = 0
 
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
+
 
 @dataclass(frozen=True)
 class Output:
-    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not."""
+    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not.
+
+    `checksum` finds damage at the speed of reading, see `core/digest.py`; empty in artifacts older than it.
+    """
 
     path: str
     bytes: int
     digest: str
     payload: bool
+    checksum: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
 
 
 @dataclass
@@ -78,6 +97,20 @@ class Manifest:
     schema: int = SCHEMA_VERSION
     details: dict[str, Any] = field(default_factory=dict)
     kept: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
+
+    def metric(self, name: str) -> int:
+        """Return a count among the metrics.
+
+        Raises:
+            DataError: There is none: the file was edited.
+        """
+        value = self.metrics.get(name)
+        if type(value) is not int:
+            what = f"the {MANIFEST} of {article(self.kind)}"
+            raise DataError(f"{what} is not as {self.stage} wrote it: metrics.{name} is {value!r}")
+        return value
 
     def write(self, path: Path) -> None:
         """Write and fsync the file."""
@@ -122,14 +155,71 @@ def read_manifest(directory: Path) -> Manifest | None:
     """
     path = directory / MANIFEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["inputs"] = [Input(**item) for item in values["inputs"]]
-        values["outputs"] = [Output(**item) for item in values["outputs"]]
-        return Manifest(**values)
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: not a manifest of this version of llmkit ({error})") from None
+    except IsADirectoryError:
+        raise damaged(path, "it is a directory") from None
+    with reading(path):
+        values = json.loads(text)
+    if problem := _newer(values):
+        raise _no_manifest(path, problem, "install the version of llmkit that wrote it, or a newer one")
+    from pydantic import ValidationError
+
+    try:
+        manifest = _parser().validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or kind_of(values)
+        raise _no_manifest(path, f"{where}: {first['msg']}") from None
+    if problem := _contradiction(manifest):
+        raise _no_manifest(path, problem)
+    return manifest
+
+
+def _no_manifest(path: Path, problem: str, hint: str | None = None) -> DataError:
+    return DataError(f"{path}: not a manifest of this version of llmkit ({problem})", hint or damaged(path, "").hint)
+
+
+def _newer(values: Any) -> str:
+    schema = values.get("schema") if isinstance(values, dict) else None
+    return (
+        f"its schema is {schema}, and {SCHEMA_VERSION} is known"
+        if type(schema) is int and schema > SCHEMA_VERSION
+        else ""
+    )
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """Say what no stage has written, though each field is of its type; empty if there is nothing."""
+    fingerprint = manifest.config.get("fingerprint")
+    written = isinstance(fingerprint, dict) and isinstance(fingerprint.get("config"), dict) and "stage" in fingerprint
+    if manifest.schema != SCHEMA_VERSION:
+        return f"schema: {manifest.schema}"
+    if not (manifest.stage and manifest.kind):
+        return "it names no stage or no kind"
+    if manifest.outputs and not written:
+        return "config: it has no fingerprint"
+    if nowhere := [item.path for item in manifest.inputs if "\0" in item.path]:
+        return f"inputs: {nowhere[0][:80]!r} is no path"
+    # Files that an artifact lists are removed when it is replaced: they must be its own.
+    inside = [output.path for output in manifest.outputs] + ([manifest.kept] if manifest.kept else [])
+    if outside := [name for name in inside if not _stays_inside(name)]:
+        return f"outputs: {outside[0][:80]!r} is no path inside the artifact"
+    return ""
+
+
+@cache
+def _parser() -> TypeAdapter[Manifest]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
+def _stays_inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    short = len(name) < _LONGEST_PATH and all(len(part.encode()) <= _LONGEST_NAME for part in parts)
+    return bool(parts) and short and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
 def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact:
@@ -148,12 +238,19 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
     if not directory.exists():
         parent = directory.parent
         siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-        raise DataError(f"{role}: no such directory: {directory}{nearest(directory.name, siblings)}")
+        close = nearest(directory.name, siblings)
+        close = close if "did you mean" in close else ""
+        name = None if close else hub_name(path)
+        raise DataError(
+            f"{role}: no such directory: {directory}{close}", way("hub", kinds, name, role) if name else None
+        )
     manifest = read_manifest(directory)
     if manifest is None:
-        raise no_artifact(directory, f"{role}: ")
+        raise no_artifact(directory, f"{role}: ", kinds=kinds, role=role)
     if manifest.kind not in kinds:
-        raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {' or '.join(map(article, kinds))}")
+        wanted = " or ".join(map(article, kinds))
+        hint = way(manifest.kind, kinds, directory, role)
+        raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {wanted}", hint)
     artifact = Artifact(directory, manifest)
     if gone := artifact.missing_outputs():
         raise DataError(
@@ -163,11 +260,21 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
     return artifact
 
 
-def no_artifact(directory: Path, at: str = "") -> DataError:
-    """Return the error for a directory without a manifest: an artifact that is still to be finished, or none at all."""
+def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), role: str = "") -> DataError:
+    """Return the error for a path without a manifest: an artifact that is still to be finished, or none at all.
+
+    Args:
+        directory: The path.
+        at: What the message begins with.
+        kinds: The kinds of artifacts that are wanted, if it is known.
+        role: The config field that names it.
+    """
     if (directory / PARTIAL).is_dir():
         return DataError(f"{at}{directory} is unfinished", hint="run the command that writes it again: it goes on")
-    return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST})")
+    found = recognize(directory) if kinds else None
+    holds = f": it holds {in_words(found)}" if found else ""
+    hint = way(found, kinds, directory, role) if found else None
+    return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST}){holds}", hint)
 
 
 def article(kind: str) -> str:
@@ -185,7 +292,8 @@ def artifact_id(kind: str, outputs: Iterable[Output]) -> str:
 
 def describe_output(root: Path, path: Path, *, payload: bool) -> Output:
     """Digest one file of an artifact under construction."""
-    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest_file(path), payload)
+    digest, checksum = digest_and_checksum(path)
+    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest, payload, checksum)
 
 
 def versions() -> dict[str, str]:

@@ -41,6 +41,13 @@ class Kept:
         """Whether there is anything to go on from."""
         return self.folder is not None and any((root / self.folder).glob("*"))
 
+    def adds(self, partial: Path, finished: Path) -> bool:
+        """Whether an unfinished run has anything to go on from that the finished one beside it has not."""
+        if self.folder is None:
+            return False
+        there = {path.name for path in (finished / self.folder).glob("*")}
+        return any(path.name not in there for path in (partial / self.folder).glob("*"))
+
     def take_over(self, finished: Path, partial: Path) -> None:
         """Take what a finished run has kept into a build that extends it."""
         assert self.folder is not None
@@ -76,7 +83,8 @@ def _remove_old(out: Path, manifest: Mapping[str, Any]) -> None:
     """Remove an artifact's files and the folders that are empty then; what else lies there stays."""
     paths = [out / output["path"] for output in manifest["outputs"]]
     for path in paths:
-        path.unlink(missing_ok=True)
+        if not path.is_dir():  # one in the place of a file is not the artifact's
+            path.unlink(missing_ok=True)
     for folder in sorted({parent for path in paths for parent in path.parents if out in parent.parents}, reverse=True):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.data.artifacts import Examples
+from llmkit.data.artifacts.corpus import read_rows, shard_metadata
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
 from llmkit.data.unread import Unread
@@ -84,7 +85,8 @@ class Counts:
         cut: Those of which something was left out.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
-        unread: Bytes that the targets stand for, and that the tokenizer did not read.
+        notes: What examples were noted for, by the objective's names for it.
+        unread: Bytes that their targets stand for, and that the tokenizer did not read.
     """
 
     rows: int = 0
@@ -92,6 +94,7 @@ class Counts:
     cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
     unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
     def add(self, other: Counts) -> None:
@@ -99,6 +102,7 @@ class Counts:
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
         self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
+        self.notes += other.notes
         self.why = {**other.why, **self.why}
 
 
@@ -153,12 +157,10 @@ def _encode_rows(
 
 def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
     """Cut examples into groups of pieces of about `TASK_ROWS` rows, in their order."""
-    import pyarrow.parquet as pq
-
     cuts: list[list[Piece]] = []
     filled, position = TASK_ROWS, 0
     for path in (path for corpus in corpora for path in Examples(corpus).files()):
-        metadata = pq.read_metadata(path)
+        metadata = shard_metadata(path)
         for group in range(metadata.num_row_groups):
             if filled >= TASK_ROWS:
                 cuts.append([])
@@ -172,24 +174,21 @@ def cut_rows(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
 def encode_task(task: Task) -> dict[str, Counts]:
     """Encode the rows of one task into its folder."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps 9 MB of a worker for itself
     parts: dict[Split, list[EncodedRows]] = {side: [] for side in SIDES}
     counts: dict[str, Counts] = {side: Counts() for side in SIDES}
     for piece in task.pieces:
         position = piece.position
-        with pq.ParquetFile(piece.path) as file:
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
-                examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
-                rows = batch.to_pylist()
-                for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                    side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
-                    if _count(found, counts[side]):
-                        examples[side][position] = found  # type: ignore[assignment]
-                    position += 1
-                for side, kept in examples.items():  # at once: loose arrays take twice the memory
-                    parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
+        for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
+            examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
+            for row, found in zip(rows, task.encoder.encode(rows), strict=True):
+                side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
+                if _count(found, counts[side]):
+                    examples[side][position] = found  # type: ignore[assignment]
+                position += 1
+            for side, kept in examples.items():  # at once: loose arrays take twice the memory
+                parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
     for side in SIDES:
         save_joined(task.folder / side, parts[side])
     parts.clear()
@@ -205,5 +204,6 @@ def _count(found: Example | LeftOut, counts: Counts) -> bool:
     counts.rows += 1
     counts.targets += found.targets
     counts.cut += found.cut
+    counts.notes.update(found.notes)
     counts.unread = counts.unread.plus(found.unread)
     return True

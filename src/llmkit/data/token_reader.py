@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
+from llmkit.core.reading import read_json, reading
 from llmkit.data.artifacts import Tokens
 from llmkit.data.split import Split
 
@@ -151,32 +151,36 @@ class JoinedSplits:
 
 
 def _read_batches(directory: Path, split: Split) -> list[Any]:
-    try:
-        splits = json.loads((directory / Tokens.DICT).read_text(encoding="utf-8"))["splits"]
-    except FileNotFoundError:
-        raise DataError(
-            f"{directory} holds no tokens", f"make them: llmkit tokenize -i CORPUS -o {directory}"
-        ) from None
+    if not (directory / Tokens.DICT).exists():
+        raise DataError(f"{directory} holds no tokens", f"make them: llmkit tokenize -i CORPUS -o {directory}")
+    with reading(directory / Tokens.DICT):
+        splits = list[str](read_json(directory / Tokens.DICT, "splits")["splits"])
     if split not in splits:
         raise DataError(
             f"{directory}: no split '{split}'; splits there: {', '.join(splits) or 'none'}",
-            f"make it: llmkit tokenize -i CORPUS -o {directory} --set {split}_fraction=0.01 --force"
+            f"make one beside it that has: llmkit tokenize -i CORPUS -o OTHER --set {split}_fraction=0.01"
             if split != "train"
             else "lower validation_fraction and test_fraction, or add documents",
         )
     path = directory / split / Tokens.STATE
-    batches: list[Any] = []
-    try:
-        for file in json.loads(path.read_text(encoding="utf-8"))["_data_files"]:
-            path = directory / split / file["filename"]
-            with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-                if missing := {"id", "num_bytes", "input_ids", "segments"} - set(stream.schema.names):
-                    raise ValueError(f"no column {', '.join(sorted(missing))}")
-                batches.extend(stream)
-    except (OSError, ValueError, KeyError) as error:  # Arrow's own errors are among these
-        raise DataError(
-            f"{path} cannot be read: {error}", f"remove {directory} and run llmkit tokenize again"
-        ) from error
+    with reading(path):
+        names = [str(file["filename"]) for file in read_json(path, "_data_files")["_data_files"]]
+    return [batch for name in names for batch in _read_shard(directory / split / Path(name).name)]
+
+
+def _read_shard(path: Path) -> list[Any]:
+    """Map a shard, and check that its documents lie within it: damaged offsets would read what is not there."""
+    with reading(path):
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            if missing := {"id", "num_bytes", "input_ids", "segments"} - set(stream.schema.names):
+                raise ValueError(f"no column {', '.join(sorted(missing))}")
+            batches = list(stream)
+        for column in (batch.column(name) for batch in batches for name in ("input_ids", "segments")):
+            ends = column.offsets.to_numpy()
+            if (np.diff(ends) < 0).any() or (ends.size and not 0 <= ends[0] <= ends[-1] <= len(column.values)):
+                raise ValueError("documents that lie outside of it")
+        for batch in batches:
+            batch.column("id").validate(full=True)
     return batches
 
 

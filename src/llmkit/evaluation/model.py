@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
+from llmkit.data.clock import date_of, set_date
 from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.coverage import Coverage, coverage_of
@@ -65,13 +66,19 @@ class EvalModel:
     max_length: int
 
     @classmethod
-    def load(cls, path: Path) -> EvalModel:
+    def load(cls, path: Path, date: str | None = None) -> EvalModel:
         """Load a model directory; on a GPU if there is one.
+
+        Args:
+            path: The directory.
+            date: What its chat template takes for today, if training has recorded nothing.
 
         Raises:
             DataError: No model, or not a causal one: an encoder gives no probability to a text.
         """
         model, tokenizer = load_model(path, CausalLM()), load_tokenizer(path)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
         check_vocabulary(model, vocabulary_size(tokenizer), path)
         limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -125,22 +132,22 @@ class EvalModel:
         return [-value for value in losses.view(len(rows), width).double().sum(1).tolist()]
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[str]:
-        """Return the greedy continuation of each prompt as text, without special tokens.
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """Return the ids of the greedy continuation of each prompt, up to the token that ends it.
 
         Raises:
             NotFiniteError: Logits are not finite, so that none is the greatest.
         """
-        results = [""] * len(prompts)
+        results: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = 32 if self.writes_in_batches else 1
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            for index, text in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
-                results[index] = text
+            for index, ids in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
+                results[index] = ids
         return results
 
-    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
         from transformers import GenerationConfig, LogitsProcessorList
 
         width = max(len(prompt) for prompt in prompts)
@@ -161,8 +168,12 @@ class EvalModel:
             )  # fmt: skip
         finally:
             self.model.generation_config = own
-        texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        # By ids: the token that ends a turn may not be marked special, and would stand in the text.
+        ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
+        return [
+            row[: next((place for place, i in enumerate(row) if i in ends), len(row))]
+            for row in output[:, width:].tolist()
+        ]
 
 
 def rolling_requests(ids: Sequence[int], *, start: int, max_length: int) -> list[tuple[list[int], list[int]]]:

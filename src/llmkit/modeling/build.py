@@ -12,11 +12,11 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import Config, NotIdentity
 from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.architecture import new_config, one_line
 from llmkit.modeling.heads import Head
-from llmkit.modeling.load import (
-    read_config,
-)
+from llmkit.modeling.load import read_config
+from llmkit.modeling.loaded import try_out
 from llmkit.modeling.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -164,20 +164,8 @@ def build_model(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model: PreTrainedModel = head.auto_model().from_config(config, dtype=torch.float32).eval()
-            _try_out(model, head)
+            try_out(model, head)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise_limit(error)
         raise ConfigError(f"model.config: no working {spec.arch} model: {one_line(error)}") from error
     return model
-
-
-def _try_out(model: PreTrainedModel, head: Head) -> None:
-    """Run two tokens: some sizes clash only then, as an odd head under rotation, or experts fewer than are chosen."""
-    import torch
-
-    more, ids = {}, torch.zeros((1, 2), dtype=torch.long)
-    if model.config.is_encoder_decoder and head.answer == "tokens":
-        more = {"decoder_input_ids": ids}
-    elif model.config.is_encoder_decoder:
-        ids += model.config.eos_token_id or 0  # a label of the whole text is read where it ends
-    with torch.no_grad():
-        model(input_ids=ids, **more)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.modeling.architecture import config_class, one_line, position_limit
+from llmkit.core.reading import damaged, reading
+from llmkit.core.seal import changed_files, is_whole
+from llmkit.modeling.architecture import SIZES, config_class, position_limit
+from llmkit.modeling.directory import check_config, weight_files
 from llmkit.modeling.finite import check_finite
 from llmkit.modeling.heads import Head, head_of
+from llmkit.modeling.loaded import check_left_over, check_weights, loading, try_out, weightless
 from llmkit.modeling.tokenizer import existing_directory, id_sections
 
 if TYPE_CHECKING:
@@ -43,55 +47,37 @@ def load_model(
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
+    weight_files(Path(path))
     own, relabelled = head_of(config), False
     if head is not None:
         relabelled = type(own) is not type(head) or head.relabels(config)
         head.configure(config, pad_token_id)
     import torch
-    from safetensors import SafetensorError
 
     auto_model = (head or own).auto_model()
-    try:
-        model: PreTrainedModel
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model, info = auto_model.from_pretrained(
-                Path(path),
-                config=config,
-                dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told apart below, with names and shapes
-            )
-    except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
-        raise DataError(f"the model in '{path}' cannot be loaded: {one_line(error)}") from error
-    _check_weights(model, info, head, path)
+    model: PreTrainedModel
+    with loading(path), torch.random.fork_rng(devices=[]):
+        weightless(Path(path), config, auto_model)  # before memory is taken for weights
+        torch.manual_seed(seed)
+        model, info = auto_model.from_pretrained(
+            Path(path),
+            config=config,
+            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told apart below, with names and shapes
+        )
+    check_weights(model, info, head, path)
     check_finite(model, path)
+    if type(own) is type(head or own):
+        check_left_over(info, path)
     if head is not None and relabelled:
         _draw_outputs(model, info, head, seed)
+    with loading(path):
+        try_out(model, head or own)
     return model
-
-
-def _check_weights(model: PreTrainedModel, info: dict[str, Any], head: Head | None, path: str | Path) -> None:
-    """Refuse weights that transformers made up, which it only logs, unless the head may have new ones."""
-
-    def made_up(names: Iterable[str]) -> list[str]:
-        return sorted(name for name in names if head is None or not head.may_be_new(name))
-
-    kind, saved = type(model).__name__, ", ".join(model.config.architectures or ["a model of unknown class"])
-    shapes = {name: (list(there), list(wanted)) for name, there, wanted in info["mismatched_keys"]}
-    if missing := made_up(info["missing_keys"]):
-        raise DataError(
-            f"the model in '{path}' lacks {len(missing)} weights of {kind}: {', '.join(missing[:3])}",
-            f"it was saved as {saved}; is it saved whole?",
-        )
-    if other := made_up(shapes):
-        there, wanted = shapes[other[0]]
-        raise DataError(
-            f"the model in '{path}' cannot be loaded: {other[0]} is {there}, and {wanted} by its config.json",
-            f"{len(other)} weights of {kind} have other shapes; was config.json changed?",
-        )
 
 
 def _draw_outputs(model: PreTrainedModel, info: dict[str, Any], head: Head, seed: int) -> None:
@@ -122,12 +108,15 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         raise DataError(f"'{path}' is not a model directory: it holds no config.json", hint)
     from transformers import AutoConfig
 
-    try:
+    check_config(folder)
+    with reading(folder / "config.json"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        raise DataError(f"{folder / 'config.json'} cannot be read: {one_line(error)}") from error
     where = f"the model in '{path}'"
     config_class(config.model_type, where, DataError, None)
+    for name in SIZES:  # by their standard names, which the file need not have
+        size = getattr(config, name, None)
+        if isinstance(size, int) and size < 1:
+            raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}")
     if head is None:
         return config
     own = head_of(config)
@@ -144,16 +133,20 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """Fill a new model with the weights in a model directory or a checkpoint.
 
     Raises:
-        DataError: There are none, they are of another model, or they are no numbers.
+        DataError: There are none, they are damaged or of another model, or they are no numbers.
     """
     from safetensors.torch import load_file
 
-    files = sorted(existing_directory(path, "init_from").glob("*.safetensors"))
+    folder = existing_directory(path, "init_from")
+    if is_whole(folder) and (changed := changed_files(folder)):
+        raise DataError(f"init_from: {path} is damaged: {changed[0]} is not what was written", f"ls {folder.parent}")
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"'{path}' holds no *.safetensors", f"ls {path}")
     weights: dict[str, torch.Tensor] = {}
     for file in files:
-        weights |= load_file(file)
+        with reading(file):
+            weights |= load_file(file)
     fill_weights(model, weights, path)
     check_finite(model, path)
 

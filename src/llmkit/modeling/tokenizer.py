@@ -13,6 +13,8 @@ import numpy as np
 
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.json import dumps
+from llmkit.core.machine import raise_limit
+from llmkit.core.reading import damaged, read_json, reading
 from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TOKENIZER_FILE = "tokenizer.json"
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # What happens to text on its way to ids. Padding and truncation are settings of the last call, the post-processor adds
 # special tokens and the decoder goes the other way: llmkit uses none of them to encode.
 ID_SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "model")
@@ -73,12 +76,16 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        raise_limit(error)
         # Any exception: `tokenizers` raises bare Exception for a damaged file.
         if not (folder / TOKENIZER_FILE).is_file():
             raise DataError(
                 f"'{path}' holds no {TOKENIZER_FILE}", "name a directory written by `llmkit tokenize` or `pretrain`"
             ) from error
-        raise DataError(f"{folder / TOKENIZER_FILE} cannot be read: {_first_line(error)}") from error
+        for name in SETTINGS:
+            if (folder / name).exists():
+                read_json(folder / name)  # transformers does not say which file it is
+        raise damaged(folder / TOKENIZER_FILE, _first_line(error)) from error
     if not tokenizer.is_fast:
         raise DataError(
             f"the tokenizer in '{path}' has no fast version ({type(tokenizer).__name__})",
@@ -99,8 +106,9 @@ def _as_written(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrainedT
     file = folder / TOKENIZER_FILE
     if type(tokenizer) is PreTrainedTokenizerFast or not file.is_file():
         return tokenizer
-    pipelines = (id_sections(backend) for backend in (tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))))
-    built, written = ({**sections, "added_tokens": None} for sections in pipelines)
+    with reading(file):
+        pipelines = (id_sections(backend) for backend in (tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))))
+        built, written = ({**sections, "added_tokens": None} for sections in pipelines)
     if built == written:
         return tokenizer
     generic: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

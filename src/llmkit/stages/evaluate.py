@@ -19,6 +19,8 @@ from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model, Scores
+from llmkit.data.clock import Date, settle_date
+from llmkit.data.rendering import asks_for_date
 from llmkit.tasks import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Config(BaseConfig):
     """Directory of a model to compare with."""
     tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
     """What to measure."""
+    date: Date = None
+    """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
 
 
 class Evaluate(Stage[Config]):
@@ -52,10 +56,14 @@ class Evaluate(Stage[Config]):
             models["baseline"] = inputs.add_directory(config.baseline, Model.KINDS, role="baseline")
         for task in config.tasks:
             task.add_input(inputs)
+        asked = any(map(asks_for_date, models.values()))
+        config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
             if build.finished:
                 return Result(build.finished, up_to_date=True)
             context.announce(build)
+            if config.date is not None:
+                context.console.info(f"a chat template asks for the date: {config.date}")
             return _evaluate(config, context, build, models)
 
     def summarize(self, artifact: Artifact) -> Facts:
@@ -101,7 +109,7 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     found = Scores(build.dir)
     results: Results = {name: {} for name in task_names(config.tasks)}
     for role, path in models.items():
-        model = EvalModel.load(path)
+        model = EvalModel.load(path, config.date)
         for name, task in zip(results, config.tasks, strict=True):
             results[name][role] = _run_task(task, model, f"{name} of the {role}", context)
             if "batches" in results[name][role].facts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from llmkit.data import artifacts
 from llmkit.exporters import Exporter
 from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
+from llmkit.work.child import run_child
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,9 +187,7 @@ def _prompts(config: Config, model: PreTrainedModel, head: Head, length: int) ->
 
 def _run_fresh(command: list[str]) -> None:
     """Run the reload command; the network is switched off for it."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
+    done = run_child(command, {**os.environ, "HF_HUB_OFFLINE": "1"})
     if done.returncode == 0:
         return
     if done.returncode < 0:

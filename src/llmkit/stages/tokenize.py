@@ -81,7 +81,7 @@ class Tokenize(Stage[Config]):
         _describe_tokenizer(config.tokenizer, described)
         with self.build(config, described, context) as build:
             if build.finished:
-                failed = build.finished.manifest.metrics["documents_failed"]
+                failed = build.finished.manifest.metric("documents_failed")
                 if context.strict and failed:
                     raise DataError(f"{build.out} was made with {failed:,} unreadable rows left out")
                 return Result(build.finished, up_to_date=True)
@@ -102,8 +102,8 @@ class Tokenize(Stage[Config]):
             config.tokenizer,
             num_files=sizes.num_files + len(files),
             num_bytes=sizes.num_bytes + sum(file.bytes for file in files),
-            text_bytes=sizes.text_bytes + sum(corpus.manifest.metrics["bytes_kept"] for corpus in corpora),
-            num_rows=sizes.num_rows + sum(corpus.manifest.metrics["documents_kept"] for corpus in corpora),
+            text_bytes=sizes.text_bytes + sum(corpus.manifest.metric("bytes_kept") for corpus in corpora),
+            num_rows=sizes.num_rows + sum(corpus.manifest.metric("documents_kept") for corpus in corpora),
             raw_disk=reading.values["disk"],
         )
         return replace(found, warnings=reading.warnings)

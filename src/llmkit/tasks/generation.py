@@ -18,14 +18,18 @@ from llmkit.tasks import Task, TaskResult
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.core.progress import Progress
+    from llmkit.data.thinking import Said
     from llmkit.evaluation.model import EvalModel
 
 PROMPTS_PER_CALL = 64
+PROMPT_END = 16
+"""Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
 class Generation(Task):
     """Let the model answer each row's question and compare with the row's own answer.
 
+    Thinking before an answer is kept apart: it is a sample's `thinking`, and only what follows it is compared.
     Nothing is cut: a question that does not fit into the model's positions, with room for `max_new_tokens`, is skipped
     and counted, as `answers` does.
     """
@@ -41,6 +45,7 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
+        from llmkit.data.thinking import decode_said, opened, split_thinking
         from llmkit.evaluation.exchanges import NO_ANSWER, Skipped, read_exchanges, too_long
         from llmkit.evaluation.model import ALONE
 
@@ -62,12 +67,14 @@ class Generation(Task):
             prompts.append(prompt)
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no question to ask: {'; '.join(skipped.notes())}")
-        predictions: list[str] = []
+        said: list[Said] = []
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
             part = prompts[start : start + PROMPTS_PER_CALL]
-            predictions += model.generate(part, max_new_tokens=self.max_new_tokens)
+            for prompt, ids in zip(part, model.generate(part, max_new_tokens=self.max_new_tokens), strict=True):
+                said.append(decode_said(model.tokenizer, ids, opened(model.tokenizer.decode(prompt[-PROMPT_END:]))))
             progress.advance(len(part))
-        references = [answer for *_, answer in rows]
+        predictions = [one.answer.strip() for one in said]
+        references = [split_thinking(answer).answer for *_, answer in rows]
         scores: dict[str, float] = {}
         for metric in self.metrics:
             found = metric.load().compute(predictions=predictions, references=references)
@@ -75,23 +82,26 @@ class Generation(Task):
                 raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
             scores |= found
         samples = [
-            {"id": name, "turns": turns, "prediction": prediction, "reference": answer}
-            for (name, turns, answer), prediction in zip(rows, predictions, strict=True)
+            {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
+            | ({"thinking": one.thinking} if one.thinking else {})
+            for (name, turns, _), prediction, reference, one in zip(rows, predictions, references, said, strict=True)
         ]
+        thought = {
+            "thinking": sum(bool(one.thinking) for one in said),
+            "unfinished": sum(not one.ended for one in said),
+        }
         return TaskResult(
             scores,
             len(samples),
             samples,
-            {
-                "skipped": skipped.total,
-                "empty": sum(not text for text in predictions),
-                **({} if model.writes_in_batches else ALONE),
-            },
+            {"skipped": skipped.total, "empty": sum(not text for text in predictions)}
+            | (thought if any(thought.values()) else {})
+            | ({} if model.writes_in_batches else ALONE),
             skipped.notes(),
         )
 
     def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
-        from llmkit.data.chat import encode_prompt
+        from llmkit.data.rendering import encode_prompt
 
         if model.tokenizer.chat_template:
             return encode_prompt(model.tokenizer, turns)

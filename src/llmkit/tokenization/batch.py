@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llmkit.core.reading import reading
 from llmkit.tokenization.scan import count_chars
 
 COLUMNS = ("id", "source", "language")
@@ -96,7 +97,13 @@ class Piece:
     num_bytes: int
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the documents, a row group (about 8 MB of text) at a time."""
-        with pq.ParquetFile(self.path) as file:
+        """Yield the documents, a row group (about 8 MB of text) at a time.
+
+        Raises:
+            DataError: The file is damaged, or lacks a column.
+        """
+        with reading(self.path), pq.ParquetFile(self.path) as file:
             for group in range(self.start, self.stop):
-                yield Batch.of(file.read_row_group(group, columns=[*COLUMNS, "text"], use_threads=False))
+                table = file.read_row_group(group, columns=[*COLUMNS, "text"], use_threads=False)
+                table.validate(full=True)  # damaged text may be no UTF-8, which those who take its bytes rely on
+                yield Batch.of(table)

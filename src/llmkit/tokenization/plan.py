@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.artifacts import Corpus
+from llmkit.data.artifacts.corpus import shard_metadata
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, finish_dict, finish_split, write_shard
 from llmkit.modeling.fast import FastEncoder
@@ -94,7 +94,7 @@ def cut_pieces(corpora: Sequence[Path]) -> list[tuple[Piece, ...]]:
     pieces: list[Piece] = []
     size = 0
     for path in (path for corpus in corpora for path in Corpus(corpus).files()):
-        metadata = pq.read_metadata(path)
+        metadata = shard_metadata(path)
         text = metadata.schema.names.index("text")
         start, piece_bytes = 0, 0
         for group in range(metadata.num_row_groups):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llmkit.core import stop
 from llmkit.core.durable import fsync
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, Stretch, int_array
@@ -111,6 +112,7 @@ def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
     gathered = [_Gathered() for _ in SPLITS]
     done = Done({}, TokenStatistics(kinds))
     for batch in (batch for piece in task.pieces for batch in piece.batches()):
+        stop.check()
         sides, unusual = splitter.split(batch.data, batch.bounds)
         encoded = encoder.encode(batch)
         if check:
@@ -150,11 +152,11 @@ def _distribute(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], gather
     token_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.counts)])
     segment_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.num_segments)])
     borders = [0, *(np.flatnonzero(np.diff(sides)) + 1).tolist(), len(batch)]
-    for start, stop in pairwise(borders):
-        if start < stop:
-            split = gathered[sides[start]]
-            split.ids.append(encoded.ids[token_ends[start] : token_ends[stop]])
-            split.segments.append(encoded.segments[segment_ends[start] : segment_ends[stop]])
+    for first, end in pairwise(borders):
+        if first < end:
+            split = gathered[sides[first]]
+            split.ids.append(encoded.ids[token_ends[first] : token_ends[end]])
+            split.segments.append(encoded.segments[segment_ends[first] : segment_ends[end]])
     for number in np.unique(sides):
         chosen = np.flatnonzero(sides == number)
         gathered[number].num_bytes += int(batch.sizes[chosen].sum())

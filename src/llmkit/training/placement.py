@@ -48,6 +48,8 @@ def place(module: LossModule, config: TrainingConfig, plan: Plan, device: torch.
         if plan.context > 1:
             group = mesh.get_group("context")
             module.sequence = SequenceSplit(module.model, group, config.context_length, tensor=plan.tensor)
+            if module.routers is not None:
+                module.routers.group = group
         if plan.tensor > 1:
             split_matrices(module.model, mesh.get_group("tensor"))
     if plan.shard * plan.context == 1:

@@ -122,6 +122,8 @@ def encode(
     train = counts["train"]
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
+    for code, number in train.notes.items():
+        console.warn(f"{number:,} {encoder.objective.notes[code]}")
     for code, number in train.left_out.items():
         console.warn(f"{number:,} rows were left out: {train.why[code]}")
     if not train.rows:

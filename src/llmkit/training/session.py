@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core.artifact import Build
 from llmkit.core.context import Context, Result
+from llmkit.core.extension import Passed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
 from llmkit.data.unread import Unread
 from llmkit.training.config import TrainingConfig
-from llmkit.training.resume import add_checkpoint
+from llmkit.training.resume import add_checkpoint, passed_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -71,9 +72,17 @@ class TrainingStage(Stage[C]):
 
         check_trackers(config.trackers)
 
+    def passed(self, config: C, context: Context) -> Passed:
+        """Measure limits by what is trained: any may be exchanged for another that lies beyond it."""
+        return lambda kept: passed_limit(config, kept, context.checkpoint)
+
     def describe(self, config: C, inputs: Inputs) -> Any:
         """Add what is read to the inputs of the run; return of it what `prepare` wants to know."""
         raise NotImplementedError
+
+    def settle(self, config: C, context: Context, found: Any) -> C:  # noqa: ARG002 - for those that have any such
+        """Return the config with what today decides, such as a date, as a run that was begun earlier has it."""
+        return config
 
     def prepare(self, config: C, context: Context, build: Build, found: Any) -> Prepared:
         """Make model and data ready, with what `describe` has found."""
@@ -83,6 +92,7 @@ class TrainingStage(Stage[C]):
         """Train."""
         inputs = Inputs()
         found = self.describe(config, inputs)
+        config = self.settle(config, context, found)
         add_checkpoint(context, inputs)
         with self.build(config, inputs, context) as build:
             if build.finished:
@@ -98,7 +108,10 @@ class TrainingStage(Stage[C]):
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
+    from llmkit.training.saving import mend, nothing_lost
 
+    mend(prepared, context.console)
+    context.shared("saving", lambda: _tried(build, prepared))
     with out_of_memory_explained(prepared.config):
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
         if trainer.held_out is None:
@@ -107,10 +120,18 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
-    metrics = {**_save(build, prepared, answers), "ended": state.ended}
+    with nothing_lost(build.dir, context.console):
+        metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
+
+
+def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
+    from llmkit.training.saving import try_saving
+
+    try_saving(prepared, build.dir)
+    return {}
 
 
 def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:

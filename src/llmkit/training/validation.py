@@ -107,7 +107,7 @@ def _score(batch: Batch, scored: Scored, gradients: Gradients, size: int) -> Non
     losses: list[Losses] = []
     for start in range(0, len(batch), size):
         part = batch.slice(start, start + size)
-        tensors, targets = objective.collate(part, gradients.vocabulary, gradients.seed)
+        tensors, targets = gradients.collate(part)
         counts = {name: counts.get(name, 0) + count for name, count in targets.items()}
         if not (objective.couples or objective.measured):
             losses.append(gradients.plain(gradients.placed(tensors)))

@@ -366,7 +366,8 @@ def test_a_loss_that_is_not_a_number_names_what_the_batch_holds(tmp_path, blocks
     with pytest.raises(DivergedError) as error:
         trainer(tmp_path, start=broken, packer=full_rows(blocks), objective=SFT(), **options).train()
     assert error.value.message == f"step 1: the loss is nan and the gradient norm nan; the batch holds {named}"
-    assert error.value.hint == "start anew with a lower learning rate: --set optimizer.lr=0.001 --force"
+    lower = "--set optimizer.lr=0.001 -o OTHER"
+    assert error.value.hint == f"start anew with a lower learning rate, beside this run: {lower}"
     assert error.value.exit_code == 6
 
 

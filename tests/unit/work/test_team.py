@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from llmkit.core.errors import DataError, DivergedError, Interrupted, SetupError
+from llmkit.work import child
 from llmkit.work import team as team_module
 from llmkit.work.launch import PARENT, start
 from llmkit.work.team import Team
@@ -131,8 +132,8 @@ def test_a_directory_of_someone_else_gets_no_file(monkeypatch, tmp_path):
 
 def test_a_process_does_not_outlive_its_launcher(monkeypatch):
     sent = []
-    monkeypatch.setattr(team_module.os, "kill", lambda pid, number: sent.append(number))
-    monkeypatch.setattr(team_module.ctypes, "CDLL", lambda _: type("C", (), {"prctl": lambda *_: sent.append("ask")})())
+    monkeypatch.setattr(child.os, "kill", lambda pid, number: sent.append(number))
+    monkeypatch.setattr(child.ctypes, "CDLL", lambda _: type("C", (), {"prctl": lambda *_: sent.append("ask")})())
     monkeypatch.setenv(PARENT, str(team_module.os.getppid()))
     team_module._die_with_launcher()
     assert sent == ["ask"]

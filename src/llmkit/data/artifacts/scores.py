@@ -11,6 +11,7 @@ from typing import Any
 
 from llmkit.core.durable import write_json
 from llmkit.core.json import dumps
+from llmkit.core.reading import reading
 from llmkit.data.artifacts._folder import Folder
 
 
@@ -38,5 +39,5 @@ class Scores(Folder):
     def samples(self, task: str) -> Iterator[dict[str, Any]]:
         """Yield the samples of the tasks of a name, `generation` and `generation-2`, in order."""
         for path in sorted(self.path.glob(f"samples-{task}*.jsonl"), key=lambda path: (len(path.name), path.name)):
-            with path.open(encoding="utf-8") as file:
+            with reading(path), path.open(encoding="utf-8") as file:
                 yield from map(json.loads, file)

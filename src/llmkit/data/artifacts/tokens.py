@@ -12,17 +12,20 @@ Written by `llmkit.data.token_shards`, read by `llmkit.data.token_reader`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from llmkit.core.durable import write_json
+from llmkit.core.reading import read_json, reading
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.split import Split
 from llmkit.data.unread import Unread
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+)  # fmt: skip
 FACTS = "tokens.json"
 WIDE = 2**16
 """The ids of a larger vocabulary are stored in 32 bits."""
@@ -49,8 +52,16 @@ class Tokens(Folder):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and counts of every one of `splits`."""
-        facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
+        """`vocab_size`, `dtype`, `tokenizer_digest`, the fractions, and `splits` with tokens, documents and bytes.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        facts = read_json(self.path / FACTS, "vocab_size", "tokenizer_digest", "splits")
+        with reading(self.path / FACTS):
+            sizes = [facts["vocab_size"], *(counts["tokens"] for counts in facts["splits"].values())]
+            if not all(type(size) is int and size >= 0 for size in sizes):
+                raise ValueError(f"sizes that are none: {', '.join(map(str, sizes))}")
         return facts
 
     def has(self, split: Split) -> bool:

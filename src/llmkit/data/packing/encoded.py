@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Example:
         targets: How many things are to be predicted in it.
         num_bytes: UTF-8 bytes that its targets stand for, where that means something.
         cut: Something of the row was left out, because it was too long.
+        notes: What else is to be counted of it, by the objective's names for it.
         unread: How many of `num_bytes` the tokenizer did not read.
     """
 
@@ -64,6 +65,7 @@ class Example:
     targets: int = 1
     num_bytes: int = 0
     cut: bool = False
+    notes: Mapping[str, int] = field(default_factory=dict)
     unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
 
