@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -396,7 +395,7 @@ def test_text_that_the_tokenizer_does_not_know_has_no_bits_per_byte(
     share = f"{100 * counts['unknown_bytes'] / counts['bytes']:.3g}%"
     assert "bits per byte " not in outcome.out
     words = f"{share} of the bytes are unknown to the tokenizer: no bits per byte, which would mean nothing"
-    assert re.search(f"unread +{words}", outcome.out)
+    assert words in outcome.out
     rows = [json.loads(line) for line in Path("model/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all("bits_per_byte" not in row for row in rows)
     chats = jsonl("q.jsonl", [{"prompt": "the river ?", "completion": "the clock 春 ."} for _ in range(30)])

@@ -6,7 +6,6 @@ generation stops. Templates in the wild leave out either: both are mended, in wo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -72,7 +72,7 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
     """
     borders = borders_of(tokenizer)
     if borders.header:
-        asked = json.dumps(borders.header, ensure_ascii=False)
+        asked = dumps(borders.header)
         tokenizer.chat_template += "{% if add_generation_prompt %}{{ " + asked + " }}{% endif %}"
         say(f"the chat template asks for no answer: prompts now end with {asked}, which it writes before each answer")
         borders = borders_of(tokenizer)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.data.borders import Borders, borders_of
 from llmkit.data.packing import IGNORED
 from llmkit.data.rendering import Turns
@@ -268,7 +269,7 @@ def _without_prefix(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
         content[section] = bare(content[section])
         if isinstance(content[section], dict) and content[section].get("type") == "Prepend":
             content[section] = None
-    backend = Tokenizer.from_str(json.dumps(content))
+    backend = Tokenizer.from_str(dumps(content))
     backend.no_padding()
     backend.no_truncation()
     return backend

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 
+from llmkit.core.json import dumps
 from llmkit.data.feeds import State
 from llmkit.training.placement import gather, is_split
 
@@ -79,7 +80,7 @@ class Snapshot:
             weights, moments = _untied(model.state_dict()), optimizer.state_dict()
         if copy:
             weights, moments = _copied(weights), _copied(moments)
-            state = TrainState(**json.loads(json.dumps(asdict(state))))
+            state = TrainState(**json.loads(dumps(asdict(state))))
             feed = {name: array.copy() for name, array in feed.items()}
         return cls(weights, moments, state, feed, by_time)
 
