@@ -77,7 +77,7 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
         say(f"the chat template asks for no answer: prompts now end with {asked}, which it writes before each answer")
         borders = borders_of(tokenizer)
     if borders.begun:
-        more = dumps(borders.begun, ensure_ascii=False)
+        more = dumps(borders.begun)
         thought = ", with their thinking or an empty thought" if opened(borders.begun) else ""
         say(f"prompts end with {more}, which the chat template does not write before answers: these are learned behind"
             f" it{thought}")  # fmt: skip
