@@ -74,18 +74,20 @@ def depends_on_place(model: PreTrainedModel, length: int) -> bool:
     """
     import torch
 
+    from llmkit.modeling.losses import evaluating
+
     encoder = model.get_encoder()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        ids = torch.arange(length, device=model.device).repeat(2)[None]
+    refused = ConfigError(f"model: the encoder of {model.config.model_type} takes no mask of documents", "use t5")
+    with torch.no_grad(), evaluating(model):
+        # Two rows: where a mask of another shape does not fail, it multiplies them.
+        ids = torch.arange(length, device=model.device).repeat(2, 2)
         mask = attention_mask(model, same_document(ids))
-        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    model.train(was_training)
-    if hidden.shape[:2] != ids.shape:  # the mask was taken for something else, and made more of the batch
-        raise ConfigError(
-            f"model: the encoder of {model.config.model_type} takes no mask of documents", "use t5 or bart"
-        )
+        try:
+            hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise refused from error
+    if hidden.shape[:2] != ids.shape:
+        raise refused
     first, second = hidden[0].float().split(length)
     return not torch.allclose(first, second, rtol=1e-2, atol=1e-3)
 
