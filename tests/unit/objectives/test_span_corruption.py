@@ -212,6 +212,15 @@ def test_learned_positions_are_refused_where_documents_share_a_block():
     assert "--set packing=pad" in caught.value.hint
 
 
+def test_an_encoder_without_masks_of_documents_is_refused():
+    settings = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "num_experts": 2}
+    config = AutoConfig.for_model("switch_transformers", vocab_size=SIZE, pad_token_id=PAD, **settings)
+    built = AutoModelForSeq2SeqLM.from_config(config)
+    for packing in ("stream", "pad"):
+        with pytest.raises(ConfigError, match="the encoder of switch_transformers takes no mask of documents"):
+            SpanCorruption().check_blocks(built, VOCABULARY, context_length=64, packing=packing)
+
+
 def test_bf16_autocast():
     objective = SpanCorruption()
     built = model("t5", objective.head)

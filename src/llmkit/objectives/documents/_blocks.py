@@ -62,18 +62,33 @@ def attention_mask(model: PreTrainedModel, allowed: torch.Tensor) -> torch.Tenso
     )
 
 
-def depends_on_place(model: PreTrainedModel) -> bool:
-    """Return whether an encoder sees where in a block a document lies: two equal ones come out differently."""
+def depends_on_place(model: PreTrainedModel, length: int) -> bool:
+    """Return whether an encoder sees where in a block a document lies: two equal ones come out differently.
+
+    Args:
+        model: The whole model.
+        length: Tokens of each of the two.
+
+    Raises:
+        ConfigError: The encoder takes no mask of documents, as that of Switch Transformers.
+    """
     import torch
 
-    length, encoder = 6, model.get_encoder()
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        ids = torch.arange(length, device=model.device).repeat(2)[None]
+    from llmkit.modeling.losses import evaluating
+
+    encoder = model.get_encoder()
+    refused = ConfigError(f"model: the encoder of {model.config.model_type} takes no mask of documents", "use t5")
+    with torch.no_grad(), evaluating(model):
+        # Two rows: where a mask of another shape does not fail, it multiplies them.
+        ids = torch.arange(length, device=model.device).repeat(2, 2)
         mask = attention_mask(model, same_document(ids))
-        first, second = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[0].float().split(length)
-    model.train(was_training)
+        try:
+            hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise refused from error
+    if hidden.shape[:2] != ids.shape:
+        raise refused
+    first, second = hidden[0].float().split(length)
     return not torch.allclose(first, second, rtol=1e-2, atol=1e-3)
 
 

@@ -53,11 +53,11 @@ class SpanCorruption(DocumentObjective):
     def check_blocks(
         self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
     ) -> None:
-        """Refuse fewer sentinels than a document as long as a block needs, and packing with learned positions."""
+        """Refuse fewer sentinels than a long document needs, packing with learned positions, encoders without masks."""
         from llmkit.objectives.documents._blocks import depends_on_place
 
         self._sentinels(vocabulary, self._counts(self.raw_length(context_length))[1])
-        if packing != "pad" and depends_on_place(model):
+        if depends_on_place(model, min(6, context_length // 2)) and packing != "pad":
             raise ConfigError(
                 f"model: {model.config.model_type} numbers positions through the whole block, not by document",
                 "use --set packing=pad, or an architecture with relative positions, such as t5",
