@@ -144,7 +144,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= 300 else f"{name[:60]}...{name[-20:]} ({len(name)} characters)"
+    """Show of the parts of a path that are too long where they begin and how long they are."""
+    return "/".join(
+        part if len(part) <= 100 else f"{part[:40]}... ({len(part)} characters)" for part in name.split("/")
+    )
 
 
 def _said(error: BaseException) -> str:
