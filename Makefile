@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # Tests run in parallel, one process per core.
 JOBS ?= auto
 
-.PHONY: help quickstart smoke test test-all campaign check docs docs-generate format venv dev clean
+.PHONY: help quickstart smoke test test-all freshness campaign check docs docs-generate format venv dev clean
 
 help:
 	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
 	@echo "make smoke        the same in under a minute, for CI"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
+	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
 	@echo "make campaign     damage, foreign models and odd recipes: what was tried and what held, in about an hour"
 	@echo "make check        lint, types, docs and generated files, as CI runs them"
 	@echo "make docs         build the documentation into docs/_build/html"
@@ -29,9 +30,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
+# What the tests need, by name alone: the versions are those of the constraints, or the newest.
+DEV := $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"])' | sed 's/>=[^ ]*//g')
+
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-	  $$($(BIN)/python -c 'import tomllib; print(*(repr(d) for d in tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))' | tr -d "'" | sed 's/>=[^ ]*//g')
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(DEV)
 	touch $@
 
 venv: $(VENV)/.installed
@@ -52,6 +55,23 @@ test-all: dev
 # One process, one case after another; CLASSES="damage models" for some, TRY="--sample 20" for every twentieth.
 campaign: dev
 	$(BIN)/python -m campaign $(CLASSES) $(TRY)
+
+# Outside CI: what breaks with versions that nobody has tried yet, before a user says so. torch stays what it is.
+FRESH := build/freshness
+FRESH_TESTS ?= -m "not slow"
+freshness:
+	rm -rf $(FRESH)
+	$(PYTHON) -m venv $(FRESH)
+	grep '^torch==' constraints.txt > $(FRESH)/torch.txt
+	$(FRESH)/bin/python -m pip install -q --disable-pip-version-check -r $(FRESH)/torch.txt
+	$(FRESH)/bin/python -m pip install -q --disable-pip-version-check -c $(FRESH)/torch.txt -e . $(DEV)
+	@$(FRESH)/bin/python tests/freshness.py constraints.txt
+	@broken=; \
+	$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(FRESH)/bin/llmkit RECIPES=recipes/quickstart \
+	  BUILD=$(FRESH)/chain smoke || broken="make smoke"; \
+	$(FRESH)/bin/python -m pytest -n $(JOBS) $(FRESH_TESTS) || broken="$${broken:+$$broken, }the tests above"; \
+	if [ -n "$$broken" ]; then echo "broke with the newest versions: $$broken"; exit 1; fi; \
+	echo "nothing broke with the newest versions"
 
 check: dev
 	$(BIN)/ruff format --check .

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from llmkit.core.console import Console
-from llmkit.data.chat import CHAT_TEMPLATE
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import Column, EncodedRows, Example, Packer, RowPacker, StreamPacker
+from llmkit.data.rendering import CHAT_TEMPLATE
 from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives import Objective

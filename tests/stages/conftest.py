@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,35 @@ def stage_commands(chain: Any, model_options: list[str], training_options: list[
         "export": ["--model", chain.model, "-s", "parity_prompts=1", "-s", "parity_new_tokens=4"],
     }
     return {stage: [stage, *map(str, arguments)] for stage, arguments in commands.items()}
+
+
+@pytest.fixture
+def changed(chain: Any, tmp_path: Path) -> Callable[..., Path]:
+    """The base model with weights that a function has changed in place."""
+    from safetensors.torch import load_file, save_file
+
+    def make(change: Callable[[dict[str, Any]], None]) -> Path:
+        folder = tmp_path / "changed"
+        shutil.copytree(chain.base, folder, ignore=shutil.ignore_patterns("llmkit.json", "checkpoints"))
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def little_tokenizer() -> Callable[[Path], Path]:
+    """Save a tokenizer of words into a folder: it knows few of English and none of Chinese."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    def save(folder: Path) -> Path:
+        words = ["[UNK]", "<end>", "the", "river", "clock", *".,?!"]
+        backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="<end>").save_pretrained(folder)
+        return folder
+
+    return save

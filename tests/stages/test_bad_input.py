@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -436,7 +437,7 @@ def test_output_of_another_config(cli, stage_commands, reload_here, stage):
     outcome = cli(*stage_commands[stage], "-s", setting, "-o", "out")
     assert outcome.code == 2
     assert f"error: out is finished, from another run: {difference}" in outcome.err
-    assert "-> add --force to replace it, or choose another --output" in outcome.err
+    assert "-> choose another --output, or add --force to replace it" in outcome.err
     assert Path("out/llmkit.json").read_bytes() == before
     assert cli(*stage_commands[stage], "-s", setting, "-o", "out", "--force").code == 0
     assert Path("out/llmkit.json").read_bytes() != before
@@ -513,3 +514,32 @@ def test_a_partial_folder_of_someone_else_is_not_ours(cli, jsonl, tmp_path):
     assert outcome.code == 2
     assert "is not an llmkit artifact and not empty (it holds '.partial/p.txt')" in outcome.err
     assert precious.read_text(encoding="utf-8") == "precious"
+
+
+# --- names and values that no file can hold
+
+
+@pytest.mark.parametrize("command", [
+    ["clean", "-i", "n" * 300], ["clean", "-r", "n" * 300], ["tokenize", "-i", "n" * 300],
+    ["finetune", "--data", "n" * 300, "--model", "m"], ["export", "--model", "n" * 300],
+])  # fmt: skip
+def test_names_that_are_too_long(fails, command):
+    said = fails(2, *command)
+    assert re.search(f"error: a name is too long for this file system: .*{'n' * 20}", said)
+
+
+@pytest.mark.parametrize(("recipe", "words"), [
+    ('inputs: [a.jsonl]\nsteps:\n  - {type: word_list, words: ["\\ud800"]}\n',
+     r"'steps.0.words.0': '\ud800' is not UTF-8 text ({recipe}:3)"),
+    ('inputs: [a.jsonl]\n"\\udfff": 1\n', r"'\udfff': 1 is not UTF-8 text ({recipe}:2)"),
+])  # fmt: skip
+def test_halves_of_characters_in_a_recipe(fails, tmp_path, recipe, words):
+    path = tmp_path / "r.yaml"
+    path.write_text(recipe, encoding="utf-8")
+    assert words.format(recipe=path) in fails(2, "clean", "-r", path)
+
+
+def test_options_that_are_not_utf_8(fails, jsonl):
+    path = jsonl("a.jsonl", ["a text"])
+    assert r"'inputs.0': 'caf\udce9' is not UTF-8 text (--input)" in fails(2, "clean", "-i", "caf\udce9")
+    assert re.search(r"--output '.*/out\\udce9' is not UTF-8", fails(2, "clean", "-i", path, out="out\udce9"))

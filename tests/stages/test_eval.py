@@ -73,7 +73,7 @@ def test_perplexity_of_the_uniform_model(evaluate, uniform, chain):
     tokenizer = Tokenizer.from_file(str(chain.base / "tokenizer.json"))
     tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
     num_bytes = sum(len(text.encode("utf-8")) for text in texts)
-    words = sum(len(re.split(r"\s+", text)) for text in texts)
+    words = sum(len(re.findall("[A-Za-z0-9]+|[\u4e00-\u9fff]", text)) for text in texts)  # a Chinese character is one
     assert (scores["num_samples"], scores["tokens"], scores["bytes"]) == (300, tokens, num_bytes)
     assert scores["scores"]["token_perplexity"] == pytest.approx(VOCABULARY, rel=1e-5)
     assert scores["scores"]["bits_per_byte"] == pytest.approx(tokens * math.log2(VOCABULARY) / num_bytes, rel=1e-6)
@@ -243,3 +243,141 @@ def test_a_split_that_is_not_there_is_an_error(cli, chain, jsonl):
     assert "test" in outcome.err
     assert "tokens" in outcome.err
     assert not Path("out/llmkit.json").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("stage", ["eval", "export", "finetune"])
+def test_weights_that_are_no_numbers_are_refused(cli, chain, changed, stage, value):
+    def change(weights):
+        weights["model.layers.1.mlp.up_proj.weight"][3, 5] = value
+
+    data = {"eval": ["-s", f"tasks=[{{type: perplexity, data: {chain.corpus}}}]"], "finetune": ["--data", chain.pairs]}
+    outcome = cli(stage, "--model", changed(change), *data.get(stage, []), "-o", "out")
+    assert outcome.code == 3
+    found = " ".join(outcome.err.split())
+    assert "holds NaN or infinity in 1 of its 20 weight tensors, first in model.layers.1.mlp.up_proj.weight" in found
+    assert "use an earlier checkpoint, or get the file anew" in found
+    assert not Path("out/llmkit.json").exists()
+
+
+@pytest.mark.parametrize(("task", "words"), [
+    ("perplexity", "gives a text the log-likelihood nan"),
+    ("answers", "gives a text the log-likelihood nan"),
+    ("generation", "gives logits that are NaN or infinite"),
+])  # fmt: skip
+def test_finite_weights_that_overflow_are_an_error_that_names_task_and_model(cli, chain, changed, task, words):
+    def change(weights):  # the product of gate and up is over 3e38, and the norm of what is infinite NaN
+        for name in ("gate_proj", "up_proj"):
+            weights[f"model.layers.0.mlp.{name}.weight"][:] = 1e25
+        weights["model.layers.0.post_attention_layernorm.weight"][:] = 1
+
+    data = chain.corpus if task == "perplexity" else chain.pairs
+    path = changed(change)
+    more = ", max_new_tokens: 4" if task == "generation" else ""
+    tasks = f"tasks=[{{type: {task}, data: {data}, limit: 4{more}}}]"
+    outcome = cli("eval", "--model", path, "-s", tasks, "-o", "out", "--json")
+    assert outcome.code == outcome.json["exit_code"] == 3
+    assert f"{task} of the model: the model in '{path}' {words}" in outcome.err
+    assert "its weights are finite, but what it computes is not" in outcome.err
+
+
+@pytest.fixture
+def reads_little(uniform, little_tokenizer):
+    """The uniform model with a tokenizer of words, which knows few and none of Chinese."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
+        (uniform / name).unlink(missing_ok=True)
+    return little_tokenizer(uniform)
+
+
+@pytest.mark.parametrize("task", ["perplexity", "answers"])
+def test_text_that_the_tokenizer_does_not_know_gives_no_figure_per_byte(cli, jsonl, reads_little, task):
+    """Ten of 14 characters, 30 of 34 bytes: a model that expects them to be unknown would have near 0 bits per byte."""
+    text, kind = "the 春天来了河水流过石桥", "corpus"
+    row = text if task == "perplexity" else {"prompt": "the", "completion": text}
+    cli("clean", "-i", jsonl("a.jsonl", [row]), *([] if task == "perplexity" else ["--row", "auto"]), "-o", kind)
+    outcome = cli("eval", "--model", reads_little, "-s", f"tasks=[{{type: {task}, data: {kind}}}]", "-o", "out")
+    assert outcome.code == 0
+    words = "no scores: 88.2% of the bytes are unknown to the tokenizer, and with more than 1% they mean nothing"
+    assert f"{task} of the model  {words}" in outcome.out
+    result = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"][task]["results"]["model"]
+    assert result["scores"] == {}
+    assert (result["unknown_share"], result["lost_share"]) == (round(30 / 34, 6), 0)
+    assert result["notes"] == [words]
+    assert samples(task)[0]["unread_bytes"] == 30
+
+
+def test_a_little_unknown_text_is_said_and_not_divided_by(cli, jsonl, reads_little, uniform):
+    text = "the river , the clock . " * 40 + "a"  # 961 bytes, of which one is unknown
+    cli("clean", "-s", "steps=[]", "-i", jsonl("a.jsonl", [text]), "-o", "corpus")
+    outcome = cli("eval", "--model", reads_little, "-s", "tasks=[{type: perplexity, data: corpus}]", "-o", "out")
+    assert outcome.code == 0
+    assert "0.104% of the bytes are unknown to the tokenizer; bits per byte are of the others" in outcome.out
+    result = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]["perplexity"]["results"]["model"]
+    assert result["scores"]["bits_per_byte"] == pytest.approx(241 * math.log2(VOCABULARY) / 960, rel=1e-6)
+    assert result["scores"]["word_perplexity"] == pytest.approx(VOCABULARY ** (241 / 161), rel=1e-4)
+
+
+def test_tokens_of_text_that_was_lost_are_no_text_to_score(cli, jsonl, chain, reads_little):
+    cli("clean", "-i", jsonl("a.jsonl", [f"the 春天来了河水流过石桥 {i}" for i in range(30)]), "-o", "corpus")
+    made = cli("tokenize", "-i", "corpus", "--tokenizer", reads_little, "-o", "tokens", "-s", "test_fraction=0.3")
+    assert "of the bytes are unknown to the tokenizer; training gives no bits per byte" in made.out
+    outcome = cli("eval", "--model", chain.base, "-s", "tasks=[{type: perplexity, data: tokens}]", "-o", "out")
+    assert outcome.code == 0
+    assert "no scores: in the split 'test' of tokens" in outcome.out
+    assert "of the bytes are unknown to the tokenizer: use the corpus that it was made of" in outcome.out
+
+
+def test_chinese_words_are_characters(evaluate, cli, jsonl, uniform):
+    """Between white space there would be one word of 24 bytes, each a token: 400 to the power of 20 and more."""
+    cli("clean", "-i", jsonl("a.jsonl", ["春天来了河水流过"]), "-s", "steps=[]", "-o", "corpus")
+    result = evaluate(uniform, {"type": "perplexity", "data": "corpus"})["perplexity"]["results"]["model"]
+    expected = VOCABULARY ** (result["tokens"] / 8)
+    assert result["scores"]["word_perplexity"] == pytest.approx(expected, rel=1e-3)
+    assert result["notes"] == []
+
+
+def test_a_perplexity_too_great_is_left_out_and_said(cli, jsonl, uniform):
+    cli("clean", "-i", jsonl("a.jsonl", ["x" * 200]), "-s", "steps=[]", "-o", "corpus")
+    outcome = cli("eval", "--model", uniform, "-s", "tasks=[{type: perplexity, data: corpus}]", "-o", "out")
+    assert outcome.code == 0
+    assert "perplexity of the model      no word_perplexity: it is over 1,000,000,000,000" in outcome.out
+    assert "perplexity bits_per_byte" in outcome.out
+    assert "perplexity word_perplexity" not in outcome.out
+
+
+def test_what_does_not_fit_is_skipped_and_counted_in_both_tasks(cli, jsonl, chain):
+    rows = [{"prompt": "Q " * count, "completion": "the old clock"} for count in (1, 200, 2)]
+    cli("clean", "-i", jsonl("q.jsonl", rows), "--row", "auto", "-s", "steps=[]", "-o", "pairs")
+    tasks = "tasks=[{type: answers, data: pairs}, {type: generation, data: pairs, max_new_tokens: 4}]"
+    outcome = cli("eval", "--model", chain.model, "-s", tasks, "-o", "out")
+    assert outcome.code == 0
+    found = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]
+    for task, words in (("answers", ""), ("generation", " beside 4 new tokens")):
+        result = found[task]["results"]["model"]
+        assert (result["num_samples"], result["skipped"]) == (2, 1)
+        note = f"1 skipped: they do not fit into the 64 positions of the model{words}"
+        assert result["notes"] == [note]
+        assert re.search(rf"{task} of the model +{note}", outcome.out)
+        assert len({sample["id"] for sample in samples(task)}) == 2
+    assert [sample["turns"][0]["content"] for sample in samples("generation")] == ["Q ", "Q Q "]
+
+
+def test_no_question_that_fits_is_an_error(cli, chain):
+    tasks = f"tasks=[{{type: generation, data: {chain.pairs}, max_new_tokens: 63}}]"
+    outcome = cli("eval", "--model", chain.model, "-s", tasks, "-o", "out")
+    assert outcome.code == 3
+    assert "has no question to ask: 60 skipped: they do not fit into the 64 positions of the model" in outcome.err
+
+
+def test_models_that_skip_other_rows_are_said_not_to_compare(cli, jsonl, chain):
+    question = "Q " * 25  # in the chat template it does not fit
+    rows = [{"prompt": text, "completion": "the old clock"} for text in ("Q", question)]
+    cli("clean", "-i", jsonl("q.jsonl", rows), "--row", "auto", "-s", "steps=[]", "-o", "pairs")
+    tasks = "tasks=[{type: generation, data: pairs, max_new_tokens: 8}]"
+    outcome = cli("eval", "--model", chain.model, "--baseline", chain.base, "-s", tasks, "-o", "out")
+    assert outcome.code == 0
+    assert "1 skipped: they do not fit" in outcome.out
+    words = "measured on other samples than the model: they share 1, so the scores do not quite compare"
+    assert words in outcome.out
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert words in page

@@ -89,6 +89,16 @@ def test_an_export_that_answers_differently_is_no_export(export, cli, chain):
     assert refused.code == 3
 
 
+def test_a_number_that_the_narrower_dtype_does_not_hold_is_named(export, cli, changed):
+    def change(weights):
+        weights["model.norm.weight"][0] = 1e5  # float16 ends at 65,504
+
+    outcome = cli("export", "--model", changed(change), "-s", "exporter.dtype=float16", "-o", "out", "--json")
+    assert outcome.code == outcome.json["exit_code"] == 7
+    assert "what the export answers is NaN or infinite, and what" in outcome.json["message"]
+    assert "use a wider dtype: float16 holds no number above 65,504" in outcome.json["hint"]
+
+
 def test_other_greedy_tokens_fail_an_exact_format(export, monkeypatch):
     reload = stage._run_fresh
 

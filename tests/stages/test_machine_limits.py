@@ -216,3 +216,18 @@ def test_full_disk_behind_stdout(chain, stage_commands, tmp_path):
     assert "error: the disk is full" in done.stderr
     assert "Traceback" not in done.stderr
     assert read_manifest(tmp_path / "out").id == read_manifest(chain.corpus).id
+
+
+@pytest.mark.parametrize(("limit", "words"), [
+    ("-n 7", r"too many open files: \S+\n  -> ulimit -n 4096; then run the same command again: it goes on"),
+    ("-f 4", r"a file is larger than this shell allows.*\n  -> ulimit -f unlimited; then run the same command again"),
+])  # fmt: skip
+def test_limits_of_the_shell(chain, stage_commands, tmp_path, limit, words):
+    command = [sys.executable, "-m", "llmkit", *map(str, stage_commands["clean"]), "-o", str(tmp_path / "out")]
+    limited = ["bash", "-c", f'ulimit {limit}; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert re.search(f"^error: {words}", done.stderr, re.MULTILINE), done.stderr
+    assert "Traceback" not in done.stderr
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert read_manifest(tmp_path / "out").id == read_manifest(chain.corpus).id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from transformers import PreTrainedModel
@@ -108,13 +109,44 @@ def test_a_plan_of_finetune(cli, chain, monkeypatch):
     monkeypatch.setattr(PreTrainedModel, "from_pretrained", None)
     arguments = ["plan", "--stage", "finetune", "-s", f"model={chain.base}", *SIZES, "--json"]
     found = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4")
-    assert (found.code, found.err) == (0, "")
+    assert (found.code, found.err) == (0, "warning: 22 rows are longer than context_length and were cut\n")
     manifest = json.loads((chain.model / "llmkit.json").read_text(encoding="utf-8"))
     assert found.json["parameters"] == manifest["metrics"]["parameters"]
     assert (found.json["steps"], found.json["objective"], found.json["vocab_size"]) == (4, "sft", 400)
     without = cli(*arguments, "-s", "max_epochs=1")
     assert (without.code, without.json["steps"]) == (0, None)
     assert "warning: rows are counted when they are encoded" in without.err
+
+
+@pytest.mark.parametrize("limit", ["max_steps=4", "max_epochs=1.5"])
+def test_a_plan_of_finetune_counts_as_the_run_does(cli, chain, limit):
+    arguments = ["--data", chain.pairs, "--model", chain.base, *SIZES, "-s", "validation_fraction=0.1", "-s", limit]
+    found = cli("plan", "finetune", *arguments, "--json")
+    assert found.code == 0, found.err
+    folder = chain.model
+    if limit != "max_steps=4":  # which the chain has run
+        folder = Path("model")
+        assert cli("finetune", *arguments, "-o", folder).code == 0
+    metrics = json.loads((folder / "llmkit.json").read_text(encoding="utf-8"))["metrics"]
+    planned = {name: found.json[name] for name in ("steps", "tokens", "rows", "parameters")}
+    assert planned == {name: metrics[name] for name in planned}
+    assert found.json["seconds"] > 0
+
+
+def test_rows_that_are_not_there_yet_are_not_counted(cli, chain):
+    found = cli("plan", "-r", "quickstart/finetune", "--model", chain.base, "--json")
+    assert (found.code, found.json["stage"], found.json["steps"]) == (0, "finetune", None)
+    assert "warning: not there yet, and not counted: " in found.err
+    assert "/build/pairs" in found.err
+
+
+def test_a_recipe_of_your_own_says_what_is_planned(cli, chain):
+    Path("finetune.yaml").write_text(f"data: [{chain.pairs}]\nmodel: {chain.base}\nmax_steps: 2\ncontext_length: 64\n")
+    schema = "# yaml-language-server: $schema=docs/reference/schema/finetune.json\n"
+    Path("mine.yaml").write_text(schema + Path("finetune.yaml").read_text())
+    for name in ("finetune.yaml", "mine.yaml"):
+        found = cli("plan", "-r", name, "-s", "batch_tokens=64", "--json")
+        assert (found.code, found.json["stage"], found.json["steps"]) == (0, "finetune", 2), found.err
 
 
 def test_a_shipped_recipe_says_what_is_planned(cli, chain):
@@ -130,6 +162,8 @@ def test_a_shipped_recipe_says_what_is_planned(cli, chain):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["clen"], 2, "unknown stage 'clen'; did you mean 'clean'?"),
+        (["clean", "--stage", "tokenize"], 2, "plan: clean and --stage tokenize are two stages"),
         (["--stage", "clen"], 2, "unknown stage 'clen'; did you mean 'clean'?"),
         (["--stage", "clean", "-i", "nowhere.jsonl"], 3, "nowhere.jsonl"),
         (

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from llmkit.core.manifest import read_manifest
+from llmkit.core.manifest import describe_output, read_manifest
 from llmkit.data.token_reader import TokenSplit
 from llmkit.training.checkpoint import latest
 
@@ -175,12 +175,14 @@ def interrupted(pretrain, monkeypatch):
     return run
 
 
-def test_an_unfinished_run_is_not_taken_up_with_a_lower_budget(pretrain, interrupted):
+def test_an_unfinished_run_may_end_at_a_lower_limit_that_it_has_not_passed(pretrain, interrupted):
     interrupted("--max-steps", 9)
-    lower = pretrain("-o", "out", "--max-steps", 2)
+    interrupted("--max-steps", 9)
+    lower = pretrain("-o", "out", "--max-steps", 1)
     assert lower.code == 2
-    assert "max_steps: 9 there, 2 now" in lower.err
-    assert pretrain("-o", "out", "--max-steps", 9).code == 0
+    assert "out holds an unfinished run of another config: 2 steps are trained, max_steps is 1 now" in lower.err
+    assert "raise that limit, or take it out, and it goes on; or choose another --output" in lower.err
+    assert "resumed at step 2 of 3" in pretrain("-o", "out", "--max-steps", 3).err
 
 
 def test_the_checkpoint_of_a_run_moved_aside_is_another_runs(pretrain, interrupted):
@@ -195,19 +197,24 @@ def test_the_checkpoint_of_a_run_moved_aside_is_another_runs(pretrain, interrupt
     assert [item.role for item in read_manifest(Path("other")).inputs] == ["data", "resume"]
 
 
-def test_damaged_tokens_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):
-    damaged = tmp_path / "damaged"
-    shutil.copytree(chain.tokens, damaged)
-    (shard,) = (damaged / "train").glob("*.arrow")
+def test_tokens_with_foreign_ids_are_refused_before_the_first_step(cli, chain, stage_commands, tmp_path):
+    """Not damage: a manifest that agrees with them, as another tool would write it."""
+    foreign = tmp_path / "foreign"
+    shutil.copytree(chain.tokens, foreign)
+    (shard,) = (foreign / "train").glob("*.arrow")
     ids = TokenSplit(chain.tokens, "train").shards[0][:8].tobytes()
     content = shard.read_bytes()
     assert content.count(ids) == 1
     shard.write_bytes(content.replace(ids, b"\xff" * len(ids)))
-    command = [damaged if argument == str(chain.tokens) else argument for argument in stage_commands["pretrain"]]
+    manifest = read_manifest(foreign)
+    name = shard.relative_to(foreign).as_posix()
+    outputs = [describe_output(foreign, shard, payload=True) if o.path == name else o for o in manifest.outputs]
+    replace(manifest, outputs=outputs).write(foreign / "llmkit.json")
+    command = [foreign if argument == str(chain.tokens) else argument for argument in stage_commands["pretrain"]]
     outcome = cli(*command, "--max-steps", 1, "-s", f"batch_tokens={64 * 64}", "-o", "out")
     assert outcome.code == 3
     assert "error: data: the tokens hold the id 65535, but the tokenizer has only 400" in outcome.err
-    assert cli("lineage", damaged, "--verify").code == 7, "what the hint says finds it"
+    assert cli("lineage", foreign, "--verify").code == 7, "what the hint says finds it"
 
 
 OFTEN = ["-s", "checkpoint.every=2", "-s", "checkpoint.keep=9", "-s", "schedule={type: constant, warmup_steps: 2}"]
@@ -371,3 +378,30 @@ def test_two_origins_of_weights_are_refused(cli, chain, many, training_options):
     outcome = cli("pretrain", *arguments, "--max-steps", 1, "-o", "out")
     assert outcome.code == 2
     assert "init_from: the model of model.path has weights already" in outcome.err
+
+
+def test_text_that_the_tokenizer_does_not_know_has_no_bits_per_byte(
+    cli, jsonl, tmp_path, little_tokenizer, model_options, training_options
+):
+    texts = [f"the river , the clock . {'春天来了' if i % 3 else 'the river'} {i % 9}" for i in range(60)]
+    corpus, words = jsonl("a.jsonl", texts), little_tokenizer(tmp_path / "words")
+    short = [*training_options, "--max-steps", "1"]
+    assert (
+        cli("tokenize", "-i", corpus, "--tokenizer", words, "-s", "validation_fraction=0.3", "-o", "tokens").code == 0
+    )
+    outcome = cli("pretrain", "--data", "tokens", *model_options, *short, "-o", "model")
+    assert outcome.code == 0
+    counts = json.loads(Path("tokens/tokens.json").read_text(encoding="utf-8"))["splits"]["validation"]
+    share = f"{100 * counts['unknown_bytes'] / counts['bytes']:.3g}%"
+    assert "bits per byte " not in outcome.out
+    words = f"{share} of the bytes are unknown to the tokenizer: no bits per byte, which would mean nothing"
+    assert words in outcome.out
+    rows = [json.loads(line) for line in Path("model/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all("bits_per_byte" not in row for row in rows)
+    chats = jsonl("q.jsonl", [{"prompt": "the river ?", "completion": "the clock 春 ."} for _ in range(30)])
+    cli("clean", "-i", chats, "--row", "auto", "-s", "steps=[]", "-o", "pairs")
+    more = ["-s", "validation_fraction=0.3", *short]
+    outcome = cli("finetune", "--data", "pairs", "--model", "model", *more, "-o", "tuned")
+    assert outcome.code == 0
+    share = f"{100 * 3 / len('the clock 春 .'.encode()):.3g}%"
+    assert f"{share} of the bytes are unknown to the tokenizer: no bits per byte" in outcome.out

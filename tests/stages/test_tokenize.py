@@ -57,6 +57,8 @@ def test_counts_are_those_of_the_rows(chain):
             "documents": len(rows),
             "tokens": sum(map(len, rows["input_ids"])),
             "bytes": sum(rows["num_bytes"]),
+            "unknown_bytes": 0,
+            "lost_bytes": 0,
         }
         for split, rows in found.items()
     }
@@ -295,7 +297,10 @@ def test_lost_bytes_are_counted(cli, jsonl, saved):
     outcome = cli("tokenize", "-i", path, "--tokenizer", tokenizer, "-o", "tokens", *NO_HELD_OUT)
     assert outcome.code == 0
     assert "note: 3 bytes of text have no token" in outcome.out
+    assert "note: 33.3% of the bytes are lost by the tokenizer; training gives no bits per byte" in outcome.out
     assert read_manifest(Path("tokens")).metrics["bytes_lost"] == 3
+    counts = json.loads(Path("tokens/tokens.json").read_text(encoding="utf-8"))["splits"]["train"]
+    assert (counts["unknown_bytes"], counts["lost_bytes"]) == (0, 3)
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(2**16, "uint16"), (2**16 + 1, "uint32")])

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from killed import assert_same_model
 
-from llmkit.training.checkpoint import COMPLETE, latest
+from llmkit.core.seal import SEAL as COMPLETE
+from llmkit.training.checkpoint import latest
 from tiny import one_thread, untimed
 
 DEADLINE_S = 120

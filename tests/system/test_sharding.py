@@ -103,6 +103,23 @@ def test_a_split_model_is_stopped_and_goes_on_exactly_with_activation_checkpoint
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ["data", "shard", "context"])
+def test_a_mixture_of_experts_is_balanced_alike(chain, tmp_path, way):
+    one, two = tmp_path / "one", tmp_path / "two"
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "num_local_experts": 4, "router_aux_loss_coef": 0.3}
+    more = ["-s", "model.arch=mixtral", "-s", f"model.config={json.dumps(sizes)}", "-s", "micro_batch_tokens=128"]
+    for out, split in ((one, []), (two, ["--nproc", 2, "-s", f"parallel.{way}=2"])):
+        code, _, err = run(*LLMKIT, *pretraining(chain, out, 4, *more, *split))
+        assert code == 0, err
+        assert "the model has routers: 0.3 x loss_router is a part of the loss" in err
+    for before, after in zip(rows(one), rows(two), strict=True):
+        for name in before.keys() - set(TIMINGS):
+            assert after[name] == pytest.approx(before[name], rel=1e-5), name
+    assert "loss_router" in rows(two)[1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_two_copies_of_two_shards_train_as_one_process(chain, tmp_path, optimizer):
     four_train_as_one(chain, tmp_path, {"shard": 2}, "-s", f"optimizer.type={optimizer}")

@@ -17,6 +17,7 @@ from llmkit.cleaning.spool import read_chunk
 from llmkit.cleaning.steps import Drop
 from llmkit.cleaning.survey import ID_BYTES, Verdict
 from llmkit.cleaning.tally import Tally
+from llmkit.core import stop
 from llmkit.core.errors import DataError
 from llmkit.data.corpus import UNKNOWN_LANGUAGE, Document, document_id
 from llmkit.data.sources import Broken, Record
@@ -71,6 +72,7 @@ def survivors(work: Work, tally: Tally) -> Iterator[Entry]:
     verdicts = [(placed, survey.verdicts_by_row(work.task.number)) for placed, survey in walk.verdicts]
     entries = _raw(work, tally) if walk.number == 0 else read_scratch(work.path(walk.number - 1))
     for row, entry in enumerate(entries):
+        stop.check()
         if _carry_out(verdicts, row, entry, tally) and apply_steps(walk.steps, entry.document, entry.file, tally):
             if entry.document.text is not entry.measured:
                 entry.measured = entry.document.text

@@ -1,11 +1,15 @@
-"""Help as plain text in sections; the boxes that Typer draws with rich would be most of what `--help` takes."""
+"""Commands with their help as plain text in sections, and with words of our own for what is typed wrong.
+
+The boxes that Typer draws with rich would be most of what `--help` takes, and it suggests any option for any other.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 Row = tuple[str, str]
@@ -13,6 +17,20 @@ Row = tuple[str, str]
 
 class Command(TyperCommand):
     """A command whose options stand under the headings that they were declared with."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options.
+
+        Raises:
+            UserError: One is unknown, or a word belongs to none.
+        """
+        given, ctx.allow_extra_args = list(args), True
+        rest = _parsed(super().parse_args, self, ctx, args)
+        if rest and not ctx.resilient_parsing:
+            from llmkit.cli.unknown import unexpected_words
+
+            raise unexpected_words(ctx, [word for word in given if word in rest])
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections of arguments and options."""
@@ -22,6 +40,26 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group whose commands stand under the headings that they were declared with."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the group's own options.
+
+        Raises:
+            UserError: One is unknown.
+        """
+        return _parsed(super().parse_args, self, ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command.
+
+        Raises:
+            UserError: There is none.
+        """
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            from llmkit.cli.unknown import unknown_command
+
+            raise unknown_command(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections of commands, and below them those of the group's own options."""
         rows = []
@@ -30,6 +68,18 @@ class Group(TyperGroup):
             rows.append((heading, None if command.hidden else (command.name or "", _first(command.help))))
         _write(formatter, rows)
         _write_parameters(self, ctx, formatter)
+
+
+def _parsed(parse: Callable[[Any, list[str]], list[str]], command: Any, ctx: Any, args: list[str]) -> list[str]:
+    given = list(args)  # the parser takes them out
+    try:
+        return parse(ctx, args)
+    except typer.TyperException as error:
+        if type(error).__name__ != "NoSuchOption":
+            raise
+        from llmkit.cli.unknown import unknown_option
+
+        raise unknown_option(command, ctx, str(getattr(error, "option_name", "")), given) from None
 
 
 def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:

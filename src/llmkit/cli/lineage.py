@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
-from llmkit.core.errors import CheckFailedError
+from llmkit.core.errors import CheckFailedError, DataError
 
 
 def lineage(
@@ -19,11 +19,18 @@ def lineage(
     json: o.Json = False,
 ) -> None:
     """Show what an artifact was made from, back to the raw files."""
-    from llmkit.cli._lineage import lineage_tree, manifest_of
+    from llmkit.cli._lineage import lineage_tree, manifest_of, stage_version
     from llmkit.core.console import Console
     from llmkit.core.lineage import trace
+    from llmkit.core.manifest import MANIFEST
 
-    root = trace(directory, manifest_of(directory), verify=verify)
+    try:
+        manifest = manifest_of(directory)
+    except DataError as error:
+        if verify and (directory / MANIFEST).exists():  # an artifact that is none any more has drifted, too
+            raise CheckFailedError(f"lineage has drifted:\n  {error.message}", error.hint) from error
+        raise
+    root = trace(directory, manifest, verify=verify, version=stage_version)
     problems = list(dict.fromkeys(f"{node.path}: {text}" for node in root.walk() for text in node.problems))
     console = Console(json_mode=json)
     if json and not (verify and problems):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import typer
 
@@ -32,7 +29,8 @@ from llmkit.cli import (
     tokenize,
 )
 from llmkit.cli.help import Command, Group
-from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, SetupError, UserError
+from llmkit.core import machine, stop
+from llmkit.core.errors import Interrupted, UserError
 
 app = typer.Typer(
     name="llmkit",
@@ -78,6 +76,7 @@ def _root(
 def main() -> None:
     """Run the command line and exit with its code."""
     code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: Ctrl-C while Python shuts down is no news
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -101,8 +100,11 @@ def run(arguments: Sequence[str]) -> int:
             stream, io.TextIOWrapper
         ):  # a terminal that cannot show a character must not end a finished stage
             stream.reconfigure(errors="backslashreplace")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    with stop.listening(lambda interrupted: _report(interrupted, arguments)):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments), prog_name="llmkit", standalone_mode=False)
         sys.stdout.flush()
@@ -121,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = _machine_limit(error, arguments)
+        known = machine.explain(error, _output(arguments))
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
@@ -139,15 +141,12 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    """Turn the first signal into a clean stop; a second one of the same kind ends the process at once."""
-    signal.signal(number, signal.SIG_DFL)
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}", hint="run the same command again to go on")
-
-
 def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
-    from llmkit.core.console import Console
-
+    try:
+        from llmkit.core.console import Console
+    except OSError:  # no file can be opened any more, not even a module
+        sys.stderr.write(f"error: {error.message}\n  -> {error.hint}\n")
+        return error.exit_code
     console = Console(json_mode="--json" in arguments)
     console.error(error.message, error.hint)
     if console.json_mode:
@@ -163,48 +162,11 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
     return error.exit_code
 
 
+def _output(arguments: Sequence[str]) -> Path | None:
+    flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
+    return Path(arguments[flags[-1] + 1]) if flags else None
+
+
 def _help_hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'llmkit'} --help"
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Look at the error and at those it was raised from: `torch.save` hides the failed write behind one of its own."""
-    while error is not None:
-        text = str(error)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in text:
-            return True
-        # The second is all that C++ streams, which torch writes through, say of a failed write.
-        if "No space left on device" in text or "iostream error" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _full_disk(name: str | None, arguments: Sequence[str]) -> SetupError:
-    """Say which disk is full and how much it holds; where no file is named it is that of the output."""
-    flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
-    place = Path(name or (arguments[flags[-1] + 1] if flags else "."))
-    place = next((path for path in (place, *place.absolute().parents) if path.exists()), Path.cwd())
-    disk = shutil.disk_usage(place)
-    room = f"{disk.free / 1e6:,.1f} MB of {disk.total / 1e6:,.1f} MB are free"
-    hint = "free some space and run the same command again: it goes on"
-    return SetupError(f"the disk is full: {name or place} ({room} there)", hint=hint)
-
-
-def _machine_limit(error: Exception, arguments: Sequence[str]) -> UserError | None:
-    """Recognize what the machine, not the program, ran out of or refused; libraries wrap it in types of their own."""
-    text = str(error)
-    number = getattr(error, "errno", None)
-    name = getattr(error, "filename", None)
-    at = f": {name}" if name else ""
-    if _disk_is_full(error):
-        return _full_disk(name, arguments)
-    if number == errno.ENOTDIR:
-        return ConfigError(f"{name or text}: a part of this path is a file, not a directory")
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
-        return SetupError(f"no permission{at or ': ' + text}", hint="choose a path you may read and write")
-    no_memory = any(said in text for said in ("not enough memory", "allocate memory"))
-    if isinstance(error, MemoryError) or no_memory or type(error).__name__ == "OutOfMemoryError":
-        return MemoryLimitError("out of memory", hint="lower batch_tokens, context_length or workers")
-    return None

@@ -7,22 +7,27 @@ from typing import Annotated
 import typer
 
 from llmkit.cli import options as o
+from llmkit.core.errors import ConfigError
 from llmkit.core.recipes import find_recipe, recipe_stage
 from llmkit.stages import STAGES, load_stage
 
 _HELP = {
     "recipe": "Recipe file, or the name of a shipped one.",
-    "stage": "clean, tokenize, pretrain or finetune; by default the shipped recipe's own, else pretrain.",
+    "stage": "clean, tokenize, pretrain or finetune; by default the recipe's own, else pretrain.",
+    "option": "The same as an option.",
     "input": "Raw text or corpus, of clean and tokenize; repeatable.",
-    "data": "Tokens of pretrain, examples of finetune; repeatable.",
+    "data": "Tokens of pretrain, labelled rows of finetune; repeatable.",
+    "model": "The model that a training starts from.",
 }
 
 
 def plan(
+    what: Annotated[str | None, typer.Argument(metavar="STAGE", help=_HELP["stage"])] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", metavar="FILE|NAME", help=_HELP["recipe"])] = None,
-    stage: Annotated[str | None, typer.Option("--stage", metavar="NAME", help=_HELP["stage"])] = None,
+    stage: Annotated[str | None, typer.Option("--stage", metavar="NAME", help=_HELP["option"])] = None,
     input: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="PATH", help=_HELP["input"])] = None,
     data: Annotated[list[str] | None, typer.Option("--data", metavar="DIR", help=_HELP["data"])] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="DIR", help=_HELP["model"])] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a field.")] = None,
     nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes to plan for.")] = 1,
     json: o.Json = False,
@@ -30,9 +35,12 @@ def plan(
     """Say what a run will take: of a training parameters, FLOPs, memory, time and disk; loads no weights."""
     from llmkit.core.console import Console
 
-    chosen = load_stage(stage or (recipe_stage(recipe, STAGES) if recipe else None) or "pretrain")
+    if what is not None and stage is not None and what != stage:
+        raise ConfigError(f"plan: {what} and --stage {stage} are two stages", hint=f"llmkit plan {what} ...")
+    chosen = load_stage(what or stage or (recipe_stage(recipe, STAGES) if recipe else None) or "pretrain")
     path = find_recipe(recipe, chosen.name) if recipe else None
-    options = {"inputs": ("--input", input or None), "data": ("--data", data or None)}
+    base = {"path": model} if model and chosen.name == "pretrain" else model
+    options = {"inputs": ("--input", input or None), "data": ("--data", data or None), "model": ("--model", base)}
     config = chosen.resolve(recipe=path, sets=sets or (), options=options, absent=chosen.stand_ins).config
     chosen.check(config)
     console, found = Console(json_mode=json), chosen.plan(config, nproc)

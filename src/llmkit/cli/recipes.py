@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import dropwhile, takewhile
 from typing import Annotated
 
 import typer
@@ -11,12 +13,14 @@ from llmkit.cli.help import Command, Group
 from llmkit.core.errors import ConfigError, nearest
 from llmkit.core.recipes import recipe_names
 
+_SENTENCE = re.compile(r"(?<=\.)\s+(?=[A-Z])")
+
 app = typer.Typer(help="List and show the shipped recipes.", cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list", cls=Command)
 def list_recipes(json: o.Json = False) -> None:
-    """List the shipped recipes with their first comment line."""
+    """List the shipped recipes, each with the first sentence of its comment."""
     from llmkit.core.console import Console
 
     console = Console(json_mode=json)
@@ -42,5 +46,8 @@ def show(name: Annotated[str, typer.Argument(help="Name from `llmkit recipes lis
 
 
 def _summary(text: str) -> str:
-    comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
-    return next((comment for comment in comments if not comment.startswith("yaml-language-server")), "")
+    """Return the first sentence of a recipe's comment, however many lines it takes; a command is a line of its own."""
+    comments = (line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    prose = dropwhile(lambda comment: comment.startswith("yaml-language-server"), comments)
+    paragraph = " ".join(takewhile(lambda comment: comment and not comment.startswith("llmkit "), prose))
+    return _SENTENCE.split(paragraph, maxsplit=1)[0]

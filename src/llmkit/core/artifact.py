@@ -12,15 +12,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Self
 
+from llmkit.core import stop
 from llmkit.core.claim import Lock, check_owner
-from llmkit.core.config import Budget, Config, dump
+from llmkit.core.config import Config, dump
+from llmkit.core.damage import check_inputs
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
+from llmkit.core.extension import RAISES, Passed, lowered_limits
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
@@ -38,6 +41,9 @@ from llmkit.core.manifest import (
 )
 from llmkit.core.move import LOCK, OWN, REPLACED, RUN, SCRATCH, Kept, move_up
 
+REPLACES = "choose another --output, or add --force to replace it"
+MOVES = "choose another --output, or add --force to move it aside and start anew"
+
 
 class Build:
     """One run of a stage into one output directory; use it as a context manager.
@@ -47,7 +53,7 @@ class Build:
         dir: Where to write: `OUT/.partial/`.
         finished: The up-to-date artifact, if there is nothing to do.
         resumed: Work of an earlier, interrupted run of the same identity is in `dir`.
-        extends: The finished artifact whose budget this run raises, if any.
+        extends: The finished artifact that this run goes on from, if any: its budget was another, or it is damaged.
         moved_aside: Where an unfinished run of another config was put.
         damaged: Files that a finished artifact of this identity has lost, so that it is made again.
     """
@@ -63,6 +69,8 @@ class Build:
         resumable: bool = False,
         kept: Kept = Kept(),  # noqa: B008 - frozen
         fresh: bool = False,
+        passed: Passed | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.out = out
         self.dir = out / PARTIAL
@@ -73,6 +81,7 @@ class Build:
         self.resumable = resumable
         self.kept = kept
         self.fresh = fresh
+        self.passed, self.say = passed, say
         self.finished: Artifact | None = None
         self.resumed = False
         self.extends: Artifact | None = None
@@ -102,7 +111,7 @@ class Build:
         mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
         # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
         mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
-        if mistake and self._lock.held and not self.kept.is_in(self.dir):
+        if mistake and self._lock.held and not self.kept.adds(self.dir, self.out):
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._lock.release()
 
@@ -130,7 +139,11 @@ class Build:
             metrics: Results worth a line in `llmkit.json`.
             resolved: Values that were `auto` in the config, as they were resolved.
             details: Facts about the making that are no result.
+
+        Raises:
+            Interrupted: A signal has come before the work was whole.
         """
+        stop.check()
         if self.inputs.listing:
             (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
         apart = tuple(f"{folder}/" for folder in (SCRATCH, self.kept.folder) if folder)
@@ -169,6 +182,7 @@ class Build:
         )
         for output in outputs:
             fsync(self.dir / output.path)
+        stop.check()
         if (self.out / MANIFEST).exists():
             shutil.copyfile(self.out / MANIFEST, self.dir / REPLACED)
         manifest.write(self.dir / MANIFEST)  # from here on the work is whole: an interrupted move is completed
@@ -207,6 +221,7 @@ class Build:
             self._remove_partial()
             return
         self._check_finished()
+        check_inputs(self.inputs.entries, self.say)
         self._check_unfinished()
         if self.fresh or (self.resumed and not self.resumable):
             self._empty_partial()
@@ -219,28 +234,23 @@ class Build:
 
     def _check_finished(self) -> None:
         manifest = read_manifest(self.out)
-        if manifest is None or manifest.identity == self.fingerprint.identity:
-            return  # same identity, but damaged: made again
-        old = manifest.config["fingerprint"]
-        if self.resumable and not self.fresh and self._is_extension(manifest):
-            self.extends = Artifact(self.out, manifest)
-        elif not self.force:
-            raise ConfigError(
-                f"{self.out} is finished, from another run: {self.fingerprint.differences(old)}",
-                hint="add --force to replace it, or choose another --output",
-            )
+        if manifest is None:
+            return
+        same = manifest.identity == self.fingerprint.identity  # but damaged: made again
+        old, why, hint = manifest.config["fingerprint"], "", REPLACES
+        goes_on = self.resumable and not self.fresh and self.kept.is_in(self.out)
+        if goes_on and manifest.config.get("run", "") == self.fingerprint.run:
+            why, hint = "" if same else self._passed(self.out, old), RAISES
+            self.extends = None if why else Artifact(self.out, manifest)
+        if not (same or self.extends or self.force):
+            differs = why or self.fingerprint.differences(old)
+            raise ConfigError(f"{self.out} is finished, from another run: {differs}", hint=hint)
 
-    def _is_extension(self, manifest: Manifest) -> bool:
-        """Whether only the budget differs from the finished run's, and there is something to go on from."""
-        same = manifest.config.get("run", "") == self.fingerprint.run
-        return same and self._raises_budget(manifest.config["fingerprint"]) and self.kept.is_in(self.out)
-
-    def _raises_budget(self, before: dict[str, Any]) -> bool:
-        """Whether no budget is lower than in another fingerprint: what is trained cannot be untrained."""
-        old, new = before["config"], self.fingerprint.fields["config"]
-        budget = [name for name, field in type(self.config).model_fields.items() if Budget in field.metadata]
-        pairs = [(old.get(name), new.get(name)) for name in budget]
-        return all(after is None or (past is not None and after >= past) for past, after in pairs)
+    def _passed(self, root: Path, before: dict[str, Any]) -> str:
+        """Return which limit lies behind what a run with another budget has done, in words; empty for none."""
+        if self.passed is not None and self.kept.folder is not None:
+            return self.passed(root / self.kept.folder)
+        return lowered_limits(self.config, before["config"], self.fingerprint.fields["config"])
 
     def _check_unfinished(self) -> None:
         run_file = self.dir / RUN
@@ -249,16 +259,16 @@ class Build:
         except (FileNotFoundError, ValueError):
             self._empty_partial()  # killed before the fingerprint was written: nothing to keep
             return
-        if run.get("run") == self.fingerprint.run and self._raises_budget(run):
-            self.resumed = True
+        other, _ = run.pop("run", ""), run.pop("pid", 0)
+        why, hint = "", MOVES
+        if other == self.fingerprint.run:
+            why, hint = "" if run == self.fingerprint.fields else self._passed(self.dir, run), RAISES
+            self.resumed = not why
+        if self.resumed:
             return
         if not self.force:
-            run.pop("run")
-            run.pop("pid")
-            raise ConfigError(
-                f"{self.out} holds an unfinished run of another config: {self.fingerprint.differences(run)}",
-                hint="add --force to move it aside and start anew, or choose another --output",
-            )
+            differs = why or self.fingerprint.differences(run)
+            raise ConfigError(f"{self.out} holds an unfinished run of another config: {differs}", hint=hint)
         self.moved_aside = self.out / time.strftime(f"{PARTIAL}-%Y%m%d-%H%M%S")
         self._lock.release()
         self.dir.rename(self.moved_aside)

@@ -68,8 +68,12 @@ def check_owner(out: Path) -> None:
     """Refuse a directory that is not ours, whatever `--force` says.
 
     Raises:
-        ConfigError: It holds something else, or is no directory.
+        ConfigError: It holds something else, is no directory, or has a name that no manifest can hold.
     """
+    try:
+        str(out.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--output {str(out.absolute())!a} is not UTF-8", hint="choose another --output") from None
     if out.is_symlink() and not out.exists():
         raise ConfigError(f"--output {out} is a link to nothing", hint="choose a directory")
     if not out.exists():

@@ -6,6 +6,7 @@ say so and every error can name its file and line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.machine import raise_limit
 from llmkit.core.part import STRICT, Budget, NotIdentity, Part, dump, plain
 from llmkit.core.problems import describe, places, walk
 from llmkit.core.registry import Family
@@ -102,13 +104,43 @@ def resolve(
         _assign(config_class, values, path, value, origins, flag)
     assign_sets(after_options=True)
     values = {**(absent or {}), **values}
+    _check_text(values, origins)
     try:
         config = _validate(config_class, values, dict(given))
     except ValidationError as error:
         flags = {parse_key(key): flag for key, (flag, _) in (options or {}).items()}
         problems = describe(error, config_class, origins, flags)
         raise ConfigError("\n".join(problems), hint=hint) from None
-    return Resolved(config, origins, values)
+    resolved = Resolved(config, origins, values)
+    _refuse_not_finite(resolved)
+    return resolved
+
+
+def _refuse_not_finite(resolved: Resolved[Any]) -> None:
+    """Refuse NaN and infinity where a field takes any value: neither the identity nor a file in JSON has a word for it.
+
+    `1e999` is infinite as well. An architecture's own default may be (Mamba's `time_step_limit`): it is not written.
+    """
+    for path, value in leaves(dump(resolved.config)):
+        if isinstance(value, float) and not math.isfinite(value):
+            origin = resolved.origin(path)
+            raise ConfigError(
+                f"{_dotted(path)}: should be a finite number, got {value} ({origin})",
+                hint="a field that is left out has its default",
+            )
+
+
+def _check_text(values: Any, origins: Mapping[KeyPath, str]) -> None:
+    """Refuse halves of characters beyond 16 bits: no file can hold them, and names with them are not UTF-8."""
+    for path, value in leaves(values):
+        try:
+            f"{_dotted(path)}{value}".encode()
+        except UnicodeEncodeError:
+            where = next((origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in origins), "")
+            raise ConfigError(
+                f"{_dotted(path)!a}: {value!a} is not UTF-8 text" + (f" ({where})" if where else ""),
+                hint="write the character itself, or rename the file",
+            ) from None
 
 
 def _split(expression: str) -> tuple[KeyPath, str]:
@@ -152,6 +184,7 @@ def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str
     except UnicodeDecodeError as error:
         raise ConfigError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
+        raise_limit(error)
         raise ConfigError(f"{recipe}: {error.strerror}") from None
     parsed = read_yaml(text, str(recipe))
     if not isinstance(parsed.value, dict):

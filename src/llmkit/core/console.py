@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import rich.console
 from rich.markup import escape
 from rich.text import Text
 
+from llmkit.core.json import dumps
 from llmkit.core.progress import PlainProgress, Progress, RichProgress
 from llmkit.core.table import table_lines
 
@@ -58,7 +58,7 @@ class Console:
 
     def print_json(self, value: dict[str, Any]) -> None:
         """Print the one JSON object of `--json`."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+        sys.stdout.write(dumps(value, indent=2, default=str) + "\n")
         sys.stdout.flush()
 
     def table(self, rows: Sequence[Sequence[str]], headers: Sequence[str] = (), *, numbers_from: int = 99) -> None:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.extras import EXTRAS, missing
+from llmkit.core.extras import EXTRAS, brings, missing
 from llmkit.core.manifest import versions
 
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16")
@@ -29,8 +29,13 @@ def examine() -> dict[str, dict[str, Any]]:
             "training precision": "bf16" if has_bf16() else "float32",
         },
         "accelerators": _accelerators(),
-        "extras": {name: gone.get(name, "installed") for name in EXTRAS},
+        "extras": {name: _extra(name, gone.get(name)) for name in EXTRAS},
     }
+
+
+def _extra(name: str, pip_line: str | None) -> str:
+    """Say whether an extra is there, and what it brings; of one that is not, how it is installed."""
+    return f"installed: {brings(name)}" if pip_line is None else f"missing: {brings(name)}; {pip_line}"
 
 
 def memory_limit() -> int:

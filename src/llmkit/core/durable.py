@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
+
+from llmkit.core.json import dumps
 
 NEW = ".new"
 """Suffix of a file that is being written."""
@@ -13,10 +14,10 @@ NEW = ".new"
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON under another name, fsync it and rename it: whoever finds the file finds all of it."""
+    text = dumps(value, indent=2)
     new = path.with_name(path.name + NEW)
     with new.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)

@@ -8,12 +8,18 @@ from types import ModuleType
 
 from llmkit.core.errors import SetupError
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "classic": ("Stemmer", "opencc", "rjieba", "simplemma", "stopwordsiso"),
-    "quality": ("trafilatura",),
-    "ray": ("ray",),
+EXTRAS: dict[str, dict[str, str]] = {
+    "classic": {
+        "Stemmer": "the cleaning steps `stem`",
+        "opencc": "`chinese_script`",
+        "rjieba": "`segment`",
+        "simplemma": "`lemmatize`",
+        "stopwordsiso": "`stop_words`",
+    },
+    "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
+    "ray": {"ray": "`clean` and `tokenize` with --engine ray"},
 }
-"""Extra name -> the modules it brings; it counts as installed when all of them are there."""
+"""Extra name -> the modules it brings, each with what needs it; it counts as installed when all of them are there."""
 
 
 def require(extra: str, module: str | None = None) -> ModuleType:
@@ -26,7 +32,7 @@ def require(extra: str, module: str | None = None) -> ModuleType:
     Raises:
         SetupError: It is not installed; the hint is the pip line.
     """
-    module = module or EXTRAS[extra][0]
+    module = module or next(iter(EXTRAS[extra]))
     assert module in EXTRAS[extra], f"the extra '{extra}' does not bring {module}"
     try:
         return importlib.import_module(module)
@@ -41,6 +47,11 @@ def missing() -> dict[str, str]:
         for name, modules in EXTRAS.items()
         if any(importlib.util.find_spec(module) is None for module in modules)
     }
+
+
+def brings(extra: str) -> str:
+    """Return what an extra is needed for, in a line."""
+    return ", ".join(EXTRAS[extra].values())
 
 
 def _pip_line(extra: str) -> str:

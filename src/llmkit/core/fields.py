@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from llmkit.core.json import dumps
 from llmkit.core.registry import Family
 
 REQUIRED = "required"
@@ -43,6 +44,19 @@ class FieldRow:
 def field_rows(model: type[BaseModel]) -> list[FieldRow]:
     """Return a row per field of a config or part, and of the groups inside it, depth first."""
     return list(_rows(model, "", None))
+
+
+@cache
+def field_paths(model: type[BaseModel]) -> frozenset[str]:
+    """Return the dotted paths that a recipe can set outside of lists and mappings, and those of the parts' fields."""
+    found = set()
+    for row in field_rows(model):
+        if not {"N", "KEY"} & {*row.path.split(".")}:
+            found.add(row.path)
+            if row.family is not None and not row.type.startswith("list"):
+                members = [row.family.load(member) for member in row.family.members()]
+                found |= {f"{row.path}.{name}" for member in members for name in ("type", *member.model_fields)}
+    return frozenset(found)
 
 
 def families_met(models: Iterable[type[BaseModel]]) -> list[Family]:
@@ -89,7 +103,7 @@ def _own_default(field: FieldInfo) -> Any:
 def _default_text(field: FieldInfo, default: Any) -> str:
     if default is ...:
         return REQUIRED if field.is_required() else "computed"
-    return json.dumps(_plain(default), ensure_ascii=False)
+    return dumps(_plain(default))
 
 
 def _plain(value: Any) -> Any:
@@ -128,10 +142,10 @@ def type_name(annotation: Any, bounds: str = "") -> str:
     if origin is Annotated:
         family = _family(arguments)
         if family:
-            return " | ".join([family.name, *("null" if word is None else json.dumps(word) for word in family.also)])
+            return " | ".join([family.name, *("null" if word is None else dumps(word) for word in family.also)])
         return type_name(arguments[0], bounds + _bounds(arguments[1:]))
     if origin is Literal:
-        return " | ".join(json.dumps(item) for item in arguments)
+        return " | ".join(dumps(item) for item in arguments)
     if origin in (Union, types.UnionType):
         return " | ".join(type_name(item, bounds) for item in arguments)
     if origin in (list, tuple, Sequence):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.found import in_words, recognize, way
+from llmkit.core.json import dumps
 from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
 
 
@@ -72,7 +73,7 @@ class Inputs:
             entry = {"source": root, "name": file.name, "path": file.path, "bytes": file.num_bytes, "digest": digest}
             if file.digest:  # not of bytes that anybody could read again
                 entry["stated"] = True
-            self.listing.append(json.dumps(entry, ensure_ascii=False))
+            self.listing.append(dumps(entry))
 
     def add_directory(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:
         """Add a directory that is one of our artifacts or, made elsewhere, a group of raw files.
@@ -104,6 +105,11 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     """
     directory = Path(path)
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
+        no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
+        if no_model and (found := recognize(directory)) is not None:
+            hint = way(found, kinds, directory, role)
+            words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"
+            raise DataError(f"{role}: {words}", hint)
         return None
     return open_artifact(directory, kinds, role=role)
 

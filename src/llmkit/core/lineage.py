@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.digest import digest_file
+from llmkit.core.audit import Version, audit, changed
 from llmkit.core.errors import DataError
-from llmkit.core.manifest import Input, Manifest, read_manifest
+from llmkit.core.manifest import Input, Manifest, article, read_manifest
 
 INPUT_FILES = "inputs.jsonl"
 """File of an artifact that lists its raw input files, one JSON object a line: source, name, path, bytes, digest."""
@@ -63,72 +63,72 @@ class Node:
         }
 
 
-def trace(directory: Path, manifest: Manifest, *, verify: bool = False) -> Node:
+def trace(directory: Path, manifest: Manifest, *, verify: bool = False, version: Version = lambda _: None) -> Node:
     """Return the lineage tree of an artifact.
 
     Args:
         directory: The artifact's directory.
         manifest: Its manifest.
-        verify: Hash every file again and compare; without it only the chain of ids is checked.
+        verify: Hash every file again and compare, see `llmkit.core.audit`; without it only the chain of ids is checked.
+        version: Knows the stages of this llmkit.
     """
     node = Node(str(directory.resolve()), manifest.kind, "", manifest.id, manifest)
-    _expand(node, verify, {}, ())
+    _Tracer(verify, version).expand(node, ())
     return node
 
 
-def _expand(node: Node, verify: bool, seen: dict[str, Node], way: tuple[str, ...]) -> None:
-    assert node.manifest is not None
-    directory = Path(node.path)
-    way = (*way, f"{node.path}\0{node.id}")
-    if verify:
-        node.problems += _changed_outputs(directory, node.manifest)
-    for item in node.manifest.inputs:
-        node.inputs.append(_input_node(item, directory, verify, seen, way))
+class _Tracer:
+    def __init__(self, verify: bool, version: Version) -> None:
+        self.verify, self.version = verify, version
+        self.seen: dict[str, Node] = {}
 
+    def expand(self, node: Node, above: tuple[str, ...]) -> None:
+        assert node.manifest is not None
+        if self.verify:
+            node.problems += audit(Path(node.path), node.manifest, self.version)
+        for item in node.manifest.inputs:
+            node.inputs.append(self.input_node(item, (*above, node.path)))
 
-def _input_node(item: Input, above: Path, verify: bool, seen: dict[str, Node], way: tuple[str, ...]) -> Node:
-    key = f"{item.path}\0{item.digest}\0{item.role}"
-    if f"{item.path}\0{item.digest}" in way:  # only an edited manifest says so, and walking it would never end
-        return Node(item.path, item.kind, item.role, item.digest, problems=["is named as made from itself"])
-    if key in seen:  # one tokenizer or corpus may feed several artifacts: hash it once
-        return seen[key]
-    node = Node(item.path, item.kind, item.role, item.digest, num_files=item.num_files, num_bytes=item.num_bytes)
-    seen[key] = node
-    if item.kind == "files":
-        if verify:
-            node.problems += _changed_files(above, item)
+    def input_node(self, item: Input, above: tuple[str, ...]) -> Node:
+        node = Node(item.path, item.kind, item.role, item.digest, num_files=item.num_files, num_bytes=item.num_bytes)
+        if item.path in above and item.kind != "files":
+            node.problems.append("is named as made from itself")
+            return node
+        key = f"{item.path}\0{item.digest}\0{item.role}"
+        if key in self.seen:  # one tokenizer or corpus may feed several artifacts: hash it once
+            return self.seen[key]
+        self.seen[key] = node
+        if item.kind == "files":
+            if self.verify:
+                node.problems += _changed_files(Path(above[-1]), item)
+            return node
+        try:
+            manifest = read_manifest(Path(item.path))
+        except (DataError, OSError) as error:
+            node.problems.append(error.message if isinstance(error, DataError) else str(error))
+            return node
+        if manifest is None:
+            node.problems.append("no longer there")
+        elif manifest.id != item.digest:
+            node.problems.append(f"made again since: it is {manifest.id[:12]} now")
+        else:
+            if manifest.kind != item.kind:
+                node.problems.append(f"was {article(item.kind)} when it was used, and is {article(manifest.kind)} now")
+            node.manifest = manifest
+            self.expand(node, above)
         return node
-    try:
-        manifest = read_manifest(Path(item.path))
-    except (DataError, OSError) as error:
-        node.problems.append(str(error))
-        return node
-    if manifest is None:
-        node.problems.append("no longer there")
-    elif manifest.id != item.digest:
-        node.problems.append(f"made again since: it is {manifest.id[:12]} now")
-    else:
-        node.manifest = manifest
-        _expand(node, verify, seen, way)
-    return node
-
-
-def _changed_outputs(directory: Path, manifest: Manifest) -> list[str]:
-    return [
-        problem
-        for output in manifest.outputs
-        if (problem := _check(directory / output.path, output.digest, output.path))
-    ]
 
 
 def _changed_files(above: Path, item: Input) -> list[str]:
     try:
         # A digest that a server stated (an ETag, a revision) is not one of bytes: nothing to compare it with.
-        entries = [entry for entry in raw_files(above) if entry["source"] == item.path and not entry.get("stated")]
-        files = [(entry["path"], entry["digest"]) for entry in entries]
+        entries = [entry for entry in raw_files(above) if entry["source"] == item.path]
+        files = [(entry["path"], entry["digest"]) for entry in entries if not entry.get("stated")]
     except (ValueError, TypeError, KeyError):
         return [f"{above / INPUT_FILES}, which lists the files, cannot be read"]
-    return [problem for path, digest in files if (problem := _check(Path(path), digest, path))]
+    if item.num_files and not entries:
+        return [f"{above / INPUT_FILES} lists none of its {item.num_files} files"]
+    return [problem for path, digest in files if (problem := changed(Path(path), digest, path))]
 
 
 def raw_files(directory: Path) -> list[dict[str, Any]]:
@@ -137,9 +137,3 @@ def raw_files(directory: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def _check(path: Path, digest: str, shown: str) -> str | None:
-    if not path.is_file():
-        return f"{shown} is missing"
-    return None if digest_file(path) == digest else f"{shown} has changed"

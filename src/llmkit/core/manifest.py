@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.core.contradiction import contradiction, newer
-from llmkit.core.digest import canonical_json, digest_file, digest_text
+from llmkit.core.digest import canonical_json, digest_and_checksum, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.found import hub_name, in_words, recognize, way
 from llmkit.core.reading import MANIFEST_NAME, damaged, kind_of, reading
 
 if TYPE_CHECKING:  # `--help` need not wait for pydantic
@@ -57,12 +58,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not."""
+    """One file of an artifact; `payload` files make up its id, the others (reports, cards, timings) do not.
+
+    `checksum` finds damage at the speed of reading, see `core/digest.py`; empty in artifacts older than it.
+    """
 
     path: str
     bytes: int
     digest: str
     payload: bool
+    checksum: str = ""
 
     __pydantic_config__: ClassVar[ConfigDict] = _AS_WRITTEN
 
@@ -199,12 +204,19 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
     if not directory.exists():
         parent = directory.parent
         siblings = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
-        raise DataError(f"{role}: no such directory: {directory}{nearest(directory.name, siblings)}")
+        close = nearest(directory.name, siblings)
+        close = close if "did you mean" in close else ""
+        name = None if close else hub_name(path)
+        raise DataError(
+            f"{role}: no such directory: {directory}{close}", way("hub", kinds, name, role) if name else None
+        )
     manifest = read_manifest(directory)
     if manifest is None:
-        raise no_artifact(directory, f"{role}: ")
+        raise no_artifact(directory, f"{role}: ", kinds=kinds, role=role)
     if manifest.kind not in kinds:
-        raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {' or '.join(map(article, kinds))}")
+        wanted = " or ".join(map(article, kinds))
+        hint = way(manifest.kind, kinds, directory, role)
+        raise DataError(f"{role}: {directory} holds {article(manifest.kind)}, not {wanted}", hint)
     artifact = Artifact(directory, manifest)
     if gone := artifact.missing_outputs():
         raise DataError(
@@ -214,11 +226,21 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
     return artifact
 
 
-def no_artifact(directory: Path, at: str = "") -> DataError:
-    """Return the error for a directory without a manifest: an artifact that is still to be finished, or none at all."""
+def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), role: str = "") -> DataError:
+    """Return the error for a path without a manifest: an artifact that is still to be finished, or none at all.
+
+    Args:
+        directory: The path.
+        at: What the message begins with.
+        kinds: The kinds of artifacts that are wanted, if it is known.
+        role: The config field that names it.
+    """
     if (directory / PARTIAL).is_dir():
         return DataError(f"{at}{directory} is unfinished", hint="run the command that writes it again: it goes on")
-    return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST})")
+    found = recognize(directory) if kinds else None
+    holds = f": it holds {in_words(found)}" if found else ""
+    hint = way(found, kinds, directory, role) if found else None
+    return DataError(f"{at}{directory} is not an llmkit artifact (it has no {MANIFEST}){holds}", hint)
 
 
 def article(kind: str) -> str:
@@ -236,7 +258,8 @@ def artifact_id(kind: str, outputs: Iterable[Output]) -> str:
 
 def describe_output(root: Path, path: Path, *, payload: bool) -> Output:
     """Digest one file of an artifact under construction."""
-    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest_file(path), payload)
+    digest, checksum = digest_and_checksum(path)
+    return Output(path.relative_to(root).as_posix(), path.stat().st_size, digest, payload, checksum)
 
 
 def versions() -> dict[str, str]:

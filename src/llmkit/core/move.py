@@ -41,6 +41,13 @@ class Kept:
         """Whether there is anything to go on from."""
         return self.folder is not None and any((root / self.folder).glob("*"))
 
+    def adds(self, partial: Path, finished: Path) -> bool:
+        """Whether an unfinished run has anything to go on from that the finished one beside it has not."""
+        if self.folder is None:
+            return False
+        there = {path.name for path in (finished / self.folder).glob("*")}
+        return any(path.name not in there for path in (partial / self.folder).glob("*"))
+
     def take_over(self, finished: Path, partial: Path) -> None:
         """Take what a finished run has kept into a build that extends it."""
         assert self.folder is not None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import nearest
+from llmkit.core.spoken import field_of, instead
 from llmkit.core.yaml import Path as KeyPath
 
 MAX_PROBLEMS = 10
@@ -22,7 +23,7 @@ def describe(
     flags: Mapping[KeyPath, str] | None = None,
 ) -> list[str]:
     """Return one line per problem; `flags` are the options that give a field, for those that are missing."""
-    lines = _describe(error.errors(), model, (), origins)
+    lines = _describe(error.errors(), model, (), origins, model)
     given_by = {f"{'.'.join(map(str, path))}: {_MISSING}": flag for path, flag in (flags or {}).items()}
     return [f"{line}; give it with {given_by[line]}" if line in given_by else line for line in lines][:MAX_PROBLEMS]
 
@@ -38,32 +39,38 @@ def places(errors: Sequence[Any], model: type[BaseModel], base: KeyPath = ()) ->
 
 
 def _describe(
-    errors: Sequence[Any], model: type[BaseModel], base: KeyPath, origins: Mapping[KeyPath, str]
+    errors: Sequence[Any],
+    model: type[BaseModel],
+    base: KeyPath,
+    origins: Mapping[KeyPath, str],
+    root: type[BaseModel],
 ) -> list[str]:
     grouped: dict[KeyPath, list[Any]] = {}
     lines: list[str] = []
     for problem in errors:
         path, _ = walk(model, problem["loc"])
         if problem["type"] == "family_fields":
-            lines += _describe(problem["ctx"]["errors"], problem["ctx"]["part"], base + path, origins)
+            lines += _describe(problem["ctx"]["errors"], problem["ctx"]["part"], base + path, origins, root)
         else:
             if problem["type"] == "family_member" and isinstance(problem["input"], Mapping):
                 path = (*path, "type")
             grouped.setdefault(path, []).append(problem)
     for path, problems in grouped.items():
-        text = _message(problems, model, path)
         full = base + path
+        text = _message(problems, model, path, full, root)
         dotted = ".".join(str(part) for part in full)
         where = _where(full, origins)
         lines.append((f"{dotted}: " if dotted else "") + text + (f" ({where})" if where else ""))
     return lines
 
 
-def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> str:
+def _message(
+    problems: Sequence[Any], model: type[BaseModel], path: KeyPath, full: KeyPath, root: type[BaseModel]
+) -> str:
     first = problems[0]
     if first["type"] == "extra_forbidden":
         _, owner = walk(model, path[:-1])
-        return f"unknown field{nearest(str(path[-1]), _group(owner).model_fields)}"
+        return f"unknown field{_meant(full, list(_group(owner).model_fields), root)}"
     if first["type"] == "missing":
         return _MISSING
     if first["type"] in ("family_type", "family_member"):
@@ -75,7 +82,30 @@ def _message(problems: Sequence[Any], model: type[BaseModel], path: KeyPath) -> 
     wanted = list(dict.fromkeys(_wanted(problem) for problem in problems))
     value = first["input"]
     shown = repr(value) if len(repr(value)) <= 60 else f"a {type(value).__name__}"
-    return f"should be {' or '.join(wanted)}, not {shown}"
+    how = f"; a list is written [{value}]" if first["type"] == "list_type" and isinstance(value, str) else ""
+    return f"should be {' or '.join(wanted)}, not {shown}{how}"
+
+
+def _meant(path: KeyPath, own: Sequence[str], root: type[BaseModel]) -> str:
+    """Say what an unknown field may be: what other tools call so, a near name beside it, or that of a field elsewhere.
+
+    Args:
+        path: The field's.
+        own: The fields that there are beside it.
+        root: The config.
+    """
+    from llmkit.core.fields import field_paths
+
+    typed, group = str(path[-1]), "".join(f"{key}." for key in path[:-1])
+    elsewhere = field_paths(root)
+    if said := instead("term", typed, {*own, *elsewhere, *(f"--{name}" for name in own), "--output"}):
+        if "'--output'" in said:
+            return "; it is an option, not a field: --output"
+        return said.replace(f"'{group}", "'").replace("'--", "'")
+    near_it = nearest(typed, own)
+    if "did you mean" not in near_it and (found := field_of(typed, elsewhere)):
+        return f"; did you mean '{found}'?"
+    return near_it
 
 
 def _wanted(problem: Any) -> str:

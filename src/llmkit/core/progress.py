@@ -10,6 +10,8 @@ import rich.console
 import rich.progress
 from rich.text import Text
 
+from llmkit.core import stop
+
 INTERVAL_S = 5.0
 """Seconds between the first lines where there is no terminal; later a fifth of what has passed."""
 LONGEST_S = 600.0
@@ -54,10 +56,15 @@ class Progress:
         self.count = self.first = count
 
     def advance(self, amount: float = 1, note: str | None = None) -> None:
-        """Count more work as done; `note` is a short text shown behind, such as the loss."""
+        """Count more work as done; `note` is a short text shown behind, such as the loss.
+
+        Raises:
+            Interrupted: A signal has come: between two pieces of work it is safe to stop.
+        """
         self.count += amount
         self.note = self.note if note is None else note
         self.show()
+        stop.check()
 
     def show(self) -> None:
         """Update the display."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.core.errors import DataError, UserError
+from llmkit.core.machine import raise_limit
 
 MANIFEST_NAME = "llmkit.json"
 _OF_THE_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG)
@@ -33,11 +34,13 @@ def reading(path: Path, hint: str | None = None) -> Iterator[None]:
         raise
     except OSError as error:
         # Arrow raises OSErrors without a number for bytes that are no Parquet, Arrow or LZ4.
+        raise_limit(error)
         if error.errno is not None and error.errno not in _OF_THE_FILE:
             raise
         raise damaged(path, error.strerror or _words(error), hint) from error
     except Exception as error:
         # Any exception: each library has its own for damaged bytes, and values of another type fail wherever they go.
+        raise_limit(error)
         raise damaged(path, _words(error), hint) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,12 +30,15 @@ def recipe_names(stage: str | None = None) -> dict[str, Path]:
 
 
 def recipe_stage(reference: str, stages: Collection[str]) -> str | None:
-    """Return the stage that a shipped recipe is of, by its folder or, in `quickstart/`, by its own name.
+    """Return the stage that a recipe is of: a shipped one by its folder or, in `quickstart/`, by its own name.
 
-    None for a file, for what is no shipped recipe, and where neither names one stage.
+    A file is of the stage whose schema it names for editors, else by its own name or its folder's. None where nothing
+    names one stage.
     """
-    if Path(reference).is_file():
-        return None
+    if (file := Path(reference)).is_file():
+        schema = re.match(r"#.*[$]schema=\S*?(\w+)\.json", file.read_text(encoding="utf-8", errors="replace"))
+        said = (schema[1] if schema else "", file.stem, file.absolute().parent.name)
+        return next((stage for stage in said if stage in stages), None)
     names, (folder, _, name) = recipe_names(), reference.partition("/")
     if name:
         found = [stage for stage in (folder, name) if reference in names and stage in stages]

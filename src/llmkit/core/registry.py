@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmkit.core.errors import nearest
 from llmkit.core.part import Part
+from llmkit.core.spoken import instead
 
 __all__ = ["PACKAGES", "Family", "Part"]
 """`Part` is defined in `part.py`: whoever adds a family finds both here."""
@@ -83,7 +84,10 @@ class Family:
             if self.elsewhere and member in Family(self.elsewhere[0]).members():
                 raise LookupError(f"{member} {self.elsewhere[1]}")
             words = [word for word in self.also if word is not None]
-            raise LookupError(f"unknown {self.noun} '{member}'{nearest(member, [*words, *self.members()])}")
+            names = [*words, *self.members()]
+            raise LookupError(
+                f"unknown {self.noun} '{member}'{instead(self.name, member, names) or nearest(member, names)}"
+            )
         module = importlib.import_module(f"{self.package}.{member}")
         parts = [
             value

@@ -12,6 +12,7 @@ from llmkit.core.config import Config, Resolved, resolve
 from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError
+from llmkit.core.extension import Passed
 from llmkit.core.fingerprint import Fingerprint
 from llmkit.core.follow import FollowingBuild, LeadingBuild
 from llmkit.core.inputs import Inputs
@@ -100,10 +101,16 @@ class Stage(Generic[C]):
             resumable=self.resumable,
             kept=self.kept,
             fresh=context.resume == "never",
+            passed=self.passed(config, context),
+            say=context.console.info,
         )
         if isinstance(build, LeadingBuild | FollowingBuild) and context.team is not None:
             build.team = context.team
         return build
+
+    def passed(self, config: C, context: Context) -> Passed | None:  # noqa: ARG002 - for those that measure
+        """Return what says which limit of the config lies behind kept work; None where no limit may be lowered."""
+        return None
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return what an artifact of this stage is, for people."""

@@ -1,44 +1,19 @@
-"""Conversations: rows as turns, the default chat template, and turns to ids with the assistant's part marked.
-
-The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
-evaluation and serving alike, so that the three cannot differ.
-"""
+"""Conversations: rows as turns, and the answers in them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import ConfigError
 from llmkit.data.rows import Row
 from llmkit.data.rows.messages import Messages
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding
-    from transformers import PreTrainedTokenizerFast
-
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as chat templates take it: {role, content} in order."""
-
-Fast = Callable[[Sequence[str]], Sequence[tuple[NDArray[Any], NDArray[np.int64]] | None]]
-"""Texts to the ids of each and the UTF-8 byte behind each id; None for what is left to the tokenizer."""
 
 CONVERSATION = Messages()
 """Rows that are conversations, as our own artifacts hold them."""
 
 CONVERSATIONS = ("messages", "prompt_completion")
 """Kinds of rows that are conversations."""
-
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""ChatML, with the BOS that every pretraining document starts with."""
 
 
 def conversation(question: str, answer: str) -> dict[str, Any]:
@@ -71,178 +46,3 @@ def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[dict[str, str]], s
     """
     *before, last = turns(kind, row)
     return (before, last["content"]) if last["role"] == "assistant" else None
-
-
-def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Give the tokenizer the default template if it has none; return whether it was given one.
-
-    Raises:
-        DataError: The tokenizer has neither a template nor the tokens of the default one.
-    """
-    if tokenizer.chat_template:
-        return False
-    vocabulary = tokenizer.get_vocab()
-    gone = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
-    if gone:
-        raise DataError(
-            f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
-            hint="train it with `llmkit tokenize`, which adds them, or give the tokenizer a chat_template",
-        )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return True
-
-
-def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:
-    """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
-
-    Raises:
-        DataError: The template refuses the conversation, such as one whose roles do not alternate.
-    """
-    (text,) = render_all(tokenizer, [turns], prompt=prompt)
-    if isinstance(text, DataError):
-        raise text
-    return text
-
-
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
-    """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
-    return ids
-
-
-def render_all(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], *, prompt: bool = False
-) -> list[str | DataError]:
-    """Return the text of each conversation, or why the template refuses it."""
-    from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import _compile_jinja_template
-
-    # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
-    compiled = _compile_jinja_template(tokenizer.get_chat_template())
-    shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
-    found: list[str | DataError] = []
-    for turns in conversations:
-        try:
-            found.append(compiled.render(messages=turns, **shared))
-        except TemplateError as error:
-            roles = ", ".join(turn["role"] for turn in turns)
-            refused = DataError(
-                f"the chat template refuses a conversation of {roles}: {error}",
-                hint="leave such conversations out of the data, or give the tokenizer another chat_template",
-            )
-            refused.__cause__ = error
-            found.append(refused)
-    return found
-
-
-def encode_chats(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], fast: Fast | None = None
-) -> list[tuple[NDArray[Any], NDArray[np.bool_]] | DataError]:
-    """Encode conversations and mark what the assistant says.
-
-    The assistant's part is found by rendering the conversation up to each of its turns: that works with any template,
-    whether or not it has `{% generation %}` tags. The end-of-turn token is part of what is said; blanks after it are
-    not. A turn with which the assistant opens a conversation answers nothing and is only context.
-
-    Args:
-        tokenizer: The tokenizer, with a template.
-        conversations: What to encode.
-        fast: Finds the same ids as the tokenizer sooner, where it can.
-
-    Returns:
-        For each ids `[length]` and a mask `[length]`, true on the assistant's tokens; or why it cannot be encoded: the
-        template refuses it, or rewrites earlier turns when more follow, so that no part can be found.
-    """
-    rendered = render_all(tokenizer, conversations)
-    spans = _spoken(tokenizer, conversations, rendered)
-    found: list[Any] = []
-    left: list[tuple[int, str, list[tuple[int, int]]]] = []
-    for number, (text, where) in enumerate(zip(rendered, spans, strict=True)):
-        if isinstance(text, str) and not isinstance(where, DataError):
-            left.append((number, text, where))
-        found.append(text if isinstance(text, DataError) else where)
-    if fast is not None:
-        sooner = fast([text for _, text, _ in left])
-        for (number, text, where), encoded in zip(left, sooner, strict=True):
-            found[number] = encoded and _marked_by_bytes(*encoded, text, where)
-        left = [item for item in left if found[item[0]] is None]
-    texts = [text for _, text, _ in left]
-    settings: Any = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
-    encodings = tokenizer(texts, **settings).encodings if texts else ()
-    for (number, _, where), encoding in zip(left, encodings, strict=True):
-        found[number] = _marked(encoding, where)
-    return found
-
-
-def _spoken(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], rendered: Sequence[str | DataError]
-) -> list[list[tuple[int, int]] | DataError]:
-    """Return where the assistant's turns begin and end in the texts of conversations."""
-    asked = [
-        (number, i)
-        for number, turns in enumerate(conversations)
-        for i in range(1, len(turns))
-        if turns[i]["role"] == "assistant" and isinstance(rendered[number], str)
-    ]
-    befores = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
-    inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]
-    afters = dict(zip(inner, render_all(tokenizer, [conversations[n][: i + 1] for n, i in inner]), strict=True))
-    spans: list[list[tuple[int, int]] | DataError] = [[] for _ in conversations]
-    for (number, i), before in zip(asked, befores, strict=True):
-        full, own = rendered[number], spans[number]
-        after = afters.get((number, i), full)
-        if isinstance(own, DataError):
-            continue
-        if isinstance(before, DataError) or isinstance(after, DataError) or isinstance(full, DataError):
-            spans[number] = next(text for text in (before, after, full) if isinstance(text, DataError))
-        elif full.startswith(before) and full.startswith(after) and len(before) < len(after):
-            own.append((len(before), len(after.rstrip())))
-        else:
-            spans[number] = DataError(
-                "the chat template renders a turn differently when more follow: what the assistant says cannot be told",
-                hint="use a template that writes each turn the same way",
-            )
-    return spans
-
-
-def _marked_by_bytes(
-    ids: NDArray[Any], ends: NDArray[np.int64], text: str, spans: Sequence[tuple[int, int]]
-) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-    """Do what `_marked` does by the UTF-8 byte behind each id; None where a token lies across a border of a span."""
-    mask = np.zeros(ids.size, dtype=bool)
-    plain = text.isascii()
-    for start, end in spans:
-        if start >= end:
-            continue
-        a, b = (start, end) if plain else (len(text[:at].encode()) for at in (start, end))
-        first, last = ends.searchsorted((a, b), "right").tolist()
-        if (ends[first - 1] if first else 0) != a or ends[last - 1] != b:
-            return None
-        mask[first:last] = True
-    return ids.astype(np.int64), mask
-
-
-def _marked(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return ids, and which of them lie within spans of the text."""
-    ids = np.array(encoding.ids, dtype=np.int64)
-    mask = np.zeros(ids.size, dtype=bool)
-    offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-    for start, end in spans:
-        # Some tokenizers trim blanks from offsets, which leaves a token of blanks empty, at its own end.
-        mask |= (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > start)
-    return ids, mask
-
-
-def literal_special(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> str | None:
-    """Return a special token that stands literally in a message, if there is one: it could fake a turn."""
-    return next(literal_specials(tokenizer, [turns]))
-
-
-def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable[Turns]) -> Iterator[str | None]:
-    """Yield of each conversation a special token that stands literally in a message, if there is one."""
-    tokens = {*tokenizer.all_special_tokens}
-    tokens |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    longest_first = sorted(filter(None, tokens), key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-    for turns in conversations:
-        yield next((match[0] for turn in turns if (match := pattern.search(turn["content"]))), None)

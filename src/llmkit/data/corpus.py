@@ -8,7 +8,6 @@ schema.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from llmkit.core.digest import digest_file, digest_text
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.core.manifest import read_manifest
 from llmkit.core.registry import Family
 from llmkit.data.artifacts import Corpus
@@ -76,7 +76,7 @@ class Document:
 
     def columns(self) -> dict[str, Any]:
         """Return the Parquet row."""
-        meta = json.dumps(self.meta, ensure_ascii=False, sort_keys=True)
+        meta = dumps(self.meta, sort_keys=True)
         columns = {"id": self.id, "text": self.text, "source": self.source, "language": self.language, "meta": meta}
         return columns if self.row is None else {**columns, **self.row}
 

@@ -17,6 +17,7 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.artifacts.corpus import read_rows, shard_metadata
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
 from llmkit.data.split import Split, split_of
+from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
 
@@ -84,6 +85,8 @@ class Counts:
         cut: Those of which something was left out.
         left_out: Those that became none, by the code of the reason.
         why: The first reason of each code.
+        notes: What examples were noted for, by the objective's names for it.
+        unread: Bytes that their targets stand for, and that the tokenizer did not read.
     """
 
     rows: int = 0
@@ -91,11 +94,15 @@ class Counts:
     cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
+        self.notes += other.notes
         self.why = {**other.why, **self.why}
 
 
@@ -197,4 +204,6 @@ def _count(found: Example | LeftOut, counts: Counts) -> bool:
     counts.rows += 1
     counts.targets += found.targets
     counts.cut += found.cut
+    counts.notes.update(found.notes)
+    counts.unread = counts.unread.plus(found.unread)
     return True

@@ -10,6 +10,7 @@ import numpy as np
 
 from llmkit.data.order import Blocks
 from llmkit.data.packing import Batch
+from llmkit.data.unread import Unread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,10 +41,12 @@ class HeldOut:
     Attributes:
         source: The blocks, as its epoch 0.
         num_bytes: UTF-8 bytes that the targets stand for.
+        unread: How many of them the tokenizer did not read.
     """
 
     source: Blocks
     num_bytes: int = 0
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
     @property
     def num_blocks(self) -> int:

@@ -17,9 +17,11 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import Config, NotIdentity
 from llmkit.data.artifacts import Tokens
+from llmkit.data.feeds import HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, Packer, PadPacker, PairPacker, StreamPacker
 from llmkit.data.token_reader import JoinedSplits, TokenSplit
+from llmkit.data.unread import Unread
 
 MODES: dict[str, type[Any]] = {"stream": StreamPacker, "best_fit": BestFitPacker, "pad": PadPacker}
 
@@ -210,10 +212,13 @@ def training_stream(
     return Mixture(streams, given)
 
 
-def validation_packer(tokens: Sequence[Path], plan: PackingPlan) -> tuple[Packer, int] | None:
-    """Return the held-out blocks of token artifacts and the UTF-8 bytes of their text; None if no artifact has any."""
-    parts = [TokenSplit(path, "validation") for path in tokens if Tokens(path).has("validation")]
-    if not parts:
+def held_out_of(tokens: Sequence[Path], plan: PackingPlan) -> HeldOut | None:
+    """Return the held-out blocks of token artifacts; None if no artifact has any."""
+    paths = [path for path in tokens if Tokens(path).has("validation")]
+    if not paths:
         return None
-    joined = JoinedSplits(parts)
-    return plan.packer(joined, seed=None), joined.num_bytes
+    joined = JoinedSplits([TokenSplit(path, "validation") for path in paths])
+    unread = Unread()
+    for path in paths:
+        unread = unread.plus(Tokens(path).unread("validation"))
+    return HeldOut(plan.packer(joined, seed=None), joined.num_bytes, unread)

@@ -158,7 +158,7 @@ def _read_batches(directory: Path, split: Split) -> list[Any]:
     if split not in splits:
         raise DataError(
             f"{directory}: no split '{split}'; splits there: {', '.join(splits) or 'none'}",
-            f"make it: llmkit tokenize -i CORPUS -o {directory} --set {split}_fraction=0.01 --force"
+            f"make one beside it that has: llmkit tokenize -i CORPUS -o OTHER --set {split}_fraction=0.01"
             if split != "train"
             else "lower validation_fraction and test_fraction, or add documents",
         )

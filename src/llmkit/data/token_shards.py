@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llmkit.core.json import dumps
 from llmkit.data.artifacts import Tokens
 from llmkit.data.split import Split
 
@@ -204,4 +204,4 @@ def _features(dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_text(dumps(content, indent=2, ascii_only=True) + "\n", encoding="utf-8")

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
 from llmkit.data.chat import exchange
+from llmkit.data.rendering import Turns
+from llmkit.data.targets import encode_chats
+from llmkit.data.thinking import split_thinking
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+NO_ANSWER = "do not end with an answer"
+UNTAUGHT = "are refused by the chat template, or share a token with it: training would not teach them"
+
+
+def too_long(max_length: int, max_new_tokens: int = 0) -> str:
+    """Return the words for a row that does not fit into a model."""
+    beside = f" beside {max_new_tokens:,} new tokens" if max_new_tokens else ""
+    return f"do not fit into the {max_length:,} positions of the model{beside}"
+
+
+class Skipped:
+    """Counts the rows that are not scored, by the reason."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.reasons.total()
+
+    def add(self, reason: str) -> None:
+        """Count a row."""
+        self.reasons[reason] += 1
+
+    def notes(self) -> list[str]:
+        """Say how many there are of each reason."""
+        return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
 
 
 def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str | None]]:
@@ -21,3 +59,16 @@ def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str |
     for row in Examples(path).rows(["id", *(field.name for field in kind.schema())]):
         before, answer = exchange(kind, row) or ([], None)
         yield row["id"], before, answer
+
+
+def scored_answer(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> tuple[list[int], list[int], str]:
+    """Return what is read before the last answer of a conversation, its tokens and its text, as training has them.
+
+    What the template writes before an answer is read, and so is its thinking. No tokens are returned of an answer that
+    the template refuses, or that shares a token with what is around it: training does not teach it either.
+    """
+    (made,) = encode_chats(tokenizer, [turns], scored=True)
+    if isinstance(made, DataError) or not made.answers:
+        return [], [], ""
+    ids, last = made.ids.tolist(), made.answers[-1]
+    return ids[: last.said], ids[last.said : last.said_end], split_thinking(turns[-1]["content"]).answer

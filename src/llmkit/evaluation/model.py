@@ -5,6 +5,7 @@ Everything is computed in float32, so that a difference between two models is th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
+from llmkit.data.clock import date_of, set_date
 from llmkit.evaluation.neighbours import scores_alike, writes_alike
 from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.coverage import Coverage, coverage_of
+from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.modeling.load import check_vocabulary, load_model
 from llmkit.modeling.tokenizer import load_tokenizer, special_ids, vocabulary_size
@@ -28,6 +32,19 @@ ALONE = {"batches": "one row each"}
 """What a result says of a model that answers differently beside padded rows, as recurrent states do."""
 BATCH_LOGITS = 2**27
 """Logits held at a time at most, 512 MB in float32: a large vocabulary makes the batches smaller."""
+
+
+class _Finite:
+    """A logits processor that changes nothing, and stops at logits of which none can be the greatest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        greatest = logits.amax(-1)  # NaN where any is; some models set those of unused ids to minus infinity
+        if not greatest.isfinite().all():
+            raise NotFiniteError(f"the model in '{self.path}' gives logits that are NaN or infinite")
+        return logits
 
 
 @dataclass
@@ -49,17 +66,28 @@ class EvalModel:
     max_length: int
 
     @classmethod
-    def load(cls, path: Path) -> EvalModel:
+    def load(cls, path: Path, date: str | None = None) -> EvalModel:
         """Load a model directory; on a GPU if there is one.
+
+        Args:
+            path: The directory.
+            date: What its chat template takes for today, if training has recorded nothing.
 
         Raises:
             DataError: No model, or not a causal one: an encoder gives no probability to a text.
         """
         model, tokenizer = load_model(path, CausalLM()), load_tokenizer(path)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
         check_vocabulary(model, vocabulary_size(tokenizer), path)
         limit = position_limit(model.config) or 2048
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(path, model.to(device), tokenizer, special_ids(tokenizer).bos, limit)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What the tokenizer does not read of texts."""
+        return coverage_of(self.tokenizer)
 
     @cached_property
     def scores_in_batches(self) -> bool:
@@ -76,11 +104,16 @@ class EvalModel:
         """Return, per (context ids, target ids), the summed log-probability of the targets in nats.
 
         Context and targets together must fit into `max_length + 1` ids: the last one is only a target.
+
+        Raises:
+            NotFiniteError: One is not finite; at the first such batch.
         """
         results = [0.0] * len(requests)
         most = min(BATCH_TOKENS, BATCH_LOGITS // self.model.config.vocab_size) if self.scores_in_batches else 0
         for batch in _batches(requests, most):
             for index, value in zip(batch, self._score([requests[i] for i in batch]), strict=True):
+                if not math.isfinite(value):
+                    raise NotFiniteError(f"the model in '{self.path}' gives a text the log-likelihood {value}")
                 results[index] = value
         return results
 
@@ -99,19 +132,23 @@ class EvalModel:
         return [-value for value in losses.view(len(rows), width).double().sum(1).tolist()]
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[str]:
-        """Return the greedy continuation of each prompt as text, without special tokens."""
-        results = [""] * len(prompts)
+    def generate(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int) -> list[list[int]]:
+        """Return the ids of the greedy continuation of each prompt, up to the token that ends it.
+
+        Raises:
+            NotFiniteError: Logits are not finite, so that none is the greatest.
+        """
+        results: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         size = 32 if self.writes_in_batches else 1
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            for index, text in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
-                results[index] = text
+            for index, ids in zip(batch, self._continue([prompts[i] for i in batch], max_new_tokens), strict=True):
+                results[index] = ids
         return results
 
-    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
-        from transformers import GenerationConfig
+    def _continue(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+        from transformers import GenerationConfig, LogitsProcessorList
 
         width = max(len(prompt) for prompt in prompts)
         pad = self.tokenizer.pad_token_id or 0
@@ -125,11 +162,18 @@ class EvalModel:
         )  # fmt: skip
         own, self.model.generation_config = self.model.generation_config, greedy
         try:
-            output = self.model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
+            output = self.model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device),
+                logits_processor=LogitsProcessorList([_Finite(self.path)]),
+            )  # fmt: skip
         finally:
             self.model.generation_config = own
-        texts: list[str] = self.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        # By ids: the token that ends a turn may not be marked special, and would stand in the text.
+        ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
+        return [
+            row[: next((place for place, i in enumerate(row) if i in ends), len(row))]
+            for row in output[:, width:].tolist()
+        ]
 
 
 def rolling_requests(ids: Sequence[int], *, start: int, max_length: int) -> list[tuple[list[int], list[int]]]:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, UserError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.heads import Head, heads
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def new_config(arch: str, given_settings: dict[str, Any], needs: dict[str, Any],
         # A copy: transformers writes the defaults of rotary embeddings into the dictionary it is given.
         config = cls(**copy.deepcopy(settings))
     except Exception as error:
+        raise_limit(error)
         # Any exception: the classes' own checks raise whatever comes up, wrapped by a checker of another library.
         found = re.search(r"error for field '(\w+)'", str(error))
         keys = [key for key in given_settings if found and cls.attribute_map.get(key, key) == found[1]]

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from llmkit.core.config import Config, NotIdentity
 from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.architecture import new_config, one_line
 from llmkit.modeling.heads import Head
 from llmkit.modeling.load import read_config
@@ -165,5 +166,6 @@ def build_model(
             model: PreTrainedModel = head.auto_model().from_config(config, dtype=torch.float32).eval()
             try_out(model, head)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise_limit(error)
         raise ConfigError(f"model.config: no working {spec.arch} model: {one_line(error)}") from error
     return model

@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.literal import LiteralEncoder, flatten
 from llmkit.text.utf8 import byte_characters
 
@@ -59,6 +60,7 @@ class FastEncoder:
         try:
             self._backend = load_hf_json(orjson.dumps(content))
         except RuntimeError as error:  # a pre-tokenizer it does not know
+            raise_limit(error)
             raise ValueError(str(error).strip().split("\n", 1)[0]) from None
         self.forms = [part["type"] for part in flatten(literal.content["normalizer"], "normalizers")]
 

@@ -70,7 +70,14 @@ class LiteralEncoder:
         Returns:
             Per text its ids and, with `ends`, the character position behind each of them.
         """
-        encode = self._backend.encode_batch if ends else self._backend.encode_batch_fast
+        return [(ids, spans[:, 1]) for ids, spans in self._encode(texts, spans=ends)]
+
+    def spans(self, texts: Sequence[str]) -> list[tuple[NDArray[Any], NDArray[np.int64]]]:
+        """Return per text its ids, and the characters at which each of them begins and ends, `[tokens, 2]`."""
+        return self._encode(texts, spans=True)
+
+    def _encode(self, texts: Sequence[str], *, spans: bool) -> list[tuple[NDArray[Any], NDArray[np.int64]]]:
+        encode = self._backend.encode_batch if spans else self._backend.encode_batch_fast
         encodings = encode(list(texts), add_special_tokens=False)
         encoded = []
         for text, encoding in zip(texts, encodings, strict=True):
@@ -80,9 +87,13 @@ class LiteralEncoder:
             if not self.allow_special and np.isin(ids, self._forbidden).any():
                 encoding = self._renamed.encode(text, add_special_tokens=False)  # noqa: PLW2901
                 ids = np.array(encoding.ids, dtype=self.dtype)
-            offsets = np.array(encoding.offsets if ends else (), dtype=np.int64).reshape(-1, 2)
-            encoded.append((ids, offsets[:, 1]))
+            encoded.append((ids, np.array(encoding.offsets if spans else (), dtype=np.int64).reshape(-1, 2)))
         return encoded
+
+    @cached_property
+    def unknown(self) -> int | None:
+        """Id of what the model writes for what it does not know; None where it drops that."""
+        return _unknown_id(self.content["model"])
 
     @cached_property
     def added(self) -> list[str]:
@@ -97,7 +108,7 @@ class LiteralEncoder:
 
     def forget(self) -> None:
         """Give back the memory of the parsed pipeline, some hundred bytes per token; it is parsed again if needed."""
-        _ = self.added  # else it would be parsed again for this little
+        _ = self.added, self.unknown  # else it would be parsed again for this little
         self.__dict__.pop("content", None)
 
     def without_special(self) -> dict[str, Any]:

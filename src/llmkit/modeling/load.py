@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.reading import damaged, reading
+from llmkit.core.seal import changed_files, is_whole
 from llmkit.modeling.architecture import SIZES, config_class, position_limit
 from llmkit.modeling.directory import check_config, weight_files
+from llmkit.modeling.finite import check_finite
 from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.loaded import check_left_over, check_weights, loading, try_out, weightless
 from llmkit.modeling.tokenizer import existing_directory, id_sections
@@ -40,7 +42,8 @@ def load_model(
         pad_token_id: What rows will be padded with, see `Head.configure`.
 
     Raises:
-        DataError: Not a model directory, damaged or missing weights, or no model that can have the head.
+        DataError: Not a model directory, damaged or missing weights, weights that are no numbers, or no model that can
+            have the head.
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
@@ -67,6 +70,7 @@ def load_model(
             ignore_mismatched_sizes=True,  # told apart below, with names and shapes
         )
     check_weights(model, info, head, path)
+    check_finite(model, path)
     if type(own) is type(head or own):
         check_left_over(info, path)
     if head is not None and relabelled:
@@ -128,11 +132,14 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """Fill a new model with the weights in a model directory or a checkpoint.
 
     Raises:
-        DataError: There are none, or they are of another model.
+        DataError: There are none, they are damaged or of another model, or they are no numbers.
     """
     from safetensors.torch import load_file
 
-    files = sorted(existing_directory(path, "init_from").glob("*.safetensors"))
+    folder = existing_directory(path, "init_from")
+    if is_whole(folder) and (changed := changed_files(folder)):
+        raise DataError(f"init_from: {path} is damaged: {changed[0]} is not what was written", f"ls {folder.parent}")
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise DataError(f"'{path}' holds no *.safetensors", f"ls {path}")
     weights: dict[str, torch.Tensor] = {}
@@ -140,6 +147,7 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
         with reading(file):
             weights |= load_file(file)
     fill_weights(model, weights, path)
+    check_finite(model, path)
 
 
 def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str | Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError, UserError
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.directory import check_fits, check_layers, has_weights, is_weight, read_tensors
 from llmkit.modeling.heads import Head
@@ -26,8 +27,7 @@ def loading(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         # Any exception: settings of a wrong kind fail wherever the classes of an architecture use them.
-        if "allocate memory" in str(error) or "not enough memory" in str(error):
-            raise
+        raise_limit(error)
         words = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | AttributeError) else one_line(error)
         raise DataError(f"the model in '{path}' cannot be loaded: {words}", f"ls -l {path}") from error
 

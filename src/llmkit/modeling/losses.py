@@ -221,7 +221,7 @@ def causal_lm_losses(
     """Return the summed cross-entropy in nats of a causal language model on a packed batch, and the squares of z-loss.
 
     Documents in a row are kept apart by positions that restart, with neither cache nor attention mask: with either of
-    them Llama would look across the border. Auxiliary losses of the model (such as a router's) are not added.
+    them Llama would look across the border. Losses of routers are added in routing.py.
 
     A model whose logits are more than its output layer applied to its body (scaled, capped, adapted) is asked for its
     own logits instead, which costs the memory of all of them; see `uses_plain_head`.
@@ -275,7 +275,7 @@ def _head_is_last(model: PreTrainedModel, head: torch.nn.Linear) -> bool:
     device = head.weight.device.type
     hook = head.register_forward_hook(replace)
     try:
-        with torch.no_grad(), torch.autocast(device, enabled=False), _evaluating(model):
+        with torch.no_grad(), torch.autocast(device, enabled=False), evaluating(model):
             logits = model(input_ids=ids, use_cache=False).logits
             hidden = getattr(model.get_decoder()(input_ids=ids, use_cache=False), "last_hidden_state", None)
     finally:
@@ -287,7 +287,7 @@ def _head_is_last(model: PreTrainedModel, head: torch.nn.Linear) -> bool:
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Switch dropout off and restore each module's own mode, since parts of a model may be frozen in eval mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.core.json import dumps
+from llmkit.core.machine import raise_limit
 from llmkit.core.reading import damaged, read_json, reading
 from llmkit.modeling.directory import CONFIG, check_config
 from llmkit.modeling.literal import LiteralEncoder
@@ -75,6 +77,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        raise_limit(error)
         # Any exception: `tokenizers` raises bare Exception for a damaged file.
         if not (folder / TOKENIZER_FILE).is_file():
             raise DataError(
@@ -190,7 +193,7 @@ def tokenizer_digest(tokenizer: str | Path | PreTrainedTokenizerFast) -> str:
         DataError: As `load_tokenizer`.
     """
     loaded = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
-    canonical = json.dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, separators=(",", ":"))
+    canonical = dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, compact=True, ascii_only=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -29,6 +29,7 @@ from llmkit.core.console import Console
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import DataError, UserError
 from llmkit.core.extras import require
+from llmkit.core.found import WORDS, in_words, recognize
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact, read_manifest
 from llmkit.core.page import percent, size
@@ -157,6 +158,16 @@ def _step_files(config: Config) -> list[list[RawFile]]:
     return found
 
 
+def _no_text(inputs: list[tuple[Source, list[RawFile]]], row: Row | None) -> str:
+    """Say how rows are read of which none has a text: as what the first file looks like."""
+    if row is not None:
+        return _NO_TEXT
+    first = next((file.path for _, files in inputs for file in files if not file.digest), "")
+    found = recognize(first) if first else None
+    labelled = found is not None and found not in WORDS
+    return f"they look like {in_words(found)}: --row auto reads them" if found and labelled else _NO_TEXT
+
+
 def _clean(
     config: Config,
     context: Context,
@@ -177,7 +188,9 @@ def _clean(
     if total.kept == 0:
         fell = ", ".join(f"{rule} {count:,}" for rule, count in tally.rules.most_common(4))
         why = f"all {total.rows:,} rows fell ({fell})" if total.rows else "the input has no rows"
-        hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents" if total.rejected else _NO_TEXT
+        hint = _no_text(inputs, row)
+        if total.rejected:
+            hint = "llmkit clean ... --preview 20 shows what becomes of 20 documents"
         if not total.rows:
             hint = f"head {next(iter(tally.files), 'FILE')} shows what is there"
         if total.rejected and (suits := advice(tally.rules.most_common(1)[0][0])):

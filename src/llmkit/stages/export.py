@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from llmkit.data import artifacts
 from llmkit.exporters import Exporter
 from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
+from llmkit.work.child import run_child
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     written = export.files()
     context.console.info("reloading the export in a fresh process")
     head = head_of(model.config)
-    parity = _compare(config, model, head, build)
+    parity = _compare(config, model, head, build, path)
     export.write_parity(parity)
     if not parity["passed"]:
         raise CheckFailedError(
@@ -126,11 +126,12 @@ def _chosen(parity: dict[str, Any]) -> str:
     return f", {parity['equal_tokens']} of {parity['tokens']} {chosen} equal"
 
 
-def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build) -> dict[str, Any]:
+def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build, path: Path) -> dict[str, Any]:
     """Ask model and export the same and compare."""
     import numpy as np
 
     from llmkit.modeling.architecture import position_limit
+    from llmkit.modeling.finite import NotFiniteError
 
     limit = position_limit(model.config) or 2048
     length = max(1, min(PROBE_TOKENS, limit // 2))
@@ -141,6 +142,13 @@ def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build) -
     logits, tokens = answer(model, head.answer, ids, new)
     _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
     theirs = np.load(answers)
+    if not np.isfinite(logits).all():
+        raise NotFiniteError(f"what the model in '{path}' answers to random tokens is NaN or infinite")
+    if not np.isfinite(theirs["logits"]).all():
+        raise CheckFailedError(
+            f"what the export answers is NaN or infinite, and what {path} answers is not",
+            hint="nothing was exported; use a wider dtype: float16 holds no number above 65,504",
+        )
     difference = float(np.abs(theirs["logits"] - logits).max())
     equal = int((theirs["tokens"] == tokens).sum())
     # One number a text may be the same for all: its size is what its error is measured by.
@@ -179,9 +187,7 @@ def _prompts(config: Config, model: PreTrainedModel, head: Head, length: int) ->
 
 def _run_fresh(command: list[str]) -> None:
     """Run the reload command; the network is switched off for it."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
+    done = run_child(command, {**os.environ, "HF_HUB_OFFLINE": "1"})
     if done.returncode == 0:
         return
     if done.returncode < 0:

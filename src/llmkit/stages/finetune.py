@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -16,6 +18,8 @@ from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
 from llmkit.data.artifacts import Model
+from llmkit.data.clock import has_clock, settle_date
+from llmkit.data.rendering import add_templates, chosen_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
@@ -28,6 +32,13 @@ from llmkit.training.preview import preview_rows
 from llmkit.training.schedule import ScheduleConfig
 from llmkit.training.session import Prepared, TrainingStage
 from llmkit.work.engine import Engine
+
+if TYPE_CHECKING:
+    from llmkit.training.counted import Counted
+
+
+NO_DATA = "no-data"
+"""Stands for the data of a plan that is given none."""
 
 
 class Config(RowTrainingConfig):
@@ -60,14 +71,22 @@ class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
     name, version, config = "finetune", 4, Config
-    stand_ins = {"data": ["no-data"]}
+    stand_ins = {"data": [NO_DATA]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = inputs.add_directory(config.model, Model.KINDS, role="model")
+        add_templates(model, inputs)
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
+
+    def settle(self, config: Config, context: Context, found: Found) -> Config:
+        """Settle the date of a chat template that asks for it: part of the run, which may go on tomorrow."""
+        if not config.objective.chats:
+            return config
+        template = chosen_template(templates_in(found.model), config.template)
+        return config.model_copy(update={"date": settle_date(config.date, context) if has_clock(template) else None})
 
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:
         """Read and encode the rows, and make the model ready."""
@@ -86,13 +105,38 @@ class Finetune(TrainingStage[Config]):
         preview_rows(config, Path(config.model), sources, kind, count, console)
 
     def plan(self, config: Config, num_processes: int) -> Estimate:
-        """Work out parameters, FLOPs, memory, time and disk; rows are not encoded, so epochs have no length."""
+        """Work out parameters, FLOPs, memory, time and disk; the rows that are there are encoded to count them."""
         from llmkit.training.estimate import estimate
 
-        found = estimate(config, ModelConfig(path=config.model), config.objective, [], num_processes)
-        if found.values["steps"] is None:
-            found.warnings.append("rows are counted when they are encoded: max_steps or max_tokens would say how many")
-        return found
+        spec = ModelConfig(path=config.model)
+        if missing := [source.root() for source in config.data if not _is_there(source)]:
+            found = estimate(config, spec, config.objective, [], num_processes)
+            if [Path(path).name for path in missing] != [NO_DATA]:
+                found.warnings.append(f"not there yet, and not counted: {', '.join(missing)}")
+            elif found.values["steps"] is None:
+                found.warnings.append(
+                    "rows are counted when they are encoded: --data, max_steps or max_tokens would say"
+                )
+            return found
+        with TemporaryDirectory(prefix="llmkit-plan-") as place, Engine(workers=config.workers) as engine:
+            counted = self._count(config, Path(place), engine)
+            return estimate(counted.config, spec, counted.objective, [], num_processes, counted=counted)
+
+    def _count(self, config: Config, place: Path, engine: Engine) -> Counted:
+        from llmkit.training.counted import count_rows
+
+        context = Context(place, Console(quiet=True))
+        found = self.describe(config, Inputs())
+
+        def read(work: Path) -> list[Path]:
+            return read_inputs(found.data, found.kind, work, engine, context)[0]
+
+        return count_rows(config, read, found.kind, found.model, engine, context.console, place)
+
+
+def _is_there(source: Source) -> bool:
+    root = source.root()
+    return "://" in root or glob.has_magic(root) or Path(root).exists()
 
 
 STAGE = Finetune()

@@ -16,7 +16,7 @@ from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
 from llmkit.data.artifacts import Model, Tokens
-from llmkit.data.feeds import Feed, HeldOut
+from llmkit.data.feeds import Feed
 from llmkit.data.mixture import DataList
 from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.load import (
@@ -131,7 +131,7 @@ def _job(
     vocabulary: Vocabulary,
     tokens: list[Path],
 ) -> Job:
-    from llmkit.data.mixture import training_stream, validation_packer
+    from llmkit.data.mixture import held_out_of, training_stream
     from llmkit.modeling.companions import have_companions
     from llmkit.training.job import Job
 
@@ -141,8 +141,7 @@ def _job(
     data = training_stream(tokens, plan, seed=config.seed, weights=weights, temperature=config.temperature)
     config.objective.check_blocks(model, vocabulary, context_length=config.context_length, packing=packing_of(config))
     _check_isolation(config, context, model, vocabulary, data)
-    held_out = validation_packer(tokens, plan)
-    feed = Feed(data, None if held_out is None else HeldOut(*held_out), block_tokens=config.context_length)
+    feed = Feed(data, held_out_of(tokens, plan), block_tokens=config.context_length)
     size = count_parameters(model)
     context.console.info(f"{model.config.model_type}, {size:,} parameters, {data.blocks_in(1):,} blocks an epoch")
     return Job(

@@ -30,6 +30,7 @@ from llmkit.tokenization.estimate import estimate
 from llmkit.tokenization.plan import EncoderName, Made, SplitCounts, encode_corpora
 from llmkit.tokenization.report import write_token_reports
 from llmkit.tokenization.show import Cutter
+from llmkit.tokenization.statistics import Counts
 from llmkit.tokenization.texts import training_texts
 from llmkit.tokenization.trainers import TokenizerPart
 from llmkit.tokenization.trainers.bpe import Bpe
@@ -207,16 +208,24 @@ def _fractions(config: Config) -> dict[str, float]:
 
 
 def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:
-    total = made.statistics.total()
+    total, by_split = made.statistics.total(), made.statistics.by("split")
     return {
         "vocab_size": vocab_size,
-        "splits": {
-            split: {"documents": count.num_documents, "tokens": count.num_tokens, "bytes": count.num_bytes}
-            for split, count in made.counts.items()
-        },
+        "splits": {split: _split(count, by_split.get(split, Counts())) for split, count in made.counts.items()},
         "bytes_per_token": round(total.bytes / max(total.tokens, 1), 4),
         "documents_failed": num_failed,
-        "bytes_lost": made.lost_bytes,
+        "bytes_unknown": total.unknown_bytes,
+        "bytes_lost": total.lost_bytes,
+    }
+
+
+def _split(held: SplitCounts, counted: Counts) -> dict[str, int]:
+    return {
+        "documents": held.num_documents,
+        "tokens": held.num_tokens,
+        "bytes": held.num_bytes,
+        "unknown_bytes": counted.unknown_bytes,
+        "lost_bytes": counted.lost_bytes,
     }
 
 
@@ -228,10 +237,12 @@ def _notes(made: Made, tokenizer: Any, config: Config) -> list[str]:
         notes.append(f"note: no validation split ({why}): pretrain has nothing to validate on")
     if tokenizer.eos_token_id is None:
         notes.append("note: the tokenizer has no EOS token: causal models trained on these tokens cannot learn to stop")
-    if made.lost_bytes:
-        notes.append(
-            f"note: {made.lost_bytes:,} bytes of text have no token: the vocabulary lacks a part of the byte alphabet"
-        )
+    total = made.statistics.total()
+    if total.lost_bytes:
+        notes.append(f"note: {total.lost_bytes:,} bytes of text have no token: the vocabulary lacks them")
+    if total.unread.total:
+        then = "; training gives no bits per byte" if total.unread.is_too_much(total.bytes) else ""
+        notes.append(f"note: {total.unread.words(total.bytes)}{then}")
     if made.details["differences"]:
         notes.append("note: gigatoken and tokenizers disagreed, so tokenizers encoded all of it; see llmkit.json")
     return notes

@@ -26,12 +26,14 @@ class TaskResult:
         num_samples: How many documents or rows were scored.
         samples: One JSON object per sample, for `samples-TASK.jsonl`.
         facts: What else the scores rest on, such as the prompt format.
+        notes: Sentences for people: what was skipped, and which scores there are not, and why.
     """
 
     scores: dict[str, float]
     num_samples: int
     samples: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Task(Part):

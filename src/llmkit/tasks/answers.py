@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,9 +16,11 @@ if TYPE_CHECKING:
 
 
 class Answers(Task):
-    """Score the last answer of each conversation: its content's tokens only, not the tokens of the template.
+    """Score the last answer of each conversation, as training teaches it: what the template writes before it is read.
 
-    A model without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
+    Only the tokens of the answer itself count, not those of the template, nor thinking that precedes it. A model
+    without a chat template has never seen one, so it is asked in plain text, `question`, a blank line, answer.
+    Nothing is cut: a row that does not fit into the model's positions is skipped and counted.
     """
 
     prompt: Literal["auto", "chat", "plain"] = "auto"
@@ -33,9 +34,11 @@ class Answers(Task):
         """Return bits_per_byte over all answers, and the perplexity per token."""
         from copy import deepcopy
 
-        from llmkit.data.chat import ensure_template, literal_special, render
-        from llmkit.evaluation.exchanges import read_exchanges
+        from llmkit.data.borders import literal_special
+        from llmkit.data.rendering import ensure_template
+        from llmkit.evaluation.exchanges import NO_ANSWER, UNTAUGHT, Skipped, read_exchanges, scored_answer, too_long
         from llmkit.evaluation.model import ALONE
+        from llmkit.evaluation.text_score import TextScore
 
         chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
         tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
@@ -43,42 +46,44 @@ class Answers(Task):
             ensure_template(tokenizer)
         requests = []
         samples: list[dict[str, Any]] = []
-        skipped = 0
+        skipped, found = Skipped(), TextScore()
         for name, turns, answer in islice(read_exchanges(self.data), self.limit):
-            said = [*turns, {"role": "assistant", "content": answer or ""}]
-            if not turns or not answer or literal_special(tokenizer, said) is not None:
-                skipped += 1
+            whole = [*turns, {"role": "assistant", "content": answer or ""}]
+            if not turns or not answer:
+                skipped.add(NO_ANSWER)
                 continue
-            if chat:
-                before = render(tokenizer, turns, prompt=True)
-            else:
-                before = (
-                    (model.tokenizer.bos_token or model.tokenizer.eos_token)
-                    + "\n".join(turn["content"] for turn in turns)
-                    + "\n\n"
-                )
-            prefix = model.tokenizer(before, add_special_tokens=False)["input_ids"]
-            # The answer is encoded on its own: then its tokens and bytes are the same whatever stands before it.
-            targets = model.tokenizer(answer, add_special_tokens=False)["input_ids"]
-            if not targets or len(prefix) + len(targets) > model.max_length + 1:
-                skipped += 1
+            if literal_special(tokenizer, whole) is not None:
+                skipped.add("hold a token that could fake a turn as text")
+                continue
+            prefix, targets, said = scored_answer(tokenizer, whole) if chat else self._plain(model, turns, answer)
+            unread = model.coverage.measure([said])
+            if not targets and not unread.total:
+                skipped.add(NO_ANSWER if not said and not chat else UNTAUGHT)
+                continue
+            if len(prefix) + len(targets) > model.max_length + 1:
+                skipped.add(too_long(model.max_length))
                 continue
             requests.append((prefix, targets))
-            samples.append({"id": name, "bytes": len(answer.encode("utf-8")), "tokens": len(targets)})
+            found.add(0.0, len(said.encode()), len(targets), unread)
+            samples.append(
+                {"id": name, "bytes": len(said.encode()), "unread_bytes": unread.total, "tokens": len(targets)}
+            )
         if not requests:
-            raise DataError(f"tasks.data: {self.data} has no answer to score ({skipped:,} do not fit into the model)")
+            raise DataError(f"tasks.data: {self.data} has no answer to score: {'; '.join(skipped.notes())}")
         likelihoods = model.log_likelihoods(requests)
         for sample, value in zip(samples, likelihoods, strict=True):
             sample["log_likelihood"] = value
             progress.advance()
-        total, num_bytes = sum(likelihoods), sum(sample["bytes"] for sample in samples)
-        scores = {
-            "bits_per_byte": -total / num_bytes / math.log(2),
-            "token_perplexity": math.exp(min(700.0, -total / sum(sample["tokens"] for sample in samples))),
-        }
-        return TaskResult(
-            scores,
-            len(samples),
-            samples,
-            {"prompt": "chat" if chat else "plain", "skipped": skipped, **({} if model.scores_in_batches else ALONE)},
-        )
+        found.log_likelihood = sum(likelihoods)
+        scores, notes = found.scores()
+        alone = {} if model.scores_in_batches else ALONE
+        facts = {"prompt": "chat" if chat else "plain", "skipped": skipped.total, **found.shares(), **alone}
+        return TaskResult(scores, len(samples), samples, facts, [*skipped.notes(), *notes])
+
+    @staticmethod
+    def _plain(model: EvalModel, turns: list[dict[str, str]], answer: str) -> tuple[list[int], list[int], str]:
+        """Return the ids of a question and of its answer, each encoded on its own, and the answer."""
+        start = model.tokenizer.bos_token or model.tokenizer.eos_token
+        before = start + "\n".join(turn["content"] for turn in turns) + "\n\n"
+        prefix, targets = (model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, answer))
+        return prefix, targets, answer

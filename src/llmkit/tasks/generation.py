@@ -18,13 +18,21 @@ from llmkit.tasks import Task, TaskResult
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.core.progress import Progress
+    from llmkit.data.thinking import Said
     from llmkit.evaluation.model import EvalModel
 
 PROMPTS_PER_CALL = 64
+PROMPT_END = 16
+"""Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
 class Generation(Task):
-    """Let the model answer each row's question and compare with the row's own answer."""
+    """Let the model answer each row's question and compare with the row's own answer.
+
+    Thinking before an answer is kept apart: it is a sample's `thinking`, and only what follows it is compared.
+    Nothing is cut: a question that does not fit into the model's positions, with room for `max_new_tokens`, is skipped
+    and counted, as `answers` does.
+    """
 
     metrics: list[Annotated[Metric, Family("metric")]] = Field([Rouge(), ChrF()], min_length=1)
     """How predictions are scored; each is an `evaluate.Metric`."""
@@ -37,26 +45,36 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.evaluation.exchanges import read_exchanges
+        from llmkit.data.thinking import decode_said, opened, split_thinking
+        from llmkit.evaluation.exchanges import NO_ANSWER, Skipped, read_exchanges, too_long
         from llmkit.evaluation.model import ALONE
 
-        found = read_exchanges(self.data)
-        asked = ((name, turns, answer) for name, turns, answer in found if turns and answer is not None)
-        rows = list(islice(asked, self.limit))
-        if not rows:
-            raise DataError(f"tasks.data: {self.data} has no row that ends with an answer")
         if self.max_new_tokens >= model.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {self.max_new_tokens} leaves no room for a prompt in the {model.max_length}"
                 " positions of the model"
             )
-        prompts = [self._prompt(model, turns) for _, turns, _ in rows]
-        predictions: list[str] = []
+        rows, prompts, skipped = [], [], Skipped()
+        for name, turns, answer in islice(read_exchanges(self.data), self.limit):
+            if not turns or answer is None:
+                skipped.add(NO_ANSWER)
+                continue
+            prompt = self._prompt(model, turns)
+            if len(prompt) + self.max_new_tokens > model.max_length:
+                skipped.add(too_long(model.max_length, self.max_new_tokens))
+                continue
+            rows.append((name, turns, answer))
+            prompts.append(prompt)
+        if not rows:
+            raise DataError(f"tasks.data: {self.data} has no question to ask: {'; '.join(skipped.notes())}")
+        said: list[Said] = []
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
             part = prompts[start : start + PROMPTS_PER_CALL]
-            predictions += model.generate(part, max_new_tokens=self.max_new_tokens)
+            for prompt, ids in zip(part, model.generate(part, max_new_tokens=self.max_new_tokens), strict=True):
+                said.append(decode_said(model.tokenizer, ids, opened(model.tokenizer.decode(prompt[-PROMPT_END:]))))
             progress.advance(len(part))
-        references = [answer for *_, answer in rows]
+        predictions = [one.answer.strip() for one in said]
+        references = [split_thinking(answer).answer for *_, answer in rows]
         scores: dict[str, float] = {}
         for metric in self.metrics:
             found = metric.load().compute(predictions=predictions, references=references)
@@ -64,23 +82,28 @@ class Generation(Task):
                 raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
             scores |= found
         samples = [
-            {"id": name, "turns": turns, "prediction": prediction, "reference": answer}
-            for (name, turns, answer), prediction in zip(rows, predictions, strict=True)
+            {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
+            | ({"thinking": one.thinking} if one.thinking else {})
+            for (name, turns, _), prediction, reference, one in zip(rows, predictions, references, said, strict=True)
         ]
+        thought = {
+            "thinking": sum(bool(one.thinking) for one in said),
+            "unfinished": sum(not one.ended for one in said),
+        }
         return TaskResult(
             scores,
             len(samples),
             samples,
-            {"empty": sum(not text for text in predictions), **({} if model.writes_in_batches else ALONE)},
+            {"skipped": skipped.total, "empty": sum(not text for text in predictions)}
+            | (thought if any(thought.values()) else {})
+            | ({} if model.writes_in_batches else ALONE),
+            skipped.notes(),
         )
 
     def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
-        from llmkit.data.chat import encode_prompt
+        from llmkit.data.rendering import encode_prompt
 
         if model.tokenizer.chat_template:
-            ids = encode_prompt(model.tokenizer, turns)
-        else:
-            text = "\n".join(turn["content"] for turn in turns) + "\n\n"
-            ids = [model.start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
-        # The end of a long prompt is what the answer depends on most; room is left for the answer.
-        return ids[-max(1, model.max_length - self.max_new_tokens) :]
+            return encode_prompt(model.tokenizer, turns)
+        text = "\n".join(turn["content"] for turn in turns) + "\n\n"
+        return [model.start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]

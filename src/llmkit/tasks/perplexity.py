@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Corpus, Tokens
 from llmkit.tasks import Task, TaskResult
+from llmkit.text.words import count_words
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
@@ -33,30 +32,40 @@ class Perplexity(Task):
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return bits_per_byte, word_perplexity and token_perplexity over the whole text."""
         from llmkit.evaluation.model import ALONE, rolling_requests
+        from llmkit.evaluation.text_score import TextScore
         from llmkit.modeling.tokenizer import encode_documents
 
-        total, num_bytes, num_words, num_tokens = 0.0, 0, 0, 0
+        found = TextScore(num_words=0)
         samples = []
         for name, text in self._texts():
             (ids,) = encode_documents(model.tokenizer, [text])
             requests = rolling_requests(ids.tolist(), start=model.start, max_length=model.max_length)
             score = sum(model.log_likelihoods(requests))
-            size = len(text.encode("utf-8"))
-            total += score
-            num_bytes += size
-            num_words += len(re.split(r"\s+", text))
-            num_tokens += len(ids)
-            samples.append({"id": name, "log_likelihood": score, "bytes": size, "tokens": len(ids)})
+            size, unread = len(text.encode()), model.coverage.measure([text])
+            found.add(score, size, len(ids), unread, num_words=count_words(text))
+            samples.append(
+                {"id": name, "log_likelihood": score, "bytes": size, "unread_bytes": unread.total, "tokens": len(ids)}
+            )
             progress.advance()
-        if not num_bytes:
+        if not found.num_bytes:
             raise DataError(f"tasks.data: {self.data} has no text to score")
-        scores = {
-            "bits_per_byte": -total / num_bytes / math.log(2),
-            "word_perplexity": math.exp(min(700.0, -total / num_words)),
-            "token_perplexity": math.exp(min(700.0, -total / num_tokens)),
-        }
+        scores, notes = found.scores()
+        if words := self._is_damaged():
+            scores, notes = {}, [words]
         alone = {} if model.scores_in_batches else ALONE
-        return TaskResult(scores, len(samples), samples, {"bytes": num_bytes, "tokens": num_tokens, **alone})
+        facts = {"bytes": found.num_bytes, "tokens": found.num_tokens, **found.shares(), **alone}
+        return TaskResult(scores, len(samples), samples, facts, notes)
+
+    def _is_damaged(self) -> str:
+        """Say of tokens whose tokenizer did not read their text that decoding does not give it back."""
+        tokens = Tokens(self.data)
+        if not tokens.is_there():
+            return ""
+        unread, num_bytes = tokens.unread(self.split), tokens.facts["splits"][self.split]["bytes"]
+        if not unread.is_too_much(num_bytes):
+            return ""
+        what = f"no scores: in the split '{self.split}' of {self.data} {unread.words(num_bytes)}"
+        return f"{what}: use the corpus that it was made of"
 
     def _texts(self) -> list[tuple[str, str]]:
         """Return (id, text) of the documents."""

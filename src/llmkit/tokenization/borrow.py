@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigError, DataError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
@@ -49,6 +50,7 @@ def locate(path: str) -> Path:
     try:
         return Path(snapshot_download(path, allow_patterns=list(FILES)))
     except Exception as error:
+        raise_limit(error)
         # Any exception: no network, a proxy, no such name and no permission each raise their own.
         raise DataError(
             f"tokenizer '{path}': no such directory or file{_close(place.name, beside)}, and the hub does not give it "
@@ -134,6 +136,7 @@ def _load_json(file: Path) -> PreTrainedTokenizerFast:
     try:
         backend = Tokenizer.from_file(str(file))
     except Exception as error:  # `tokenizers` raises bare Exception
+        raise_limit(error)
         raise DataError(f"{file} cannot be read as a {TOKENIZER_FILE}: {_first_line(error)}") from error
     return PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False)
 
@@ -149,6 +152,7 @@ def _load_pair(folder: Path, pattern: Pattern | None) -> PreTrainedTokenizerFast
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges))
     except Exception as error:  # `tokenizers` raises bare Exception
+        raise_limit(error)
         raise DataError(f"{vocabulary} and {merges.name} cannot be read: {_first_line(error)}") from error
     return _byte_level(model, pattern or "gpt2")
 

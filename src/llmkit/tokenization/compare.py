@@ -22,6 +22,7 @@ from llmkit.core.page import percent
 from llmkit.core.registry import Family
 from llmkit.data.corpus import UNKNOWN_LANGUAGE
 from llmkit.data.sources import Broken, Record, Source, Span
+from llmkit.modeling.coverage import coverage_of
 from llmkit.modeling.token_bytes import is_byte_level
 from llmkit.modeling.tokenizer import encode_documents
 from llmkit.tokenization.report import rates
@@ -201,7 +202,14 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
     yield _row("tokens", a["tokens"], b["tokens"], ",.0f")
     for name, label in (("bytes_per_token", "bytes per token"), ("tokens_per_word", "tokens per word")):
         yield _row(label, a[name], b[name], ".2f")
-    odd = {"partial_rate": "parts of characters", "byte_fallback_rate": "bytes by fallback", "unknown_rate": "unknown"}
+    for name, label in (("unknown_bytes", "unknown text"), ("lost_bytes", "lost text")):
+        if a[name] or b[name]:
+            yield label, percent(a[name] or 0, a["bytes"] or 1), percent(b[name] or 0, b["bytes"] or 1), ""
+    odd = {
+        "partial_rate": "parts of characters",
+        "byte_fallback_rate": "bytes by fallback",
+        "unknown_rate": "unknown",
+    }
     for name, label in odd.items():
         if a[name] or b[name]:
             yield label, percent(a[name] or 0, 1), percent(b[name] or 0, 1), ""
@@ -233,6 +241,7 @@ def _count(cutter: Cutter, records: Sequence[Record]) -> TokenStatistics:
         input_ids=np.concatenate(encoded),
         num_tokens=np.array([len(ids) for ids in encoded]),
         text=texts.__getitem__,
+        unread=np.array([coverage_of(cutter.tokenizer).measure([text]) for text in texts], np.int64),
     )
     return statistics
 

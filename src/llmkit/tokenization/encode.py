@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmkit.modeling.coverage import Coverage
 from llmkit.modeling.fast import FastEncoder, is_normal, lacks_bytes, token_sizes
 from llmkit.modeling.literal import LiteralEncoder, flatten
 from llmkit.text.sentences import sentence_starts
@@ -34,14 +35,19 @@ class Encoded:
         counts: Tokens of each document, `[documents]`.
         segments: Tokens at which sentences begin, counted from the document's first, `[segments]`.
         num_segments: Segments of each document, `[documents]`.
-        lost_bytes: Bytes of text that no token stands for: the vocabulary lacks them.
+        unread: Bytes of each document that are unknown, and that are lost, `[documents, 2]`; see `Unread`.
     """
 
     ids: NDArray[Any]
     counts: NDArray[np.int64]
     segments: NDArray[np.int32]
     num_segments: NDArray[np.int64]
-    lost_bytes: int = 0
+    unread: NDArray[np.int64]
+
+    @property
+    def lost_bytes(self) -> int:
+        """Bytes of text that no token stands for."""
+        return int(self.unread[:, 1].sum())
 
 
 class Encoder:
@@ -59,6 +65,7 @@ class Encoder:
         self._forms = [part["type"] for part in flatten(content["normalizer"], "normalizers")]
         self._token_bytes = token_sizes(content, literal.vocab_size)
         self._loses = self._token_bytes is not None and lacks_bytes(content, literal.special)
+        self._coverage = Coverage(literal) if self._token_bytes is None else None
         self._border = border_of(content, allow_special=literal.allow_special)
 
     def encode(self, batch: Batch) -> Encoded:
@@ -77,8 +84,10 @@ class Encoder:
         wrong = np.flatnonzero(changed | (lost != 0))
         if wrong.size:
             segments, num_segments = self._repair(batch, segments, num_segments, wrong)
-        lost_bytes = int(lost[~changed].clip(0).sum()) if self._loses else 0
-        return Encoded(ids, counts, segments, num_segments, lost_bytes)
+        unread = np.zeros((len(batch), 2), np.int64)
+        if self._loses:
+            unread[~changed, 1] = lost[~changed].clip(0)
+        return Encoded(ids, counts, segments, num_segments, unread)
 
     def _changed(self, batch: Batch) -> NDArray[np.bool_]:
         """Tell which documents the normalizer changes, `[documents]`."""
@@ -105,33 +114,37 @@ class Encoder:
         return found
 
     def _literal_ids(self, batch: Batch, documents: Any) -> list[NDArray[Any]]:
-        return [ids for ids, _ in self._literal(batch, documents, ends=False)]
+        return [ids for ids, _ in self._literal(batch, documents, spans=False)]
 
-    def _literal(self, batch: Batch, documents: Any, *, ends: bool) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
-        """Yield ids and, with `ends`, the character behind each token, in groups that bound the memory."""
+    def _literal(
+        self, batch: Batch, documents: Any, *, spans: bool
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+        """Yield ids and, with `spans`, where each token begins and ends, in groups that bound the memory."""
+        encode = self.literal.spans if spans else self.literal.encode
         group: list[str] = []
         size = 0
         for d in documents:
             document = batch.raw(d)
             if len(document) > GROUP_BYTES:
-                yield from self.literal.encode(group, ends=ends)
+                yield from encode(group)
                 group, size = [], 0
-                yield self._long(document, ends=ends)
+                yield self._long(document, spans=spans)
                 continue
             group.append(document.decode())
             size += len(document)
             if size >= GROUP_BYTES:
-                yield from self.literal.encode(group, ends=ends)
+                yield from encode(group)
                 group, size = [], 0
-        yield from self.literal.encode(group, ends=ends)
+        yield from encode(group)
 
-    def _long(self, document: bytes, *, ends: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def _long(self, document: bytes, *, spans: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        encode = self.literal.spans if spans else self.literal.encode
         ids, positions, before = [], [], 0
         for a, b in self._pieces(document):
             text = document[a:b].decode()
-            ((piece_ids, piece_ends),) = self.literal.encode([text], ends=ends)
+            ((piece_ids, piece_spans),) = encode([text])
             ids.append(piece_ids)
-            positions.append(piece_ends + before)
+            positions.append(piece_spans + before)
             before += len(text)
         return np.concatenate(ids), np.concatenate(positions)
 
@@ -143,20 +156,24 @@ class Encoder:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Find the segments of the documents whose tokens do not have their bytes by the offsets instead."""
         parts = np.split(segments, np.cumsum(num_segments)[:-1])
-        for d, (_, ends) in zip(wrong, self._literal(batch, wrong, ends=True), strict=True):
-            parts[d] = segments_by_offsets(batch.text(int(d)), ends)
+        for d, (_, spans) in zip(wrong, self._literal(batch, wrong, spans=True), strict=True):
+            parts[d] = segments_by_offsets(batch.text(int(d)), spans[:, 1])
         return np.concatenate(parts), np.fromiter(map(len, parts), np.int64, len(parts))
 
     def _encode_by_offsets(self, batch: Batch) -> Encoded:
-        found, parts = [], []
-        for d, (ids, ends) in enumerate(self._literal(batch, range(len(batch)), ends=True)):
+        assert self._coverage is not None
+        found, parts, unread = [], [], []
+        for d, (ids, spans) in enumerate(self._literal(batch, range(len(batch)), spans=True)):
+            text = batch.text(d)
             found.append(ids)
-            parts.append(segments_by_offsets(batch.text(d), ends))
+            parts.append(segments_by_offsets(text, spans[:, 1]))
+            unread.append(self._coverage.of(text, ids, spans))
         return Encoded(
             np.concatenate(found) if found else np.zeros(0, self.literal.dtype),
             np.fromiter(map(len, found), np.int64, len(found)),
             np.concatenate(parts) if parts else np.zeros(0, np.int32),
             np.fromiter(map(len, parts), np.int64, len(parts)),
+            np.array(unread, np.int64).reshape(-1, 2),
         )
 
     @cached_property

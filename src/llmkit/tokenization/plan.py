@@ -65,13 +65,11 @@ class Made:
     Attributes:
         counts: What the splits hold; those without documents are left out.
         statistics: What was counted.
-        lost_bytes: Bytes of text that no token stands for.
         details: Which encoder found the ids, and how far it was checked.
     """
 
     counts: dict[Split, SplitCounts]
     statistics: TokenStatistics
-    lost_bytes: int = 0
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -164,7 +162,7 @@ def encode_corpora(
     statistics = dones[0].statistics if dones else TokenStatistics(cutter.kinds)
     for done in dones[1:]:
         statistics.merge(done.statistics)
-    return Made(counts, statistics, sum(done.lost_bytes for done in dones), details)
+    return Made(counts, statistics, details)
 
 
 def _tasks(

@@ -63,6 +63,8 @@ def rates(counts: Counts) -> dict[str, int | float | None]:
         "partial_rate": ratio(counts.partial, counts.tokens),
         "byte_fallback_rate": ratio(counts.byte_fallback, counts.tokens),
         "unknown_rate": ratio(counts.unknown, counts.tokens),
+        "unknown_bytes": counts.unknown_bytes,
+        "lost_bytes": counts.lost_bytes,
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.data.split import SPLITS, Split
+from llmkit.data.unread import Unread
 from llmkit.text.words import count_words
 from llmkit.work.kernel import kernel as compiled
 
@@ -58,6 +59,8 @@ class Counts:
         unknown: Tokens that stand for text the vocabulary lacks.
         words: Words of the documents in which words were counted.
         word_tokens: Tokens of those documents.
+        unknown_bytes: Bytes of text that unknown tokens stand for.
+        lost_bytes: Bytes of text that no token stands for.
     """
 
     documents: int = 0
@@ -69,10 +72,18 @@ class Counts:
     unknown: int = 0
     words: int = 0
     word_tokens: int = 0
+    unknown_bytes: int = 0
+    lost_bytes: int = 0
+
+    @property
+    def unread(self) -> Unread:
+        """What the tokenizer did not read."""
+        return Unread(self.unknown_bytes, self.lost_bytes)
 
 
 _COLUMNS = [column.name for column in fields(Counts)]
 _WORDS, _WORD_TOKENS = _COLUMNS.index("words"), _COLUMNS.index("word_tokens")
+_UNREAD = slice(_COLUMNS.index("unknown_bytes"), _COLUMNS.index("lost_bytes") + 1)
 
 
 class Long(NamedTuple):
@@ -136,6 +147,7 @@ class TokenStatistics:
         input_ids: NDArray[np.integer],
         num_tokens: NDArray[np.integer],
         text: Callable[[int], str],
+        unread: NDArray[np.int64] | None = None,
     ) -> None:
         """Count a batch of documents; any number of them, the more the cheaper.
 
@@ -149,6 +161,7 @@ class TokenStatistics:
             input_ids: `[tokens]` ids of all documents, one document after another, uint16 or uint32.
             num_tokens: `[documents]` tokens of each document.
             text: Returns the text of a document by its position; called for few of them. `texts.__getitem__` will do.
+            unread: `[documents, 2]` bytes of each text that are unknown and that are lost; None where all is read.
 
         Raises:
             ValueError: The lengths do not add up to the ids.
@@ -160,6 +173,8 @@ class TokenStatistics:
             return
         groups = self._numbers(zip(splits, sources, languages, strict=True), len(documents))
         _count(input_ids, ends, groups, num_bytes, num_chars, self.kinds, self.counts, self._sums)
+        if unread is not None and unread.any():
+            np.add.at(self._sums[:, _UNREAD], groups, unread)
         self._count_lengths(groups, num_tokens)
         # With ties, so that the choice among them is left to the ids.
         least = np.partition(num_tokens, -NUM_LONGEST)[-NUM_LONGEST] if ends.size > NUM_LONGEST else 0

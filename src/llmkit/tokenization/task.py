@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llmkit.core import stop
 from llmkit.core.durable import fsync
 from llmkit.data.split import SPLITS, Split
 from llmkit.data.token_shards import Part, Stretch, int_array
@@ -62,7 +63,6 @@ class Done:
     Attributes:
         parts: Where the documents of each split that has any are.
         statistics: What was counted.
-        lost_bytes: Bytes of text that no token stands for.
         checked: Documents, or excerpts, compared with `tokenizers`.
         checked_bytes: Their bytes.
         differences: Texts whose ids differed.
@@ -70,7 +70,6 @@ class Done:
 
     parts: dict[Split, Part]
     statistics: TokenStatistics
-    lost_bytes: int = 0
     checked: int = 0
     checked_bytes: int = 0
     differences: list[str] = field(default_factory=list)
@@ -113,13 +112,13 @@ def encode_with(encoder: Encoder, kinds: NDArray[np.uint8], task: Task) -> Done:
     gathered = [_Gathered() for _ in SPLITS]
     done = Done({}, TokenStatistics(kinds))
     for batch in (batch for piece in task.pieces for batch in piece.batches()):
+        stop.check()
         sides, unusual = splitter.split(batch.data, batch.bounds)
         encoded = encoder.encode(batch)
         if check:
             check.batch(batch, encoded.ids, encoded.counts, unusual)
             if check.differences:
                 break
-        done.lost_bytes += encoded.lost_bytes
         _distribute(batch, encoded, sides, gathered)
         _count(batch, encoded, sides, done.statistics)
     if check:
@@ -153,11 +152,11 @@ def _distribute(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], gather
     token_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.counts)])
     segment_ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(encoded.num_segments)])
     borders = [0, *(np.flatnonzero(np.diff(sides)) + 1).tolist(), len(batch)]
-    for start, stop in pairwise(borders):
-        if start < stop:
-            split = gathered[sides[start]]
-            split.ids.append(encoded.ids[token_ends[start] : token_ends[stop]])
-            split.segments.append(encoded.segments[segment_ends[start] : segment_ends[stop]])
+    for first, end in pairwise(borders):
+        if first < end:
+            split = gathered[sides[first]]
+            split.ids.append(encoded.ids[token_ends[first] : token_ends[end]])
+            split.segments.append(encoded.segments[segment_ends[first] : segment_ends[end]])
     for number in np.unique(sides):
         chosen = np.flatnonzero(sides == number)
         gathered[number].num_bytes += int(batch.sizes[chosen].sum())
@@ -176,6 +175,7 @@ def _count(batch: Batch, encoded: Encoded, sides: NDArray[np.uint8], statistics:
         input_ids=encoded.ids,
         num_tokens=encoded.counts,
         text=batch.text,
+        unread=encoded.unread,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from llmkit.work.engine import Engine
+from llmkit.work.engine import Engine, wait_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,7 +33,7 @@ class Threads(Engine):
             futures = [pool.submit(function, task) for task in tasks]
             try:
                 for future in futures:
-                    yield future.result()
+                    yield wait_for(future)
             finally:
                 for future in futures:
                     future.cancel()

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
-from llmkit.training.checkpoint import TrainState
+from llmkit.data.feeds import Feed
 from llmkit.training.config import TrainingConfig
-from llmkit.training.job import Job
+from llmkit.training.snapshot import TrainState
+
+
+class Work(Protocol):
+    """What is asked of a job, or of one that is only planned."""
+
+    @property
+    def feed(self) -> Feed:
+        """The data."""
+
+    @property
+    def batch_blocks(self) -> int:
+        """Blocks per optimizer step."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens per optimizer step."""
 
 
 class Budget:
@@ -17,21 +34,23 @@ class Budget:
 
     Args:
         config: The training's config.
-        job: What is trained on what.
+        job: The data, and how much of it makes a step.
     """
 
-    def __init__(self, config: TrainingConfig, job: Job) -> None:
+    def __init__(self, config: TrainingConfig, job: Work) -> None:
         self._max_s = None if config.max_minutes is None else 60 * config.max_minutes
         self._patience = config.patience
-        limits = []
+        limits: dict[str, int] = {}
         if config.max_steps is not None:
-            limits.append(config.max_steps)
+            limits[f"max_steps {config.max_steps:,}"] = config.max_steps
         if config.max_tokens is not None:
-            limits.append(math.ceil(config.max_tokens / job.batch_tokens))
+            limits[f"max_tokens {config.max_tokens:,}"] = math.ceil(config.max_tokens / job.batch_tokens)
         if config.max_epochs is not None:
-            most = min(limits) * job.batch_blocks if limits else None
-            limits.append(math.ceil(job.feed.blocks_in(config.max_epochs, most) / job.batch_blocks))
-        self.max_steps = max(1, min(limits)) if limits else None
+            most = min(limits.values()) * job.batch_blocks if limits else None
+            blocks = job.feed.blocks_in(config.max_epochs, most)
+            limits[f"max_epochs {config.max_epochs:g}"] = math.ceil(blocks / job.batch_blocks)
+        self._limits = {name: max(1, steps) for name, steps in limits.items()}
+        self.max_steps = min(self._limits.values()) if limits else None
         self._first: tuple[int, float] | None = None
 
     @property
@@ -59,6 +78,11 @@ class Budget:
             pace = (elapsed_s - first_s) / (step - first_step)
             return max(step + 1, step + int((max_s - elapsed_s) / pace))
         return max(step + 1, int(step * max_s / elapsed_s)) if step > 1 else 10**6
+
+    def passed(self, step: int) -> str:
+        """Return which limit lies behind a number of steps done, in words; empty for none."""
+        passed = [f"{name} is {steps:,} steps now" for name, steps in self._limits.items() if step > steps]
+        return f"{step:,} steps are trained, {passed[0]}" if passed else ""
 
     def may_end(self, state: TrainState) -> bool:
         """Return whether one more validation without a lower loss would end the run."""

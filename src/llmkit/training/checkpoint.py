@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent. Written beside, fsynced, marked, renamed; a torn one is never loaded.
+"""Checkpoints: complete or absent. Written beside, fsynced, sealed, renamed; a torn one is never loaded.
 
 The random state is not in them: the loop sets it anew at every step, from seed, step and rank.
 """
@@ -6,94 +6,34 @@ The random state is not in them: the loop sets it anew at every step, from seed,
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.core.seal import is_whole, seal
 from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
 from llmkit.training.optimizers import restore
-from llmkit.training.placement import gather, is_split, scatter_moments, scatter_weights
-from llmkit.training.resume import STATE, checkpoint_path, checkpoints_in
+from llmkit.training.placement import scatter_moments, scatter_weights
+from llmkit.training.resume import STATE, checkpoint_path, checkpoints_in, kept_path
+from llmkit.training.snapshot import Snapshot, TrainState
 
-COMPLETE = "complete.json"
-"""Written last: the size of every other file. A checkpoint without it, or with other sizes, is torn."""
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.pt"
+BY_TIME = "by-time"
+"""An empty file: this one was written between those by steps, and takes no place of theirs."""
 FEED = "feed.npz"
 """What the model has generated to be trained on; only where it does."""
 NOTHING: State = {}
-
-
-@dataclass
-class TrainState:
-    """How far a run is.
-
-    Attributes:
-        step: Optimizer steps done.
-        tokens: Tokens trained on.
-        elapsed_s: Seconds of training, over all interruptions.
-        resolved: Every `auto`, as this run resolved it; a resumed run takes these over.
-        losses: Of the steps since the last regular line of metrics.jsonl, so that the next line's mean covers them.
-        best: The lowest validation loss so far.
-        worse: Validations in a row without a lower one.
-        validated: Step of the last validation that is counted in these two; -1 before the first.
-        ended: Why the run ended before its budget; empty while it goes on.
-    """
-
-    step: int
-    tokens: int
-    elapsed_s: float
-    resolved: dict[str, Any]
-    losses: list[dict[str, float]] = field(default_factory=list)
-    best: float | None = None
-    worse: int = 0
-    validated: int = -1
-    ended: str = ""
-
-    def count_validation(self, loss: float) -> None:
-        """Take note of a validation at this step; one that a resumed run repeats counts once."""
-        if self.validated == self.step:
-            return
-        self.validated = self.step
-        if self.best is None or loss < self.best:
-            self.best, self.worse = loss, 0
-        else:
-            self.worse += 1
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a checkpoint holds: tensors that training goes on changing, or copies of them."""
-
-    weights: Mapping[str, torch.Tensor]
-    optimizer: Mapping[str, Any]
-    state: TrainState
-    feed: State
-
-    @classmethod
-    def of(
-        cls, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, feed: State, *, copy: bool
-    ) -> Self:
-        """Take a model, its optimizer and what a feed has generated; a copy costs their memory once more."""
-        # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
-        if is_split(model):
-            weights, moments = gather(model, optimizer)
-        else:
-            weights, moments = _untied(model.state_dict()), optimizer.state_dict()
-        if copy:
-            weights, moments = _copied(weights), _copied(moments)
-            state = TrainState(**json.loads(json.dumps(asdict(state))))
-            feed = {name: array.copy() for name, array in feed.items()}
-        return cls(weights, moments, state, feed)
 
 
 class Writer:
@@ -105,27 +45,53 @@ class Writer:
         folder: The run's `checkpoints/`.
         keep: How many checkpoints stay.
         background: Whether to write in a thread of its own.
+
+    Attributes:
+        seconds: How long the last one took, from copy to disk.
     """
 
     def __init__(self, folder: Path, *, keep: int, background: bool) -> None:
         self.folder, self.keep, self.background = folder, keep, background
+        self.seconds = 0.0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether one is being written."""
+        return self._thread is not None and self._thread.is_alive()
+
     def save(
-        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: TrainState, feed: State = NOTHING
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: TrainState,
+        feed: State = NOTHING,
+        *,
+        by_time: bool = False,
+        copy: bool = True,
     ) -> None:
         """Write a checkpoint, or begin to; one at a time.
+
+        Args:
+            model: The model.
+            optimizer: Its optimizer.
+            state: How far the run is.
+            feed: What a feed has generated.
+            by_time: It stands between those by steps.
+            copy: There is memory for a copy, so that it can be written in the background.
 
         Raises:
             OSError: This one, or the one before, cannot be written.
         """
         self.wait()
-        if not self.background:
-            write(self.folder, Snapshot.of(model, optimizer, state, feed, copy=False), keep=self.keep)
+        start, copy = time.monotonic(), copy and self.background
+        snapshot = Snapshot.of(model, optimizer, state, feed, copy=copy, by_time=by_time)
+        if not copy:
+            write(self.folder, snapshot, keep=self.keep)
+            self.seconds = time.monotonic() - start
             return
-        snapshot = Snapshot.of(model, optimizer, state, feed, copy=True)
-        self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
+        self._thread = threading.Thread(target=self._write, args=(snapshot, start), name="checkpoint")
         self._thread.start()
 
     def wait(self) -> None:
@@ -147,9 +113,10 @@ class Writer:
             if kind is None:  # else what ended the run is the news
                 raise
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot, start: float) -> None:
         try:
             write(self.folder, snapshot, keep=self.keep)
+            self.seconds = time.monotonic() - start
         except BaseException as error:  # noqa: BLE001 - raised where training sees it
             self._error = error
 
@@ -157,7 +124,7 @@ class Writer:
 def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     """Write a checkpoint; once it is whole, remove torn ones and the oldest beyond `keep`."""
     target = checkpoint_path(folder, snapshot.state.step)
-    if _is_complete(target):
+    if is_whole(target):
         return
     temporary = folder / ".unfinished"  # one name for all steps: what a kill leaves is removed by the next save
     shutil.rmtree(temporary, ignore_errors=True)
@@ -168,15 +135,14 @@ def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     if snapshot.feed:
         np.savez(temporary / FEED, **snapshot.feed)  # type: ignore[arg-type]
     write_json(temporary / STATE, vars(snapshot.state))
-    sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
-    for name in sizes:
-        fsync(temporary / name)
-    write_json(temporary / COMPLETE, sizes)
-    fsync(temporary)
+    if snapshot.by_time:
+        (temporary / BY_TIME).touch()
+    seal(temporary)
     temporary.rename(target)
     fsync(folder)
-    whole = [path for path in checkpoints_in(folder) if _is_complete(path)]
-    for old in set(checkpoints_in(folder)) - set(whole[-keep:]):
+    *whole, newest = [path for path in checkpoints_in(folder) if is_whole(path)]
+    regular = [path for path in whole if not (path / BY_TIME).exists()]
+    for old in set(checkpoints_in(folder)) - {newest, *regular[max(0, len(regular) - keep + 1) :]}:
         shutil.rmtree(old)
 
 
@@ -187,11 +153,11 @@ def rewind(folder: Path, step: int) -> None:
             shutil.rmtree(path)
 
 
-def latest(folder: Path) -> tuple[Path | None, list[Path]]:
-    """Return the newest complete checkpoint, and the torn ones that were passed over."""
+def latest(folder: Path, before: Path | None = None) -> tuple[Path | None, list[Path]]:
+    """Return the newest complete checkpoint, of those before a given one, and the torn ones that were passed over."""
     torn: list[Path] = []
-    for path in reversed(checkpoints_in(folder)):
-        if _is_complete(path):
+    for path in reversed([path for path in checkpoints_in(folder) if before is None or path < before]):
+        if is_whole(path):
             return path, torn
         torn.append(path)
     return None, torn
@@ -218,15 +184,19 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
     Raises:
         DataError: The checkpoint is not whole, or of another model or optimizer.
     """
-    if not _is_complete(path):
-        raise DataError(f"{path} is not a whole checkpoint", hint=f"ls {path.parent}")
-    fill_weights(model, scatter_weights(load_file(path / MODEL), model), path)
-    stored = torch.load(path / OPTIMIZER, weights_only=True)
+    named = kept_path(path)
+    if not is_whole(path):
+        raise DataError(f"{named} is not a whole checkpoint", hint=f"ls {named.parent}")
+    try:
+        weights, stored = load_file(path / MODEL), torch.load(path / OPTIMIZER, weights_only=True)
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # sealed before checksums were
+        raise DataError(f"{named} cannot be read: {error}", hint="restore it from a copy, or -o OTHER") from error
+    fill_weights(model, scatter_weights(weights, model), named)
     try:
         restore(optimizer, scatter_moments(stored, model, optimizer))
     except ValueError as error:
         raise DataError(
-            f"{path} is of another optimizer: {error}", hint="--init-from takes the weights alone"
+            f"{named} is of another optimizer: {error}", hint="--init-from takes the weights alone"
         ) from error
     if feed is not None and (path / FEED).exists():
         with np.load(path / FEED) as arrays:
@@ -237,32 +207,3 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
 def read_state(path: Path) -> TrainState:
     """Return how far a checkpoint's run was."""
     return TrainState(**json.loads((path / STATE).read_text(encoding="utf-8")))
-
-
-def _is_complete(path: Path) -> bool:
-    try:
-        sizes = json.loads((path / COMPLETE).read_text(encoding="utf-8"))
-        return all((path / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
-
-
-def _untied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    seen: set[int] = set()
-    unique = {}
-    for name, tensor in weights.items():
-        if tensor.data_ptr() not in seen or tensor.numel() == 0:
-            unique[name] = tensor.contiguous()
-            seen.add(tensor.data_ptr())
-    return unique
-
-
-def _copied(value: Any) -> Any:
-    """Copy the tensors of nested containers, to memory that training does not change."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item) for item in value)
-    return value

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from llmkit.core.config import Budget, Config, NotIdentity
 from llmkit.core.registry import Family
+from llmkit.data.clock import Date
 from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training.optimizers import Optimizer
@@ -31,6 +32,9 @@ class CheckpointConfig(Config):
 
     every: int = Field(500, ge=1)
     """Steps between two checkpoints; there is always one at the end and one at an interruption."""
+    every_minutes: float | None = Field(5, gt=0, allow_inf_nan=False)
+    """Minutes that a kill may cost: where `every` comes more rarely, there are checkpoints in between, each until the
+    next. More minutes where saving takes long, so that at most 5% of the time go into it. null: by steps alone."""
     keep: int = Field(1, ge=1)
     """How many of the newest checkpoints stay."""
     background: bool = True
@@ -120,6 +124,10 @@ class RowTrainingConfig(TrainingConfig):
 
     objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
     """What the model is trained to do."""
+    template: str | None = None
+    """Which of several chat templates to train with; the model is saved with that one alone. null: the default one."""
+    date: Date = None
+    """Today's date, as YYYY-MM-DD, to a chat template that asks for it. null: the day on which the run was begun."""
     validation_fraction: float = Field(0.02, ge=0, lt=1)
     """Share of the rows, by a hash of their text, that training never sees and validates on."""
     context_length: int = Field(1024, ge=8)
@@ -128,3 +136,9 @@ class RowTrainingConfig(TrainingConfig):
     """Rows per optimizer step, of objectives that do not pack several into a block; `batch_tokens` is for those."""
     max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
     """Passes over the data; 3 where no limit is given."""
+
+    @model_validator(mode="after")
+    def _check_template(self) -> RowTrainingConfig:
+        if self.template is not None and not self.objective.chats:
+            raise ValueError(f"template is for chats: {self.objective.type_name} needs no chat template")
+        return self

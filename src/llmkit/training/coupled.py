@@ -43,7 +43,7 @@ def differentiate_coupled(
         alone: Take this process's rows for all there are.
 
     Returns:
-        Each part's mean as far as this process adds to it, `[parts]`, and the parts' weights.
+        Each part's mean as far as this process adds to it, `[parts]`, and the parts' weights, the routers' last.
     """
     states = []
     found: list[Tensors] = []
@@ -53,23 +53,35 @@ def differentiate_coupled(
             found.append(gradients.plain.outputs(gradients.placed(tensors)))
     own = _joined(found)
     leaves, first = _gathered(gradients, own, alone)
-    means, weights = mean_parts(gradients.objective.loss_of(leaves), counts)
+    parts = gradients.objective.loss_of(leaves)
+    means, weights = mean_parts(parts, {name: count for name, count in counts.items() if name in parts})
     pulled = [name for name, leaf in leaves.items() if leaf.requires_grad]
     derivatives = torch.autograd.grad(weighted(means, weights), [leaves[name] for name in pulled])
     starts = [first]
     for outputs in found:
         starts.append(starts[-1] + _num_rows(outputs))
 
+    beside = {name: count for name, count in counts.items() if name not in parts}  # routers', which couple nothing
+    own_means = means.new_zeros(len(beside))
+    own_weights: list[float] = []
+
     def forward(position: int) -> torch.Tensor:
+        nonlocal own_means, own_weights
         rows = slice(starts[position], starts[position + 1])
         _set_random_state(states[position])
         pull = {name: derivative[rows] for name, derivative in zip(pulled, derivatives, strict=True)}
-        total: torch.Tensor = gradients.module(gradients.placed(micro[position]), pull)[""][0]
-        return total
+        found = gradients.module(gradients.placed(micro[position]), pull)
+        total: torch.Tensor = found[""][0]
+        if not beside:
+            return total
+        found_means, own_weights = mean_parts(found, beside)
+        own_means = own_means + found_means.detach()
+        return total + weighted(found_means, own_weights)
 
     gradients.backward(forward, len(micro))
-    # All processes have found the same: the first tells.
-    return means.detach().float() * (gradients.accelerator.process_index == 0), weights
+    # All processes have found the same of the coupled loss: the first tells.
+    told = means.detach() * (gradients.accelerator.process_index == 0)
+    return torch.cat([told, own_means]).float(), [*weights, *own_weights]
 
 
 def _gathered(gradients: Gradients, own: Tensors, alone: bool) -> tuple[Tensors, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llmkit.core.page import size
 from llmkit.core.progress import clock
 from llmkit.core.stage import Estimate, Facts
@@ -9,6 +11,9 @@ from llmkit.modeling.build import ModelConfig
 from llmkit.objectives import Objective
 from llmkit.training.config import TrainingConfig
 from llmkit.training.plan import COMPUTE_OPTIMAL, Plan, plan
+
+if TYPE_CHECKING:
+    from llmkit.training.counted import Counted
 
 
 def estimate(
@@ -19,6 +24,7 @@ def estimate(
     num_processes: int,
     *,
     packing: str | None = None,
+    counted: Counted | None = None,
 ) -> Estimate:
     """Work out what a run takes; see `plan`.
 
@@ -29,14 +35,17 @@ def estimate(
         tokens: Token artifacts to count; those that are not there count nothing.
         num_processes: Processes that share the batch.
         packing: How documents become blocks, where there is a choice.
+        counted: The rows of a training on labelled rows, counted.
     """
-    found = plan(config, spec, tokens, objective.model_head(), num_processes)
+    found = plan(config, spec, tokens, objective.model_head(), num_processes, counted)
     warnings = []
     if found.memory is not None and found.memory.total > found.memory_limit:
         warnings.append("a step does not fit into memory: lower micro_batch_tokens")
     chosen = {"objective": objective.type_name, **({"packing": packing} if packing else {})}
     run = ", ".join([objective.type_name, *([f"packing {packing}"] if packing else []), found.optimizer])
-    return Estimate([*_rows(found), ("run", run)], {**chosen, **found.as_json()}, warnings)
+    rows = {} if counted is None else {"rows": counted.num_rows}
+    facts = [("rows", f"{number:,}") for number in rows.values()]
+    return Estimate([*facts, *_rows(found), ("run", run)], {**chosen, **rows, **found.as_json()}, warnings)
 
 
 def _rows(found: Plan) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Model
 from llmkit.modeling.architecture import position_limit
 from llmkit.training.metrics import measures_of, read_metrics
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
+
+NO_WEIGHTS: dict[str, Any] = {}
 
 
 def save_model(
@@ -28,19 +31,58 @@ def save_model(
     Args:
         directory: Where to.
         model: The trained model.
-        tokenizer: Its tokenizer; a limit of 1e30 tokens, the mark of one saved without a limit, becomes the context.
+        tokenizer: Its tokenizer.
         context_length: What the model was trained on.
         end_ids: Tokens at which generation stops.
     """
-    if tokenizer.model_max_length > 10**9:
-        tokenizer.model_max_length = position_limit(model.config) or context_length
+    save_configs(directory, model, tokenizer, end_ids=end_ids, weights=None)
+    save_tokenizer(directory, tokenizer, model, context_length=context_length)
+
+
+def save_configs(
+    directory: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    end_ids: list[int],
+    weights: dict[str, Any] | None = NO_WEIGHTS,
+) -> None:
+    """Write the configs of a model, and its own weights with them where `weights` is None."""
     if model.can_generate():  # an encoder has no generation config
         generation = model.generation_config
         generation.bos_token_id = tokenizer.bos_token_id
         generation.eos_token_id = end_ids if len(end_ids) != 1 else end_ids[0]
         generation.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, state_dict=weights)
+
+
+def save_tokenizer(
+    directory: Path, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, *, context_length: int
+) -> None:
+    """Write a tokenizer and its chat templates.
+
+    A limit of 1e30 tokens, the mark of one saved without a limit, becomes the model's own, else the context.
+    """
+    check_templates(tokenizer)
+    if tokenizer.model_max_length > 10**9:
+        tokenizer.model_max_length = position_limit(model.config) or context_length
     tokenizer.save_pretrained(directory)
+
+
+def check_templates(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Refuse chat templates that could not be saved: each but the default one becomes a file of its name.
+
+    Raises:
+        DataError: The message has the name.
+    """
+    templates = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else {}
+    for name in templates:
+        if Path(name).name != name:  # it would be written elsewhere
+            raise DataError(
+                f"the tokenizer cannot be saved: its chat template '{name}' would become a file, and that is no name of"
+                " one",
+                "rename the template in the model's tokenizer_config.json",
+            )
 
 
 def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str], chat: bool = False) -> None:

@@ -15,7 +15,8 @@ import torch
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import Batch
-from llmkit.objectives import Losses, Objective
+from llmkit.modeling.routing import LENGTHS, listen
+from llmkit.objectives import Collated, Losses, Objective
 from llmkit.training.coupled import differentiate_coupled, mean_parts, weighted
 from llmkit.training.tensor import sum_partial_gradients
 
@@ -31,7 +32,10 @@ Tensors = dict[str, torch.Tensor]
 
 
 class LossModule(torch.nn.Module):
-    """Models and objective as one module: under DDP, gradients are only synchronized through the wrapper's forward."""
+    """Models and objective as one module: under DDP, gradients are only synchronized through the wrapper's forward.
+
+    The losses of the trained model's routers, where it has any, are parts beside the objective's.
+    """
 
     def __init__(self, models: Models, objective: Objective, dtype: torch.dtype) -> None:
         super().__init__()
@@ -40,6 +44,7 @@ class LossModule(torch.nn.Module):
         self.models, self.objective = models, objective
         self.dtype = dtype
         self.sequence: SequenceSplit | None = None
+        self.routers = listen(models.main)
 
     def forward(self, tensors: Tensors, pull: Tensors | None = None) -> Losses:
         """Return the objective's parts for one micro-batch.
@@ -50,9 +55,19 @@ class LossModule(torch.nn.Module):
                 gradient of that loss; see coupled.py.
         """
         with self._precision(tensors):
-            if pull is None:
-                return self.objective.loss(self.models, self._share(tensors))
-            outputs = self.objective.outputs(self.models, self._share(tensors))
+            if self.routers is None:
+                return self._parts(tensors, pull)
+            with self.routers.heard():
+                parts = self._parts(tensors, pull)
+                beside = self.routers.losses(tensors)
+        # Validation is to compare models by what they say, whatever the weights of their routers' losses.
+        weights = {part: weight if self.training else 0.0 for part, weight in self.routers.weights.items()}
+        return parts | {part: (total, weights[part]) for part, total in beside.items()}
+
+    def _parts(self, tensors: Tensors, pull: Tensors | None) -> Losses:
+        if pull is None:
+            return self.objective.loss(self.models, self._share(tensors))
+        outputs = self.objective.outputs(self.models, self._share(tensors))
         linear = torch.stack([(outputs[name] * derivative).sum() for name, derivative in pull.items()])
         return {"": (linear.sum(), 1.0)}
 
@@ -69,7 +84,8 @@ class LossModule(torch.nn.Module):
         return self
 
     def _share(self, tensors: Tensors) -> Tensors:
-        return tensors if self.sequence is None else self.sequence.take(tensors)
+        given = {name: tensor for name, tensor in tensors.items() if name != LENGTHS}
+        return given if self.sequence is None else self.sequence.take(given)
 
     def _precision(self, tensors: Tensors) -> torch.autocast:
         device = next(iter(tensors.values())).device.type
@@ -142,7 +158,7 @@ class Gradients:
         Raises:
             DataError: A part of the loss has no target in the whole batch, or an id is beyond the vocabulary.
         """
-        collated = [self.objective.collate(part, self.vocabulary, self.seed) for part in self._split(batch)]
+        collated = [self.collate(part) for part in self._split(batch)]
         names = list(collated[0][1])
         local = [sum(counts[name] for _, counts in collated) for name in names]
         once = int(self.plan.tells(self.accelerator.process_index))
@@ -161,13 +177,23 @@ class Gradients:
         total = sum(weight * values[name] for name, weight in zip(names, weights, strict=True))
         return StepLoss(values, total, summed[len(names)], summed[len(names) + 1 :])
 
+    def collate(self, batch: Batch) -> Collated:
+        """Return the objective's tensors of some blocks and its counts; routers' losses have a target a block."""
+        tensors, counts = self.objective.collate(batch, self.vocabulary, self.seed)
+        routers = self.plain.routers
+        if routers is None:
+            return tensors, counts
+        if "input_ids" in tensors and LENGTHS in batch.columns and tensors["input_ids"].shape == batch.input_ids.shape:
+            tensors = {LENGTHS: torch.from_numpy(batch.num_tokens), **tensors}
+        return tensors, {**counts, **dict.fromkeys(routers.weights, len(batch))}
+
     def dry_run(self, batch: Batch) -> None:
         """Run the first micro-batch forward and backward, leaving no trace in weights or random state.
 
         It finds out-of-memory before the first step, and gloo with three or more ranks repeats only after it.
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            tensors, counts = self.objective.collate(self._split(batch)[0], self.vocabulary, self.seed)
+            tensors, counts = self.collate(self._split(batch)[0])
             # Micro-batches may differ in size between processes: only those of a whole step are gathered.
             self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()}, alone=True)
         self.module.zero_grad(set_to_none=True)
@@ -178,7 +204,7 @@ class Gradients:
         DDP would wait for them. A picture's model looks up no word, and an encoder's head may go by its pooler.
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            tensors, counts = self.objective.collate(self._split(batch)[0], self.vocabulary, self.seed)
+            tensors, counts = self.collate(self._split(batch)[0])
             self._differentiate([tensors], {name: max(1, count) for name, count in counts.items()}, alone=True)
         unused = any(weight.requires_grad and weight.grad is None for weight in self.module.parameters())
         self.module.zero_grad(set_to_none=True)

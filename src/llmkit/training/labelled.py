@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.found import hub_name, way
+from llmkit.core.found import recognize as recognized
 from llmkit.core.manifest import read_manifest
 from llmkit.core.registry import Family
 from llmkit.data.rows import Row, recognize
 from llmkit.data.sources import Source
 from llmkit.data.sources._tabular import Tabular
+from llmkit.data.sources.files import Files
 from llmkit.objectives.rows import RowObjective
 
 
@@ -28,6 +32,8 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
     """
     found: list[Source] = []
     for source in sources:
+        if isinstance(source, Files) and (name := hub_name(source.path)) and "/" in name:
+            raise DataError(f"data: no such file or directory: {name}", way("hub", ("examples",), name))
         ours = read_manifest(Path(source.root())) is not None
         if ours or not isinstance(source, Tabular) or source.kind() == "examples":
             found.append(source)
@@ -35,10 +41,29 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
         try:
             kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns})
         except ConfigError as error:
-            error.hint = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
+            usual = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
+            error.hint = _way(source, objective, columns) or usual
             raise
         found.append(source.model_copy(update={"row": kind, "columns": {}}))
     return found
+
+
+def _way(source: Tabular, objective: RowObjective, columns: Mapping[str, str]) -> str | None:
+    """Return what reads rows that an objective does not read, or makes such rows of them; None if nothing is known."""
+    names, rows = source.sample()
+    with contextlib.suppress(ConfigError):
+        if others := _objectives(recognize(None, names, rows, {**source.columns, **columns})):
+            return f"-s objective={others[0]} reads them"
+    found = recognized(source.root())
+    if found in ("alpaca", "preferences") and "prompt_completion" not in objective.rows:
+        return None
+    return way(found, ("examples",), source.path) if found in ("alpaca", "preferences", "text", "ids") else None
+
+
+def _objectives(kind: Row | None) -> list[str]:
+    """Return the objectives that read a kind of rows."""
+    family = Family("row_objective")
+    return [name for name in family.members() if kind and kind.type_name in cast("Any", family.load(name)).rows]
 
 
 def check_kind(kind: Row | None, objective: RowObjective) -> Row:
@@ -49,8 +74,7 @@ def check_kind(kind: Row | None, objective: RowObjective) -> Row:
     """
     if kind is not None and kind.type_name in objective.rows:
         return kind
-    family = Family("row_objective")
-    others = [name for name in family.members() if kind and kind.type_name in cast("Any", family.load(name)).rows]
+    others = _objectives(kind)
     held = "text" if kind is None else kind.describe()
     raise ConfigError(
         f"objective: {objective.type_name} reads {' or '.join(objective.rows)}, and the data hold {held}",

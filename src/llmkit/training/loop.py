@@ -15,8 +15,10 @@ import torch
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from llmkit.core.console import Console
-from llmkit.core.errors import ConfigError, DivergedError, Interrupted
+from llmkit.core.errors import DivergedError, Interrupted
+from llmkit.core.json import not_finite
 from llmkit.core.progress import Progress
+from llmkit.core.stop import Held, check, held
 from llmkit.data.artifacts import Model
 from llmkit.data.randomness import generator
 from llmkit.modeling.cost import flops_per_token, measure_peak
@@ -24,18 +26,20 @@ from llmkit.modeling.dropout import use_counters, use_torch
 from llmkit.training import checkpoint
 from llmkit.training.auto import check_batch, compile_bodies, eager, resolve
 from llmkit.training.budget import Budget
-from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
+from llmkit.training.divergence import divergence
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
-from llmkit.training.memory import check_machine, check_room
-from llmkit.training.metrics import Meter
+from llmkit.training.memory import check_machine, check_room, checkpoint_room, has_copies
+from llmkit.training.metrics import Meter, Utilization
 from llmkit.training.optimizers import set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
+from llmkit.training.restart import check_left, find_start
 from llmkit.training.rollouts import roll_out
 from llmkit.training.schedule import lr_factor
-from llmkit.training.stop import StopSignal
+from llmkit.training.snapshot import TrainState
+from llmkit.training.timed import Timer
 from llmkit.training.validation import Scored, validate
 from llmkit.training.watch import Watch, open_watch
 from llmkit.work.allocator import keep_freed_memory
@@ -80,6 +84,7 @@ class Trainer:
         check_splits(self.job, config.parallel)
         self.device = self.accelerator.device
         self.flops_per_token = flops_per_token(self.model, config.context_length)
+        self.room = checkpoint_room(self.job.models, config)
         if self.accelerator.is_main_process:
             check_room(self.job.models, config, self.directory)
         self.plain = LossModule(self.job.models, self.job.objective, torch.float32)
@@ -100,7 +105,8 @@ class Trainer:
             compile_bodies(self.model, same_width=self.feed.same_width)
         elif self.device.type == "cpu" and not config.parallel.splits:
             use_counters(self.plain)  # a compiled model draws its own, and one in parts has classes of its own
-        self.peak_flops = measure_peak(self.model, dtype) * processes
+        per_token, say = self.flops_per_token, self.console.info
+        self.utilization = Utilization(per_token, lambda: measure_peak(self.model, dtype), processes, say)
 
     def _gradients(self) -> Gradients:
         micro_tokens = self.state.resolved["micro_batch_tokens"]
@@ -118,10 +124,7 @@ class Trainer:
 
     def _restore(self) -> TrainState:
         """Go on from a checkpoint, or start with every `auto` resolved."""
-        path, torn = checkpoint.latest(self.checkpoints)
-        for broken in torn:
-            self.console.warn(f"{broken} is incomplete and not used")
-        path = checkpoint.chosen(self.checkpoints, self.job.resume_from, path)
+        path = find_start(self.checkpoints, self.job.resume_from, self.accelerator, self.console)
         if path is None:
             steps = self.budget.max_steps
             flops = math.inf if steps is None else self.flops_per_token * self.job.batch_tokens * steps
@@ -130,8 +133,7 @@ class Trainer:
         state = checkpoint.load(path, self.trained, self.optimizer, self.feed)
         # One of another run may be gone on from: what this recipe says is not overruled by what was chosen there.
         state.resolved |= {name: own for name in state.resolved if (own := getattr(self.config, name)) != "auto"}
-        if path == self.job.resume_from and (reached := self.budget.end(state, state.elapsed_s)):
-            raise ConfigError(f"{path} has reached {reached}: nothing is left to train", "raise that limit")
+        check_left(state, self.budget, path, begins=path == self.job.resume_from)
         if self.accelerator.is_main_process:
             checkpoint.rewind(self.checkpoints, state.step)
         self.console.info(f"resumed at step {state.step:,}{self.budget.out_of}")
@@ -145,13 +147,15 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM; the state is saved.
             DivergedError: The loss is not a number.
         """
+        check()
         self.gradients.dry_run(self._share(self._blocks(self.state.step)))
         start = time.monotonic() - self.state.elapsed_s
         settings = self.config.checkpoint
         writer = checkpoint.Writer(self.checkpoints, keep=settings.keep, background=settings.background)
+        self.timer = Timer(settings.every_minutes, writer, self.room)
         progress = self.console.progress("training", total=self.budget.max_steps, unit="steps")
         try:
-            with writer, StopSignal() as stop, progress, self._watch(progress) as watch:
+            with held() as stop, writer, progress, self._watch(progress) as watch:
                 progress.begin_at(self.state.step)
                 self.state.ended = self.budget.end(self.state, self.clock_s)
                 if self._due(self.config.validate.every) or self.state.ended:
@@ -162,7 +166,7 @@ class Trainer:
             use_torch(self.plain)
         return self.state
 
-    def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: StopSignal, start: float) -> None:
+    def _steps(self, watch: Watch, writer: checkpoint.Writer, stop: Held, start: float) -> None:
         meter = Meter(self.state.tokens)
         while not (self.state.ended or self._stopped(stop)):
             row = self._step(stop)
@@ -179,8 +183,9 @@ class Trainer:
                 self.state.losses.clear()
             if self._stopped(stop):
                 break
-            if last or self._due(self.config.checkpoint.every):
-                self._save(writer)  # before validating, which may run out of memory
+            by_steps = last or self._due(self.config.checkpoint.every)
+            if by_steps or self.by_time:
+                self._save(writer, by_time=not by_steps)  # before validating, which may run out of memory
             if last or validating:
                 self._validate(watch, stop)  # one that a signal cuts short is owed, and done by the resumed run
                 meter = Meter(self.state.tokens)  # validating and sampling are no training
@@ -192,22 +197,23 @@ class Trainer:
                 hint="run the same command again to go on",
             )
 
-    def _stopped(self, stop: StopSignal) -> bool:
+    def _stopped(self, stop: Held) -> bool:
         """Whether to stop: all ranks at the same step, so with several only what the last step agreed on counts."""
         return self.stopping or (stop.name is not None and self.accelerator.num_processes == 1)
 
-    def _step(self, stop: StopSignal) -> dict[str, Any]:
+    def _step(self, stop: Held) -> dict[str, Any]:
         """One optimizer step; returns its row for metrics.jsonl."""
         step, config = self.state.step, self.config
         # The random state is a function of where the run is: nothing to save, and nothing in between can shift it.
         rank = self.accelerator.process_index // self.plan.tensor  # those that split matrices drop out alike
         torch.manual_seed(int(generator(config.seed, step, rank).integers(2**63)))
-        # Summed over ranks on the way: who was told to stop, and what the first rank's clock says.
+        # Summed over ranks on the way: who was told to stop, what the first rank's clock says, and what it asks for.
         clock_ms = round(1000 * self.state.elapsed_s) if self.accelerator.is_main_process else 0
         numbers = self._blocks(step)
-        signals = [int(stop.name is not None), clock_ms]
+        asks = self.accelerator.is_main_process and self.timer.asks()
+        signals = [int(stop.name is not None), clock_ms, int(asks)]
         found = self.gradients.accumulate(self._share(numbers), step=step, signals=signals)
-        self.stopping, self.clock_s = found.signals[0] > 0, found.signals[1] / 1000
+        self.stopping, self.clock_s, self.by_time = found.signals[0] > 0, found.signals[1] / 1000, found.signals[2] > 0
         total = self.budget.total_steps(step, self.clock_s)
         factor = lr_factor(step, total_steps=total, schedule=config.schedule, batch_tokens=self.job.batch_tokens)
         lr = set_lr(self.optimizer, factor)
@@ -249,11 +255,11 @@ class Trainer:
     def _speed(self, rate: float) -> dict[str, float]:
         return {
             "tokens_per_second": round(rate, 1),
-            "utilization": round(rate * self.flops_per_token / self.peak_flops, 4),
+            **self.utilization.of(rate),
             "elapsed_s": round(self.state.elapsed_s, 3),
         }
 
-    def _validate(self, watch: Watch, stop: StopSignal) -> None:
+    def _validate(self, watch: Watch, stop: Held) -> None:
         if self.held_out is None:
             return
         with eager(self.state.resolved):
@@ -263,10 +269,10 @@ class Trainer:
             if scored is None:
                 return
             self.scored = scored
-            row = scored.row(self.job.objective, self.held_out.num_bytes)
+            row = scored.row(self.job.objective, self.held_out)
             loss = row["validation_loss"]
-            if not math.isfinite(loss):
-                raise self._diverged(f"step {self.state.step}: the validation loss is {loss}", None)
+            for name, value in not_finite(row):
+                raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)
             self.state.count_validation(loss)
             self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
             watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
@@ -275,22 +281,19 @@ class Trainer:
         self.console.info(f"step {self.state.step:,}: validation loss {', '.join([f'{loss:.4f}', *more])}")
 
     def _diverged(self, what: str, step: int | None) -> DivergedError:
-        if step is not None:
-            blocks = self.job.batch_blocks
-            names = self.feed.documents(range(step * blocks, (step + 1) * blocks))
-            what += f"; the batch holds {', '.join(names[:5])}" + f" and {len(names) - 5} more" * (len(names) > 5)
-        lower = f"--set optimizer.lr={self.config.optimizer.lr / 3:.2g}"
-        return DivergedError(what, hint=f"start anew with a lower learning rate: {lower} --force")
+        return divergence(what, step, self.job, self.config.optimizer.lr, self.checkpoints)
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0
 
-    def _save(self, writer: checkpoint.Writer) -> None:
+    def _save(self, writer: checkpoint.Writer, *, by_time: bool = False) -> None:
         norm = total_norm(self.trained, of_gradients=False)
         if not math.isfinite(norm):  # the loss would tell at the next step, when the last good checkpoint is gone
             raise self._diverged(f"step {self.state.step}: the norm of the weights is {norm}", self.state.step - 1)
         if self.accelerator.is_main_process:
-            writer.save(self.trained, self.optimizer, self.state, self.feed.state())
+            copy = not by_time or has_copies(self.config)  # else no memory was counted for one
+            writer.save(self.trained, self.optimizer, self.state, self.feed.state(), by_time=by_time, copy=copy)
+            self.timer.saved()
         elif self.config.parallel.splits:
             gather(self.trained, self.optimizer)  # the first process needs what the others have
         self.accelerator.wait_for_everyone()

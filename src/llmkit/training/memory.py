@@ -101,11 +101,15 @@ def run_memory(
     except Exception:  # noqa: BLE001 - whatever it is, the run itself may work: an estimate must not end it
         return None
     memory = replace(memory, companions=_companion_bytes(models, config))
-    # The copy of a checkpoint at the very end meets no step; a GPU's is in the machine's memory.
-    only_last = config.max_steps is not None and config.max_steps <= config.checkpoint.every
-    if cuda or not config.checkpoint.background or only_last:
+    if cuda or not has_copies(config):  # a GPU's is in the machine's memory
         return memory
     return replace(memory, checkpoint_copy=memory.weights + memory.optimizer)
+
+
+def has_copies(config: TrainingConfig) -> bool:
+    """Return whether a step may meet the copy of a checkpoint; that at the very end meets none."""
+    only_last = config.max_steps is not None and config.max_steps <= config.checkpoint.every
+    return config.checkpoint.background and not only_last
 
 
 def _companion_bytes(models: Models, config: TrainingConfig) -> int:
@@ -133,6 +137,13 @@ def check_room(models: Models, config: TrainingConfig, directory: Path) -> None:
     found = len(checkpoints_in(directory / Model.CHECKPOINTS))
     trained = [models.main, *models.beside.values()]
     check_disk(directory, sum(disk_needed(model, config, found) for model in trained))
+
+
+def checkpoint_room(models: Models, config: TrainingConfig) -> int:
+    """Return the bytes of disk that one more checkpoint and the finished models take."""
+    trained = [models.main, *models.beside.values()]
+    weights = 4 * sum(parameter.numel() for model in trained for parameter in model.parameters())
+    return int(weights + sum(checkpoint_bytes(model, config.optimizer.type_name) for model in trained))
 
 
 def check_machine(models: Models, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:

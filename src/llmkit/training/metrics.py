@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import sys
@@ -11,8 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.json import dumps
 from llmkit.data.artifacts import Model
 
+PEAK_REST_S = 10
+"""Between two measurements of the peak, each well under a second."""
 TIMINGS = ("tokens_per_second", "utilization", "memory_gb", "elapsed_s")
 """Columns that differ from run to run; all others repeat to the bit."""
 
@@ -33,6 +37,44 @@ class Meter:
         return (tokens - self.first) / max(time.monotonic() - self.start, 1e-9)
 
 
+class Utilization:
+    """Share of the speed of the model's own matrix products that training reaches, never above 1.
+
+    They are measured when training begins, perhaps beside other work: too slow. Whoever passes them has them measured
+    again, and what training itself reached counts as measured.
+
+    Args:
+        flops_per_token: Of training.
+        measure: Returns FLOP/s of the matrix products; NaN of a model without any.
+        processes: Processes that train. Several are not measured again: one alone would have the others' cores.
+        say: Told when the peak has changed.
+    """
+
+    def __init__(
+        self, flops_per_token: float, measure: Callable[[], float], processes: int, say: Callable[[str], None]
+    ) -> None:
+        self.flops_per_token, self.measure, self.processes, self.say = flops_per_token, measure, processes, say
+        self.peak = measure() * processes
+        self.measured = -math.inf
+
+    def of(self, rate: float) -> dict[str, float]:
+        """Return the column `utilization` at so many tokens per second; nothing for a model without a peak."""
+        reached = rate * self.flops_per_token
+        if reached > self.peak:
+            self._raise_to(reached)
+        return {"utilization": round(reached / self.peak, 4)} if self.peak > 0 else {}
+
+    def _raise_to(self, reached: float) -> None:
+        before, self.peak = self.peak, reached
+        if self.processes == 1 and time.monotonic() - self.measured > PEAK_REST_S:
+            self.peak = max(reached, self.measure())
+            self.measured = time.monotonic()
+            self.say(
+                f"the matrix products were measured again, since training was faster: {self.peak:.3g} FLOP/s, where it"
+                f" had been {before:.3g}"
+            )
+
+
 class RowsFile:
     """Append rows to a file of JSON lines, each flushed, so that a running training can be watched.
 
@@ -46,13 +88,13 @@ class RowsFile:
         kept = [row for row in read_rows(path) if keep(row)]
         # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
         beside = path.with_suffix(".cut")
-        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+        beside.write_text("".join(dumps(row) + "\n" for row in kept), encoding="utf-8")
         beside.replace(path)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(dumps(row) + "\n")
 
 
 class MetricsFile(RowsFile):

@@ -48,6 +48,8 @@ def place(module: LossModule, config: TrainingConfig, plan: Plan, device: torch.
         if plan.context > 1:
             group = mesh.get_group("context")
             module.sequence = SequenceSplit(module.model, group, config.context_length, tensor=plan.tensor)
+            if module.routers is not None:
+                module.routers.group = group
         if plan.tensor > 1:
             split_matrices(module.model, mesh.get_group("tensor"))
     if plan.shard * plan.context == 1:
@@ -57,6 +59,9 @@ def place(module: LossModule, config: TrainingConfig, plan: Plan, device: torch.
         console.info(f"weights, gradients and optimizer state are shared by {plan.shard * plan.context} processes")
     if plan.tensor > 1:
         console.info(f"matrices are split among {plan.tensor} processes")
+    if module.routers is not None:
+        weighed = " and ".join(f"{weight:g} x loss_{part}" for part, weight in module.routers.weights.items())
+        console.info(f"the model has routers: {weighed} is a part of the loss")
     if plan.context > 1:
         console.info(f"the positions of a block are shared by {plan.context} processes")
     if config.parallel.splits:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Head
     from llmkit.training.config import TrainingConfig
+    from llmkit.training.counted import Counted
 
 COMPUTE_OPTIMAL = 20
 """Training tokens per parameter (Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models")."""
@@ -55,7 +56,7 @@ class Plan:
         tokens_per_epoch: Tokens of the training split, None if the data is not there yet.
         steps: Optimizer steps, those of `max_minutes` at the planned speed; None if the recipe counts in epochs and
             the data is not there, or nothing is known of the time.
-        tokens: `steps` times `batch_tokens`.
+        tokens: `steps` times `batch_tokens`; of rows that were counted, without the padding.
         epochs: Passes over the data.
         tokens_per_parameter: 20 is compute-optimal.
         flops_per_token: Forward and backward.
@@ -102,7 +103,14 @@ class Plan:
         return {**asdict(self), "memory": memory}
 
 
-def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head, num_processes: int = 1) -> Plan:
+def plan(
+    config: TrainingConfig,
+    spec: ModelConfig,
+    data: list[str],
+    head: Head,
+    num_processes: int = 1,
+    counted: Counted | None = None,
+) -> Plan:
     """Work out what a run takes; times steps of the model's first layers, which takes some seconds.
 
     Args:
@@ -111,6 +119,7 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head,
         data: Token artifacts; those that do not exist yet count nothing.
         head: What the objective trains.
         num_processes: Processes that share the batch: GPUs, or parts of a CPU.
+        counted: The rows of a training on labelled rows, counted; its config and head are those to give here.
 
     Raises:
         ConfigError: The model's settings cannot be.
@@ -121,14 +130,17 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head,
     model = _weightless(spec, head, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
-    steps = _steps(config, epoch_tokens)
+    steps, batch_tokens = _steps(config, epoch_tokens), config.batch_tokens
+    if counted is not None:
+        epoch_tokens, held_out = counted.tokens_per_epoch, counted.held_out_tokens
+        steps, batch_tokens = counted.steps, counted.batch_tokens
     readers = max(1, num_processes // (config.parallel.tensor * config.parallel.context))
     per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, readers)
     cuda = torch.cuda.is_available()
     resolved = resolve(
         config,
         device="cuda" if cuda else "cpu",
-        flops=math.inf if steps is None else per_token * steps * config.batch_tokens,
+        flops=math.inf if steps is None else per_token * steps * batch_tokens,
     )
     bf16, compiled = resolved["precision"] == "bf16", bool(resolved["compile"])
     # Processes on one CPU share its cores and its memory; GPUs are one each.
@@ -136,11 +148,11 @@ def plan(config: TrainingConfig, spec: ModelConfig, data: list[str], head: Head,
     rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
     blocks = micro // config.context_length
     memory = run_memory(model, config, bf16=bf16, num_blocks=blocks)
-    times = _times(model, config, blocks, rate, devices, bf16=bf16, compiled=compiled)
+    times = _times(model, config, blocks, rate, devices, batch_tokens, bf16=bf16, compiled=compiled)
     if times is not None and config.max_minutes is not None:
         fitting = max(1, int(60 * config.max_minutes / times.step))
         steps = fitting if steps is None else min(steps, fitting)
-    tokens = None if steps is None else steps * config.batch_tokens
+    tokens = None if steps is None else steps * batch_tokens if counted is None else counted.tokens(steps)
     size, tables = count_parameters(model), count_embeddings(model)
     return Plan(
         arch=model.config.model_type, vocab_size=vocab_size,
@@ -185,6 +197,7 @@ def _times(
     num_blocks: int,
     rate: float,
     devices: int,
+    batch_tokens: int,
     *,
     bf16: bool,
     compiled: bool,
@@ -204,7 +217,8 @@ def _times(
     one = pace.one_pass * (COMPILED_SHARE if compiled else 1)
     start = START_SECONDS + one + (COMPILE_SECONDS if compiled else 0)
     per_block = one / num_blocks / devices
-    return _Times(start, config.batch_blocks * per_block + pace.update, FORWARD_SHARE * per_block)
+    step = batch_tokens / config.context_length * per_block + pace.update
+    return _Times(start, step, FORWARD_SHARE * per_block)
 
 
 def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:

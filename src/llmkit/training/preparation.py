@@ -15,15 +15,19 @@ from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
 from llmkit.data.artifacts import Examples
+from llmkit.data.clock import date_of, has_clock, set_date, today
 from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
+from llmkit.data.rendering import chosen_template, ensure_template, templates_in
 from llmkit.data.rows import Row
+from llmkit.data.unread import Unread
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.rows import RowObjective
 from llmkit.training.config import RowTrainingConfig
+from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
@@ -80,6 +84,10 @@ def ready(
         path: Where the model is.
         engine: Workers.
     """
+    if config.objective.chats:
+        from llmkit.data.templates.compiled import compile_template
+
+        compile_template(chosen_template(templates_in(path), config.template))  # before anything is read
     place, rows = build.dir / SCRATCH, Rows(kind)
     place.mkdir(exist_ok=True)
 
@@ -105,9 +113,10 @@ def ready(
 
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
+    unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
-        _job(config, objective, model, vocabulary, train, held_out, context, num_rows),
+        _job(config, objective, model, vocabulary, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
         end_ids=objective.end_ids(tokenizer, train),
@@ -128,13 +137,19 @@ def fit(
     A tokenizer gets a chat template where the objective needs one; else one to pad with, and it gives the types of
     tokens only to models that have several.
     """
-    from llmkit.data.chat import ensure_template
+    from llmkit.data.borders import mend_template
     from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
+    check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
     if objective.chats:
         if ensure_template(tokenizer):
             console.info("the tokenizer has no chat template: it gets the ChatML one")
+        template = tokenizer.chat_template = chosen_template(tokenizer.chat_template, config.template)
+        set_date(tokenizer, (config.date or today()) if has_clock(template) else None)
+        if (date := date_of(tokenizer)) is not None:
+            console.info(f"the chat template asks for the date: it is {date} in this run, whenever it goes on")
+        mend_template(tokenizer, console.info)
     else:
         if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -174,12 +189,13 @@ def _job(
     held_out: EncodedRows,
     context: Context,
     num_rows: int,
+    unread: Unread,
 ) -> Job:
     from llmkit.modeling.companions import have_companions
 
     feed = make_feed(
         objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
-        seed=config.seed, pad_id=vocabulary.padding,
+        seed=config.seed, pad_id=vocabulary.padding, unread=unread,
     )  # fmt: skip
     return Job(
         have_companions(model, objective.companions()),
@@ -199,6 +215,7 @@ def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
+    found |= {f"answers_{name}": number for name, number in train.notes.items()}
     if rows.noticed:
         found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
     return found

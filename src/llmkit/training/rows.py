@@ -16,6 +16,7 @@ from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import Column, EncodedRows, Example, LeftOut, RowBuckets, RowPacker
+from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
 
@@ -121,6 +122,8 @@ def encode(
     train = counts["train"]
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
+    for code, number in train.notes.items():
+        console.warn(f"{number:,} {encoder.objective.notes[code]}")
     for code, number in train.left_out.items():
         console.warn(f"{number:,} rows were left out: {train.why[code]}")
     if not train.rows:
@@ -141,6 +144,7 @@ def make_feed(
     batch_rows: int,
     seed: int,
     pad_id: int,
+    unread: Unread = Unread(),  # noqa: B008 - a tuple
 ) -> Feed:
     """Lay encoded rows out as the objective asks.
 
@@ -152,13 +156,14 @@ def make_feed(
         batch_rows: Rows per step, where a block is one row.
         seed: Seed of the order.
         pad_id: Token id that fills up a block.
+        unread: What the tokenizer did not read of the rows to validate on.
     """
-    num_bytes = int(held.num_bytes.sum())
+    text = int(held.num_bytes.sum()), unread
     if objective.layout == "pack":
         order = Order(RowPacker(rows, context_length, seed=seed, pad_id=pad_id))
-        held_out = HeldOut(RowPacker(held, context_length, seed=None, pad_id=pad_id), num_bytes) if len(held) else None
+        held_out = HeldOut(RowPacker(held, context_length, seed=None, pad_id=pad_id), *text) if len(held) else None
         return Feed(order, held_out, block_tokens=context_length)
     batch_blocks = batch_rows if objective.layout == "bucket" else None
-    held_out = HeldOut(RowBuckets(held, seed=None), num_bytes) if len(held) else None
+    held_out = HeldOut(RowBuckets(held, seed=None), *text) if len(held) else None
     stream = Order(RowBuckets(rows, seed=seed, batch_blocks=batch_blocks))
     return Feed(stream, held_out, block_tokens=float(rows.num_tokens.mean()), same_width=False)

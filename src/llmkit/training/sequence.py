@@ -7,7 +7,6 @@ Ring attention would not do: torch's takes no such mask, and packed documents wo
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -158,5 +157,5 @@ def _is_plain(model: PreTrainedModel) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     windows = getattr(config, "sliding_window", None) is not None and not hasattr(config, "layer_types")
     # These choose frequencies by the largest position they see, which is the stretch's own.
-    changing = any(kind in json.dumps(getattr(config, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
+    changing = any(kind in str(getattr(config, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
     return not kinds and not windows and not changing

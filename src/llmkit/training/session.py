@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.core.artifact import Build
 from llmkit.core.context import Context, Result
+from llmkit.core.extension import Passed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
+from llmkit.data.unread import Unread
 from llmkit.training.config import TrainingConfig
-from llmkit.training.resume import add_checkpoint
+from llmkit.training.resume import add_checkpoint, passed_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -70,9 +72,17 @@ class TrainingStage(Stage[C]):
 
         check_trackers(config.trackers)
 
+    def passed(self, config: C, context: Context) -> Passed:
+        """Measure limits by what is trained: any may be exchanged for another that lies beyond it."""
+        return lambda kept: passed_limit(config, kept, context.checkpoint)
+
     def describe(self, config: C, inputs: Inputs) -> Any:
         """Add what is read to the inputs of the run; return of it what `prepare` wants to know."""
         raise NotImplementedError
+
+    def settle(self, config: C, context: Context, found: Any) -> C:  # noqa: ARG002 - for those that have any such
+        """Return the config with what today decides, such as a date, as a run that was begun earlier has it."""
+        return config
 
     def prepare(self, config: C, context: Context, build: Build, found: Any) -> Prepared:
         """Make model and data ready, with what `describe` has found."""
@@ -82,6 +92,7 @@ class TrainingStage(Stage[C]):
         """Train."""
         inputs = Inputs()
         found = self.describe(config, inputs)
+        config = self.settle(config, context, found)
         add_checkpoint(context, inputs)
         with self.build(config, inputs, context) as build:
             if build.finished:
@@ -97,7 +108,10 @@ class TrainingStage(Stage[C]):
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
+    from llmkit.training.saving import mend, nothing_lost
 
+    mend(prepared, context.console)
+    context.shared("saving", lambda: _tried(build, prepared))
     with out_of_memory_explained(prepared.config):
         trainer = Trainer(prepared.job, prepared.config, build.dir, context.console)
         if trainer.held_out is None:
@@ -106,10 +120,18 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
-    metrics = {**_save(build, prepared, answers), "ended": state.ended}
+    with nothing_lost(build.dir, context.console):
+        metrics = {**_save(build, prepared, answers), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
+
+
+def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
+    from llmkit.training.saving import try_saving
+
+    try_saving(prepared, build.dir)
+    return {}
 
 
 def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:
@@ -123,7 +145,7 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids
     )
     size = count_parameters(model)
-    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir)}
+    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir), **_unread(job)}
     facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
     write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
@@ -132,6 +154,14 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
         more = lambda page: report(page, answers)  # noqa: E731
     write_report(build.dir, title=job.title, facts=facts, more=more)
     return metrics
+
+
+def _unread(job: Job) -> dict[str, Any]:
+    """Return what the tokenizer did not read of the text that the model is validated on, where that is any."""
+    held_out = job.feed.held_out()
+    if held_out is None or not (job.objective.scores_text and held_out.unread.total):
+        return {}
+    return {"validation_unread": {"bytes": held_out.num_bytes, **held_out.unread.as_counts()}}
 
 
 def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
@@ -146,6 +176,10 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
     elif "validation_loss" in metrics:
         facts["validation loss"] = f"{metrics['validation_loss']:.4f}"
+    if counts := metrics.get("validation_unread"):
+        unread, num_bytes = Unread.in_counts(counts), counts["bytes"]
+        then = "no bits per byte, which would mean nothing" if unread.is_too_much(num_bytes) else "not counted in them"
+        facts["unread"] = f"{unread.words(num_bytes)}: {then}"
     facts |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.get("measures", {}).items()}
     facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts

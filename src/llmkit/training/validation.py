@@ -37,18 +37,20 @@ class Scored:
         """The answers in the order of the rows."""
         return [self.answers[position] for position in sorted(self.answers)]
 
-    def row(self, objective: Objective, num_bytes: int) -> dict[str, Any]:
+    def row(self, objective: Objective, held_out: HeldOut) -> dict[str, Any]:
         """Return the row of metrics.jsonl.
 
         `validation_loss`, each part's loss if there are several, bits per byte where they mean something, and the
-        objective's own measures.
+        objective's own measures. Bits per byte are of the bytes that the tokenizer read; where it did not read more
+        than a hundredth there are none, see `Unread`.
         """
         means = {name: self.nats[name] / max(self.targets[name], 1) for name in self.nats}
         row: dict[str, Any] = {"validation_loss": sum(self.weights[name] * mean for name, mean in means.items())}
         if len(means) > 1:
             row |= {f"validation_loss_{name}": mean for name, mean in means.items()}
-        if objective.scores_text:
-            row["bits_per_byte"] = next(iter(self.nats.values())) / max(num_bytes, 1) / math.log(2)
+        if objective.scores_text and not held_out.unread.is_too_much(held_out.num_bytes):
+            read = max(held_out.num_bytes - held_out.unread.total, 1)
+            row["bits_per_byte"] = next(iter(self.nats.values())) / read / math.log(2)
         if self.answers:
             row |= objective.measures(self.ordered)
         return row
@@ -105,7 +107,7 @@ def _score(batch: Batch, scored: Scored, gradients: Gradients, size: int) -> Non
     losses: list[Losses] = []
     for start in range(0, len(batch), size):
         part = batch.slice(start, start + size)
-        tensors, targets = objective.collate(part, gradients.vocabulary, gradients.seed)
+        tensors, targets = gradients.collate(part)
         counts = {name: counts.get(name, 0) + count for name, count in targets.items()}
         if not (objective.couples or objective.measured):
             losses.append(gradients.plain(gradients.placed(tensors)))

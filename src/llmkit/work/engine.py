@@ -9,6 +9,7 @@ import pickle
 import re
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,8 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from llmkit.core import stop
 from llmkit.core.errors import SetupError
 from llmkit.core.extras import require
+from llmkit.work.child import die_with
 from llmkit.work.garbage import collect_rarely
 
 T = TypeVar("T")
@@ -27,6 +30,7 @@ EngineName = Literal["local", "ray"]
 MAX_ATTEMPTS = 3
 """A task whose worker dies (out of memory, kill) is tried this often."""
 _CONNECT_S = 10.0
+_QUIET = "ignore:resource_tracker:UserWarning"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
 
 
@@ -62,7 +66,7 @@ class Engine:
         if self.name == "ray":
             return _map_ray(function, tasks)
         if min(self.workers, len(tasks)) <= 1:
-            return map(function, tasks)
+            return _one_by_one(function, tasks)
         return self._map_local(function, tasks)
 
     def _map_local(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
@@ -70,9 +74,10 @@ class Engine:
         while True:
             futures: list[Future[R]] = []
             try:
-                futures.extend(self._running().submit(function, task) for task in tasks[done:])
+                with _no_ctrl_c():  # the first of these starts the workers
+                    futures.extend(self._running().submit(function, task) for task in tasks[done:])
                 for future in futures:
-                    yield future.result()
+                    yield wait_for(future)
                     done, attempt = done + 1, 1
                 return
             except BrokenProcessPool:
@@ -85,7 +90,8 @@ class Engine:
                 attempt += 1
             except Exception:
                 # Whoever does the work again, in another way, must not find that others still write.
-                wait([future for future in futures if not future.cancel()])
+                for future in [future for future in futures if not future.cancel()]:
+                    _end_of(future)
                 raise
             finally:
                 for future in futures:
@@ -93,9 +99,14 @@ class Engine:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            # What the tracker of semaphores would say of an interrupted run is no news; it gets this process's options.
+            if _QUIET not in sys.warnoptions:
+                sys.warnoptions.append(_QUIET)
             # spawn: a forked copy of a process with threads (Arrow, tokenizers) may hang.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+            )
         return self._pool
 
     def _stop(self) -> None:
@@ -109,7 +120,41 @@ class Engine:
             self._pool = None
 
 
-def _start_worker() -> None:
+def wait_for(future: Future[R]) -> R:
+    """Return a task's result.
+
+    Raises:
+        Interrupted: A signal has come first.
+    """
+    stop.check()
+    _end_of(future)
+    return future.result()
+
+
+def _end_of(future: Future[Any]) -> None:
+    """Wait until a task has ended, and look now and then whether to stop: a lock alone would not be left."""
+    while not (future.done() or wait([future], stop.POLL_S).done):
+        stop.check()
+
+
+def _one_by_one(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    for task in tasks:
+        stop.check()
+        yield function(task)
+
+
+@contextlib.contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Hold SIGINT back, here and in processes that are started meanwhile: they would say `KeyboardInterrupt`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(parent: int) -> None:
+    die_with(parent)
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_ONE_THREAD)
@@ -130,6 +175,7 @@ def _connect(ray: Any) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError) as error:  # no cluster is running; the address is none
         raise _no_cluster(address, error) from error
+    stop.retake()  # Ray ends a process with code 1
 
 
 def _no_cluster(address: str | None, error: Exception) -> SetupError:
@@ -148,6 +194,8 @@ def _map_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     # is left as soon as this process exits.
     for done, reference in enumerate([remote.remote(shared, task, folder) for task in tasks]):
         try:
+            while not ray.wait([reference], timeout=stop.POLL_S)[0]:
+                stop.check()
             result: R = pickle.loads(ray.get(reference))  # noqa: S301 - pickled by our own task
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
             raise SetupError(

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Self
 
 from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, UserError
+from llmkit.core.stop import held
 
 SIZE_VARIABLES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 RANK_VARIABLES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
@@ -95,8 +96,10 @@ class _Group:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
+        self._held = held()  # the processes save in their own time
 
     def __enter__(self) -> Self:
+        self._held.__enter__()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._forward)
         port = str(_free_port())
@@ -114,6 +117,7 @@ class _Group:
             process.wait()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._held.__exit__(None, None, None)
 
     def wait(self) -> int:
         """Wait for all, or for the first failure and a while longer; see `start`."""

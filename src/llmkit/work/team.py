@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import datetime as dt
-import errno
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -23,10 +20,14 @@ from typing import Any, Self
 import torch
 from torch.distributed.rendezvous import rendezvous
 
+from llmkit.core import stop
 from llmkit.core.claim import EXIT
 from llmkit.core.durable import write_json
 from llmkit.core.errors import Interrupted, SetupError, UserError
+from llmkit.core.json import dumps
+from llmkit.core.machine import exit_code, explain
 from llmkit.core.manifest import MANIFEST, PARTIAL
+from llmkit.work.child import die_with
 from llmkit.work.launch import PARENT, is_ours, world
 
 POLL_S = 0.02
@@ -56,6 +57,7 @@ class Team:
 
     def __enter__(self) -> Self:
         _die_with_launcher()
+        stop.before_the_end(lambda interrupted: self._report(interrupted.exit_code, interrupted.message))
         if self.rank:
             self._silence = _Silence(self.rank)
         elif not is_ours() and _is_ours_or_new(self.out):
@@ -79,20 +81,30 @@ class Team:
             return
         lost = _lost_the_others(error)
         if lost:
-            with contextlib.suppress(Interrupted):  # so torchrun ends it
-                time.sleep(HOLD_S)
+            deadline = time.monotonic() + HOLD_S
+            with stop.held() as told:  # so torchrun ends it
+                while told.name is None and time.monotonic() < deadline:
+                    time.sleep(POLL_S)
             error = SetupError("the connection to another process of this training is lost",
                                hint="run the same command again to go on")  # fmt: skip
-        code = _exit_code(error)
+        with stop.held():  # rank 0 saves first
+            if not self._fail(error):
+                return
+        if lost:
+            raise error
+
+    def _fail(self, error: BaseException) -> bool:
+        """Fail together with the others; return whether this process has something to say."""
+        known = explain(error, self.out)
+        code, message = exit_code(error), str(error) if known is None else known.message
         if self.rank == 0:
             self._say_failed(code)
         elif self._leader_fails(SAVE_S if isinstance(error, Interrupted) else VERDICT_S):
-            return
+            return False
         elif self._silence is not None and not isinstance(error, Interrupted):
             self._silence.break_at_exit()
-        self._report(code, str(error))
-        if lost:
-            raise error
+        self._report(code, message)
+        return True
 
     @property
     def leads(self) -> bool:
@@ -101,7 +113,7 @@ class Team:
 
     def tell(self, key: str, value: dict[str, Any]) -> None:
         """Say something to the others, once; rank 0 does."""
-        self.store.set(key, json.dumps(value))
+        self.store.set(key, dumps(value))
 
     def hear(self, key: str) -> dict[str, Any]:
         """Wait for what rank 0 tells.
@@ -112,6 +124,7 @@ class Team:
         while not self.store.check([key]):
             if self.store.check(["failed"]):
                 raise _alike(int(self.store.get("failed")))
+            stop.check()
             time.sleep(POLL_S)
         value: dict[str, Any] = json.loads(self.store.get(key))
         return value
@@ -195,10 +208,7 @@ def _die_with_launcher() -> None:
     """Have the kernel kill this process with its launcher, or a killed run would hold the output's lock."""
     if not is_ours():
         return
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != int(os.environ[PARENT]):
-        os.kill(os.getpid(), signal.SIGKILL)
+    die_with(int(os.environ[PARENT]))
 
 
 def _lost_the_others(error: BaseException) -> bool:
@@ -207,18 +217,6 @@ def _lost_the_others(error: BaseException) -> bool:
         return True
     words = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe")
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
-
-
-def _exit_code(error: BaseException) -> int:
-    """Return the exit code that the command line will end with."""
-    if isinstance(error, UserError | Interrupted):
-        return error.exit_code
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return 5
-    number = getattr(error, "errno", None)
-    if number == errno.ENOTDIR:
-        return 2
-    return 4 if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT) else 1
 
 
 def _alike(code: int) -> UserError:

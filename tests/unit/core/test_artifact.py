@@ -125,7 +125,7 @@ def test_another_config_needs_force(out):
     make(out, FILES, Toy(steps=3))
     error = refused(make, out, {}, Toy(text="two", steps=2))
     assert error.message == f"{out} is finished, from another run: steps: 3 there, 2 now; text: one there, two now"
-    assert error.hint == "add --force to replace it, or choose another --output"
+    assert error.hint == "choose another --output, or add --force to replace it"
     assert read(out) == FILES  # and no `.partial/`
     assert make(out, {}, Toy(steps=3)).finished is not None
 
@@ -232,7 +232,7 @@ def test_unfinished_work_of_another_config(out):
     interrupt(out, {"data-0": "half of one"})
     error = refused(make, out, FILES, Toy(text="two"))
     assert error.message == f"{out} holds an unfinished run of another config: text: one there, two now"
-    assert error.hint == "add --force to move it aside and start anew, or choose another --output"
+    assert error.hint == "choose another --output, or add --force to move it aside and start anew"
     build = make(out, FILES, Toy(text="two"), force=True)
     assert build.moved_aside.parent == out
     assert (build.moved_aside / "data-0").read_text() == "half of one"

@@ -356,3 +356,21 @@ def test_cli_dry_run_shows_origins(cli, recipe):
     assert origins["steps.1.min_chars"] == "--set"
     assert origins["steps.1.type"] == origins["engine"] == "default"
     assert origins["workers"] == "--workers"
+
+
+class Free(Config):
+    """A config with a field that takes any values, as those of an architecture."""
+
+    settings: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(("text", "value"), [(".inf", "inf"), ("-.inf", "-inf"), (".nan", "nan"), ("1e999", "inf")])
+def test_a_free_field_takes_no_number_that_json_lacks(recipe, text, value):
+    path = recipe(f"settings:\n  rope:\n    - theta: {text}\n")
+    for given, origin in (
+        ({"recipe": path}, f"{path}:3"),
+        ({"sets": [f"settings.rope=[{{theta: {text}}}]"]}, "--set"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            resolve(Free, **given)
+        assert error.value.message == f"settings.rope.0.theta: should be a finite number, got {value} ({origin})"

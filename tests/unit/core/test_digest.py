@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
+import struct
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.core.digest import cache_path, canonical_json, digest_file, digest_files, digest_text
+from llmkit.core import digest
+from llmkit.core.digest import (
+    cache_path,
+    canonical_json,
+    checksums,
+    digest_and_checksum,
+    digest_file,
+    digest_files,
+    digest_text,
+)
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 """SHA-256 of `abc`, the first example of FIPS 180-2."""
@@ -91,3 +103,26 @@ def test_a_cache_that_cannot_be_used_costs_time_only(cache, file, damage):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         digest_files([str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"abcd", b"abcde", b"0123456789" * 5])
+def test_a_checksum_is_that_of_the_checksums_of_pieces(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(digest, "PIECE", 4)
+    monkeypatch.setattr(digest, "_BUFFER", 2)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    pieces = [content[start : start + 4] for start in range(0, len(content), 4)] or [b""]
+    expected = f"{zlib.crc32(b''.join(struct.pack('>I', zlib.crc32(piece)) for piece in pieces)):08x}"
+    assert checksums([path, tmp_path / "gone", path]) == [expected, "", expected]
+    assert digest_and_checksum(path) == (hashlib.sha256(content).hexdigest(), expected)
+
+
+def test_any_flipped_bit_changes_the_checksum(tmp_path):
+    path, found = tmp_path / "file", set()
+    for bit in range(-1, 64):
+        content = bytearray(b"checksum")
+        if bit >= 0:
+            content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        found.update(checksums([path]))
+    assert len(found) == 65

@@ -1,17 +1,20 @@
 import sys
+from typing import Any
 
 import pytest
 
 from llmkit.core import extras
 from llmkit.core.doctor import examine
 from llmkit.core.errors import SetupError
+from llmkit.core.registry import Family
 
 ABSENT = "surely_not_installed"
+TOYS = {"whole": {"json": "a", "csv": "b"}, "half": {"json": "a", ABSENT: "c"}, "none": {ABSENT: "d"}}
 
 
 @pytest.fixture(autouse=True)
 def toy_extras(monkeypatch):
-    monkeypatch.setattr(extras, "EXTRAS", {"whole": ("json", "csv"), "half": ("json", ABSENT), "none": (ABSENT,)})
+    monkeypatch.setattr(extras, "EXTRAS", TOYS)
 
 
 def test_require_imports_the_named_module_or_the_first():
@@ -39,7 +42,20 @@ def test_an_extra_is_missing_when_one_of_its_modules_is():
 def test_doctor_says_which_extras_are_there(monkeypatch):
     monkeypatch.setattr("llmkit.core.doctor.EXTRAS", extras.EXTRAS)
     assert examine()["extras"] == {
-        "whole": "installed",
-        "half": 'pip install "llmkit[half]"',
-        "none": 'pip install "llmkit[none]"',
+        "whole": "installed: a, b",
+        "half": 'missing: a, c; pip install "llmkit[half]"',
+        "none": 'missing: d; pip install "llmkit[none]"',
     }
+
+
+def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
+    monkeypatch.undo()
+    steps: dict[tuple[str, str], str] = {}
+    for name in Family("step").members():
+        step: Any = Family("step").load(name)
+        fields = {"html": {"quality": "high"}, "chinese_script": {"to": "simplified"}}.get(name, {})
+        if (needed := getattr(step.model_construct(**fields), "needs", lambda: None)()) is not None:
+            steps[needed] = name
+    modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
+    assert modules.keys() - steps.keys() == {("ray", "ray")}
+    assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

@@ -4,11 +4,12 @@ import json
 import shutil
 
 import pytest
-from toy_build import Toy, make, read, write
+from toy_build import KEPT, Toy, make, read, toy, write
 
 from llmkit.core.inputs import Inputs, RawFile
 from llmkit.core.lineage import raw_files, trace
 from llmkit.core.manifest import read_manifest
+from llmkit.core.seal import seal
 
 
 @pytest.fixture
@@ -108,6 +109,107 @@ def test_made_again_with_the_same_result_is_no_drift(tree):
     files = read(tree / "corpus")
     make(tree / "corpus", {name: files[name] for name in ("data-0",)}, Toy(text="two"), force=True)
     assert problems(tree) == []
+
+
+def edit(folder, **changes):
+    """Change a manifest as someone with an editor would."""
+    path = folder / "llmkit.json"
+    values = json.loads(path.read_text())
+    for name, value in changes.items():
+        values[name] = value(values[name]) if callable(value) else value
+    path.write_text(json.dumps(values))
+    return values
+
+
+ID = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(("changes", "found"), [
+    ({"outputs": []}, ["llmkit.json lists no files: nothing says what it was made of"]),
+    ({"outputs": lambda outputs: [{**item, "payload": False} for item in outputs]},
+     ["llmkit.json lists no files: nothing says what it was made of"]),
+    ({"kind": "examples"}, ["the id {id} is not that of the files that llmkit.json lists"]),
+    ({"identity": ID}, ["the identity 0123456789ab is not that of the config in llmkit.json"]),
+    ({"stage": "other"}, ["llmkit.json names another stage than the one that was asked"]),
+    ({"inputs": []}, ["llmkit.json lists other inputs than the ones that were asked for"]),
+])  # fmt: skip
+def test_an_edited_manifest(cli, tree, changes, found):
+    edited = edit(tree / "corpus", **changes)
+    node = traced(tree, name="corpus")
+    assert node.problems == [text.format(id=edited["id"][:12]) for text in found]
+    outcome = cli("lineage", tree / "corpus", "--verify")
+    assert outcome.code == 7
+    assert f"{tree}/corpus: {node.problems[0]}" in outcome.err
+    if edited["kind"] == "corpus":
+        assert ("corpus", node.problems[0]) in problems(tree), "as an input as well"
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"schema": 7}, "its schema is 7, and 1 is known"),
+    ({"config": {}}, "config: it has no fingerprint"),
+    ({"outputs": lambda outputs: [{**outputs[0], "path": "../raw/a.txt"}]}, "'../raw/a.txt' is no path inside the"),
+])  # fmt: skip
+def test_a_foreign_manifest(cli, tree, changes, words):
+    edit(tree / "corpus", **changes)
+    outcome = cli("lineage", tree / "corpus", "--verify")
+    assert outcome.code == 7
+    assert f"lineage has drifted:\n  {tree}/corpus/llmkit.json: not a manifest of this version" in outcome.err
+    assert words in outcome.err
+    assert cli("lineage", tree / "corpus").code == 3
+    assert any(words in text for _, text in problems(tree)), "as an input as well"
+
+
+def test_a_foreign_id(tree):
+    edit(tree / "model", id=ID)
+    assert problems(tree) == [("model", "the id 0123456789ab is not that of the files that llmkit.json lists")]
+    edit(tree / "tokens", id=ID)
+    assert ("tokens", "made again since: it is 0123456789ab now") in problems(tree)
+
+
+def test_an_input_of_another_kind_than_was_recorded(tree):
+    edit(tree / "corpus", kind="examples")
+    assert ("corpus", "was a corpus when it was used, and is examples now") in problems(tree)
+
+
+def test_an_input_whose_manifest_cannot_be_read(cli, tree):
+    (tree / "tokens" / "llmkit.json").write_text("{}")
+    assert any("llmkit.json: not a manifest of this version" in text for _, text in problems(tree))
+    assert cli("lineage", tree / "model", "--verify").code == 7
+
+
+def test_an_artifact_that_is_its_own_input(cli, tree):
+    model = read_manifest(tree / "model")
+    own = {**json.loads((tree / "model/llmkit.json").read_text())["inputs"][0], "path": str(tree / "model"),
+           "kind": "model", "digest": model.id}  # fmt: skip
+    edit(tree / "model", inputs=lambda inputs: [*inputs, own])
+    assert ("model", "is named as made from itself") in problems(tree)
+    assert cli("lineage", tree / "model").code == 0
+
+
+def test_a_list_of_raw_files_that_was_emptied(tree):
+    (tree / "corpus" / "inputs.jsonl").write_text("")
+    assert ("raw", "corpus/inputs.jsonl lists none of its 2 files") in problems(tree)
+
+
+def test_a_stage_of_a_newer_version(tree):
+    edit(tree / "corpus", stage_version=3)
+    found = trace(tree / "corpus", read_manifest(tree / "corpus"), verify=True, version={"toy": 2}.get).problems
+    assert found[0] == "made by version 3 of toy, this llmkit has 2"
+
+
+def test_kept_checkpoints_are_verified(tree):
+    made = tree / "trained"
+    with toy(made, Toy(steps=1), resumable=True, kept=KEPT) as build:
+        write(build.dir, {"data-0": "w", "checkpoints/1/model": "one", "checkpoints/2/model": "two"})
+        for step in (1, 2):
+            seal(build.dir / f"checkpoints/{step}")
+        build.finish("model", payload=["data-*"], metrics={})
+    assert problems(tree, name="trained") == []
+    (made / "checkpoints/1/model").write_text("ONE")
+    (made / "checkpoints/2/model").unlink()
+    found = [("trained", "checkpoints/1/model has changed"), ("trained", "checkpoints/2 is incomplete")]
+    assert problems(tree, name="trained") == found
+    assert problems(tree, name="trained", verify=False) == []
 
 
 def test_cli(cli, tree):

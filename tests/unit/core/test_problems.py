@@ -80,6 +80,7 @@ def problems(tmp_path):
         ("maybe: {low: 5, high: 3}", "maybe: low 5 is above high 3 (@1)"),
         ("many:\n- depth: 1\n- dept: 1", "many.1.dept: unknown field; did you mean 'depth'? (@3)"),
         ("many: {depth: 1}", "many: should be a valid list, not {'depth': 1} (@1)"),
+        ("many: one", "many: should be a valid list, not 'one'; a list is written [one] (@1)"),
         ("maybe_many:\n- zzz: 1", "maybe_many.0.zzz: unknown field; valid: depth, high, low (@2)"),
         ("named:\n  a:\n    dept: 1", "named.a.dept: unknown field; did you mean 'depth'? (@3)"),
         ("named:\n  a:\n    depth: x", "named.a.depth: should be a valid integer, not 'x' (@3)"),

@@ -14,6 +14,7 @@ from llmkit.data.artifacts import Corpus, Examples, Export, Model, Scores, Token
 ROOT = Path(llmkit.__file__).parent
 CLASSES = (Corpus, Examples, Tokens, Model, Scores, Export)
 ELSEWHERE = {
+    "core/found.py": "bookkeeping of any data set that `datasets` has saved",
     "data/sources/_formats/__init__.py": "bookkeeping of any data set that `datasets` has saved",
     "data/sources/hf.py": "bookkeeping of any data set that `datasets` has saved",
     "training/resume.py": "state.json of a checkpoint",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from written_tokens import Row, write_tokens
 
 from llmkit.core.errors import DataError
-from llmkit.data.mixture import MODES, Mixture, PackingPlan, temperature_weights, training_stream, validation_packer
+from llmkit.data.mixture import MODES, Mixture, PackingPlan, held_out_of, temperature_weights, training_stream
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, PadPacker, PairPacker, StreamPacker
 from llmkit.stages.pretrain import Config
@@ -241,11 +241,11 @@ def test_recipes_and_plans_know_the_same_modes():
 
 
 def test_validation_scores_what_is_held_out_once(two):
-    packer, num_bytes = validation_packer(two, PackingPlan(3, suffix=[9]))
-    assert whole_epoch(packer).input_ids.tolist() == [[1, 2, 3], [9, 4, 9]]
-    assert num_bytes == (3 + 1) + (1 + 1)
-    assert packer.seed is None
-    assert validation_packer(two[1:], PackingPlan(3)) is None
+    held_out = held_out_of(two, PackingPlan(3, suffix=[9]))
+    assert whole_epoch(held_out.source).input_ids.tolist() == [[1, 2, 3], [9, 4, 9]]
+    assert held_out.num_bytes == (3 + 1) + (1 + 1)
+    assert held_out.source.seed is None
+    assert held_out_of(two[1:], PackingPlan(3)) is None
 
 
 def test_a_missing_training_split_is_named(tmp_path):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from llmkit.data.chat import CONVERSATION, render
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.packing import IGNORED, LeftOut
+from llmkit.data.rendering import render
 from llmkit.objectives.rows.sft import SFT
 from tiny import byte_tokenizer
 
@@ -55,6 +56,18 @@ def test_targets_of_two_turns_by_hand():
     assert not example.cut
     assert labels[-1] == IGNORED
     assert (ids == tokenizer.bos_token_id).sum() == 1
+
+
+def test_marks_show_what_is_learned_and_an_end_that_no_token_writes():
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
+    (example,) = encode(byte_tokenizer(), said)
+    assert SFT().marks(example, "input_ids")[-4:] == ["learned", "learned", "learned", ""]  # Y, o, <|im_end|>, \n
+    roles = "{% for m in messages %}{{ m.role + ':' + m.content + '\n' }}{% endfor %}"
+    roles += "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    (example,) = encode(byte_tokenizer(template=roles), said)
+    assert SFT().marks(example, "input_ids")[-3:] == ["", "learned", "learned, and the end"]
+    (cut,) = encode(byte_tokenizer(), said, limit=example.columns["input_ids"].size + 30)
+    assert set(SFT().marks(cut, "input_ids")) == {"", "learned"}
 
 
 def test_nothing_said_is_nothing_learned():

@@ -86,6 +86,11 @@ def test_ids_and_segments_are_those_of_tokenizers(name, fast):
     check(TOKENIZERS[name], [""], fast=fast)
 
 
+def test_unknown_text_is_counted_by_document():
+    found = check(TOKENIZERS["word pieces"], ["the \U0001f600\U0001f600 test", "", "the"], fast=False)
+    assert found.unread.tolist() == [[8, 0], [0, 0], [0, 0]]  # two characters of four bytes
+
+
 @settings(max_examples=80, deadline=None)
 @given(ANY_TEXT)
 def test_any_text(texts):

@@ -119,7 +119,7 @@ def test_every_document_is_there_with_its_ids(corpora, tmp_path):
     assert made.details["name"] == "gigatoken"
     assert made.details["differences"] == []
     assert made.details["documents_checked"] > 3 * len(cut_pieces(corpora))
-    assert made.lost_bytes == 0
+    assert made.statistics.total().unread.total == 0
 
 
 def test_the_encoder_and_the_cuts_do_not_change_a_byte(corpora, tmp_path, monkeypatch):

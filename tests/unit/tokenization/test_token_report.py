@@ -41,7 +41,7 @@ def corpus_statistics():
 
 
 def test_rates_by_hand():
-    found = rates(Counts(2, 10, 40, 30, partial=1, byte_fallback=2, unknown=5, words=4, word_tokens=6))
+    found = rates(Counts(2, 10, 40, 30, 1, 2, unknown=5, words=4, word_tokens=6, unknown_bytes=7, lost_bytes=8))
     assert found == {
         "documents": 2,
         "tokens": 10,
@@ -54,6 +54,8 @@ def test_rates_by_hand():
         "partial_rate": 0.1,
         "byte_fallback_rate": 0.2,
         "unknown_rate": 0.5,
+        "unknown_bytes": 7,
+        "lost_bytes": 8,
     }
     assert rates(Counts())["bytes_per_token"] is None
 

@@ -1,4 +1,4 @@
-"""Objectives with a model and blocks each, for the tests of gradients and validation."""
+"""Objectives with a model and blocks each, and gradients of them, for the tests of gradients and validation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import torch
 import transformers
 
 from llmkit.data.packing import PairPacker
+from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import Vocabulary
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.next_sentence import NextSentence
 from llmkit.objectives.rows.sft import SFT
+from llmkit.training.gradients import Gradients, LossModule
+from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from tiny import BOS, EOS, VOCABULARY, InMemory, documents, model, rows, stream
 
+BLOCKS = 8
 PAD, CLS, SEP, MASK = 57, 58, 59, 60
 WORDS = Vocabulary(
     VOCABULARY, bos=BOS, eos=EOS, pad=PAD, cls=CLS, sep=SEP, mask=MASK, ids={"[M]": MASK, "[C]": CLS, "[S]": SEP}
@@ -35,6 +39,11 @@ def bert():
         return transformers.BertForPreTraining(config)
 
 
+def mixture():
+    """Rows of it are padded, and padding is to be left out block by block."""
+    return model("mixtral", num_local_experts=4, router_aux_loss_coef=0.5)
+
+
 def pairs():
     ordinary = [[2 + token % 50 for token in document] for document in documents(60)]
     return PairPacker(Sentences(ordinary), 24, random_second=True, short_fraction=0.5, seed=1)
@@ -44,5 +53,18 @@ CASES = {
     "documents": (CausalLM, model, stream),
     "with z-loss": (lambda: CausalLM(z_loss=0.1), model, stream),
     "rows of which a part is learned": (SFT, model, rows),
+    "routers": (SFT, mixture, rows),
     "pairs: masked tokens and next sentence": (NextSentence, bert, pairs),
 }
+
+
+def gradients(built, objective, micro_blocks, dtype=torch.float32):
+    accelerator = build_accelerator(ParallelConfig(), built)
+    module = LossModule(Models(built), objective, dtype)
+    return Gradients(
+        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=lambda _: micro_blocks
+    )
+
+
+def taken(built):
+    return {name: p.grad.clone() for name, p in built.named_parameters() if p.grad is not None}

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from llmkit.data.feeds import Feed
 from llmkit.data.order import Order
 from llmkit.training.budget import Budget
-from llmkit.training.checkpoint import TrainState
 from llmkit.training.config import TrainingConfig
+from llmkit.training.snapshot import TrainState
 from tiny import stream
 
 

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from llmkit.core import seal
 from llmkit.core.errors import DataError
+from llmkit.core.seal import SEAL as COMPLETE
 from llmkit.training import checkpoint
 from llmkit.training.checkpoint import (
-    COMPLETE,
     MODEL,
     OPTIMIZER,
     STATE,
-    Snapshot,
-    TrainState,
     Writer,
     chosen,
     latest,
@@ -28,6 +27,7 @@ from llmkit.training.optimizers.adafactor import Adafactor
 from llmkit.training.optimizers.adamw import AdamW
 from llmkit.training.optimizers.muon import Muon
 from llmkit.training.optimizers.sgd import SGD
+from llmkit.training.snapshot import Snapshot, TrainState
 from tiny import model
 
 
@@ -352,7 +352,7 @@ class Countdown:
         self.calls, self.deadly, self.half_done = 0, deadly, half_done
         places = [
             (checkpoint, "save_file"), (checkpoint.torch, "save"), (checkpoint, "write_json"), (checkpoint, "fsync"),
-            (checkpoint.shutil, "rmtree"), (Path, "mkdir"), (Path, "rename"),
+            (seal, "write_json"), (seal, "fsync"), (checkpoint.shutil, "rmtree"), (Path, "mkdir"), (Path, "rename"),
         ]  # fmt: skip
         for owner, name in places:
             monkeypatch.setattr(owner, name, self.wrap(getattr(owner, name)))

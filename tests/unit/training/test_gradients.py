@@ -3,31 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cases import CASES, WORDS, bert, pairs
+from cases import BLOCKS, CASES, WORDS, bert, gradients, pairs, taken
 from torch.nn import functional as F  # noqa: N812
 
 from llmkit.core.errors import DataError
 from llmkit.data.packing import IGNORED, Batch
-from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.next_sentence import NextSentence
-from llmkit.training.gradients import Gradients, LossModule
-from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from tiny import model, stream
-
-BLOCKS = 8
-
-
-def gradients(built, objective, micro_blocks, dtype=torch.float32):
-    accelerator = build_accelerator(ParallelConfig(), built)
-    module = LossModule(Models(built), objective, dtype)
-    return Gradients(
-        accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=lambda _: micro_blocks
-    )
-
-
-def taken(built):
-    return {name: p.grad.clone() for name, p in built.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -207,7 +207,20 @@ def test_columns_of_metrics_and_when_they_are_written(tmp_path):
     tokens = [int(order.batch(range(8 * step, 8 * step + 8)).num_tokens.sum()) for step in range(7)]
     assert found[1]["tokens"] == sum(tokens[:3])
     assert found[1]["epoch"] == pytest.approx(24 / num_blocks, abs=1e-4)
-    assert all(row["utilization"] > 0 for row in found if "loss" in row)
+    assert all(0 < row["utilization"] <= 1 for row in found if "loss" in row)
+
+
+def test_a_peak_that_was_measured_too_low_is_raised_and_nothing_else_changes(tmp_path, monkeypatch):
+    peaks = iter([1.0, 1e15])
+    monkeypatch.setattr("llmkit.training.loop.measure_peak", lambda model, dtype: next(peaks))
+    rows, model = run(tmp_path / "busy", max_steps=3)
+    shares = column(read_metrics(tmp_path / "busy"), "utilization")
+    assert shares
+    assert max(shares) < 1e-3  # of the second peak, from the first step on
+    monkeypatch.setattr("llmkit.training.loop.measure_peak", lambda model, dtype: 1e15)
+    same, other = run(tmp_path / "idle", max_steps=3)
+    assert rows == same
+    assert_weights(model, other, rtol=0, atol=0)
 
 
 def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path):
@@ -353,7 +366,8 @@ def test_a_loss_that_is_not_a_number_names_what_the_batch_holds(tmp_path, blocks
     with pytest.raises(DivergedError) as error:
         trainer(tmp_path, start=broken, packer=full_rows(blocks), objective=SFT(), **options).train()
     assert error.value.message == f"step 1: the loss is nan and the gradient norm nan; the batch holds {named}"
-    assert error.value.hint == "start anew with a lower learning rate: --set optimizer.lr=0.001 --force"
+    lower = "--set optimizer.lr=0.001 -o OTHER"
+    assert error.value.hint == f"start anew with a lower learning rate, beside this run: {lower}"
     assert error.value.exit_code == 6
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llmkit.training import metrics
-from llmkit.training.metrics import Meter, MetricsFile, read_metrics
+from llmkit.training.metrics import Meter, MetricsFile, Utilization, read_metrics
 
 ROWS = [
     {"step": 0, "validation_loss": 4.0},
@@ -64,3 +64,33 @@ def test_the_rate_counts_from_the_meters_start(monkeypatch):
     clock = iter([10.0, 14.0])
     monkeypatch.setattr(metrics.time, "monotonic", lambda: next(clock))
     assert Meter(1000).rate(1200) == 50
+
+
+def test_utilization_is_never_above_what_was_measured(monkeypatch):
+    """Measured on a busy machine at 100 FLOP/s, training at 10 FLOPs per token; measured again where that is passed."""
+    peaks, said, clock = iter([100.0, 160.0, 150.0]), [], [0.0]
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: clock[0])
+    utilization = Utilization(10, lambda: next(peaks), 1, said.append)
+    assert [utilization.of(rate) for rate in (4, 10)] == [{"utilization": 0.4}, {"utilization": 1.0}]
+    assert utilization.of(12) == {"utilization": 0.75}  # 120 of 160
+    assert said == [
+        "the matrix products were measured again, since training was faster: 160 FLOP/s, where it had been 100"
+    ]
+    assert utilization.of(17) == {"utilization": 1.0}  # too soon to measure again: training has shown 170
+    assert utilization.of(8.5) == {"utilization": 0.5}
+    clock[0] = 11.0
+    assert utilization.of(20) == {"utilization": 1.0}  # the third measurement, 150, is below what training reached
+    assert utilization.of(10) == {"utilization": 0.5}
+    assert len(said) == 2
+
+
+def test_several_processes_are_not_measured_again_one_by_one():
+    peaks = iter([100.0])
+    utilization = Utilization(10, lambda: next(peaks), 2, print)
+    assert utilization.of(10) == {"utilization": 0.5}  # 100 of 200
+    assert utilization.of(30) == {"utilization": 1.0}
+    assert utilization.of(15) == {"utilization": 0.5}
+
+
+def test_a_model_without_matrix_products_has_no_utilization():
+    assert Utilization(10, lambda: float("nan"), 1, print).of(5) == {}

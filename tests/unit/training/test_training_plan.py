@@ -22,7 +22,7 @@ def planned(spec=None, data=(), head="causal_lm", nproc=1, **changes):
 
 @pytest.fixture
 def tokens(tmp_path):
-    facts = {"vocab_size": 300, "splits": {"train": {"tokens": 5000}}}
+    facts = {"vocab_size": 300, "tokenizer_digest": "d", "splits": {"train": {"tokens": 5000}}}
     (tmp_path / "tokens.json").write_text(json.dumps(facts))
     return str(tmp_path)
 

@@ -8,6 +8,7 @@ from cases import CASES, WORDS
 
 from llmkit.data.feeds import HeldOut
 from llmkit.data.packing import StreamPacker
+from llmkit.data.unread import Unread
 from llmkit.modeling.companions import Models
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.objectives.documents.masked_lm import MaskedLM
@@ -16,15 +17,18 @@ from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
 from llmkit.training.validation import validate
 from tiny import BOS, CONTEXT, EOS, VOCABULARY, InMemory, documents, model, stream
 
+ALL_READ = Unread()
 
-def scored(built, objective, packer, micro_blocks, *, num_bytes=777, stopped=lambda: False):
+
+def scored(built, objective, packer, micro_blocks, *, num_bytes=777, unread=ALL_READ, stopped=lambda: False):
     accelerator = build_accelerator(ParallelConfig(), built)
     module = LossModule(Models(built.train()), objective, torch.float32)
     gradients = Gradients(
         accelerator, module, objective, WORDS, plan=Plan(1, 1, 1, 1), seed=5, micro_blocks=lambda _: micro_blocks
     )
-    found = validate(HeldOut(packer, num_bytes), gradients, batch_blocks=8, stopped=stopped)
-    return found and found.row(objective, num_bytes)
+    held = HeldOut(packer, num_bytes, unread)
+    found = validate(held, gradients, batch_blocks=8, stopped=stopped)
+    return found and found.row(objective, held)
 
 
 def held_out(count=25):
@@ -43,6 +47,14 @@ def test_by_hand(micro_blocks):
         "validation_loss": pytest.approx(math.log(VOCABULARY), rel=1e-6),
         "bits_per_byte": pytest.approx(num_targets * math.log2(VOCABULARY) / 777, rel=1e-6),
     }
+
+
+def test_bits_are_of_the_bytes_that_were_read_and_none_where_too_few_were():
+    whole = scored(model(), CausalLM(), held_out(), 8, num_bytes=1000)
+    row = scored(model(), CausalLM(), held_out(), 8, num_bytes=1000, unread=Unread(7, 3))
+    assert row["bits_per_byte"] == pytest.approx(whole["bits_per_byte"] * 1000 / 990, rel=1e-12)
+    row = scored(model(), CausalLM(), held_out(), 8, num_bytes=1000, unread=Unread(7, 4))
+    assert row == {"validation_loss": whole["validation_loss"]}
 
 
 def test_it_is_transformers_own_loss():

@@ -7,7 +7,9 @@ import sys
 import pytest
 import torch
 
+from llmkit.cli import main
 from llmkit.core.errors import DataError, DivergedError, Interrupted, SetupError
+from llmkit.work import child
 from llmkit.work import team as team_module
 from llmkit.work.launch import PARENT, start
 from llmkit.work.team import Team
@@ -102,10 +104,19 @@ def test_a_foreign_launcher_finds_the_code_in_a_file(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("error", "code"), [
     (DivergedError("x"), 6), (MemoryError(), 5), (OSError(28, "full"), 4), (KeyError("x"), 1),
+    (OSError(24, "Too many open files"), 4), (OSError(27, "File too large"), 4), (OSError(36, "File name too long"), 2),
+    (RuntimeError("can't start new thread"), 4), (RuntimeError("iostream error"), 4),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 5),
 ])  # fmt: skip
 def test_the_code_of_every_kind_of_error(monkeypatch, tmp_path, error, code):
     fail(alone(monkeypatch, tmp_path), error)
     assert report(tmp_path)["exit_code"] == code
+
+    def command():
+        raise error
+
+    monkeypatch.setattr(main, "app", lambda *_, **__: command())
+    assert main.run([]) == code  # what the command line itself ends with
 
 
 def test_the_first_to_fail_has_the_say(monkeypatch, tmp_path):
@@ -131,8 +142,8 @@ def test_a_directory_of_someone_else_gets_no_file(monkeypatch, tmp_path):
 
 def test_a_process_does_not_outlive_its_launcher(monkeypatch):
     sent = []
-    monkeypatch.setattr(team_module.os, "kill", lambda pid, number: sent.append(number))
-    monkeypatch.setattr(team_module.ctypes, "CDLL", lambda _: type("C", (), {"prctl": lambda *_: sent.append("ask")})())
+    monkeypatch.setattr(child.os, "kill", lambda pid, number: sent.append(number))
+    monkeypatch.setattr(child.ctypes, "CDLL", lambda _: type("C", (), {"prctl": lambda *_: sent.append("ask")})())
     monkeypatch.setenv(PARENT, str(team_module.os.getppid()))
     team_module._die_with_launcher()
     assert sent == ["ask"]

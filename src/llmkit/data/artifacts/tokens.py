@@ -20,8 +20,12 @@ from llmkit.core.durable import write_json
 from llmkit.core.reading import read_json, reading
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.split import Split
+from llmkit.data.unread import Unread
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+)  # fmt: skip
 FACTS = "tokens.json"
 WIDE = 2**16
 """The ids of a larger vocabulary are stored in 32 bits."""
@@ -63,6 +67,10 @@ class Tokens(Folder):
     def has(self, split: Split) -> bool:
         """Whether any document is on that side."""
         return (self.path / split).is_dir()
+
+    def unread(self, split: Split) -> Unread:
+        """What the tokenizer did not read of a split's text; nothing where nobody counted it."""
+        return Unread.in_counts(self.facts["splits"].get(split, {})) if self.is_there() else Unread()
 
     def write_facts(
         self, *, vocab_size: int, tokenizer_digest: str, splits: Mapping[str, Any], fractions: Mapping[str, float]

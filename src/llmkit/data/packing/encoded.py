@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from llmkit.core.durable import fsync
+from llmkit.core.json import dumps
 from llmkit.data.packing.batch import Ints
 from llmkit.data.packing.packer import cumulative, ranges
+from llmkit.data.unread import Unread
 
 _ROWS, _COLUMNS = "rows.npz", "columns.json"
 _COPY_BYTES = 2**20
@@ -55,12 +57,16 @@ class Example:
         targets: How many things are to be predicted in it.
         num_bytes: UTF-8 bytes that its targets stand for, where that means something.
         cut: Something of the row was left out, because it was too long.
+        notes: What else is to be counted of it, by the objective's names for it.
+        unread: How many of `num_bytes` the tokenizer did not read.
     """
 
     columns: dict[str, ArrayLike]
     targets: int = 1
     num_bytes: int = 0
     cut: bool = False
+    notes: Mapping[str, int] = field(default_factory=dict)
+    unread: Unread = Unread()  # noqa: RUF009 - a tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,7 @@ def save_joined(folder: Path, parts: Sequence[EncodedRows]) -> None:
     }
     np.savez(folder / _ROWS, **kept)  # type: ignore[arg-type]
     described = {name: asdict(column) for name, column in first.columns.items()}
-    (folder / _COLUMNS).write_text(json.dumps(described), encoding="utf-8")
+    (folder / _COLUMNS).write_text(dumps(described), encoding="utf-8")
     for path in folder.iterdir():
         fsync(path)
 

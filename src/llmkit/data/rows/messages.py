@@ -1,4 +1,7 @@
-"""A conversation: `{"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}`."""
+"""A conversation: `{"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}`.
+
+What ShareGPT exports is read as the same: `{"conversations": [{"from": "human", "value": "2 + 2?"}, ...]}`.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROLES = ("system", "user", "assistant")
+SHAREGPT = {"human": "user", "gpt": "assistant"}
+"""Roles that ShareGPT calls by other names."""
 
 
 class Messages(Row):
-    """A conversation: a list of {role, content}, one of the assistant at least."""
+    """A conversation: a list of {role, content}, or of ShareGPT's {from, value}, one of the assistant at least."""
 
     aliases: ClassVar = {"messages": ("messages", "conversation", "conversations", "turns", "dialogue", "chat")}
 
@@ -28,6 +33,10 @@ class Messages(Row):
             where = f"{column}.{index}"
             # Parquet fills the keys that another row's messages have with null.
             message = {key: part for key, part in expect(item, dict, where).items() if part is not None}
+            if {*message} == {"from", "value"}:
+                speaker = message["from"]
+                message = {"role": SHAREGPT.get(speaker, speaker) if isinstance(speaker, str) else speaker,
+                           "content": message["value"]}  # fmt: skip
             if extra := sorted(message.keys() - {"role", "content"}):
                 raise RowError(f"{where} has other keys than role and content: {listed(extra)}")
             if message.get("role") not in ROLES:

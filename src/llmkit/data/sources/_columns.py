@@ -10,6 +10,7 @@ from typing import Any
 from llmkit.data.rows import SHARED_COLUMNS, Row
 from llmkit.data.rows._values import expect, value_of
 from llmkit.data.sources import Record
+from llmkit.data.sources._rows import finite
 from llmkit.text.languages import canonical
 
 
@@ -182,7 +183,7 @@ def meta_of(value: Mapping[str, Any]) -> dict[str, Any]:
         RowError: It is no mapping.
     """
     try:
-        meta = json.loads(value["meta"])
+        meta = json.loads(value["meta"], parse_float=finite, parse_constant=lambda _: None)
     except (TypeError, ValueError):
         meta = {"meta": value["meta"]}
     found: dict[str, Any] = expect(meta, dict, "field 'meta'")

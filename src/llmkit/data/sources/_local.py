@@ -11,7 +11,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from llmkit.core.digest import digest_file
 from llmkit.core.errors import DataError
+from llmkit.core.found import hub_name, in_words, recognize, way
 from llmkit.core.inputs import RawFile
+from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL, article, read_manifest
 from llmkit.core.move import RUN
 from llmkit.data.artifacts import Corpus
@@ -29,6 +31,7 @@ def find_files(path: str) -> list[RawFile]:
         once = {file.resolve(): file for file in sorted(paths, key=lambda file: (len(file.parts), file), reverse=True)}
         found = [_raw_file(file, root) for file in once.values()]
     except OSError as error:
+        raise_limit(error)
         raise DataError(f"cannot read {path}: {error.strerror or error}", f"ls -ld {path}") from error
     if searched:
         left_out = companions([file.name for file in found])
@@ -95,6 +98,8 @@ def _find(path: Path) -> tuple[Path, list[Path], bool]:
     if path.exists():
         if not suffix_of(path.name):
             kind = f"unknown file type '{path.suffix}'" if path.suffix else "it has no suffix that tells its type"
+            if what := recognize(path):
+                raise DataError(f"cannot read {path}: it holds {in_words(what)}, not text or rows")
             raise DataError(f"cannot read {path}: {kind}", hint=listing(path.suffix))
         return path.parent, [path], False
     parent = next((parent for parent in path.parents if parent.is_dir()), Path())
@@ -102,8 +107,8 @@ def _find(path: Path) -> tuple[Path, list[Path], bool]:
         names = [item.name for item in parent.iterdir()]
         close = difflib.get_close_matches(path.relative_to(parent).parts[0], names, n=1)
         guess = f"; did you mean '{parent / close[0]}'?" if close else ""
-        hub = not close and not path.is_absolute() and parent == Path() and len(path.parts) == 2
-        hint = f"a dataset of the Hugging Face hub: -s 'inputs=[{{type: hf, path: {path}}}]'" if hub else f"ls {parent}"
+        name = hub_name(path) if not close and len(path.parts) == 2 else None
+        hint = (name and way("hub", ("corpus",), name)) or f"ls {parent}"
         raise DataError(f"no such file or directory: {path}{guess}", hint=hint)
     fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
     root = Path(*path.parts[:fixed])
@@ -122,9 +127,14 @@ def _find_in(directory: Path) -> tuple[list[Path], bool]:
             raise DataError(
                 f"cannot read {directory}: it is unfinished", hint="run the command that writes it again: it goes on"
             )
+        configs = (directory / "config.json", directory / "adapter_config.json")
+        if any(map(Path.is_file, configs)) and (kind := recognize(directory)) in ("hf_model", "adapter"):
+            hint = way(kind, ("corpus",), directory, "inputs")
+            raise DataError(f"cannot read {directory}: it holds {in_words(kind)}, not text or rows", hint)
         return _walk(directory), True
     if manifest.kind not in ("corpus", "examples"):
-        raise DataError(f"cannot read {directory}: it holds {article(manifest.kind)}, not a corpus or examples")
+        hint = way(manifest.kind, ("corpus",), directory, "inputs")
+        raise DataError(f"cannot read {directory}: it holds {article(manifest.kind)}, not a corpus or examples", hint)
     return Corpus(directory).files(), False
 
 

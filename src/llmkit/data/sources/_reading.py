@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from llmkit.core.errors import DataError
+from llmkit.core.machine import raise_limit
 from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._dialect import FOUND_OUT, Dialect
@@ -56,5 +57,6 @@ def _open(file: RawFile, columns: Columns, encoding: str, dialect: Dialect) -> t
 
 
 def _unreadable(file: RawFile, error: OSError) -> DataError:
+    raise_limit(error)
     where = "check the network and the credentials" if is_url(file.path) else f"ls -l {file.path}"
     return DataError(f"cannot read {file.path}: {error.strerror or error}", where)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from llmkit.core.digest import canonical_json, digest_text
 from llmkit.core.errors import DataError, SetupError, UserError, nearest
 from llmkit.core.inputs import RawFile
+from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST
 from llmkit.data.artifacts import Corpus
 from llmkit.data.rows import Row
@@ -142,6 +143,7 @@ def _asked(url: str, ask: Callable[[], T]) -> T:
             f"no such file or directory: {url}{why}", hint="check the name, and what you are logged in as"
         ) from error
     except Exception as error:
+        raise_limit(error)
         guess, hint = "", "check the network (and HF_HUB_OFFLINE), the name and the credentials"
         if "Protocol not known" in str(error):
             from fsspec import available_protocols

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from llmkit.core.json import dumps
 from llmkit.data.rows import RowError
 from llmkit.data.rows._values import expect
 
@@ -22,12 +23,13 @@ MAX_DEPTH = 100
 """Deeper JSON could be read, but would exhaust the stack wherever it is written again."""
 
 
-def _finite(number: str) -> float | None:
+def finite(number: str) -> float | None:
+    """Read a number; None for one that no float holds."""
     return value if math.isfinite(value := float(number)) else None
 
 
 # Not strict: tabs and NUL bytes inside strings are kept, as writers that do not escape them meant it.
-_JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=lambda _: None)
+_JSON = json.JSONDecoder(strict=False, parse_float=finite, parse_constant=lambda _: None)
 
 _BETWEEN = " \t\r\n,\ufeff\x1e"
 """What may stand around a row: marks of files that were joined, commas of a list, record separators (RFC 7464)."""
@@ -144,7 +146,7 @@ def joined_rows(line: bytes, decode: Callable[[bytes], str]) -> list[dict[str, A
 
 def check_surrogates(value: Any) -> None:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        dumps(value).encode()
     except UnicodeEncodeError:
         raise RowError("a lone surrogate escape (\\ud800 to \\udfff) cannot be written as UTF-8") from None
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from llmkit.core.config import NotIdentity
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, UserError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.data.rows import RowError
 from llmkit.data.sources import Broken, RawFile, Record, Span
 from llmkit.data.sources._arrow import batch_rows, strictly
@@ -224,6 +225,7 @@ def _streamed(file: RawFile, rows: Iterable[dict[str, Any]], used: set[str]) -> 
         try:
             value = next(found, None)
         except Exception as error:
+            raise_limit(error)
             raise DataError(
                 f"{file.path}: the dataset breaks off after row {number}, and nobody knows what is behind that:"
                 f" {_line(error)}",
@@ -265,6 +267,7 @@ def _asked(path: str, ask: Callable[[], T]) -> T:
     except UserError:
         raise
     except Exception as error:
+        raise_limit(error)
         offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
         hint = (
             "the hub is switched off: unset HF_HUB_OFFLINE, or give a local directory"

@@ -65,9 +65,9 @@ class FillInTheMiddle(NextTokenOfDocuments):
         return room
 
     def collate(self, batch: Batch, vocabulary: Vocabulary, seed: int) -> Collated:
-        """Return `input_ids`, `labels` and `position_ids`, each `[blocks, context_length]` int64.
+        """Return `input_ids`, `labels` and `position_ids`, each `[blocks, context_length]` int64, and `num_tokens`.
 
-        No token of the text is lost; room that is not used is padding.
+        No token of the text is lost; room that is not used is padding, and not in `num_tokens`, `[blocks]`.
         """
         import torch
 
@@ -75,6 +75,7 @@ class FillInTheMiddle(NextTokenOfDocuments):
         fill = vocabulary.need("eos", self.type_name) if vocabulary.pad is None else vocabulary.pad
         input_ids = np.full((len(batch.input_ids), length), fill, np.int64)
         labels, position_ids = np.full_like(input_ids, IGNORED), np.zeros_like(input_ids)
+        num_tokens = np.zeros(len(input_ids), np.int64)
         for row, generator in enumerate(row_generators(seed, batch.numbers)):
             spans = list(pieces(batch, row))
             chosen = self._choose(len(spans), generator)
@@ -89,7 +90,8 @@ class FillInTheMiddle(NextTokenOfDocuments):
                 position_ids[row, part] = np.arange(ids.size)
                 at += ids.size
             position_ids[row, at:] = np.arange(length - at)
-        arrays = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+            num_tokens[row] = at
+        arrays = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids, "num_tokens": num_tokens}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, {"tokens": int((labels >= 0).sum())}
 
     def _choose(self, count: int, generator: np.random.Generator) -> set[int]:

@@ -37,12 +37,14 @@ class RowObjective(Objective):
             of like length; `pad`, one a block, with any others.
         target: What a target is called, for people.
         chats: The tokenizer needs a chat template.
+        notes: What is said of the things that examples are noted for, by the names of these.
     """
 
     rows: ClassVar[tuple[str, ...]]
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "bucket"
     target: ClassVar[str] = "labels"
     chats: ClassVar[bool] = False
+    notes: ClassVar[Mapping[str, str]] = {}
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Take any tokenizer."""

@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from llmkit.core.errors import DataError
-from llmkit.data.chat import CONVERSATIONS, encode_chats, literal_specials
+from llmkit.data.borders import borders_of, literal_specials
+from llmkit.data.chat import CONVERSATIONS
+from llmkit.data.targets import Encoded, encode_chats
+from llmkit.data.unread import Unread
+from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, Example, LeftOut, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, RowObjective
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
     from llmkit.data.packing import EncodedRows
     from llmkit.data.rows import Row
 
+NOTES = {
+    "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
+    "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+}
+"""What is said of answers that are context only, by the name of their number in `Encoded`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -33,6 +41,7 @@ class SFT(NextToken, RowObjective):
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "pack"
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
+    notes: ClassVar[Mapping[str, str]] = NOTES
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
@@ -46,7 +55,7 @@ class SFT(NextToken, RowObjective):
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
         encoded = iter(encode_chats(tokenizer, whole, fast))
         found: list[Example | LeftOut] = []
-        for turns, fake in zip(conversations, fakes, strict=True):
+        for fake in fakes:
             if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
                 continue
@@ -54,33 +63,39 @@ class SFT(NextToken, RowObjective):
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
             else:
-                found.append(self._example(*made, turns, tokenizer, limit))
+                found.append(self._example(made, tokenizer, limit))
+        return found
+
+    def marks(self, example: Example, name: str) -> list[str]:
+        """Return what is learned; of the last token of an answer also that its end is, where no token says so."""
+        ids, labels = (np.asarray(example.columns[column]) for column in (name, "labels"))
+        learned = np.append(False, labels[:-1] == ids[1:]) & np.append(False, labels[:-1] != IGNORED)
+        taught = np.append(ids[1:] != labels[:-1], not example.cut) & (labels != IGNORED)
+        marks = np.where(learned, LEARNED_MARK, "").astype(object)
+        marks[taught] = f"{LEARNED_MARK}, and the end"
+        found: list[str] = marks.tolist()
         return found
 
     def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:
-        """Return EOS, and what the template ends the assistant's turn with."""
+        """Return EOS, and what the template ends the assistant's turn with: the last target of every answer."""
         ids = super().end_ids(tokenizer, rows)
-        special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        labels = rows.padded(np.arange(min(len(rows), 100)))["labels"]
-        last = {int(row[row >= 0][-1]) for row in labels}
-        return ids + sorted((last & special) - set(ids))
+        ender = borders_of(tokenizer).ender_id
+        return ids if ender is None or ender in ids else [*ids, ender]
 
-    def _example(
-        self,
-        ids: NDArray[np.int64],
-        spoken: NDArray[np.bool_],
-        turns: Sequence[Mapping[str, str]],
-        tokenizer: PreTrainedTokenizerFast,
-        limit: int,
-    ) -> Example | LeftOut:
-        labels = np.full(ids.shape, IGNORED, dtype=np.int64)
-        labels[:-1] = np.where(spoken[1:], ids[1:], IGNORED)
-        num_bytes = sum(len(turn["content"].encode("utf-8")) for turn in turns[1:] if turn["role"] == "assistant")
+    @staticmethod
+    def _example(made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example | LeftOut:
+        ids, labels = made.ids, made.labels
+        notes = {name: number for name in NOTES if (number := getattr(made, f"num_{name}"))}
+        if notes and not made.answers:
+            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
+        said = [answer.content for answer in made.answers]
+        num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
         cut = ids.size > limit
         if cut:
             ids, labels = ids[:limit], labels[:limit]
             num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+            unread = Unread()  # the unknown token is a special one, and has no bytes here
         targets = int((labels != IGNORED).sum())
         if not targets:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut)
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)

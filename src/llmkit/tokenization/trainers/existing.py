@@ -10,6 +10,7 @@ from pydantic import Field
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError, nearest
+from llmkit.core.machine import raise_limit
 from llmkit.modeling.literal import merges_without
 from llmkit.modeling.token_bytes import is_byte_level, token_bytes
 from llmkit.modeling.tokenizer import id_sections, vocabulary_size
@@ -122,6 +123,7 @@ class Existing(TokenizerPart):
             try:
                 listed = Path(self.add_tokens_from).expanduser().read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
+                raise_limit(error)
                 raise DataError(f"tokenizer.add_tokens_from: {self.add_tokens_from} cannot be read: {error}") from error
         return list(dict.fromkeys([*self.add_tokens, *(line.strip() for line in listed if line.strip())]))
 

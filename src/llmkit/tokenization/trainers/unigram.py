@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.machine import raise_limit
 from llmkit.tokenization.sentencepiece_model import read_model
 from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
 from llmkit.tokenization.trainers import Texts
@@ -126,6 +127,7 @@ class Unigram(TrainedPart):
                 minloglevel=2,
             )
         except RuntimeError as error:
+            raise_limit(error)
             raise _explain(error, self.vocab_size) from error
         return model.getvalue()
 

@@ -238,6 +238,11 @@ def test_front_matter_goes_to_meta(tmp_path):
     ]
 
 
+def test_front_matter_has_no_number_that_json_lacks(tmp_path):
+    (record,) = read(write(tmp_path / "a.md", "---\nscore: .nan\nlimits: [-.inf, 1e999, 0.5]\n---\ntext\n"))
+    assert record.meta == {"score": None, "limits": [None, None, 0.5]}
+
+
 @pytest.mark.parametrize(
     "content",
     [

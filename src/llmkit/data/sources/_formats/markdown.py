@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.json import dumps
 from llmkit.core.yaml import read_yaml
 from llmkit.data.sources import Record
 from llmkit.data.sources._formats import DocumentFormat, Reading
@@ -35,11 +35,11 @@ class Markdown(DocumentFormat):
 
 def _parse(source: str) -> dict[str, Any] | None:
     try:
-        value = read_yaml(source, "front matter").value
-        json.dumps(value, ensure_ascii=False).encode()  # an escape may have made a lone surrogate
+        value = plain(read_yaml(source, "front matter").value)
+        dumps(value).encode()  # an escape may have made a lone surrogate
     except (ConfigError, UnicodeEncodeError, RecursionError):
         return None
-    return plain(value) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 FORMAT = Markdown()

@@ -1,0 +1,124 @@
+"""Data of other tools, and artifacts in the wrong place: what is there, and a line that leads on when it is typed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SHAREGPT = {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]}
+MESSAGES = {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
+ALPACA = {"instruction": "Add", "input": "2 + 2", "output": "4"}
+
+
+def hint(outcome) -> str:
+    return outcome.err.splitlines()[-1].strip().removeprefix("-> ")
+
+
+def typed(line: str, folder: str, more: str = "") -> list[str]:
+    """Return the command of a hint as somebody types it who names DIR."""
+    words = shlex.split(line.partition(", then ")[0].replace(" DIR", f" {folder}") + more)
+    assert words[0] == "llmkit"
+    return words[1:]
+
+
+def test_text_where_tokens_are_wanted(cli, chain, model_options):
+    wrong = cli("pretrain", "--data", chain.root / "texts.jsonl", *model_options, "-s", "max_steps=1", "-o", "model")
+    assert wrong.code == 3
+    assert "texts.jsonl is not an llmkit artifact (it has no llmkit.json): it holds text\n" in wrong.err
+    assert hint(wrong).endswith("-o DIR, then --data DIR")
+    assert cli(*typed(hint(wrong), "tokens", " --vocab-size 300")).code == 0
+    assert Path("tokens/llmkit.json").is_file()
+
+
+def test_conversations_where_examples_are_wanted(cli, chain, jsonl):
+    jsonl("chats.jsonl", [MESSAGES] * 3)
+    wrong = cli("eval", "--model", chain.model, "-s", "tasks=[{type: answers, data: chats.jsonl}]", "-o", "eval")
+    assert wrong.code == 3
+    assert "tasks.data: chats.jsonl is not an llmkit artifact (it has no llmkit.json): it holds labelled" in wrong.err
+    assert cli(*typed(hint(wrong), "examples")).code == 0
+    assert json.loads(Path("examples/llmkit.json").read_text())["kind"] == "examples"
+
+
+def test_sharegpt_is_read_as_conversations(cli, chain, jsonl):
+    jsonl("chats.jsonl", [SHAREGPT, {"conversations": [{"from": "tool", "value": "x"}]}])
+    outcome = cli("clean", "--row", "auto", "-i", "chats.jsonl", "-o", "out", "--max-failed", "0.9")
+    assert outcome.code == 0
+    assert "conversations.0.role is 'tool'; valid: system, user, assistant" in outcome.err
+    assert cli("clean", "-s", "inputs=[out]", "-o", "again").code == 0
+    unread = cli("clean", "-i", "chats.jsonl", "-o", "text")
+    assert unread.code == 3
+    assert "they look like labelled rows, messages: --row auto reads them" in hint(unread)
+
+
+def test_alpaca_becomes_prompts_and_answers(cli, chain, jsonl):
+    jsonl("alpaca.jsonl", [ALPACA, {**ALPACA, "input": ""}])
+    arguments = ["finetune", "--model", chain.base, "-s", "context_length=64", "-s", "max_steps=1", "--preview", "1"]
+    wrong = cli(*arguments, "--data", "alpaca.jsonl")
+    assert wrong.code == 2
+    line, _, then = hint(wrong).partition(", then ")
+    subprocess.run(line, shell=True, check=True)
+    rows = [json.loads(row) for row in Path("rows.jsonl").read_text().splitlines()]
+    assert rows == [{"prompt": "Add\n\n2 + 2", "completion": "4"}, {"prompt": "Add", "completion": "4"}]
+    assert cli(*arguments, *then.split()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"text": "a"}, "text has no answers to learn: llmkit tokenize -i rows.jsonl"),
+        ({"text": "a", "label": "b"}, "-s objective=classification reads them"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "training on preferences is not there yet; -s columns.co"),
+    ],
+)
+def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
+    jsonl("rows.jsonl", [row] * 3)
+    wrong = cli("finetune", "--model", chain.base, "--data", "rows.jsonl", "-s", "max_steps=1", "-o", "out")
+    assert wrong.code == 2
+    assert hint(wrong).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "way"),
+    [
+        (["finetune", "--data", "{root}/pairs", "--model", "m.gguf"], "it holds GGUF, the weights of llama.cpp",
+         "name the directory that it was made from"),
+        (["finetune", "--data", "m.gguf", "--model", "{root}/base"], "cannot read m.gguf: it holds GGUF", ""),
+        (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such directory: org/name",
+         "llmkit reads models from directories: hf download org/name --local-dir DIR, then --model DIR"),
+        (["finetune", "--data", "org/name", "--model", "{root}/base"], "data: no such file or directory: org/name",
+         "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: org/name}]'"),
+        (["tokenize", "-i", "org/name"], "no such file or directory: org/name",
+         "a dataset of the Hugging Face hub: -s 'inputs=[{type: hf, path: org/name}]'"),
+        (["finetune", "--data", "{root}/corpus", "--model", "{root}/base"], "holds a corpus, not examples",
+         "text has no answers to learn: "),
+        (["finetune", "--data", "{root}/pairs", "--model", "{root}/pairs"], "holds examples, not a model",
+         "rows are --data: "),
+        (["finetune", "--data", "llama", "--model", "{root}/base"], "cannot read llama: it holds a model of",
+         "a model is no text; "),
+        (["export", "--model", "raw"], "'raw' is not a model directory: it holds no config.json, but text",
+         "llmkit tokenize -i raw -o TOKENS, "),
+        (["eval", "--model", "{root}/tokens", "-s", "tasks=[{type: perplexity, data: '{root}/tokens'}]"],
+         "holds tokens, not a model", "llmkit pretrain -s model=llama-7m --data "),
+        (["clean", "-i", "{root}/tokens"], "it holds tokens, not a corpus", "llmkit pretrain -s model=llama-7m "),
+        (["finetune", "recipe.yaml"], "unexpected word recipe.yaml", "llmkit finetune -r recipe.yaml"),
+        (["clean", "a.txt", "b.txt"], "unexpected words a.txt b.txt", "llmkit clean ... -i a.txt -i b.txt; an option"),
+        (["clean", "a.txt", "out/"], "unexpected words a.txt out/", "llmkit clean ... -i a.txt -o out/; an option"),
+        (["pretrain", "config/train_gpt2.py"], "unexpected word config/train_gpt2.py", "llmkit pretrain --help"),
+        (["pretrain", "seed=1"], "unexpected word seed=1", "llmkit pretrain ... --set seed=1"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_wrong_place(cli, chain, arguments, words, way):
+    Path("m.gguf").write_bytes(b"GGUF")
+    for name, content in {"llama/config.json": '{"model_type": "llama"}', "raw/a.txt": "text"}.items():
+        Path(name).parent.mkdir()
+        Path(name).write_text(content)
+    given = [word.replace("{root}", str(chain.root)) for word in arguments]
+    more = ["-s", "max_steps=1"] if given[0] == "finetune" and len(given) > 2 else []
+    outcome = cli(*given, *more, *(["-o", "out"] if len(given) > 2 else []))
+    assert outcome.code in (2, 3)
+    assert words in outcome.err
+    assert hint(outcome).startswith(way)

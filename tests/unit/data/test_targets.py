@@ -1,0 +1,291 @@
+"""What is learned of a conversation: after the ids that inference sends, up to a token at which it stops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from llmkit.core.errors import DataError
+from llmkit.data.borders import borders_of, literal_special, mend_template
+from llmkit.data.packing import IGNORED
+from llmkit.data.rendering import CHAT_TEMPLATE, encode_prompt
+from llmkit.data.targets import encode_chats
+from llmkit.modeling.templated import templated_encoder
+from tiny import byte_tokenizer, runs
+
+USER, ANSWER = {"role": "user", "content": "Add 1 and 2"}, {"role": "assistant", "content": "It is 3."}
+SYSTEM, THANKS = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Thanks"}
+WELCOME = {"role": "assistant", "content": "You are welcome"}
+TALK = [SYSTEM, USER, ANSWER, THANKS, WELCOME]
+
+ROLES = (
+    "{% for m in messages %}{{ m.role.upper() + ': ' + (m.content | trim) + '\\n\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+THINKS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+    "{{ '<think>\\n\\n</think>\\n\\n' if loop.last and m.role == 'assistant' }}{{ m.content + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""As Qwen3's: an empty thought before the last answer only."""
+BEGINS_TO_THINK = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content.split('</think>')[-1] + '<|im_end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"
+)
+"""As DeepSeek-R1's: the prompt begins a thought, and no answer shows one."""
+
+
+def encode_chat(tokenizer, turns, **how):
+    """Encode one conversation, with the tokenizer and with what is faster, which has to find the same."""
+    (found,), (sooner,) = (
+        encode_chats(tokenizer, [turns], fast, **how) for fast in (None, templated_encoder(tokenizer))
+    )
+    if isinstance(found, DataError):
+        assert (found.message, found.hint) == (sooner.message, sooner.hint)
+        raise found
+    np.testing.assert_array_equal(sooner.ids, found.ids, strict=True)
+    np.testing.assert_array_equal(sooner.labels, found.labels, strict=True)
+    assert sooner.answers == found.answers
+    return found
+
+
+def learned(tokenizer, messages):
+    """Return the texts that are learned; each is checked to follow the prompt's ids and to end where one stops."""
+    made = encode_chat(tokenizer, messages)
+    texts = []
+    for answer in made.answers:
+        targets = made.labels[max(0, answer.start - 1) : answer.end]
+        targets = targets[targets != IGNORED]
+        assert targets[-1] == borders_of(tokenizer).ender_id
+        texts.append(tokenizer.decode(targets))
+    prompts = [
+        encode_prompt(tokenizer, messages[:i]) for i in range(1, len(messages)) if messages[i]["role"] == "assistant"
+    ]
+    for answer in made.answers:
+        assert made.ids[: answer.start].tolist() in prompts
+    assert (made.labels != IGNORED).sum() == sum(len(run_ids(made.labels, answer)) for answer in made.answers)
+    return texts
+
+
+def run_ids(labels, answer):
+    part = labels[max(0, answer.start - 1) : answer.end]
+    return part[part != IGNORED]
+
+
+def unigram(template, *, added=()):
+    """A SentencePiece-like tokenizer: blanks belong to the words behind them."""
+    pieces = ["▁Answer:", "▁Paris", "▁What", "▁capital?", "Paris", "▁", "▁is", "▁in", "▁France", "."]
+    vocabulary = [("<unk>", 0.0), ("</s>", 0.0), *((piece, -1.0) for piece in pieces)]
+    vocabulary += [(letter, -9.0) for letter in "Answer:Pais?capitlWhFrne."]
+    backend = Tokenizer(models.Unigram(list(dict(vocabulary).items()), unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    backend.add_tokens(list(added))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="</s>")
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def test_chatml_by_hand():
+    tokenizer = byte_tokenizer()
+    made = encode_chat(tokenizer, [SYSTEM, USER, ANSWER])
+    prompt = encode_prompt(tokenizer, [SYSTEM, USER])
+    said = [
+        *tokenizer("It is 3.", add_special_tokens=False)["input_ids"],
+        tokenizer.convert_tokens_to_ids("<|im_end|>"),
+    ]
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert made.ids.tolist() == prompt + said + newline
+    assert made.labels.tolist() == [IGNORED] * (len(prompt) - 1) + said + [IGNORED] * 2
+    assert learned(tokenizer, TALK) == ["It is 3.<|im_end|>", "You are welcome<|im_end|>"]
+
+
+FOREIGN = {
+    "llama-2": (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}"
+        "{% elif m.role == 'system' %}{{ '<<SYS>>' + m.content }}"
+        "{% else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}",
+        [" It is 3.<|eos|>", " You are welcome<|eos|>"],
+    ),
+    "roles by name, ended by no token": (ROLES, [" It is 3.<|eos|>", " You are welcome<|eos|>"]),
+    "end of turn and blanks": (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + ' ' + m.content + '<|im_end|> \\n ' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant ' }}{% endif %}",
+        ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
+    ),
+    "ended twice when nothing follows, as Phi-3's": (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+        "{{ '<|im_start|>assistant\\n' if add_generation_prompt else eos_token }}",
+        ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
+    ),
+    "a thought before the last answer": (THINKS, ["<think>\n\n</think>\n\nYou are welcome<|im_end|>"]),
+    "a prompt that ends with an empty thought": (
+        CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n</think>' }}"),
+        ["You are welcome<|im_end|>"],
+    ),
+    "an ender that also ends what comes before an answer": (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role }}{{ '<|pad|>' if m.role == 'assistant' }}"
+        "{{ m.content + '<|pad|><|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}",
+        ["<|pad|>It is 3.<|pad|><|im_end|>", "<|pad|>You are welcome<|pad|><|im_end|>"],
+    ),
+    "a prompt that begins to think": (BEGINS_TO_THINK, ["\n</think>\n\nYou are welcome<|im_end|>"]),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_templates(name):
+    template, said = FOREIGN[name]
+    tokenizer = byte_tokenizer(template=template)
+    assert learned(tokenizer, TALK) == said
+    made = encode_chat(tokenizer, TALK)
+    assert made.num_rewritten == 2 - len(said)
+    assert made.num_joined == 0
+
+
+def test_what_the_data_thinks_is_learned_where_the_prompt_begins_to_think():
+    tokenizer = byte_tokenizer(template=BEGINS_TO_THINK)
+    thinking = {"role": "assistant", "content": "<think>\n1 + 2\n</think>\n\nIt is 3."}
+    assert learned(tokenizer, [USER, thinking]) == ["1 + 2\n</think>\n\nIt is 3.<|im_end|>"]
+    made = encode_chat(tokenizer, [USER, thinking], scored=True)
+    assert tokenizer.decode(made.ids[made.answers[0].said : made.answers[0].said_end]) == "It is 3."
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_the_answer_itself_is_told_from_what_stands_around_it(name):
+    tokenizer = byte_tokenizer(template=FOREIGN[name][0])
+    (answer,) = (made := encode_chat(tokenizer, [USER, ANSWER], scored=True)).answers
+    assert tokenizer.decode(made.ids[answer.said : answer.said_end]) == "It is 3."
+    assert answer.content == "It is 3."
+
+
+def test_an_answer_whose_first_token_reaches_into_the_prompt_gets_tokens_of_its_own():
+    # The text alone would be "▁Answer: ▁Paris </s>": inference sends "▁Answer: ▁", and "Paris" is to follow it.
+    template = "{% for m in messages %}{{ m.content + (' Answer: ' if m.role == 'user' else eos_token) }}{% endfor %}"
+    tokenizer = unigram(template)
+    asked, said = {"role": "user", "content": "What capital?"}, {"role": "assistant", "content": "Paris"}
+    made = encode_chat(tokenizer, [asked, said])
+    tokens = tokenizer.convert_ids_to_tokens(made.ids.tolist())
+    assert tokens == ["▁What", "▁capital?", "▁Answer:", "▁", "Paris", "</s>"]
+    assert learned(tokenizer, [asked, said]) == ["Paris</s>"]
+    # Of two answers the first is only read: it shares a token with its prompt.
+    both = encode_chat(tokenizer, [asked, said, asked, said])
+    assert (len(both.answers), both.num_joined, both.num_rewritten) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("special", "rstrip"), [(False, False), (True, True), (False, True)])
+def test_the_end_of_a_turn_is_learned_however_its_token_is_marked(special, rstrip):
+    tokenizer = byte_tokenizer(template=CHAT_TEMPLATE.replace("<|im_end|>", "<end>"))
+    tokenizer.add_tokens([AddedToken("<end>", special=special, rstrip=rstrip, normalized=False)])
+    assert borders_of(tokenizer).ender == "<end>"
+    assert learned(tokenizer, TALK) == ["It is 3.<end>", "You are welcome<end>"]
+    assert literal_special(tokenizer, [{"role": "user", "content": "see <end>!"}]) == "<end>"
+
+
+def test_a_template_that_asks_for_nothing_is_mended():
+    asks_nothing = CHAT_TEMPLATE.split("{% if add_generation_prompt")[0]
+    tokenizer, told = byte_tokenizer(template=asks_nothing), []
+    mend_template(tokenizer, told.append)
+    assert tokenizer.chat_template != asks_nothing
+    assert encode_prompt(tokenizer, [USER]) == encode_prompt(byte_tokenizer(), [USER])
+    assert learned(tokenizer, TALK) == ["It is 3.<|im_end|>", "You are welcome<|im_end|>"]
+    assert told == [
+        'the chat template asks for no answer: prompts now end with "<|im_start|>assistant\\n", which it writes before'
+        " each answer"
+    ]
+    told.clear()
+    mend_template(tokenizer, told.append)
+    assert told == []
+
+
+def test_a_template_that_ends_no_turn_teaches_eos_or_is_refused():
+    tokenizer, told = byte_tokenizer(template=ROLES), []
+    mend_template(tokenizer, told.append)
+    assert told == ["the chat template ends no turn with a token: <|eos|> is learned as the end of each answer"]
+    made = encode_chat(tokenizer, TALK)
+    assert made.ids.tolist().count(tokenizer.eos_token_id) == 0  # it is a target, and nothing reads it
+    assert (made.labels == tokenizer.eos_token_id).sum() == 2
+    tokenizer.eos_token = None
+    with pytest.raises(DataError, match="an answer would never end") as error:
+        mend_template(tokenizer, told.append)
+    assert "give the tokenizer an eos_token" in error.value.hint
+
+
+def test_a_template_whose_prompt_does_not_lead_to_the_answer_is_refused():
+    template = CHAT_TEMPLATE.replace("assistant\\n' }}{% endif", "bot\\n' }}{% endif").replace("assistant\n", "bot\n")
+    with pytest.raises(DataError, match="does not begin an answer with the prompt that asks for it") as error:
+        encode_chat(byte_tokenizer(template=template), TALK)
+    assert error.value.exit_code == 3
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_blanks_in_an_answer_are_learned(trim_offsets):
+    # Pythia's and other tokenizers trim blanks from the offsets of a token: one of blanks only becomes empty.
+    tokenizer = byte_tokenizer(trim_offsets=trim_offsets)
+    code = "if a:\n    return  b\n\n        # c"
+    assert learned(tokenizer, [USER, {"role": "assistant", "content": code}]) == [code + "<|im_end|>"]
+
+
+def test_an_opening_greeting_is_context():
+    greeting = {"role": "assistant", "content": "Welcome"}
+    assert learned(byte_tokenizer(), [greeting, USER, ANSWER]) == ["It is 3.<|im_end|>"]
+    assert learned(byte_tokenizer(), [greeting]) == []
+
+
+def test_answers_that_are_rewritten_once_more_follows_are_only_read():
+    # As templates do that show the thinking of the last answer only.
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{{ m.content if loop.last or m.role != 'assistant' else m.content.split('</think>')[-1] }}"
+        "{{ '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    tokenizer = byte_tokenizer(template=template)
+    thinking = {"role": "assistant", "content": "<think>1 + 2</think>It is 3."}
+    assert learned(tokenizer, [USER, thinking]) == ["<think>1 + 2</think>It is 3.<|im_end|>"]
+    made = encode_chat(tokenizer, [USER, thinking, THANKS, WELCOME])
+    assert learned(tokenizer, [USER, thinking, THANKS, WELCOME]) == ["You are welcome<|im_end|>"]
+    assert made.num_rewritten == 1
+    # The last answer decides, though a turn that follows would rewrite it.
+    assert learned(tokenizer, [USER, thinking, THANKS]) == ["<think>1 + 2</think>It is 3.<|im_end|>"]
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_one_bos_whatever_the_tokenizer_adds(adds_bos):
+    tokenizer = byte_tokenizer()
+    if adds_bos:
+        from tokenizers import processors
+
+        bos = ("<|bos|>", tokenizer.bos_token_id)
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|bos|> $A", special_tokens=[bos]
+        )
+        assert tokenizer("x")["input_ids"].count(tokenizer.bos_token_id) == 1
+    assert (encode_chat(tokenizer, TALK).ids == tokenizer.bos_token_id).sum() == 1
+    assert encode_prompt(tokenizer, TALK).count(tokenizer.bos_token_id) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    contents=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), min_size=1, max_size=5),
+    with_system=st.booleans(),
+)
+def test_what_is_learned_is_what_was_said(contents, with_system):
+    tokenizer = byte_tokenizer()
+    messages = [SYSTEM] * with_system
+    messages += [{"role": ("user", "assistant")[i % 2], "content": content} for i, content in enumerate(contents)]
+    assert literal_special(tokenizer, messages) is None
+    assert learned(tokenizer, messages) == [content + "<|im_end|>" for content in contents[1::2]]
+    made = encode_chat(tokenizer, messages)
+    if len(contents) % 2 == 0:
+        assert runs(made.labels != IGNORED)[-1].start + 1 == made.answers[-1].start
+
+
+def test_literal_special_tokens_are_found():
+    tokenizer = byte_tokenizer()
+    assert literal_special(tokenizer, TALK) is None
+    for token in ("<|im_end|>", "<|eos|>", "<|pad|>"):
+        assert literal_special(tokenizer, [USER, {"role": "assistant", "content": f"see {token}!"}]) == token
