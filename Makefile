@@ -13,7 +13,7 @@ help:
 	@echo "make smoke        the same in under a minute, for CI"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
 	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
-	@echo "make campaign     damage, foreign models and odd recipes: what was tried and what held, in about an hour"
+	@echo "make campaign     kills, limits, damage, foreign models, odd recipes: tried and held, in about an hour"
 	@echo "make check        lint, types, docs and generated files, as CI runs them"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make clean        remove what the quickstart made"

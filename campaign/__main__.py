@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-CLASSES = ("damage", "models", "recipes")
+CLASSES = ("damage", "models", "recipes", "kills", "limits")
 SHOWN = 12
 WIDTH = 200
 

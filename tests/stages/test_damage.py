@@ -147,10 +147,11 @@ def change_weights(folder, change):
     ({"pad_token_id": 400}, "pad_token_id: 400 is no row of the 400 of the embedding"),
     ({"num_hidden_layers": 10**6}, "num_hidden_layers: 1,000,000 is more than any model has"),
     ({"num_hidden_layers": 4000}, "num_hidden_layers: 4,000 layers, and 20 weights are there"),
-    ({"intermediate_size": 10**9}, "it describes 192,000,012,960 weights (llama), and 33,440 are there"),
-    ({"num_attention_heads": 0}, "num_attention_heads"),
+    ({"intermediate_size": 10**9}, "it describes 192,000,021,152 weights (llama), and 33,440 are there"),
+    ({"num_attention_heads": 0}, "num_attention_heads: expected at least 1, got 0"),
     ({"model_type": None}, "it names no architecture: model_type is null"),
-    ({"model_type": "novel", "auto_map": {}}, "architecture 'novel'"),
+    ({"model_type": "novel"}, "architecture 'novel' is unknown to transformers"),
+    ({"model_type": "novel", "auto_map": {}}, "has an architecture, 'novel', that only code in its directory knows"),
 ])  # fmt: skip
 def test_a_config_that_cannot_be_used_is_refused_by_run_and_plan(refused, chain, elsewhere, values, words):
     set_config(elsewhere, **values)

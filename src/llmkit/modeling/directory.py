@@ -14,6 +14,7 @@ from typing import Any
 
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.reading import damaged, kind_of, read_json, reading
+from llmkit.modeling.architecture import ACTIVATIONS, ROPE_FIELDS, SIZES
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 JSON_FILES = (CONFIG, "generation_config.json", INDEX, "tokenizer_config.json", "special_tokens_map.json")
@@ -58,15 +59,22 @@ def check_config(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: It is no object, names no architecture, or asks for what is not done here; the message says what.
     """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     for name in JSON_FILES:
         if (folder / name).exists():
             read_json(folder / name)
     values = read_json(folder / CONFIG)
     kind = values.get("model_type")
     if not isinstance(kind, str):
-        code = "; it brings code of its own (auto_map), which is never run" if "auto_map" in values else ""
-        problem = f"it names no architecture: model_type is {kind_of(kind)}{code}"
+        problem = f"it names no architecture: model_type is {kind_of(kind)}"
         raise damaged(folder / CONFIG, problem, 'set "model_type" to the architecture, such as "llama"')
+    if "auto_map" in values and kind not in CONFIG_MAPPING:
+        raise DataError(
+            f"the model in '{folder}' has an architecture, '{kind}', that only code in its directory knows, and that"
+            " is never run",
+            "name a model of an architecture that transformers has, such as llama",
+        )
     names = values.get("architectures")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise damaged(folder / CONFIG, "architectures is no list of names")
@@ -110,6 +118,8 @@ def _check_sizes(folder: Path, where: str, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if type(value) is int and abs(value) > limits.get(key, LARGEST):
             raise damaged(folder / CONFIG, f"{where}{key}: {value:,} is more than any model has", _edited(folder))
+        if type(value) is int and key in SIZES and value < 1:
+            raise damaged(folder / CONFIG, f"{where}{key}: expected at least 1, got {value:,}", _edited(folder))
     rows, pad = values.get("vocab_size"), values.get("pad_token_id")
     if type(rows) is int and type(pad) is int and not 0 <= pad < rows:
         problem = f"{where}pad_token_id: {pad:,} is no row of the {rows:,} of the embedding"
@@ -120,8 +130,6 @@ def _check_names(folder: Path, where: str, values: Mapping[str, Any]) -> None:
     """Check what is found in a table of transformers, which fails without saying where the name stands."""
     from transformers.activations import ACT2FN
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    from llmkit.modeling.architecture import ACTIVATIONS, ROPE_FIELDS
 
     for key in ACTIVATIONS:
         value = values.get(key)

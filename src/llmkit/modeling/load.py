@@ -108,11 +108,10 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         raise DataError(f"'{path}' is not a model directory: it holds no config.json", hint)
     from transformers import AutoConfig
 
-    check_config(folder)
+    where = f"the model in '{path}'"
+    config_class(check_config(folder)["model_type"], where, DataError, None)
     with reading(folder / "config.json"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    where = f"the model in '{path}'"
-    config_class(config.model_type, where, DataError, None)
     for name in SIZES:  # by their standard names, which the file need not have
         size = getattr(config, name, None)
         if isinstance(size, int) and size < 1:

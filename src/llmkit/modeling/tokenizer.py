@@ -15,6 +15,7 @@ from llmkit.core.errors import DataError, nearest
 from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
 from llmkit.core.reading import damaged, read_json, reading
+from llmkit.modeling.directory import CONFIG, check_config
 from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
             raise DataError(
                 f"'{path}' holds no {TOKENIZER_FILE}", "name a directory written by `llmkit tokenize` or `pretrain`"
             ) from error
+        if (folder / CONFIG).exists():
+            check_config(folder)  # where a tokenizer names no class, transformers asks the model's config for it
         for name in SETTINGS:
             if (folder / name).exists():
                 read_json(folder / name)  # transformers does not say which file it is
