@@ -54,6 +54,15 @@ def test_sharegpt_is_read_as_conversations(cli, chain, jsonl):
     assert "they look like labelled rows, messages: --row auto reads them" in hint(unread)
 
 
+def test_conversations_where_text_is_wanted(cli, jsonl):
+    jsonl("chats.jsonl", [MESSAGES] * 3)
+    wrong = cli("tokenize", "-i", "chats.jsonl", "-o", "tokens")
+    assert wrong.code == 3
+    assert hint(wrong).startswith("they look like labelled rows, messages: llmkit finetune --data ")
+    jsonl("other.jsonl", [{"body": "a"}] * 3)
+    assert hint(cli("tokenize", "-i", "other.jsonl", "-o", "other")).startswith("-s inputs.0.text_field=COLUMN, ")
+
+
 def test_alpaca_becomes_prompts_and_answers(cli, chain, jsonl):
     jsonl("alpaca.jsonl", [ALPACA, {**ALPACA, "input": ""}])
     arguments = ["finetune", "--model", chain.base, "-s", "context_length=64", "-s", "max_steps=1", "--preview", "1"]

@@ -12,6 +12,7 @@ from llmkit.cleaning.run import clean_inputs
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.found import WORDS, in_words, recognize, way
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import PARTIAL, read_manifest
 from llmkit.data.rows import Row
@@ -93,7 +94,7 @@ def read_inputs(
         failed = tally.total().failed
         if failed > BROKEN_SHOWN:
             context.console.warn(f"and {failed - BROKEN_SHOWN:,} more unreadable rows")
-        check_failed(failed, tally.total().rows, context.max_failed)
+        check_failed(failed, tally.total().rows, context.max_failed, ways=_ways(group, row))
         num_failed += failed
         corpora.append(place)
     raw = (group for group in found.groups if not isinstance(group, Path))
@@ -116,7 +117,21 @@ def check_filled(files: Sequence[RawFile]) -> None:
         )
 
 
-def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "") -> None:
+WAYS = "--text-field COLUMN, -s inputs.0.encoding=... or another input"
+
+
+def _ways(group: Raw, row: Row | None) -> str:
+    """Say how raw data may be readable after all, in options that `tokenize` and `finetune` have."""
+    if row is not None:
+        return "-s columns.FIELD=COLUMN, -s data.0.encoding=... or other rows"
+    first = next((file.path for _, files in group for file in files if not file.digest), "")
+    found = recognize(first) if first else None
+    if found is not None and found not in WORDS:
+        return f"they look like {in_words(found)}: {way(found, ('corpus',), first)}; or name another input"
+    return "-s inputs.0.text_field=COLUMN, -s inputs.0.encoding=... or another input"
+
+
+def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "", ways: str = WAYS) -> None:
     """Make sure that so many unreadable rows are an accident, not another format or a wrong field.
 
     Args:
@@ -124,6 +139,7 @@ def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = 
         num_rows: All rows.
         max_failed: Share at which it is an error.
         made: The finished artifact that they are left out of, if there is one.
+        ways: How they may be readable.
 
     Raises:
         DataError: They are too many.
@@ -133,8 +149,7 @@ def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = 
         more = min(1.0, (int(share * 100) + 1) / 100)
         where = f"{made} was made with" if made else ""
         words = f"{num_failed:,} of {num_rows:,} rows unreadable ({share:.1%}), and at {max_failed:.4g} a run fails"
-        hint = "--text-field COLUMN, -s inputs.0.encoding=... or another input;"
-        raise DataError(f"{where} {words}".lstrip(), hint=f"{hint} --max-failed {more:g} lets it pass")
+        raise DataError(f"{where} {words}".lstrip(), hint=f"{ways}; --max-failed {more:g} lets it pass")
 
 
 def file_stamps(files: Iterable[RawFile]) -> dict[str, tuple[int, int]]:
