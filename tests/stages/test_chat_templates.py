@@ -88,3 +88,27 @@ def test_what_the_template_writes_before_an_answer_is_learned_and_judged_apart(c
     assert found["scores"]["bits_per_byte"] < 0.1
     (scored, *_) = [json.loads(line) for line in Path("scores/samples-answers.jsonl").read_text().splitlines()]
     assert scored["bytes"] == len("So it is.")
+
+
+def test_rows_that_the_template_refuses_are_skipped_and_counted(cli, base_with, jsonl):
+    rows = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": "So."}] for question in ("Why?", "No")
+    ]
+    path = jsonl("talks.jsonl", [{"messages": row} for row in rows])
+    source = f"inputs=[{{type: files, path: {path}, messages_field: messages}}]"
+    assert cli("clean", "-s", source, "-s", "steps=[]", "-o", "talks", "-q").code == 0
+    refuses = (
+        "{% for m in messages %}{% if m.content == 'No' %}{{ raise_exception('not that') }}{% endif %}{% endfor %}"
+    )
+    base = base_with(refuses + ASKS_NOTHING)
+    tasks = "tasks=[{type: generation, data: talks, max_new_tokens: 4}, {type: answers, data: talks}]"
+    outcome = cli("eval", "--model", base, "-s", tasks, "-o", "scores", "--json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads(Path("scores/results.json").read_text())["tasks"]
+    for task in ("generation", "answers"):
+        result = found[task]["results"]["model"]
+        assert (result["num_samples"], result["skipped"]) == (1, 1)
+    (Path("base") / "chat_template.jinja").write_text("{{ raise_exception('not that') }}")
+    outcome = cli("eval", "--model", base, "-s", tasks, "-o", "none", "--json")
+    assert outcome.code == 3
+    assert "refuses a conversation of user" in outcome.json["message"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 NO_ANSWER = "do not end with an answer"
+REFUSED = "are refused by the chat template"
 UNTAUGHT = "are refused by the chat template, or share a token with it: training would not teach them"
 
 

@@ -46,7 +46,7 @@ class Generation(Task):
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
         from llmkit.data.thinking import decode_said, opened, split_thinking
-        from llmkit.evaluation.exchanges import NO_ANSWER, Skipped, read_exchanges, too_long
+        from llmkit.evaluation.exchanges import NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
         from llmkit.evaluation.model import ALONE
 
         if self.max_new_tokens >= model.max_length:
@@ -55,16 +55,24 @@ class Generation(Task):
                 " positions of the model"
             )
         rows, prompts, skipped = [], [], Skipped()
+        refusal: DataError | None = None
         for name, turns, answer in islice(read_exchanges(self.data), self.limit):
             if not turns or answer is None:
                 skipped.add(NO_ANSWER)
                 continue
-            prompt = self._prompt(model, turns)
+            try:
+                prompt = self._prompt(model, turns)
+            except DataError as error:
+                refusal = refusal or error
+                skipped.add(REFUSED)
+                continue
             if len(prompt) + self.max_new_tokens > model.max_length:
                 skipped.add(too_long(model.max_length, self.max_new_tokens))
                 continue
             rows.append((name, turns, answer))
             prompts.append(prompt)
+        if not rows and skipped.reasons.keys() == {REFUSED} and refusal is not None:
+            raise refusal
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no question to ask: {'; '.join(skipped.notes())}")
         said: list[Said] = []
