@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from llmkit.core.errors import UserError
-from llmkit.core.spoken import NEVER, bare, field_of, instead, look_up, near
+from llmkit.core.glossary import NEVER, bare, field_of, instead, look_up, near
 
 FIELDS_OF_PLAN = "pretrain"
 """Whose fields `plan` has where nothing else is known."""

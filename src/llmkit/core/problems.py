@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import nearest
-from llmkit.core.spoken import field_of, instead
+from llmkit.core.glossary import field_of, instead
 from llmkit.core.yaml import Path as KeyPath
 
 MAX_PROBLEMS = 10

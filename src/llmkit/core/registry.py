@@ -18,8 +18,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmkit.core.errors import nearest
+from llmkit.core.glossary import instead
 from llmkit.core.part import Part
-from llmkit.core.spoken import instead
 
 __all__ = ["PACKAGES", "Family", "Part"]
 """`Part` is defined in `part.py`: whoever adds a family finds both here."""

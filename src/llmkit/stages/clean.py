@@ -63,7 +63,7 @@ class Config(BaseConfig):
 class Clean(Stage[Config]):
     """Raw text to a corpus."""
 
-    name, version, config, resumable = "clean", 5, Config, True
+    name, version, config, resumable = "clean", 6, Config, True
 
     def check(self, config: Config) -> None:
         """Find out what is wrong with the steps, without reading the inputs.

@@ -46,7 +46,7 @@ class Config(BaseConfig):
 class Evaluate(Stage[Config]):
     """A model's scores."""
 
-    name, version, config = "eval", 3, Config
+    name, version, config = "eval", 4, Config
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""

@@ -70,7 +70,7 @@ class Found(NamedTuple):
 class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
-    name, version, config = "finetune", 4, Config
+    name, version, config = "finetune", 5, Config
     stand_ins = {"data": [NO_DATA]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:

@@ -229,7 +229,7 @@ def _check_tokenizers(tokens: list[Path]) -> None:
 class Pretrain(TrainingStage[Config]):
     """Tokens to a model."""
 
-    name, version, config = "pretrain", 5, Config
+    name, version, config = "pretrain", 6, Config
     stand_ins = {"data": [NO_DATA]}
 
     def check(self, config: Config) -> None:

@@ -72,7 +72,7 @@ class Config(BaseConfig):
 class Tokenize(Stage[Config]):
     """Corpora to tokens."""
 
-    name, version, config, resumable = "tokenize", 3, Config, True
+    name, version, config, resumable = "tokenize", 4, Config, True
 
     def make(self, config: Config, context: Context) -> Result:
         """Tokenize corpora."""
