@@ -62,6 +62,7 @@ def test_a_tokenizer_with_several_renders_with_the_default_or_says_why_not():
 
 def test_named_templates_of_a_foreign_model_are_what_a_run_reads(tmp_path):
     byte_tokenizer(template=SEVERAL).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
 
     def digests():
         inputs = Inputs()
