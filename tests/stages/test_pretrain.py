@@ -398,10 +398,3 @@ def test_text_that_the_tokenizer_does_not_know_has_no_bits_per_byte(
     assert words in outcome.out
     rows = [json.loads(line) for line in Path("model/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all("bits_per_byte" not in row for row in rows)
-    chats = jsonl("q.jsonl", [{"prompt": "the river ?", "completion": "the clock 春 ."} for _ in range(30)])
-    cli("clean", "-i", chats, "--row", "auto", "-s", "steps=[]", "-o", "pairs")
-    more = ["-s", "validation_fraction=0.3", *short]
-    outcome = cli("finetune", "--data", "pairs", "--model", "model", *more, "-o", "tuned")
-    assert outcome.code == 0
-    share = f"{100 * 3 / len('the clock 春 .'.encode()):.3g}%"
-    assert f"{share} of the bytes are unknown to the tokenizer: no bits per byte" in outcome.out
