@@ -5,13 +5,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests run in parallel, one process per core.
 JOBS ?= auto
+# A process that is done takes tests from the others: the long ones stand last, and would wait for one another.
+SHARED := --dist worksteal
 
-.PHONY: help quickstart smoke test test-all freshness campaign check docs docs-generate format venv dev clean
+.PHONY: help quickstart smoke test test-all test-cpus freshness campaign check docs docs-generate format venv dev clean
 
 help:
 	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
 	@echo "make smoke        the same in under a minute, for CI"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
+	@echo "make test-cpus    the tests as if on other processors and with other numbers of threads"
 	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
 	@echo "make campaign     kills, limits, damage, foreign models, odd recipes: tried and held, in about an hour"
 	@echo "make check        lint, types, docs and generated files, as CI runs them"
@@ -47,10 +50,19 @@ smoke: venv
 	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart smoke
 
 test: dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow"
 
 test-all: dev
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) $(SHARED)
+
+# Outside CI: the same tests as if on other processors, goldens included. CPU_TESTS=tests/golden for a part of them.
+CPUS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+  OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 OMP_NUM_THREADS=4
+CPU_TESTS ?= tests
+test-cpus: dev
+	@broken=; for cpu in $(CPUS); do echo "== $$cpu"; \
+	  env $$cpu $(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow" $(CPU_TESTS) || broken="$$broken $$cpu"; done; \
+	if [ -n "$$broken" ]; then echo "broke under$$broken"; exit 1; fi
 
 # One process, one case after another; CLASSES="damage models" for some, TRY="--sample 20" for every twentieth.
 campaign: dev
