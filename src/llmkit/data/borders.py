@@ -101,7 +101,7 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
         asked, plain, ended, followed = _rendered(tokenizer, first, user, answer, more)
         if not isinstance(ended, DataError):
             break
-        error = ended
+        error = error or ended
     else:
         assert error is not None
         raise error
