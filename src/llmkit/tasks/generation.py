@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.core.progress import Progress
     from llmkit.data.thinking import Said
+    from llmkit.evaluation.exchanges import Skipped
     from llmkit.evaluation.model import EvalModel
+
+    Question = tuple[str, list[dict[str, str]], str, list[int]]  # id, turns, reference, prompt
 
 PROMPTS_PER_CALL = 64
 PROMPT_END = 16
@@ -45,17 +48,43 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.data.thinking import decode_said, opened, split_thinking
-        from llmkit.evaluation.exchanges import NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
+        from llmkit.data.thinking import split_thinking
         from llmkit.evaluation.model import ALONE
+
+        rows, skipped = self._questions(model)
+        said = self._answered(model, [prompt for *_, prompt in rows], progress)
+        predictions = [one.answer.strip() for one in said]
+        references = [split_thinking(answer).answer for _, _, answer, _ in rows]
+        samples = [
+            {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
+            | ({"thinking": one.thinking} if one.thinking else {})
+            for (name, turns, *_), prediction, reference, one in zip(rows, predictions, references, said, strict=True)
+        ]
+        facts = {"skipped": skipped.total, "empty": sum(not text for text in predictions)}
+        thought = {
+            "thinking": sum(bool(one.thinking) for one in said),
+            "unfinished": sum(not one.ended for one in said),
+        }
+        facts |= thought if any(thought.values()) else {}
+        alone = {} if model.writes_in_batches else ALONE
+        return TaskResult(self._scores(predictions, references), len(samples), samples, facts | alone, skipped.notes())
+
+    def _questions(self, model: EvalModel) -> tuple[list[Question], Skipped]:
+        """Return the questions that fit into the model, and what becomes of the other rows.
+
+        Raises:
+            ConfigError: No question could fit.
+            DataError: None does.
+        """
+        from llmkit.evaluation.exchanges import NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
 
         if self.max_new_tokens >= model.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {self.max_new_tokens} leaves no room for a prompt in the {model.max_length}"
                 " positions of the model"
             )
-        rows, prompts, skipped = [], [], Skipped()
-        refusal: DataError | None = None
+        rows: list[Question] = []
+        skipped, refusal = Skipped(), None
         for name, turns, answer in islice(read_exchanges(self.data), self.limit):
             if not turns or answer is None:
                 skipped.add(NO_ANSWER)
@@ -69,44 +98,33 @@ class Generation(Task):
             if len(prompt) + self.max_new_tokens > model.max_length:
                 skipped.add(too_long(model.max_length, self.max_new_tokens))
                 continue
-            rows.append((name, turns, answer))
-            prompts.append(prompt)
+            rows.append((name, turns, answer, prompt))
         if not rows and skipped.reasons.keys() == {REFUSED} and refusal is not None:
             raise refusal
         if not rows:
             raise DataError(f"tasks.data: {self.data} has no question to ask: {'; '.join(skipped.notes())}")
+        return rows, skipped
+
+    def _answered(self, model: EvalModel, prompts: list[list[int]], progress: Progress) -> list[Said]:
+        """Return what the model says to each prompt."""
+        from llmkit.data.thinking import decode_said, opened
+
         said: list[Said] = []
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
             part = prompts[start : start + PROMPTS_PER_CALL]
             for prompt, ids in zip(part, model.generate(part, max_new_tokens=self.max_new_tokens), strict=True):
                 said.append(decode_said(model.tokenizer, ids, opened(model.tokenizer.decode(prompt[-PROMPT_END:]))))
             progress.advance(len(part))
-        predictions = [one.answer.strip() for one in said]
-        references = [split_thinking(answer).answer for *_, answer in rows]
+        return said
+
+    def _scores(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         scores: dict[str, float] = {}
         for metric in self.metrics:
             found = metric.load().compute(predictions=predictions, references=references)
             if twice := scores.keys() & found.keys():
                 raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
             scores |= found
-        samples = [
-            {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
-            | ({"thinking": one.thinking} if one.thinking else {})
-            for (name, turns, _), prediction, reference, one in zip(rows, predictions, references, said, strict=True)
-        ]
-        thought = {
-            "thinking": sum(bool(one.thinking) for one in said),
-            "unfinished": sum(not one.ended for one in said),
-        }
-        return TaskResult(
-            scores,
-            len(samples),
-            samples,
-            {"skipped": skipped.total, "empty": sum(not text for text in predictions)}
-            | (thought if any(thought.values()) else {})
-            | ({} if model.writes_in_batches else ALONE),
-            skipped.notes(),
-        )
+        return scores
 
     def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
         from llmkit.data.rendering import encode_prompt
