@@ -41,7 +41,9 @@ def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
             torch.testing.assert_close(right["state"][index][key], moment, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("way", ["shard", "tensor", "context"])
+@pytest.mark.parametrize("way", [
+    "shard", pytest.param("tensor", marks=pytest.mark.slow), pytest.param("context", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_split_model_trains_as_one_process_and_one_goes_on_from_its_checkpoint(chain, tmp_path, way):
     split = ["--nproc", 2, "-s", f"parallel.{way}=2"]
     one, two = tmp_path / "one", tmp_path / "two"
@@ -81,9 +83,8 @@ def test_a_split_model_trains_as_one_process_and_one_goes_on_from_its_checkpoint
     assert max(losses(two)) == 24
 
 
-@pytest.mark.parametrize("way", [
-    "shard", pytest.param("tensor", marks=pytest.mark.slow), pytest.param("context", marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.slow  # that two processes are stopped and go on is seen in test_processes.py, too
+@pytest.mark.parametrize("way", ["shard", "tensor", "context"])
 def test_a_split_model_is_stopped_and_goes_on_exactly_with_activation_checkpointing(chain, tmp_path, way):
     straight, out = tmp_path / "straight", tmp_path / "out"
     more = [*OFTEN, "--nproc", 2, "-s", f"parallel.{way}=2", "-s", "parallel.activation_checkpointing=true"]

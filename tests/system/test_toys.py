@@ -114,10 +114,14 @@ def assert_alike(out: Path, straight: Path) -> None:
         torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
 
 
+def micro_batches(toy: str) -> list[str]:
+    return ["-s", "micro_batch_tokens=1" if toy in ("exploring", "seeing") else "micro_batch_tokens=96"]
+
+
 @pytest.mark.parametrize("toy", DATA | SHIPPED)
-def test_a_toy_trains_resumes_and_is_shared(chain, folder, tmp_path, toy):
+def test_a_toy_trains_and_resumes_and_its_batches_may_be_cut(chain, folder, tmp_path, toy):
     command = arguments(toy, folder, chain)
-    straight, killed, two = tmp_path / "straight", tmp_path / "killed", tmp_path / "two"
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
     train_here(command, straight)
 
     train(command, killed, killed_at=KILLED_AT)
@@ -125,12 +129,19 @@ def test_a_toy_trains_resumes_and_is_shared(chain, folder, tmp_path, toy):
     assert_same_model(killed, straight)
     assert untimed(read_metrics(killed)) == untimed(read_metrics(straight))
 
-    micro = ["-s", "micro_batch_tokens=1" if toy in ("exploring", "seeing") else "micro_batch_tokens=96"]
-    train_here([*command, *micro], tmp_path / "accumulated")
+    train_here([*command, *micro_batches(toy)], tmp_path / "accumulated")
     assert_alike(tmp_path / "accumulated", straight)
 
-    train([*command, *micro], two, nproc=2, killed_at=KILLED_AT)
-    train([*command, *micro], two, nproc=2)
+
+@pytest.mark.parametrize("toy", [
+    "contrasting", *(pytest.param(toy, marks=pytest.mark.slow) for toy in DATA | SHIPPED if toy != "contrasting"),
+])  # fmt: skip
+def test_a_toy_is_shared_by_two_processes_that_resume(chain, folder, tmp_path, toy):
+    command = arguments(toy, folder, chain)
+    straight, two = tmp_path / "straight", tmp_path / "two"
+    train_here(command, straight)
+    train([*command, *micro_batches(toy)], two, nproc=2, killed_at=KILLED_AT)
+    train([*command, *micro_batches(toy)], two, nproc=2)
     assert_alike(two, straight)
 
 
