@@ -27,6 +27,8 @@ ARCHITECTURES = frozenset((
 """Those whose logits and gradients were compared with the whole model's; a plan alone may forget a weight."""
 PARTIAL = "replicated_with_grad_allreduce"
 """transformers' word for a weight that is whole everywhere, but meets only this process's heads."""
+EMBEDDING = "embedding_rowwise"
+"""Its word for an embedding that it shares; here it stays whole."""
 
 
 class SplitLinear(torch.nn.Linear):
@@ -133,7 +135,7 @@ def check_tensor(model: PreTrainedModel, size: int) -> dict[str, str]:
     norms = [name for name in ("qk_layernorm", "use_qk_norm") if getattr(config, name, False)]
     if norms:  # Phi's and Cohere's, of which their plans know nothing
         raise ConfigError(f"{asked}: {config.model_type} with {norms[0]} cannot be split", hint=other)
-    if config.model_type not in ARCHITECTURES or set(plan.values()) - {*KINDS, PARTIAL}:
+    if config.model_type not in ARCHITECTURES or set(plan.values()) - {*KINDS, PARTIAL, EMBEDDING}:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ConfigError(f"{asked}: {config.model_type} cannot be split", hint=f"{other}, or one of {known}")
     sizes = {
