@@ -73,7 +73,8 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
     borders = borders_of(tokenizer)
     if borders.header:
         asked = dumps(borders.header)
-        tokenizer.chat_template += "{% if add_generation_prompt %}{{ " + asked + " }}{% endif %}"
+        own = tokenizer.chat_template.removesuffix("\n")  # which Jinja leaves out at the end alone
+        tokenizer.chat_template = own + "{% if add_generation_prompt %}{{ " + asked + " }}{% endif %}"
         say(f"the chat template asks for no answer: prompts now end with {asked}, which it writes before each answer")
         borders = borders_of(tokenizer)
     if borders.begun:
@@ -145,9 +146,9 @@ def _beside(asked: str, ended: str) -> str:
 
 def _header(asked: str, plain: str, ended: str) -> str:
     """Return what a template that asks for nothing writes before an answer."""
-    if asked != plain or not ended.startswith(plain):
+    if not plain.startswith(asked) or not ended.startswith(asked):
         return ""
-    header = ended[len(plain) : ended.rfind(_ANSWER)].rstrip(" ")
+    header = ended[len(asked) : ended.rfind(_ANSWER)].rstrip(" ")
     for first, last in MARKS:
         header = header.split(first, 1)[0] if last in header else header
     return header if header.strip() else ""
@@ -179,5 +180,15 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     tokens |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(filter(None, tokens - _THINKING), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+    normalize = _normalizer(tokenizer)
     for turns in conversations:
-        yield next((match[0] for turn in turns if (match := pattern.search(turn["content"]))), None)
+        texts = (text for turn in turns for text in (turn["content"], *normalize(turn["content"])))
+        yield next((match[0] for text in texts if (match := pattern.search(text))), None)
+
+
+def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], tuple[str, ...]]:
+    """Return what gives a text as added tokens are looked for in it, where that is another text."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    if normalizer is None or not any(token.normalized for token in tokenizer.added_tokens_decoder.values()):
+        return lambda _: ()
+    return lambda text: (normalizer.normalize_str(text),)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator
 
 from llmkit.core.context import Context
+from llmkit.core.errors import DataError
 from llmkit.core.recorded import recorded
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def set_date(tokenizer: PreTrainedTokenizerFast, date: str | None) -> None:
 def date_of(tokenizer: PreTrainedTokenizerFast) -> str | None:
     """Return what a tokenizer's template takes for today; None for the day that it is."""
     date = tokenizer.init_kwargs.get(KEY)
-    return date if isinstance(date, str) else None
+    try:
+        return _checked(date) if isinstance(date, str) else None
+    except ValueError:
+        raise DataError(f"tokenizer_config.json: {KEY} is {date!r}, no date", hint="write YYYY-MM-DD there") from None
 
 
 def clock(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], str]:

@@ -43,11 +43,13 @@ class Spoken:
         text: All of it.
         answers: Those that are learned, in their order.
         num_rewritten: Answers that are only read: the template writes them otherwise once more follows.
+        num_altered: Answers of which the template does not write all, or writes something else.
     """
 
     text: str
     answers: tuple[Answer, ...]
     num_rewritten: int = 0
+    num_altered: int = 0
 
 
 def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns]) -> list[Spoken | DataError]:
@@ -62,7 +64,7 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
         (number, i)
         for number, turns in enumerate(conversations)
         for i in range(1, len(turns))
-        if turns[i]["role"] == "assistant" and isinstance(rendered[number], str)
+        if turns[i]["role"] == "assistant" and isinstance(rendered[number], str) and _is_asked(turns[:i])
     ]
     prompts = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
     inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]
@@ -76,6 +78,10 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
         _spoken(text, answers, borders) if isinstance(text, str) and borders is not None else _unspoken(text)
         for text, answers in zip(rendered, wanted, strict=True)
     ]
+
+
+def _is_asked(turns: Turns) -> bool:
+    return any(turn["role"] != "system" for turn in turns)
 
 
 def _unspoken(text: Rendered) -> Spoken | DataError:
@@ -100,7 +106,15 @@ def _spoken(text: str, answers: Sequence[tuple[Rendered, Rendered, str]], border
     found = [answer for answer, after in placed if after and text.startswith(after[: answer.end])]
     if found and not borders.ender:
         text = text[: found[-1].end]  # else the last token of the answer could be joined with what follows
-    return Spoken(text, tuple(found), len(placed) - len(found))
+    altered = sum(_is_altered(answer, text) for answer in found)
+    return Spoken(text, tuple(found), len(placed) - len(found), altered)
+
+
+def _is_altered(answer: Answer, text: str) -> bool:
+    """Tell whether something else is learned than the data has, blanks and marks of thinking aside."""
+    learned = "".join(text[answer.start : answer.said_end].split())
+    said = split_thinking(answer.content, opened(text[: answer.start]))
+    return not all("".join(part.split()) in learned for part in (said.thinking, said.answer))
 
 
 def _answer(prompt: str, after: str, content: str, borders: Borders) -> Answer:
@@ -113,7 +127,8 @@ def _answer(prompt: str, after: str, content: str, borders: Borders) -> Answer:
 
 def _place(start: int, prompt: str, after: str, content: str, borders: Borders) -> tuple[int, int]:
     """Return where what is said begins and ends, in a text that ends with it; all but what is around it if unknown."""
-    own = len(after) - len(borders.tail) if after.endswith(borders.tail) else len(after.rstrip())
+    own = len(after) - len(borders.tail) if after.endswith(borders.tail) else after.rfind(borders.ender, start)
+    own = len(after.rstrip()) if own < 0 else own
     own = max(start, own)
     thought = split_thinking(content, opened(prompt))
     said = thought.answer if thought.ended else content
@@ -130,9 +145,10 @@ def _led(prompt: str, after: str, content: str, borders: Borders) -> str:
     Nothing is returned where the answer would not follow from the prompt.
     """
     marks = opened(prompt)
+    floor = len(_bare(prompt.rstrip().removesuffix(borders.begun)))
     at, end = _place(0, prompt, after, content, borders)
     before = _bare(after[:at])
-    if end == at or not before or not prompt.startswith(before):
+    if end == at or at < floor or not before or not prompt.startswith(before):
         return ""
     if marks is None:
         return prompt + after[at:]

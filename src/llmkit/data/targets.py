@@ -8,7 +8,7 @@ inference makes them, must begin the row, and each answer's last target is a tok
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,8 @@ Ids = NDArray[np.int64]
 Fast = Callable[[Sequence[str]], Sequence[tuple[NDArray[Any], NDArray[np.int64]] | None]]
 """Texts to the ids of each and the UTF-8 byte behind each id; None for what is left to the tokenizer."""
 
+PART_CHARACTERS = 2**20
+"""Of prompts and parts of them that are encoded at a time: what `tokenizers` tells of each takes a hundred bytes."""
 TAIL_BYTES = 64
 """Ends of prompts up to this size are encoded once: most templates write the same one in every conversation."""
 
@@ -44,7 +46,7 @@ class Target(NamedTuple):
         said: Where the answer itself begins, behind what the template writes before it and behind thinking.
         said_end: Where it ends.
         end: Behind the last id that is learned.
-        content: The whole message.
+        content: The text of what is learned, without the end of the turn; if scored, of the answer itself.
     """
 
     start: int
@@ -63,7 +65,9 @@ class Encoded:
         labels: `[length]`, the target of each position; `IGNORED` where nothing is learned.
         answers: Where the learned answers lie.
         num_rewritten: Answers only read: the template writes them otherwise once more follows.
+        num_altered: Answers of which the template does not write all, or writes something else.
         num_joined: Answers only read: a token of theirs reaches into the prompt, or into what follows.
+        ends_learned: The last answer is among those that are learned.
     """
 
     ids: Ids
@@ -71,6 +75,8 @@ class Encoded:
     answers: tuple[Target, ...]
     num_rewritten: int = 0
     num_joined: int = 0
+    num_altered: int = 0
+    ends_learned: bool = True
 
 
 def encode_chats(
@@ -141,8 +147,12 @@ class _Encoder:
             if not all(self._begins_alike(data, ids, ends, added, at) for at in ((start,) if ended else (start, end))):
                 return None
             said, said_end = firsts[2:] or (start, end)
-            targets.append(Target(start, said, said_end, end, answer.content))
+            targets.append(Target(start, said, said_end, end, self._text(text, answer)))
         return self._labelled(ids, targets, spoken)
+
+    def _text(self, text: str, answer: Answer) -> str:
+        """Return the text that the ids stand for: the template may write less than the message, or more."""
+        return text[answer.said if self._scored else answer.start : answer.said_end]
 
     def _places(self, answer: Answer) -> list[int]:
         more = [answer.said, answer.said_end] if self._scored else []
@@ -167,18 +177,22 @@ class _Encoder:
         return bool(known == ids[behind:at].tolist())
 
     def by_ids(self, numbers: Sequence[int], spoken: dict[int, Spoken], found: list[Any]) -> None:
-        """Encode conversations by the ids of their prompts and parts, into `found`."""
+        """Encode conversations by the ids of their prompts and parts, into `found`; some of them at a time."""
+        settings: Any = {"add_special_tokens": False, "verbose": False}
+        part: list[int] = []
         texts: dict[str, None] = {}
+        size = 0
         for number in numbers:
             text = spoken[number].text
-            texts[text] = None
-            for answer in spoken[number].answers:
-                texts |= dict.fromkeys(text[:place] for place in self._places(answer))
-        settings: Any = {"add_special_tokens": False, "verbose": False}
-        ids = self._tokenizer(list(texts), **settings)["input_ids"] if texts else []
-        known = dict(zip(texts, ids, strict=True))
-        for number in numbers:
-            found[number] = self._by_ids(spoken[number], known)
+            places = {place for answer in spoken[number].answers for place in self._places(answer)}
+            texts |= dict.fromkeys((text, *(text[:place] for place in places)))
+            part.append(number)
+            size += len(text) + sum(places)
+            if size > PART_CHARACTERS or number == numbers[-1]:
+                known = dict(zip(texts, self._tokenizer(list(texts), **settings)["input_ids"], strict=True))
+                for one in part:
+                    found[one] = self._by_ids(spoken[one], known)
+                part, texts, size = [], {}, 0
 
     def _by_ids(self, spoken: Spoken, known: dict[str, list[int]]) -> Encoded:
         text, whole = spoken.text, known[spoken.text]
@@ -188,7 +202,8 @@ class _Encoder:
             whole = known[text[: last.start]] + self._continue(text[last.start : last.end])
         targets = [self._target(whole, text, answer, known) for answer in spoken.answers]
         ids = np.array(whole, dtype=np.int64)
-        return self._labelled(ids, [one for one in targets if one], spoken, sum(one is None for one in targets))
+        made = self._labelled(ids, [one for one in targets if one], spoken, sum(one is None for one in targets))
+        return replace(made, ends_learned=bool(targets) and targets[-1] is not None)
 
     def _target(self, whole: list[int], text: str, answer: Answer, known: dict[str, list[int]]) -> Target | None:
         """Return where an answer lies among the ids; None where it shares a token with what is around it."""
@@ -204,12 +219,12 @@ class _Encoder:
         if end is None:
             return None
         if not self._scored:
-            return Target(start, start, end, end, answer.content)
+            return Target(start, start, end, end, self._text(text, answer))
         said = max(start, min(end, _common(whole, known[text[: answer.said]])))
         said_end, upto = end - ended, known[text[: answer.said_end]]
         if _begins(whole[:said_end], upto):
             said_end = max(said, len(upto))
-        return Target(start, said, said_end, end, answer.content)
+        return Target(start, said, said_end, end, self._text(text, answer))
 
     @staticmethod
     def _end(whole: list[int], upto: list[int], *, is_last: bool) -> int | None:
@@ -223,9 +238,9 @@ class _Encoder:
         for target in targets:
             first = max(1, target.start)  # an empty prompt predicts nothing
             labels[first - 1 : target.end - 1] = ids[first : target.end]
-            if stop is not None and ids[target.end - 1] != stop:
+            if stop is not None and target.end and ids[target.end - 1] != stop:
                 labels[target.end - 1] = stop  # taught where the template writes none: what follows is not read as it
-        return Encoded(ids, labels, tuple(targets), spoken.num_rewritten, joined)
+        return Encoded(ids, labels, tuple(targets), spoken.num_rewritten, joined, spoken.num_altered)
 
     def _continue(self, text: str) -> list[int]:
         """Return the ids of a text that goes on from another one: nothing is put before it."""

@@ -12,12 +12,12 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.chat import exchange
 from llmkit.data.rendering import Turns
 from llmkit.data.targets import encode_chats
-from llmkit.data.thinking import split_thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 NO_ANSWER = "do not end with an answer"
+FAKES = "hold a token that could fake a turn as text"
 REFUSED = "are refused by the chat template"
 UNTAUGHT = "are refused by the chat template, or share a token with it: training would not teach them"
 
@@ -69,7 +69,7 @@ def scored_answer(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> tuple[lis
     the template refuses, or that shares a token with what is around it: training does not teach it either.
     """
     (made,) = encode_chats(tokenizer, [turns], scored=True)
-    if isinstance(made, DataError) or not made.answers:
+    if isinstance(made, DataError) or not made.answers or not made.ends_learned:
         return [], [], ""
     ids, last = made.ids.tolist(), made.answers[-1]
-    return ids[: last.said], ids[last.said : last.said_end], split_thinking(turns[-1]["content"]).answer
+    return ids[: last.said], ids[last.said : last.said_end], last.content

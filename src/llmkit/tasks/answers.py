@@ -36,7 +36,15 @@ class Answers(Task):
 
         from llmkit.data.borders import literal_special
         from llmkit.data.rendering import ensure_template
-        from llmkit.evaluation.exchanges import NO_ANSWER, UNTAUGHT, Skipped, read_exchanges, scored_answer, too_long
+        from llmkit.evaluation.exchanges import (
+            FAKES,
+            NO_ANSWER,
+            UNTAUGHT,
+            Skipped,
+            read_exchanges,
+            scored_answer,
+            too_long,
+        )
         from llmkit.evaluation.model import ALONE
         from llmkit.evaluation.text_score import TextScore
 
@@ -53,7 +61,7 @@ class Answers(Task):
                 skipped.add(NO_ANSWER)
                 continue
             if literal_special(tokenizer, whole) is not None:
-                skipped.add("hold a token that could fake a turn as text")
+                skipped.add(FAKES)
                 continue
             prefix, targets, said = scored_answer(tokenizer, whole) if chat else self._plain(model, turns, answer)
             unread = model.coverage.measure([said])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Question = tuple[str, list[dict[str, str]], str, list[int]]  # id, turns, reference, prompt
 
 PROMPTS_PER_CALL = 64
-PROMPT_END = 16
+PROMPT_END = 64
 """Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
@@ -48,13 +48,12 @@ class Generation(Task):
 
     def run(self, model: EvalModel, progress: Progress) -> TaskResult:
         """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.data.thinking import split_thinking
         from llmkit.evaluation.model import ALONE
 
         rows, skipped = self._questions(model)
         said = self._answered(model, [prompt for *_, prompt in rows], progress)
         predictions = [one.answer.strip() for one in said]
-        references = [split_thinking(answer).answer for _, _, answer, _ in rows]
+        references = [self._reference(model, answer, prompt) for _, _, answer, prompt in rows]
         samples = [
             {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
             | ({"thinking": one.thinking} if one.thinking else {})
@@ -76,7 +75,8 @@ class Generation(Task):
             ConfigError: No question could fit.
             DataError: None does.
         """
-        from llmkit.evaluation.exchanges import NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
+        from llmkit.data.borders import literal_special
+        from llmkit.evaluation.exchanges import FAKES, NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
 
         if self.max_new_tokens >= model.max_length:
             raise ConfigError(
@@ -88,6 +88,9 @@ class Generation(Task):
         for name, turns, answer in islice(read_exchanges(self.data), self.limit):
             if not turns or answer is None:
                 skipped.add(NO_ANSWER)
+                continue
+            if model.tokenizer.chat_template and literal_special(model.tokenizer, turns) is not None:
+                skipped.add(FAKES)
                 continue
             try:
                 prompt = self._prompt(model, turns)
@@ -116,6 +119,14 @@ class Generation(Task):
                 said.append(decode_said(model.tokenizer, ids, opened(model.tokenizer.decode(prompt[-PROMPT_END:]))))
             progress.advance(len(part))
         return said
+
+    @staticmethod
+    def _reference(model: EvalModel, answer: str, prompt: list[int]) -> str:
+        """Return the answer of a row without its thinking."""
+        from llmkit.data.thinking import opened, split_thinking
+
+        said = split_thinking(answer, opened(model.tokenizer.decode(prompt[-PROMPT_END:])))
+        return said.answer if said.ended else answer
 
     def _scores(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         scores: dict[str, float] = {}

@@ -82,4 +82,6 @@ def rendered(template: Template, turns: Turns, variables: Mapping[str, Any]) -> 
     text = "".join((*parts, *some))
     if len(text) > WRITTEN and len(text) > WRITTEN + WRITTEN_PER_CHARACTER * budget.characters:
         raise BoundsError(f"it writes {len(text):,} characters")
+    if not text.isascii():
+        text.encode()  # half of a surrogate pair is no text
     return text

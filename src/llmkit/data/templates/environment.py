@@ -26,7 +26,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         extensions = [type(extension) for extension in theirs.extensions.values()]
         super().__init__(trim_blocks=theirs.trim_blocks, lstrip_blocks=theirs.lstrip_blocks, extensions=extensions)
         self.globals = {name: value for name, value in theirs.globals.items() if name != "lipsum"}  # random text
-        self.filters = {name: _bounded(name, function) for name, function in theirs.filters.items()}
+        self.filters = {name: _bounded(name, one) for name, one in theirs.filters.items() if name != "random"}
         self.filters |= {SPEND: spend, STEP: step}
 
     def call(self, context: Context, called: Any, /, *arguments: Any, **named: Any) -> Any:

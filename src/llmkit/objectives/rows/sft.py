@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 NOTES = {
     "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
+    "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
 }
-"""What is said of answers that are context only, by the name of their number in `Encoded`."""
+"""What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -86,7 +87,7 @@ class SFT(NextToken, RowObjective):
     def _example(made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example | LeftOut:
         ids, labels = made.ids, made.labels
         notes = {name: number for name in NOTES if (number := getattr(made, f"num_{name}"))}
-        if notes and not made.answers:
+        if not made.answers and (made.num_rewritten or made.num_joined):
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         said = [answer.content for answer in made.answers]
         num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
