@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
 import os
 import shutil
 import time
@@ -24,7 +23,7 @@ from llmkit.core.damage import check_inputs
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
 from llmkit.core.extension import RAISES, Passed, lowered_limits
-from llmkit.core.fingerprint import Fingerprint
+from llmkit.core.fingerprint import Fingerprint, read_run
 from llmkit.core.inputs import Inputs
 from llmkit.core.lineage import INPUT_FILES
 from llmkit.core.manifest import (
@@ -253,11 +252,8 @@ class Build:
         return lowered_limits(self.config, before["config"], self.fingerprint.fields["config"])
 
     def _check_unfinished(self) -> None:
-        run_file = self.dir / RUN
-        try:
-            run = json.loads(run_file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            self._empty_partial()  # killed before the fingerprint was written: nothing to keep
+        run = self._unfinished()
+        if run is None:
             return
         other, _ = run.pop("run", ""), run.pop("pid", 0)
         why, hint = "", MOVES
@@ -269,6 +265,24 @@ class Build:
         if not self.force:
             differs = why or self.fingerprint.differences(run)
             raise ConfigError(f"{self.out} holds an unfinished run of another config: {differs}", hint=hint)
+        self._move_aside()
+
+    def _unfinished(self) -> dict[str, Any] | None:
+        """Return what is said of the run that was begun here; None for none, or one of which nothing can be kept."""
+        file, run = self.dir / RUN, None
+        try:
+            run = read_run(file)
+        except DataError as error:
+            if self.kept.adds(self.dir, self.out) and not self.force:
+                raise DataError(error.message, hint="choose another --output; --force moves the run aside") from error
+        if run is None and self.kept.adds(self.dir, self.out):
+            self.say(f"{file} is gone or damaged: what was trained is moved aside with it")
+            self._move_aside()
+        elif run is None:
+            self._empty_partial()  # killed before the fingerprint was written: nothing to keep
+        return run
+
+    def _move_aside(self) -> None:
         self.moved_aside = self.out / time.strftime(f"{PARTIAL}-%Y%m%d-%H%M%S")
         self._lock.release()
         self.dir.rename(self.moved_aside)

@@ -6,6 +6,7 @@ reading. Rot keeps size and mtime, so no cache may answer for it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -84,6 +85,8 @@ def _sum_piece(path: Path, start: int) -> int | None:
                 total, left = zlib.crc32(buffer[:size], total), left - size
     except OSError as error:  # gone, or a sector that cannot be read
         raise_limit(error)
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EIO):
+            raise  # what may not be read, or is not there for a while, is not damaged
         return None
     return total
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from llmkit.core.config import Config, dump, leaves
 from llmkit.core.digest import canonical_json, digest_text
 from llmkit.core.inputs import Inputs
+from llmkit.core.reading import damaged, read_json
 
 
 class Fingerprint:
@@ -44,3 +46,17 @@ class Fingerprint:
                 old, new = theirs.get(key, "not set"), mine.get(key, "not set")
                 lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
         return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
+
+
+def read_run(file: Path) -> dict[str, Any] | None:
+    """Return the fields of the run that a file was written for; None where there is no file.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    if not file.exists():
+        return None
+    run = read_json(file, "stage", "stage_version", "config", "inputs")
+    if not isinstance(run["config"], dict) or not isinstance(run["inputs"], list):
+        raise damaged(file, "its config or its inputs are of another kind")
+    return run

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmkit.core.audit import Version, audit, changed
 from llmkit.core.errors import DataError
+from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import Input, Manifest, article, read_manifest
 
 INPUT_FILES = "inputs.jsonl"
@@ -105,6 +106,7 @@ class _Tracer:
         try:
             manifest = read_manifest(Path(item.path))
         except (DataError, OSError) as error:
+            raise_limit(error)
             node.problems.append(error.message if isinstance(error, DataError) else str(error))
             return node
         if manifest is None:
@@ -123,12 +125,12 @@ def _changed_files(above: Path, item: Input) -> list[str]:
     try:
         # A digest that a server stated (an ETag, a revision) is not one of bytes: nothing to compare it with.
         entries = [entry for entry in raw_files(above) if entry["source"] == item.path]
-        files = [(entry["path"], entry["digest"]) for entry in entries if not entry.get("stated")]
-    except (ValueError, TypeError, KeyError):
+        files = [(Path(entry["path"]), entry["digest"]) for entry in entries if not entry.get("stated")]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return [f"{above / INPUT_FILES}, which lists the files, cannot be read"]
     if item.num_files and not entries:
         return [f"{above / INPUT_FILES} lists none of its {item.num_files} files"]
-    return [problem for path, digest in files if (problem := changed(Path(path), digest, path))]
+    return [problem for path, digest in files if (problem := changed(path, digest, str(path)))]
 
 
 def raw_files(directory: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from llmkit.core.digest import checksums
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.machine import raise_limit
 
+LONGEST = 200
+"""Characters of a file's name."""
 SEAL = "complete.json"
 """Size and checksum of every other file. A folder without it, or with other sizes, is torn."""
 
@@ -30,6 +33,8 @@ def is_whole(folder: Path) -> bool:
         return all((folder / name).stat().st_size == size for name, (size, _) in _read(folder).items())
     except OSError as error:
         raise_limit(error)  # a whole one that cannot be opened now must not be taken for a torn one
+        if error.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise
         return False
 
 
@@ -53,8 +58,10 @@ def _read(folder: Path) -> dict[str, tuple[int, str]]:
         entries = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         found = {name: (item, "") if isinstance(item, int) else (item["bytes"], item["checksum"])
                  for name, item in entries.items()}  # fmt: skip
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise OSError(f"{folder / SEAL} cannot be read") from error
+    if any(Path(name).name != name or "\0" in name or len(name) > LONGEST for name in found):
+        raise OSError(f"{folder / SEAL} names what is no file")
     if not found:
         raise OSError(f"{folder / SEAL} lists nothing")
     return found

@@ -58,7 +58,8 @@ def settle_date(given: str | None, context: Context) -> str:
         return given
 
     def settle() -> dict[str, Any]:
-        runs = [context.output, *(context.checkpoint.parents[1:3] if context.checkpoint else ())]
+        own = [] if context.resume == "never" else [context.output]  # begun anew, it has a date of its own
+        runs = [*own, *(context.checkpoint.parents[1:3] if context.checkpoint else ())]
         return {"date": next((date for run in runs if (date := recorded(run, "date"))), None) or today()}
 
     return str(context.shared("date", settle)["date"])

@@ -7,7 +7,7 @@ libraries for quantized weights, and allocates whatever sizes it reads. What is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,10 @@ ATTENTION = ("attn_implementation", "_attn_implementation", "_attn_implementatio
 OWN_ATTENTION = ("eager", "sdpa", "flex_attention")
 INTEGERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "F8_E4M3", "F8_E5M2", "F4")
 """What quantized weights are stored as; 8-bit floats are no numbers to compute with."""
-BUFFERS = (".attn.bias", ".masked_bias", ".inv_freq", "position_ids", "token_type_ids", "num_batches_tracked")
+BUFFERS = (
+    ".attn.bias", ".attn.attention.bias", ".masked_bias", ".causal_mask", ".inv_freq", ".cos_cached", ".sin_cached",
+    "position_ids", "token_type_ids", "num_batches_tracked",
+)  # fmt: skip
 """Ends of names that are no weights: older versions saved masks and positions with the model."""
 
 
@@ -51,6 +54,11 @@ class Tensors:
     def elements(self) -> int:
         """How many numbers there are."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+
+def _is_mask(shape: Sequence[int]) -> bool:
+    """Tell a causal mask, `[1, 1, positions, positions]`, as GPT-NeoX models were saved with."""
+    return len(shape) == 4 and tuple(shape[:2]) == (1, 1) and shape[2] == shape[3]
 
 
 def check_config(folder: Path) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def _check_names(folder: Path, where: str, values: Mapping[str, Any]) -> None:
         if value is not None and (not isinstance(value, str) or value not in ACT2FN):
             guess = nearest(value, ACT2FN) if isinstance(value, str) else ""
             raise damaged(folder / CONFIG, f"{where}{key}: unknown activation {value!r}{guess}", _edited(folder))
-    types = [*ROPE_INIT_FUNCTIONS, "default", "mrope", "su"]
+    types = [*ROPE_INIT_FUNCTIONS, "default", "mrope", "axial", "su"]
     for key in ROPE_FIELDS:
         for place, settings in _rope(values.get(key), f"{where}{key}"):
             kind = settings.get("rope_type", settings.get("type", "default"))
@@ -174,7 +182,8 @@ def read_tensors(folder: Path) -> Tensors:
             for name in opened.keys():  # noqa: SIM118 - no mapping
                 piece = opened.get_slice(name)
                 shapes[name] = tuple(piece.get_shape())
-                if piece.get_dtype() in INTEGERS and len(shapes[name]) > 1 and not name.endswith(BUFFERS):
+                is_buffer = name.endswith(BUFFERS) or _is_mask(shapes[name])
+                if piece.get_dtype() in INTEGERS and len(shapes[name]) > 1 and not is_buffer:
                     raise DataError(
                         f"the model in '{folder}' is quantized: {name} in {file.name} is {piece.get_dtype()},"
                         " and llmkit works with float weights",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError, UserError
-from llmkit.core.machine import raise_limit
+from llmkit.core.machine import limit_of, raise_limit
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.directory import check_fits, check_layers, has_weights, is_weight, read_tensors
 from llmkit.modeling.heads import Head
@@ -27,6 +27,8 @@ def loading(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         # Any exception: settings of a wrong kind fail wherever the classes of an architecture use them.
+        if isinstance(error, OSError) and limit_of(error) is not None:
+            raise
         raise_limit(error)
         words = f"{type(error).__name__}: {error}" if isinstance(error, KeyError | AttributeError) else one_line(error)
         raise DataError(f"the model in '{path}' cannot be loaded: {words}", f"ls -l {path}") from error
@@ -55,6 +57,8 @@ def try_out(model: PreTrainedModel, head: Head) -> None:
     """Run two tokens: some sizes clash only then, as an odd head under rotation, or experts fewer than are chosen."""
     import torch
 
+    if any(getattr(module, "attention_type", "") == "block_sparse" for module in model.modules()):
+        return  # so short a text would switch BigBird to full attention for good
     more, ids = {}, torch.zeros((1, 2), dtype=torch.long)
     if model.config.is_encoder_decoder and head.answer == "tokens":
         more = {"decoder_input_ids": ids}

@@ -6,7 +6,6 @@ The random state is not in them: the loop sets it anew at every step, from seed,
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 import threading
 import time
@@ -15,11 +14,11 @@ from typing import Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmkit.core.durable import fsync, write_json
 from llmkit.core.errors import DataError
+from llmkit.core.reading import reading
 from llmkit.core.seal import is_whole, seal
 from llmkit.data.feeds import Feed, State
 from llmkit.modeling.load import fill_weights
@@ -142,7 +141,8 @@ def write(folder: Path, snapshot: Snapshot, *, keep: int) -> None:
     fsync(folder)
     *whole, newest = [path for path in checkpoints_in(folder) if is_whole(path)]
     regular = [path for path in whole if not (path / BY_TIME).exists()]
-    for old in set(checkpoints_in(folder)) - {newest, *regular[max(0, len(regular) - keep + 1) :]}:
+    limit = keep - (not (newest / BY_TIME).exists())  # one by time takes the place of none by steps
+    for old in set(checkpoints_in(folder)) - {newest, *regular[max(0, len(regular) - limit) :]}:
         shutil.rmtree(old)
 
 
@@ -187,10 +187,8 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
     named = kept_path(path)
     if not is_whole(path):
         raise DataError(f"{named} is not a whole checkpoint", hint=f"ls {named.parent}")
-    try:
+    with reading(named, "restore it from a copy, or -o OTHER"):  # for those sealed before checksums were
         weights, stored = load_file(path / MODEL), torch.load(path / OPTIMIZER, weights_only=True)
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:  # sealed before checksums were
-        raise DataError(f"{named} cannot be read: {error}", hint="restore it from a copy, or -o OTHER") from error
     fill_weights(model, scatter_weights(weights, model), named)
     try:
         restore(optimizer, scatter_moments(stored, model, optimizer))
@@ -199,11 +197,12 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
             f"{named} is of another optimizer: {error}", hint="--init-from takes the weights alone"
         ) from error
     if feed is not None and (path / FEED).exists():
-        with np.load(path / FEED) as arrays:
+        with reading(named, "restore it from a copy, or -o OTHER"), np.load(path / FEED) as arrays:
             feed.restore({name: arrays[name] for name in arrays.files})
     return read_state(path)
 
 
 def read_state(path: Path) -> TrainState:
     """Return how far a checkpoint's run was."""
-    return TrainState(**json.loads((path / STATE).read_text(encoding="utf-8")))
+    with reading(kept_path(path) / STATE, "restore it from a copy, or -o OTHER"):
+        return TrainState(**json.loads((path / STATE).read_text(encoding="utf-8")))

@@ -123,11 +123,16 @@ def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str]
 
 
 def training_metrics(directory: Path) -> dict[str, Any]:
-    """Return what metrics.jsonl says about the whole run: validation before and after, final loss, speed."""
+    """Return what metrics.jsonl says about the whole run: validation before and after, final loss, speed.
+
+    All that it does not say is left out: the file may be lost, and the weights are to be saved all the same.
+    """
     rows = read_metrics(directory)
     steps = [row for row in rows if "loss" in row]
     validations = [row for row in rows if "validation_loss" in row]
-    metrics: dict[str, Any] = {"steps": steps[-1]["step"], "tokens": steps[-1]["tokens"], "loss": steps[-1]["loss"]}
+    metrics: dict[str, Any] = {}
+    if steps:
+        metrics |= {"steps": steps[-1]["step"], "tokens": steps[-1]["tokens"], "loss": steps[-1]["loss"]}
     if validations:
         if "bits_per_byte" in validations[0]:  # only where every token of the text is a target
             metrics["bits_per_byte_before"] = validations[0]["bits_per_byte"]
@@ -136,7 +141,8 @@ def training_metrics(directory: Path) -> dict[str, Any]:
         metrics["validation_loss"] = validations[-1]["validation_loss"]
         if names := measures_of(validations):
             metrics["measures"] = {name: validations[-1][name] for name in names}
-    rates = sorted(row["tokens_per_second"] for row in steps)
-    metrics["tokens_per_second"] = rates[len(rates) // 2]
-    metrics["elapsed_s"] = steps[-1]["elapsed_s"]
+    if steps:
+        rates = sorted(row["tokens_per_second"] for row in steps)
+        metrics["tokens_per_second"] = rates[len(rates) // 2]
+        metrics["elapsed_s"] = steps[-1]["elapsed_s"]
     return metrics

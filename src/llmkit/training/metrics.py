@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.json import dumps
+from llmkit.core.json import dumps, not_finite
 from llmkit.data.artifacts import Model
 
 PEAK_REST_S = 10
@@ -85,7 +85,7 @@ class RowsFile:
 
     def __init__(self, path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
         self.path = path
-        kept = [row for row in read_rows(path) if keep(row)]
+        kept = [row for row in read_rows(path) if type(row.get("step")) is int and keep(row)]
         # Beside and renamed: a kill while the file is cut back must not lose the rows of the steps before.
         beside = path.with_suffix(".cut")
         beside.write_text("".join(dumps(row) + "\n" for row in kept), encoding="utf-8")
@@ -114,7 +114,7 @@ class MetricsFile(RowsFile):
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """Return the rows; a last line that a kill cut short is left out."""
-    return read_rows(directory / Model.METRICS)
+    return [row for row in read_rows(directory / Model.METRICS) if type(row.get("step")) is int]
 
 
 def measures_of(validations: list[dict[str, Any]]) -> list[str]:
@@ -130,9 +130,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict):  # `{"step": 1` torn inside a number is no JSON, but `12` alone would be
+        # `{"step": 1` torn inside a number is no JSON, but `12` alone would be.
+        if isinstance(row, dict) and next(not_finite(row), None) is None:
             rows.append(row)
     return rows
 

@@ -83,9 +83,10 @@ def _start(folder: Path, asked: Path | None) -> Start:
     if newest is None and linked:  # of a finished run: begun anew, it would take the place of what is trained
         raise DataError(f"{linked[0]} is incomplete, and there is no whole one beside it", hint=_ANEW)
     path = chosen(folder, asked, newest)
+    named = path if asked is not None and path is not None and path.name == asked.name else None
     while path is not None and is_whole(path) and (changed := changed_files(path)):  # a torn one: told by who loads it
         words = f"{kept_path(path)} is damaged: {changed[0]} is not what was written"
-        if path != newest:
+        if path == named or path != newest:
             raise DataError(words, hint=f"ls {kept_path(path).parent} lists the others")
         path = newest = latest(folder, before=path)[0]
         if path is None:

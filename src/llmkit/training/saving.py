@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError, UserError
+from llmkit.core.machine import limit_of
 from llmkit.data.artifacts import Model
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.generation import mend_generation
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from llmkit.training.session import Prepared
 
 TRIAL = "trial"
-MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
-"""What of failed writing is the machine's, and says nothing about the model."""
 
 
 def mend(prepared: Prepared, console: Console) -> None:
@@ -72,7 +70,7 @@ def _try(what: str, write: Callable[[], object]) -> None:
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) in MACHINE:
+        if limit_of(error) is not None:  # the machine's, which says nothing about the model
             raise
         raise DataError(
             f"model: the {what} could not be saved after training: {one_line(error)}",

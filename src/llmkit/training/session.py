@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from llmkit.core.page import Page
     from llmkit.training.job import Job
+    from llmkit.training.snapshot import TrainState
 
 _NOT_VALIDATED = "no validation split: nothing says how the model does on text that it has not seen"
 C = TypeVar("C", bound=TrainingConfig)
@@ -121,7 +122,7 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
     with nothing_lost(build.dir, context.console):
-        metrics = {**_save(build, prepared, answers), "ended": state.ended}
+        metrics = {**_save(build, prepared, answers, state), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
@@ -134,7 +135,7 @@ def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
     return {}
 
 
-def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str, Any]:
+def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: TrainState) -> dict[str, Any]:
     """Write model, card and report; return the metrics."""
     from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import save_model, training_metrics, write_card
@@ -145,7 +146,8 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any]) -> dict[str,
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids
     )
     size = count_parameters(model)
-    metrics = {"parameters": size, **prepared.metrics, **training_metrics(build.dir), **_unread(job)}
+    done = {"steps": state.step, "tokens": state.tokens, "elapsed_s": state.elapsed_s}
+    metrics = {"parameters": size, **prepared.metrics, **done, **training_metrics(build.dir), **_unread(job)}
     facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
     write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
@@ -170,7 +172,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     if "rows" in metrics:
         facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
-    facts["loss"] = f"{metrics['loss']:.4f}"
+    if "loss" in metrics:
+        facts["loss"] = f"{metrics['loss']:.4f}"
     if "bits_per_byte" in metrics:
         before, after = metrics["bits_per_byte_before"], metrics["bits_per_byte"]
         facts["bits per byte"] = f"{before:.4f} -> {after:.4f} on the validation split"
@@ -181,5 +184,6 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         then = "no bits per byte, which would mean nothing" if unread.is_too_much(num_bytes) else "not counted in them"
         facts["unread"] = f"{unread.words(num_bytes)}: {then}"
     facts |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.get("measures", {}).items()}
-    facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
+    if "tokens_per_second" in metrics:
+        facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts

@@ -96,7 +96,8 @@ class Team:
     def _fail(self, error: BaseException) -> bool:
         """Fail together with the others; return whether this process has something to say."""
         known = explain(error, self.out)
-        code, message = exit_code(error), str(error) if known is None else known.message
+        # A reader that has left is no failure to the shell, but to the others an unfinished run is one.
+        code, message = exit_code(error) or 1, str(error) if known is None else known.message
         if self.rank == 0:
             self._say_failed(code)
         elif self._leader_fails(SAVE_S if isinstance(error, Interrupted) else VERDICT_S):

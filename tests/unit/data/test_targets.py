@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from llmkit.core.errors import DataError
@@ -14,6 +14,7 @@ from llmkit.data.borders import borders_of, literal_special, mend_template
 from llmkit.data.packing import IGNORED
 from llmkit.data.rendering import CHAT_TEMPLATE, encode_prompt
 from llmkit.data.targets import encode_chats
+from llmkit.evaluation.exchanges import scored_answer
 from llmkit.modeling.templated import templated_encoder
 from tiny import byte_tokenizer, runs
 
@@ -289,3 +290,67 @@ def test_literal_special_tokens_are_found():
     assert literal_special(tokenizer, TALK) is None
     for token in ("<|im_end|>", "<|eos|>", "<|pad|>"):
         assert literal_special(tokenizer, [USER, {"role": "assistant", "content": f"see {token}!"}]) == token
+
+
+TRIMS_THOUGHTS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content.split('</think>')[-1] | trim }}"
+    "{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"
+)
+
+
+def test_an_answer_is_not_looked_for_in_the_question():
+    said = [{"role": "user", "content": "What is it"}, {"role": "assistant", "content": " "}]
+    (found,) = encode_chats(byte_tokenizer(template=TRIMS_THOUGHTS), [said])
+    assert isinstance(found, DataError)
+
+
+def test_what_the_template_drops_is_counted_and_has_no_bytes():
+    tokenizer = byte_tokenizer(template=TRIMS_THOUGHTS.replace("<think>\\n' }}", "' }}"))
+    thinking = {"role": "assistant", "content": "<think>" + "so long " * 9 + "</think>It is 3."}
+    made = encode_chat(tokenizer, [USER, thinking])
+    assert (made.num_altered, [answer.content for answer in made.answers]) == (1, ["It is 3."])
+    assert encode_chat(tokenizer, [USER, ANSWER]).num_altered == 0
+
+
+def test_a_greeting_behind_a_system_turn_is_context():
+    assert learned(byte_tokenizer(), [SYSTEM, WELCOME, USER, ANSWER]) == ["It is 3.<|im_end|>"]
+
+
+@pytest.mark.parametrize("end", ["{{ eos_token if not add_generation_prompt }}", "{{ '' }}\n"])
+def test_a_template_that_asks_for_nothing_is_mended_whatever_it_ends_with(end):
+    turns = "{% for m in messages %}{{ '### ' + m.role + ':\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+    tokenizer, told = byte_tokenizer(template=turns + end), []
+    mend_template(tokenizer, told.append)
+    assert len(told) == 1
+    assert learned(tokenizer, [USER, ANSWER]) == ["It is 3.<|im_end|>"]
+
+
+def test_an_answer_without_tokens_is_none():
+    backend = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="[UNK]")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (made,) = encode_chats(tokenizer, [[{"role": "user", "content": " "}, {"role": "assistant", "content": " "}]])
+    assert made.ids.size == 0
+
+
+def test_a_control_token_that_the_normalizer_makes_is_seen():
+    tokenizer = byte_tokenizer(template=CHAT_TEMPLATE.replace("<|im_end|>", "<end>"))
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.add_tokens(["<end>"])
+    assert literal_special(tokenizer, [{"role": "user", "content": "hi ＜end＞"}]) == "<end>"
+
+
+def test_half_of_a_surrogate_pair_is_refused():
+    tokenizer = byte_tokenizer(template=CHAT_TEMPLATE.replace("<|im_start|>", "<|im_start|>\\ud83d\\ude00"))
+    with pytest.raises(DataError, match="the chat template refuses"):
+        encode_chat(tokenizer, [USER, ANSWER])
+
+
+def test_an_earlier_answer_is_not_scored_for_the_last():
+    tokenizer = byte_tokenizer(template=CHAT_TEMPLATE.replace("<|im_end|>", "<end>"))
+    tokenizer.add_tokens([AddedToken("<end>", special=True, single_word=True, normalized=False)])
+    talk = [USER, ANSWER, THANKS, WELCOME]
+    (made,) = encode_chats(tokenizer, [talk], scored=True)
+    assert (len(made.answers), made.num_joined, made.ends_learned) == (1, 1, False)
+    assert scored_answer(tokenizer, talk) == ([], [], "")
