@@ -113,6 +113,13 @@ def test_where_all_are_rotten_nothing_is_trained_and_nothing_touched(pretrain):
     assert "out/checkpoints/step-00000002 is damaged: optimizer.pt is not what was written" in asked.err
 
 
+def test_the_checkpoint_that_was_named_is_not_passed_over(pretrain):
+    flip(Path("out/checkpoints/step-00000004") / "optimizer.pt")
+    outcome = pretrain("--max-steps", 6, "-o", "out", "--resume", "out/checkpoints/step-00000004")
+    assert outcome.code == 3
+    assert "out/checkpoints/step-00000004 is damaged: optimizer.pt is not what was written" in outcome.err
+
+
 def test_a_finished_run_without_a_whole_checkpoint_is_not_trained_anew(pretrain):
     for step in Path("out/checkpoints").iterdir():
         (step / "optimizer.pt").unlink()

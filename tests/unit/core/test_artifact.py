@@ -257,6 +257,20 @@ def test_a_torn_run_file_counts_as_nothing(out):
         assert not (build.dir / "data-0").exists()
 
 
+@pytest.mark.parametrize("said", ['{"run": ', "[]", '{"stage": "toy"}', None])
+def test_what_was_trained_outlives_the_file_that_says_of_what_run_it_is(out, said):
+    interrupt(out, {"checkpoints/step-1/model": "trained"}, resumable=True, kept=KEPT)
+    file = out / ".partial" / "run.json"
+    file.unlink() if said is None else file.write_text(said)
+    if said is not None:
+        with pytest.raises(DataError, match=r"run\.json cannot be read") as caught, toy(out, resumable=True, kept=KEPT):
+            pass
+        assert caught.value.hint.startswith("choose another --output")
+    with toy(out, resumable=True, kept=KEPT, force=said is not None) as build:
+        assert not build.resumed
+    assert [path.read_text() for path in out.rglob("step-1/model")] == ["trained"]
+
+
 def test_files_of_the_build_are_known_by_place(out):
     files = {"data-0": "x", "sub/lock": "payload", "sub/run.json": "payload", "checkpoints.json": "listed"}
     make(out, files)

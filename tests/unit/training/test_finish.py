@@ -106,3 +106,9 @@ def test_bits_per_byte_are_reported_only_where_there_are_any(tmp_path):
         "steps": 1, "tokens": 5, "loss": 3.0, "validation_loss_before": 4.0, "validation_loss": 3.5,
         "tokens_per_second": 10.0, "elapsed_s": 0.5,
     }  # fmt: skip
+
+
+def test_lost_metrics_say_nothing(tmp_path):
+    assert training_metrics(tmp_path) == {}
+    (tmp_path / "metrics.jsonl").write_text('{"loss": 1}\n{"step": "1", "loss": 2}\n{"step": 1, "loss": NaN}\n[1]\n')
+    assert training_metrics(tmp_path) == {}
