@@ -7,6 +7,7 @@ from typing import Any
 
 from llmkit.core.config import Config, dump, leaves
 from llmkit.core.digest import canonical_json, digest_text
+from llmkit.core.errors import DataError
 from llmkit.core.inputs import Inputs
 from llmkit.core.reading import damaged, read_json
 
@@ -54,9 +55,12 @@ def read_run(file: Path) -> dict[str, Any] | None:
     Raises:
         DataError: It is damaged.
     """
-    if not file.exists():
-        return None
-    run = read_json(file, "stage", "stage_version", "config", "inputs")
+    try:
+        run = read_json(file, "stage", "stage_version", "config", "inputs")
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     if not isinstance(run["config"], dict) or not isinstance(run["inputs"], list):
         raise damaged(file, "its config or its inputs are of another kind")
     return run
