@@ -71,7 +71,8 @@ def run(case: Case, folder: Path) -> Verdict:
         child = os.fork()
         if child == 0:
             _become(arguments, folder, said.fileno())
-        code = _wait(child, start + case.seconds)
+        ended = wait(child, start + case.seconds)
+        code = -signal.SIGKILL if ended is None else ended
         said.seek(0)
         text = said.read()
     problem = _judge(case, code, text) or case.check(folder)
@@ -100,15 +101,17 @@ def _become(arguments: Sequence[str], folder: Path, said: int) -> None:
         os._exit(code)
 
 
-def _wait(child: int, deadline: float) -> int:
+def wait(child: int, deadline: float, *, nap_s: float = 0.01) -> int | None:
+    """Return how a child has ended, negative for a signal; None where it hung and was killed with all it started."""
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
             os.killpg(child, signal.SIGKILL)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        time.sleep(0.01)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(nap_s)
 
 
 def _judge(case: Case, code: int, said: str) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaign._cases import Case
+from campaign._cases import Case, wait
 from campaign._chain import Chain, sentences
 
 OUT = "out"
@@ -117,7 +117,8 @@ def disturbed(
         if child == 0:
             _become([*command, "-o", OUT], folder, said.fileno(), at_start)
         meanwhile(child)
-        code = _wait(child, start + LIMIT_S)
+        ended = wait(child, start + LIMIT_S, nap_s=0.002)
+        code = -signal.SIGALRM if ended is None else ended  # it hung
         said.seek(0)
         return End(code, said.read(), time.monotonic() - start)
 
@@ -144,18 +145,6 @@ def _become(arguments: Sequence[str], folder: Path, said: int, at_start: Callabl
         with suppress(BaseException):
             sys.stderr.flush()
         os._exit(code)
-
-
-def _wait(child: int, deadline: float) -> int:
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return -signal.SIGALRM  # it hung
-        time.sleep(0.002)
 
 
 def alive(group: int) -> list[int]:
