@@ -25,6 +25,7 @@ LAYERS = (
     {"training", "cleaning", "tokenization", "serving"},
     {"objectives", "tasks", "exporters"},
     {"evaluation"},
+    {"runtimes"},
     {"metrics", "modeling"},
     {"data"},
     {"work", "text"},

@@ -33,6 +33,7 @@ PACKAGES = {
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
     "head": "llmkit.modeling.heads",
+    "runtime": "llmkit.runtimes",
     "exporter": "llmkit.exporters",
     "tokenizer": "llmkit.tokenization.trainers",
     "optimizer": "llmkit.training.optimizers",

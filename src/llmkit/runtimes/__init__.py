@@ -1,0 +1,113 @@
+"""Family "runtime": what runs a model, one module each. It loads a directory or a URL and answers typed requests.
+
+The same loaded object serves evaluation, the parity of an export, samples in training, and whatever else asks a model.
+Batching to a token budget, halving when memory ends and keeping answers on disk are the engine's work
+(`evaluation/engine.py`); sharing computation within the batch that it is given is the runtime's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmkit.core.registry import Part
+from llmkit.runtimes._requests import (
+    Embed,
+    Generate,
+    Ids,
+    Label,
+    Logits,
+    Request,
+    Score,
+    Span,
+    SpanFound,
+    Tags,
+    TagsFound,
+    Turns,
+    Written,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = [
+    "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
+    "SpanFound", "Tags", "TagsFound", "Turns", "Written",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a loaded model is, as far as requests depend on it.
+
+    Attributes:
+        answer: The kind of its head's answer: tokens, token_labels, label, number, span, vector; None if unknown.
+        positions: Longest row it takes, in tokens; None if unknown.
+        start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
+        labels: Names of what it chooses from, in the order of its outputs.
+        versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
+        alone: Why requests are answered one by one, where neighbours in a batch would change the answer; else "".
+    """
+
+    answer: str | None = None
+    positions: int | None = None
+    start: int | None = None
+    labels: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""
+
+
+class Runtime(Part):
+    """How a model is run; its fields are what a recipe can set.
+
+    Attributes:
+        remote: `where` is a URL, not a directory.
+    """
+
+    remote: ClassVar[bool] = False
+
+    def load(self, where: str, *, date: str | None = None) -> Running:
+        """Load a model, ready to answer.
+
+        Args:
+            where: A directory or a URL.
+            date: What its chat template takes for today, if training has recorded nothing.
+
+        Raises:
+            DataError: There is no such model, or it is damaged or not for this runtime.
+            SetupError: What the runtime needs is not installed.
+        """
+        raise NotImplementedError
+
+
+class Running:
+    """A loaded model that answers requests.
+
+    Attributes:
+        facts: What it is.
+        tokenizer: Its tokenizer; None where only the other side of a URL has one.
+    """
+
+    facts: Facts
+    tokenizer: PreTrainedTokenizerFast | None = None
+
+    def takes(self, request: Request) -> str | None:
+        """Return why a request cannot be answered, to follow the name of its kind; None if it can."""
+        raise NotImplementedError
+
+    def tokens(self, request: Request) -> int:
+        """Return the positions that a request takes up in a batch, what is to be written included."""
+        raise NotImplementedError
+
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
+        """Return the answers to requests of one kind, computed together, in their order; see the kinds for each.
+
+        Raises:
+            NotFiniteError: An answer is no number.
+            MemoryError, torch.OutOfMemoryError: They are too many at once; the engine asks for fewer.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what was taken: memory, a process, a connection."""

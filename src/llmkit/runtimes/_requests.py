@@ -1,0 +1,154 @@
+"""What a model can be asked, and what is answered: the only words that tasks, parity and runtimes share.
+
+Requests are frozen and equal by value: what was asked before, in this run or in an interrupted one, is not asked again.
+Any may carry non-text inputs, by the names that the model takes (`pixel_values`), without a batch dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Ids = tuple[int, ...]
+Turns = tuple[Mapping[str, Any], ...]
+"""A conversation, as chat templates take it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Base of all kinds.
+
+    Attributes:
+        kind: What it is called in errors and receipts.
+        inputs: What the model is given beside text.
+    """
+
+    kind: ClassVar[str] = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+
+
+@dataclass(frozen=True)
+class Logits(Request):
+    """All numbers that a model gives for a row, whatever its head; float32, without the batch dimension.
+
+    Of several outputs (a span's start and end) the first axis is the output: `[2, time]`. An encoder-decoder that
+    writes reads the row on both sides.
+    """
+
+    kind: ClassVar[str] = "logits"
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Score(Request):
+    """The log-probability of `target` behind `context`, in nats: a float. Both together fit into positions + 1."""
+
+    kind: ClassVar[str] = "score"
+    context: Ids
+    target: Ids
+
+
+@dataclass(frozen=True)
+class Generate(Request):
+    """A continuation: `Written`.
+
+    Attributes:
+        prompt: Ids or, for runtimes that have no tokenizer here, the turns of a conversation.
+        budget: Most new tokens.
+        stop: Texts that end it; they are not part of the answer. The model's own ends always hold.
+        temperature: 0 takes the likeliest token each time.
+        seed: Of the draws; each request has its own, whatever its neighbours.
+        exact: Write exactly `budget` tokens, whatever they are: for comparing runtimes.
+    """
+
+    kind: ClassVar[str] = "generate"
+    prompt: Ids | Turns
+    budget: int
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was generated.
+
+    Attributes:
+        ids: New tokens, without the one that ended it; None where the runtime only gives text.
+        text: The same as text, special tokens skipped.
+        ended: By an end token or stop text, not by the budget.
+    """
+
+    ids: Ids | None
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Label(Request):
+    """The outputs of a head over whole texts, float32 `[labels]`: logits, or the numbers of a regression."""
+
+    kind: ClassVar[str] = "label"
+    text: str
+    pair: str | None = None
+
+
+@dataclass(frozen=True)
+class Tags(Request):
+    """Labels of the tokens of a text: `TagsFound`."""
+
+    kind: ClassVar[str] = "tags"
+    text: str
+
+
+@dataclass(frozen=True)
+class TagsFound:
+    """What was found.
+
+    Attributes:
+        offsets: First character and the one behind the last, of each token, int64 `[tokens, 2]`.
+        logits: float32 `[tokens, labels]`.
+    """
+
+    offsets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Span(Request):
+    """Where in a text the answer to a question is: `SpanFound`."""
+
+    kind: ClassVar[str] = "span"
+    question: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SpanFound:
+    """What was found.
+
+    Attributes:
+        start: First character of the best span; equal to `end` where there is no answer.
+        end: The one behind the last.
+        score: Sum of its two logits.
+        none: The same of "no answer".
+    """
+
+    start: int
+    end: int
+    score: float
+    none: float
+
+
+@dataclass(frozen=True)
+class Embed(Request):
+    """A vector for a text, float32 `[dimensions]`."""
+
+    kind: ClassVar[str] = "embed"
+    text: str
