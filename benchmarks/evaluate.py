@@ -8,7 +8,8 @@ tokens, of which some end soon and some never. `all`: the first two and the last
 
 The model is a Llama of 6 layers of 256 with random weights and a vocabulary of 8,192; a fiftieth of its tokens end an
 answer, so that lengths differ. A run starts when everything is imported, and takes in loading the model and writing
-the results. Contenders run in processes of their own, on one core with one thread, in turns; medians are shown. Linux only.
+the results. Contenders run in processes of their own, on one core with one thread, in turns; medians are shown. Linux
+only.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ def compare(bench: Bench, case: str, sources: dict[str, Path]) -> None:
         out, log = bench.work / "out" / name, bench.work / "logs" / f"{case}-{name}-{number}.log"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        command = [sys.executable, str(HERE / "_evaluating.py"), str(out), "--model", str(bench.work / "model")]
+        # -P: beside the script lies this file, which is not the package `evaluate`.
+        command = [sys.executable, "-P", str(HERE / "_evaluating.py"), str(out), "--model", str(bench.work / "model")]
         os.environ["PYTHONPATH"] = str(sources[name])
         try:
             cores = sorted(os.sched_getaffinity(0))[-1:]

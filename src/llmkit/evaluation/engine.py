@@ -59,7 +59,7 @@ class Engine:
     """
 
     def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int = BATCH_TOKENS) -> None:
-        self.running, self.kept = running, kept or Kept()
+        self.running, self.kept = running, Kept() if kept is None else kept
         self.batch_tokens = batch_tokens
 
     def check(self, request: Request, name: str) -> None:

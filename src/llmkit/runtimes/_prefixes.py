@@ -134,9 +134,9 @@ def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
             alone = alone[3 if number < 2 else 5 :]
             if not bool((states[: len(alone)] - alone).abs().max() <= MAX_DIFFERENCE * alone.abs().max()):
                 return False
-    except Exception as error:
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise_limit(error)
-        return False  # a body that takes neither positions nor a cache
+        return False  # a body that takes no positions, or no cache
     return True
 
 
