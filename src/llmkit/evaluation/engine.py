@@ -2,11 +2,12 @@
 
 Requests are read in windows, so that neither their number nor the first answer's time is bounded by memory: the first
 window is small, and each is twice the one before. Within a window requests of a kind are sorted, and batches filled up
-to a budget of padded tokens. A batch that does not fit into memory is halved, and so are those after it.
+to as many padded tokens as suit the model. A batch that does not fit into memory is halved, and so are those after it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Score
 from llmkit.runtimes._prefixes import shared_prefixes
 
-BATCH_TOKENS = 8192
-"""Padded tokens in a batch."""
 FIRST_WINDOW, WINDOW = 512, 2**20
 """Tokens that are read before any are asked, at first and at most."""
 
@@ -55,10 +54,10 @@ class Engine:
     Args:
         running: The model.
         kept: Where answers go, and where those of an interrupted run are.
-        batch_tokens: Padded tokens in a batch, what is to be written included.
+        batch_tokens: Padded tokens in a batch at most, what is to be written included; None is what suits the model.
     """
 
-    def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int = BATCH_TOKENS) -> None:
+    def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int | None = None) -> None:
         self.running, self.kept = running, Kept() if kept is None else kept
         self.batch_tokens = batch_tokens
 
@@ -138,8 +137,10 @@ class Engine:
         batch: list[_Pending] = []
         widest = 0
         for one in _ordered(pending):
-            other = batch and batch[0].request.kind != one.request.kind
-            if batch and (other or max(widest, one.tokens) * (len(batch) + 1) > self.batch_tokens):
+            kind = type(one.request)
+            most = min(self.running.batch_tokens(kind), self.batch_tokens or sys.maxsize)
+            full = bool(batch) and max(widest, one.tokens) * (len(batch) + 1) > most
+            if full or (batch and type(batch[0].request) is not kind):
                 yield batch
                 batch, widest = [], 0
             batch.append(one)

@@ -36,6 +36,9 @@ __all__ = [
     "SpanFound", "Tags", "TagsFound", "Turns", "Written",
 ]  # fmt: skip
 
+BATCH_TOKENS = 8192
+"""What a GPU needs to be busy."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -97,6 +100,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
+        """Return how many padded tokens of a kind are best computed together."""
+        return BATCH_TOKENS
 
     def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
         """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from llmkit.runtimes import Facts, Generate, Logits, Request, Running, Runtime, Score
+from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Logits, Request, Running, Runtime, Score
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ONE_EACH = "beside padded rows the model answers otherwise"
 
+CORE_TOKENS = 512
+"""Tokens that a core of a CPU computes at a time. Perplexity of a Llama of 6 layers of 256 with one thread, CPU seconds
+for the same texts: 512 5.6, 1,024 6.2, 2,048 7.1, 8,192 11.0; each text alone 8.0."""
 POSITIONS = 2048
 """Tried of a model that has no limit of its own."""
 
@@ -130,6 +133,14 @@ class InMemory(Running):
             return len(request.prompt) + request.budget
         assert isinstance(request, Logits)
         return len(request.ids)
+
+    def batch_tokens(self, kind: type[Request]) -> int:
+        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
+        import torch
+
+        if self.model.device.type != "cpu" or kind is Generate:
+            return BATCH_TOKENS
+        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
 
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
