@@ -88,10 +88,12 @@ class Running:
     Attributes:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
+        shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
+    shares_prefixes: bool = False
 
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""

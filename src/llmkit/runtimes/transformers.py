@@ -175,8 +175,8 @@ class InMemory(Running):
         return stack
 
     @cached_property
-    def shares_prefixes(self) -> bool:
-        """Whether what several contexts begin with may be computed once; measured on the model."""
+    def shares_prefixes(self) -> bool:  # type: ignore[override]
+        """Whether it does; measured on the model."""
         from llmkit.modeling.losses import uses_plain_head
         from llmkit.runtimes._prefixes import shares_alike
 
