@@ -134,14 +134,6 @@ class InMemory(Running):
         assert isinstance(request, Logits)
         return len(request.ids)
 
-    def batch_tokens(self, kind: type[Request]) -> int:
-        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
-        import torch
-
-        if self.model.device.type != "cpu" or kind is Generate:
-            return BATCH_TOKENS
-        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
-
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
         if kind is Score:
@@ -163,6 +155,14 @@ class InMemory(Running):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def batch_tokens(self, kind: type[Request]) -> int:
+        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
+        import torch
+
+        if self.model.device.type != "cpu" or kind is Generate:
+            return BATCH_TOKENS
+        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
+
     def computing(self) -> AbstractContextManager[Any]:
         """Return the modes that everything is computed in."""
         import torch
@@ -175,14 +175,6 @@ class InMemory(Running):
         return stack
 
     @cached_property
-    def shares_prefixes(self) -> bool:  # type: ignore[override]
-        """Whether it does; measured on the model."""
-        from llmkit.modeling.losses import uses_plain_head
-        from llmkit.runtimes._prefixes import shares_alike
-
-        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
-
-    @cached_property
     def _scores_alike(self) -> bool:
         from llmkit.runtimes._neighbours import scores_alike
 
@@ -193,6 +185,14 @@ class InMemory(Running):
         from llmkit.runtimes._neighbours import writes_alike
 
         return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
+    def shares_prefixes(self) -> bool:  # type: ignore[override]
+        """Whether it does; measured on the model."""
+        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.runtimes._prefixes import shares_alike
+
+        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
 
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:
