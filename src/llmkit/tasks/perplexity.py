@@ -17,7 +17,6 @@ from llmkit.text.words import count_words
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
-    from llmkit.data.unread import Unread
 
 TEXTS = 16
 """Documents encoded at a time."""
@@ -74,11 +73,9 @@ class Perplexity(Task):
 @dataclass(frozen=True)
 class _Row:
     name: str
+    text: str
     requests: list[Score]
-    num_bytes: int
-    num_words: int
     num_tokens: int
-    unread: Unread
 
 
 class _Perplexity(Measurement):
@@ -98,16 +95,15 @@ class _Perplexity(Measurement):
         """Yield the documents."""
         from llmkit.modeling.tokenizer import encode_documents
 
-        num_bytes = 0
+        is_empty = True
         documents = self.task.texts()
         while part := list(islice(documents, TEXTS)):
             encoded = encode_documents(self.tokenizer, [text for _, text in part])
             for (name, text), ids in zip(part, encoded, strict=True):
                 requests = rolling_requests(ids.tolist(), start=self.start, max_length=positions_of(self.model))
-                size, unread = len(text.encode()), self.coverage.measure([text])
-                num_bytes += size
-                yield _Row(name, requests, size, count_words(text), len(ids), unread)
-        if not num_bytes:
+                is_empty = is_empty and not text
+                yield _Row(name, text, requests, len(ids))
+        if is_empty:
             raise DataError(f"tasks.data: {self.task.data} has no text to score")
 
     def requests(self, row: _Row) -> list[Score]:
@@ -116,10 +112,10 @@ class _Perplexity(Measurement):
 
     def score(self, row: _Row, answers: Sequence[float]) -> dict[str, Any]:
         """Return sizes and the log-likelihood."""
-        total = sum(answers)
-        self.found.add(total, row.num_bytes, row.num_tokens, row.unread, num_words=row.num_words)
+        total, size, unread = sum(answers), len(row.text.encode()), self.coverage.measure([row.text])
+        self.found.add(total, size, row.num_tokens, unread, num_words=count_words(row.text))
         return {
-            "id": row.name, "log_likelihood": total, "bytes": row.num_bytes, "unread_bytes": row.unread.total,
+            "id": row.name, "log_likelihood": total, "bytes": size, "unread_bytes": unread.total,
             "tokens": row.num_tokens,
         }  # fmt: skip
 
