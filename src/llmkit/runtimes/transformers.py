@@ -175,6 +175,14 @@ class InMemory(Running):
         return stack
 
     @cached_property
+    def shares_prefixes(self) -> bool:  # type: ignore[override]
+        """Whether it does; measured on the model."""
+        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.runtimes._prefixes import shares_alike
+
+        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
     def _scores_alike(self) -> bool:
         from llmkit.runtimes._neighbours import scores_alike
 
@@ -185,14 +193,6 @@ class InMemory(Running):
         from llmkit.runtimes._neighbours import writes_alike
 
         return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
-
-    @cached_property
-    def shares_prefixes(self) -> bool:  # type: ignore[override]
-        """Whether it does; measured on the model."""
-        from llmkit.modeling.losses import uses_plain_head
-        from llmkit.runtimes._prefixes import shares_alike
-
-        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
 
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:
