@@ -82,7 +82,7 @@ def llms_text(app: Any, stages: Mapping[str, type[BaseModel]], recipes: Mapping[
     """
     sections = [
         HEAD,
-        "## Commands\n\n" + "\n".join(_commands(app)),
+        "## Commands\n\n" + "\n".join(_commands(app, list(stages))),
         "## Recipes\n\n`-r NAME` takes a file or a shipped recipe; for its own stage the folder may be left out.\n\n"
         + "\n".join(f"- `{name}`: {_short(what)}" for name, what in recipes.items()),
         "## Config\n\n" + "\n".join(_config(stages)),
@@ -96,7 +96,7 @@ def llms_text(app: Any, stages: Mapping[str, type[BaseModel]], recipes: Mapping[
     return "\n\n".join(section.rstrip() for section in sections) + "\n"
 
 
-def _commands(app: Any) -> Iterator[str]:
+def _commands(app: Any, stages: Sequence[str]) -> Iterator[str]:
     """Yield a line per command, its options those that not all stages have, each explained once."""
     import typer
 
@@ -104,11 +104,10 @@ def _commands(app: Any) -> Iterator[str]:
     context = root.context_class(root, info_name="llmkit")
     found = dict(_leaves(context))
     every = {path: _options(inner.command) for path, inner in found.items()}
-    stages = [options for options in every.values() if {"--set", "--output"} <= options.keys()]
-    shared = {name: text for name, text in stages[0].items() if all(name in options for options in stages)}
+    shared = {name: text for name, text in every[stages[0]].items() if all(name in every[stage] for stage in stages)}
     said: set[str] = set()
     for path, inner in found.items():
-        left_out = {"--json", *(shared if every[path] in stages else ())}
+        left_out = {"--json", *(shared if path in stages else ())}
         texts = [text for name, text in every[path].items() if name not in left_out]
         own = [f"{text.split('` ')[0]}`" if text in said else text for text in texts]
         said.update(texts)
