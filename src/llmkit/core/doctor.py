@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.cores import num_cores
 from llmkit.core.extras import EXTRAS, brings, missing
 from llmkit.core.manifest import versions
 
@@ -27,7 +28,7 @@ def examine() -> dict[str, dict[str, Any]]:
         "versions": versions(),
         "machine": {
             "system": platform.platform(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": num_cores(),
             "memory": f"{memory_limit() / 2**30:.1f} GiB",
             "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB",
             "CPU features": ", ".join(cpu_features()) or "none of interest",

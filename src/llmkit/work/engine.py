@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from llmkit.core import stop
+from llmkit.core.cores import num_cores
 from llmkit.core.errors import SetupError
 from llmkit.core.extras import require
 from llmkit.work.child import die_with
@@ -44,7 +45,7 @@ class Engine:
 
     def __init__(self, name: EngineName = "local", workers: int | None = None) -> None:
         self.name = name
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or num_cores()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
