@@ -45,7 +45,8 @@ class Fingerprint:
             if mine.get(key) != theirs.get(key):
                 name = key.removeprefix("config.")
                 old, new = theirs.get(key, "not set"), mine.get(key, "not set")
-                lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
+                digest = name.startswith("inputs.") or (".type." in name and "not set" not in (old, new))
+                lines.append(f"{name} changed" if digest else f"{name}: {old} there, {new} now")
         return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
 
 
