@@ -36,16 +36,17 @@ class Origin:
     """Where a class of the user's own is from.
 
     Attributes:
-        path: Its file, absolute.
         name: The class's name.
-        file: SHA-256 of the file.
-        imports: The same of the modules of the user's own that it imports, by name.
+        modules: Its own, and all others of the user's own that this imports.
     """
 
-    path: Path
     name: str
-    file: str
-    imports: Mapping[str, str]
+    modules: tuple[OwnModule, ...]
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self.modules[0].path
 
     @property
     def text(self) -> str:
@@ -55,8 +56,9 @@ class Origin:
     @property
     def identity(self) -> dict[str, Any]:
         """What the class is, wherever it lies."""
-        imports = {"imports": dict(self.imports)} if self.imports else {}
-        return {"name": self.name, "file": self.file, **imports}
+        own, *others = self.modules
+        imports = {"imports": {module.name: module.digest for module in others}} if others else {}
+        return {"name": self.name, "file": own.digest, **imports}
 
 
 def is_own(text: str) -> bool:
@@ -83,7 +85,7 @@ def load_own(text: str) -> Any:
     if isinstance(value, type) and value.__module__ != module.__name__:
         there = _modules.get(value.__module__)
         better = f"{shown(there.path)}:{value.__name__}" if there else value.__module__
-        raise LookupError(f"{shown(place)} only imports '{name}': it is defined in {better}")
+        raise LookupError(f"{shown(place)} only imports '{name}', which is defined in {better}")
     return value
 
 
@@ -93,7 +95,7 @@ def origin_of(module: str, name: str) -> Origin | None:
     if there is None:
         return None
     around = {m.name: m for full, m in _modules.items() if full.startswith(f"{module.partition('.')[0]}.")}
-    return Origin(there.path, name, there.digest, closure(there.name, {**_elsewhere, **around}))
+    return Origin(name, closure(there.name, {**_elsewhere, **around}))
 
 
 def register(part: type[Any], origin: Origin) -> None:
@@ -224,7 +226,8 @@ def _import(path: Path, *, say: bool) -> ModuleType:
 
 
 def _forget(root: str, elsewhere: Mapping[str, OwnModule]) -> None:
-    for name in [name for name in sys.modules if name.startswith(f"{root}.") or name in elsewhere]:
+    # The package as well: it would hand out the modules of before.
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{root}.") or name in elsewhere]:
         del sys.modules[name]
     for name in [name for name in _modules if name.startswith(f"{root}.")]:
         del _modules[name]

@@ -15,7 +15,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
@@ -40,6 +40,7 @@ class OwnModule:
         beside: Whether it is in the file's folder.
         package: Whether modules may lie below it.
         digest: SHA-256 of its bytes; empty for a folder.
+        num_bytes: Its size.
         code: Compiled from the same bytes; None for one that is imported the ordinary way.
         imports: Names of the modules of the user's own that it imports.
     """
@@ -49,6 +50,7 @@ class OwnModule:
     beside: bool
     package: bool
     digest: str
+    num_bytes: int
     code: CodeType | None
     imports: tuple[str, ...]
 
@@ -65,13 +67,13 @@ def read_modules(path: Path) -> dict[str, OwnModule]:
     return {name: reader.found.pop(name), **reader.found}
 
 
-def closure(name: str, modules: dict[str, OwnModule]) -> dict[str, str]:
-    """Return the digests of all that a module imports, by name, itself left out."""
+def closure(name: str, modules: Mapping[str, OwnModule]) -> tuple[OwnModule, ...]:
+    """Return a module, and those that it imports, and they, by name."""
     todo, seen = [name], {name}
     while todo:
         todo += (new := [other for other in modules[todo.pop()].imports if other not in seen])
         seen |= {*new}
-    return {other: modules[other].digest for other in sorted(seen - {name}) if modules[other].digest}
+    return (modules[name], *(modules[other] for other in sorted(seen - {name}) if modules[other].digest))
 
 
 def classes_in(path: Path) -> list[str]:
@@ -103,8 +105,8 @@ class _Reader:
         self._begun[name] = path
         if sum(not module.beside for module in self.found.values()) > MAX_MODULES:
             raise LookupError(f"the modules that it imports import more than {MAX_MODULES} others: install them")
-        if path.is_dir():
-            self.found[name] = OwnModule(name, path, beside, True, "", compile("", str(path), "exec"), ())
+        if package and path.is_dir():
+            self.found[name] = OwnModule(name, path, beside, True, "", 0, compile("", str(path), "exec"), ())
             return
         data = _bytes(path)
         tree = _parsed(data, path)
@@ -112,7 +114,7 @@ class _Reader:
         tree = ast.fix_missing_locations(imports.visit(tree))
         code = compile(tree, str(path), "exec", dont_inherit=True) if beside else None
         names = tuple(dict.fromkeys(imports.names))
-        self.found[name] = OwnModule(name, path, beside, package, digest_bytes(data), code, names)
+        self.found[name] = OwnModule(name, path, beside, package, digest_bytes(data), len(data), code, names)
 
     def beside(self, dotted: str) -> list[tuple[str, Path, bool]]:
         """Return name, file and kind of a module in the folder and of the packages above it; empty if there is none."""
@@ -168,15 +170,17 @@ class _Imports(ast.NodeTransformer):
 
     def _take(self, dotted: str, names: Iterable[str], node: ast.stmt | ast.expr) -> bool:
         """Read what an absolute import reaches; return whether it lies beside the file."""
-        top = dotted.partition(".")[0]
-        if not self.beside or not self.reader.beside(dotted):
-            self._read_elsewhere([dotted, *(f"{dotted}.{name}" for name in names)])
+        every = [dotted, *(f"{dotted}.{name}" for name in names)]
+        mine = next((found[0][1] for full in every if (found := self.reader.beside(full))), None)
+        if not self.beside or mine is None:
+            self._read_elsewhere(every)
             return False
-        mine, other = self.reader.beside(top), _elsewhere(top)
-        if other is not None and other.resolve() != mine[0][1].resolve():
+        top = dotted.partition(".")[0]
+        other = _elsewhere(top)
+        if other is not None and other.resolve() != mine.resolve():
             hidden = "the standard library's" if top in sys.stdlib_module_names else f"the installed {other}"
             raise LookupError(
-                f"{shown(self.path)}, line {node.lineno}: '{top}' may be {shown(mine[0][1])} or {hidden}; rename the"
+                f"{shown(self.path)}, line {node.lineno}: '{top}' may be {shown(mine)} or {hidden}; rename the"
                 f" first, or write `from . import {top}` if it is meant"
             )
         self._read_beside(dotted, names)

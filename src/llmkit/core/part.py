@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -98,6 +99,19 @@ def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budg
             continue
         result[name] = plain(getattr(model, name), mode=mode, identity=identity, budget=budget)
     return result
+
+
+def origins(value: Any) -> Iterator[Origin]:
+    """Yield where the parts of the user's own in a config are from."""
+    if isinstance(value, Part) and value.origin is not None:
+        yield value.origin
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from origins(item)
 
 
 def plain(value: Any, **how: Any) -> Any:

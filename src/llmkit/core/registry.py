@@ -120,7 +120,7 @@ class Family:
         base = self.base
         wanted = f"derive it from {base.__name__} of {base.__module__}"
         if not isinstance(found, type) or not issubclass(found, Part):
-            what = "a class that is no part" if isinstance(found, type) else f"a {type(found).__name__}"
+            what = "a class that is no part" if isinstance(found, type) else _article(type(found).__name__)
             raise LookupError(f"{text} is {what}: {wanted}")
         if not issubclass(found, base):
             other = next((name for name in PACKAGES if issubclass(found, Family(name).base)), None)
@@ -206,6 +206,10 @@ class Family:
         options += [] if self.shorthand else [own]
         options.append({"type": "object", "properties": {"type": own}, "required": ["type"]})
         return {"anyOf": options}
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _parts_of(module: ModuleType) -> list[type[Part]]:
