@@ -125,7 +125,8 @@ def test_what_is_said_of_a_run_names_the_file_and_imports_nothing(cli, step, tmp
     ("[{type: my/steps.py:Shout, lout: 1}]", "steps.0.lout: unknown field; did you mean 'loud'? (--set)"),
     ("[{type: my/steps.py:Shout, loud: 1}]", "steps.0.loud: should be a valid boolean, not 1 (--set)"),
     ("[normalize, my/bad.py:A]", "steps.1: my/bad.py, line 1: SyntaxError: invalid syntax (--set)"),
-    ("[normalize, my/raises.py:A]", "steps.1: my/raises.py does not import: my/raises.py, line 1: KeyError: 'x' (--set)"),
+    ("[normalize, my/raises.py:A]",
+     "steps.1: my/raises.py does not import: my/raises.py, line 1: KeyError: 'x' (--set)"),
 ])  # fmt: skip
 def test_errors_have_a_dotted_path_and_no_traceback(cli, step, steps, words):
     Path("my/bad.py").write_text("def\n")
@@ -340,8 +341,13 @@ def test_a_task_and_a_metric_measure(cli, chain):
     Path("tasks.py").write_text(TASK)
     tasks = [
         {"type": "./tasks.py:Mine", "data": str(chain.corpus), "limit": 4},
-        {"type": "generation", "data": str(chain.pairs), "limit": 2, "max_new_tokens": 8,
-         "metrics": ["tasks.py:Vowels", "rouge"]},
+        {
+            "type": "generation",
+            "data": str(chain.pairs),
+            "limit": 2,
+            "max_new_tokens": 8,
+            "metrics": ["tasks.py:Vowels", "rouge"],
+        },
     ]
     done = cli("eval", "--model", chain.model, "-s", f"tasks={json.dumps(tasks)}", "-o", "out", "--json")
     assert done.code == 0, done.err

@@ -125,7 +125,8 @@ def blank(path: str, identity: dict[str, Any]) -> Any:
         found = registered(identity)
     if not found:
         raise ConfigError(f"{path} has changed since this run has begun", hint="run the same command again")
-    return found[0].__new__(found[0])
+    part: Any = found[0]
+    return part.__new__(part)
 
 
 _modules: dict[str, OwnModule] = {}
@@ -153,7 +154,7 @@ class _Finder:
     def exec_module(module: ModuleType) -> None:
         code = _modules[module.__name__].code
         assert code is not None
-        exec(code, module.__dict__)
+        exec(code, module.__dict__)  # noqa: S102 - what was asked for
 
 
 def _split(text: str) -> tuple[Path, str]:
@@ -165,7 +166,7 @@ def _split(text: str) -> tuple[Path, str]:
     file, separator, name = text.rpartition(":")
     if not separator or "/" in name or name.endswith(".py"):
         file, name = text, ""
-    place = Path(os.path.abspath(Path(file).expanduser()))
+    place = Path(file).expanduser().resolve()
     if "://" in file:
         raise LookupError(f"'{text}': a part of your own is a file on this machine: path/to/file.py:Name")
     if place.suffix != ".py":
@@ -202,7 +203,7 @@ def _import(path: Path, *, say: bool) -> ModuleType:
 
         Console().info(f"importing {shown(path)}")
     if _Finder not in sys.meta_path:
-        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder)
     package = sys.modules.setdefault(root, ModuleType(root))
     package.__path__ = []
     _modules.update(beside)

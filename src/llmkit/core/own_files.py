@@ -164,7 +164,11 @@ class _Imports(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         given = node.args[0] if node.args else None
-        if called in ("import_module", "__import__") and isinstance(given, ast.Constant) and isinstance(given.value, str):
+        if (
+            called in ("import_module", "__import__")
+            and isinstance(given, ast.Constant)
+            and isinstance(given.value, str)
+        ):
             self._take(given.value, (), node)
         return self.generic_visit(node)
 

@@ -121,13 +121,14 @@ class Family:
         wanted = f"derive it from {base.__name__} of {base.__module__}"
         if not isinstance(found, type) or not issubclass(found, Part):
             what = "a class that is no part" if isinstance(found, type) else _article(type(found).__name__)
-            raise LookupError(f"{text} is {what}: {wanted}")
+            raise LookupError(f"{text} is {what}: {wanted}")  # noqa: TRY004 - as for any other name
         if not issubclass(found, base):
             other = next((name for name in PACKAGES if issubclass(found, Family(name).base)), None)
             if self.elsewhere and other == self.elsewhere[0]:
                 raise LookupError(f"{text} {self.elsewhere[1]}")
             kind = f"is of the family '{other}'" if other else "is a part of no family"
-            raise LookupError(f"{text} {kind}, and the field takes one of '{self.name}': {wanted}")
+            message = f"{text} {kind}, and the field takes one of '{self.name}': {wanted}"
+            raise LookupError(message)  # noqa: TRY004
         if missing := _lacks(found, [self.load(member) for member in self.members()]):
             raise LookupError(f"{text} does not define {' and '.join(missing)}, which every {self.noun} does")
         return found
@@ -238,4 +239,5 @@ def _is_left(part: type[Part], name: str) -> bool:
         return not hasattr(part, name) and name in part.__class_vars__
     function: Any = getattr(found, "__func__", None) or getattr(found, "fget", None) or found
     code = getattr(function, "__code__", None)
-    return getattr(function, "__isabstractmethod__", False) or (code and code.co_names == ("NotImplementedError",))
+    only_raises = code is not None and code.co_names == ("NotImplementedError",)
+    return only_raises or bool(getattr(function, "__isabstractmethod__", False))

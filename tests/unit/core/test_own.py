@@ -221,7 +221,10 @@ def test_a_record_imports_nothing():
 
 
 def test_a_part_inside_of_a_part_of_ones_own_counts():
-    write("my/inner.py", "from llmkit.metrics import Metric\nclass Inner(Metric):\n    '''M.'''\n    def load(self): pass\n")
+    write(
+        "my/inner.py",
+        "from llmkit.metrics import Metric\nclass Inner(Metric):\n    '''M.'''\n    def load(self): pass\n",
+    )
     write("my/tasks.py", (
         "from inner import Inner\nfrom llmkit.tasks.perplexity import Perplexity\n"
         "class Mine(Perplexity):\n    '''T.'''\n    inner: Inner = Inner()\n    '''I.'''\n"
@@ -254,7 +257,10 @@ def test_a_class_that_lacks_a_method_is_refused(family, missing):
     words = refused("my/parts.py:Mine", Family(family))
     assert words.startswith("my/parts.py:Mine does not define ")
     assert set(missing.replace(" and ", ", ").split(", ")) <= set(
-        words.removeprefix("my/parts.py:Mine does not define ").partition(", which")[0].replace(" and ", ", ").split(", ")
+        words.removeprefix("my/parts.py:Mine does not define ")
+        .partition(", which")[0]
+        .replace(" and ", ", ")
+        .split(", ")
     )
 
 
@@ -316,7 +322,10 @@ def test_every_way_to_fail_has_its_words(folder, text, words):
     write("my/zero.py", "def f(): return 1\nf() / 0\n")
     write("my/deep.py", "import zero\n")
     write("my/exits.py", "import sys\nsys.exit(3)\n")
-    write("my/field.py", "from llmkit.cleaning.steps import Step\nclass A(Step):\n    x = 3\n    def apply(self, d): pass\n")
+    write(
+        "my/field.py",
+        "from llmkit.cleaning.steps import Step\nclass A(Step):\n    x = 3\n    def apply(self, d): pass\n",
+    )
     write("my/path.py", "import sys\nsys.path.insert(0, 'lib')\n")
     assert refused(text).startswith(words.format(folder=folder))
 
@@ -361,5 +370,5 @@ def test_a_worker_says_what_it_cannot_import():
     step = STEP.parse("my/steps.py:Shout")
     function, arguments, *_ = step.__reduce_ex__(4)
     assert isinstance(function(*arguments), Part)
-    with pytest.raises(ConfigError, match="a worker cannot import my/gone.py: no such file"):
+    with pytest.raises(ConfigError, match=r"a worker cannot import my/gone\.py: no such file"):
         function("my/gone.py", {"name": "Shout", "file": digest[::-1]})
