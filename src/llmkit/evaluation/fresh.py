@@ -50,7 +50,9 @@ def ask(running: Running, requests: Sequence[Request], runtime: str) -> Answers:
     for request in {type(request): request for request in requests}.values():
         if why := running.takes(request):
             reason, _, hint = why.partition("\n")
-            raise ConfigError(f"the runtime '{runtime}' does not answer {request.kind} requests: {reason}", hint or None)
+            raise ConfigError(
+                f"the runtime '{runtime}' does not answer {request.kind} requests: {reason}", hint or None
+            )
     (given,) = Engine(running).ask([Asked(requests)])
     return Answers(given, dict(running.facts.versions))
 
