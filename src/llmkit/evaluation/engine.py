@@ -16,7 +16,8 @@ from llmkit.core.errors import DataError, MemoryLimitError
 from llmkit.core.machine import limit_of
 from llmkit.evaluation.kept import Kept, key_of
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Request, Running
+from llmkit.runtimes import Request, Running, Score
+from llmkit.runtimes._prefixes import shared_prefixes
 
 BATCH_TOKENS = 8192
 """Padded tokens in a batch."""
@@ -58,7 +59,7 @@ class Engine:
     """
 
     def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int = BATCH_TOKENS) -> None:
-        self.running, self.kept = running, kept or Kept()
+        self.running, self.kept = running, Kept() if kept is None else kept
         self.batch_tokens = batch_tokens
 
     def check(self, request: Request, name: str) -> None:
@@ -135,12 +136,14 @@ class Engine:
     def _batches(self, pending: list[_Pending]) -> Iterator[list[_Pending]]:
         """Yield batches of one kind, the longest first: what does not fit into memory is found at once."""
         batch: list[_Pending] = []
-        for one in sorted(pending, key=lambda one: (one.request.kind, -one.tokens)):
+        widest = 0
+        for one in _ordered(pending):
             other = batch and batch[0].request.kind != one.request.kind
-            if batch and (other or max(batch[0].tokens, one.tokens) * (len(batch) + 1) > self.batch_tokens):
+            if batch and (other or max(widest, one.tokens) * (len(batch) + 1) > self.batch_tokens):
                 yield batch
-                batch = []
+                batch, widest = [], 0
             batch.append(one)
+            widest = max(widest, one.tokens)
         if batch:
             yield batch
 
@@ -174,3 +177,19 @@ class Engine:
             f"{whose}out of memory: a single {one.request.kind} request of {one.tokens:,} tokens does not fit",
             "leave out the longest samples, ask for fewer new tokens, or use a machine with more memory",
         )
+
+
+def _ordered(pending: list[_Pending]) -> list[_Pending]:
+    """Sort by kind and length; those whose contexts begin alike stay side by side, so that the runtime sees them."""
+    contexts = [one.request.context[:-1] if isinstance(one.request, Score) else () for one in pending]
+    longest = [one.tokens for one in pending]
+    together = list(range(len(pending)))
+    for number, prefix in enumerate(shared_prefixes(contexts)):
+        most = max(pending[member].tokens for member in prefix.members)
+        for member in prefix.members:
+            longest[member], together[member] = most, -1 - number
+    order = sorted(
+        range(len(pending)),
+        key=lambda i: (pending[i].request.kind, -longest[i], together[i], -pending[i].tokens),
+    )
+    return [pending[i] for i in order]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llmkit import runtimes
 from llmkit.core.errors import DataError
@@ -35,7 +35,7 @@ def key_of(request: Request) -> str:
 
 
 class Kept:
-    """Answers by the digest of their request.
+    """Answers by the digest of their request; a context manager that closes the file.
 
     Args:
         file: Where they are kept, and may be from an interrupted run; None keeps them in memory.
@@ -55,7 +55,17 @@ class Kept:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
             self._opened = file.open("r+b")
-            self._read()
+            try:
+                self._read()
+            except BaseException:
+                self._opened.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._places or key in self._memory

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ONE_EACH = "beside padded rows the model answers otherwise"
 
+POSITIONS = 2048
+"""Tried of a model that has no limit of its own."""
+
 
 class Transformers(Runtime):
     """Run a model directory in float32, so that a difference of two models is theirs; on a GPU if there is one."""
@@ -161,16 +164,24 @@ class InMemory(Running):
         return stack
 
     @cached_property
+    def shares_prefixes(self) -> bool:
+        """Whether what several contexts begin with may be computed once; measured on the model."""
+        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.runtimes._prefixes import shares_alike
+
+        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
     def _scores_alike(self) -> bool:
         from llmkit.runtimes._neighbours import scores_alike
 
-        return scores_alike(self.model, self.facts.positions or 2048)
+        return scores_alike(self.model, self.facts.positions or POSITIONS)
 
     @cached_property
     def _writes_alike(self) -> bool:
         from llmkit.runtimes._neighbours import writes_alike
 
-        return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or 2048)
+        return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
 
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:

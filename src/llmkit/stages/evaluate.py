@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,9 +157,11 @@ def _measure(config: Config, context: Context, build: Build, role: str, where: s
     from llmkit.modeling.finite import NotFiniteError
 
     digest = next(item.digest for item in build.inputs.entries if item.role == role)
-    model = config.runtime.load(where, date=config.date)
-    kept = Kept(build.scratch / f"answers-{role}", canonical_json([digest, config.runtime.spec(mode="json")]))
-    try:
+    owner = canonical_json([digest, config.runtime.spec(mode="json")])
+    with (
+        closing(config.runtime.load(where, date=config.date)) as model,
+        Kept(build.scratch / f"answers-{role}", owner) as kept,
+    ):
         engine = Engine(model, kept)
         for task in config.tasks:
             engine.check(task.example, f"the model in '{where}'")
@@ -177,9 +180,6 @@ def _measure(config: Config, context: Context, build: Build, role: str, where: s
                     f"{label}: {path} is {value}", f"look at what the task {task.type_name} divides by"
                 )
         return results
-    finally:
-        kept.close()
-        model.close()
 
 
 def _ask(
