@@ -13,7 +13,6 @@ from typing import Any, cast
 
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
 from llmkit.core.machine import explain
-from llmkit.core.registry import Family
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Runtime
@@ -73,7 +72,7 @@ def ask_afresh(runtime: Runtime, directory: Path, requests: Sequence[Request], s
         SetupError: The process was killed, or something that it needs is missing.
     """
     questions, answers = scratch / "questions", scratch / "answers"
-    questions.write_bytes(pickle.dumps((runtime.spec(mode="json"), str(directory), list(requests))))
+    questions.write_bytes(pickle.dumps((runtime, str(directory), list(requests))))
     _run([sys.executable, "-P", "-c", f"from {__name__} import main; main()", str(questions), str(answers)])
     outcome = pickle.loads(answers.read_bytes())  # noqa: S301 - written by our own process, into our scratch folder
     if isinstance(outcome, UserError):
@@ -89,11 +88,10 @@ def main() -> None:
 
 def answer(questions: Path, answers: Path) -> None:
     """Read what is asked, load what is asked, and write the answers, or why there are none."""
-    spec, directory, requests = pickle.loads(questions.read_bytes())  # noqa: S301 - written by the process that waits
     step = "load"
     outcome: Answers | UserError
     try:
-        runtime = cast("Runtime", Family("runtime").parse(spec))
+        runtime, directory, requests = pickle.loads(questions.read_bytes())  # noqa: S301 - by the process that waits
         running = runtime.load(directory)
         step = "answer"
         outcome = ask(running, requests, runtime.type_name)
