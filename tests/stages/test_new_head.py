@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import torch
 import transformers
 
 from llmkit.core.registry import Family
-from llmkit.modeling import heads
 from llmkit.modeling.load import load_model
 from llmkit.training.finish import save_model, write_card
 
@@ -54,26 +51,6 @@ SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "nu
 
 
 @pytest.fixture
-def add_head(tmp_path, monkeypatch):
-    """Write a module into a folder of the family, and forget it after the test."""
-    folder, names = tmp_path / "more heads", []
-    folder.mkdir()
-    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(folder)])
-
-    def add(name, code):
-        assert name not in Family("head").members()
-        (folder / f"{name}.py").write_text(code, encoding="utf-8")
-        importlib.invalidate_caches()
-        names.append(name)
-        return Family("head").parse(name)
-
-    yield add
-    for name in names:
-        sys.modules.pop(f"{heads.__name__}.{name}", None)
-        vars(heads).pop(name, None)
-
-
-@pytest.fixture
 def body(chain, tmp_path):
     """A BERT without a head, as transformers saves it, with the chain's tokenizer."""
     folder = tmp_path / "body"
@@ -92,8 +69,8 @@ def run_card(folder, capsys):
     return capsys.readouterr().out
 
 
-def test_a_head_of_spans(add_head, body, chain, cli, capsys):
-    head = add_head("question_answering", SPAN)
+def test_a_head_of_spans(add_member, body, chain, cli, capsys):
+    head = add_member("head", "question_answering", SPAN)
     model = load_model(body, head, seed=5)
     assert type(model).__name__ == "BertForQuestionAnswering"
     with torch.no_grad():
@@ -120,10 +97,10 @@ def test_a_head_of_spans(add_head, body, chain, cli, capsys):
 
 
 @pytest.mark.usefixtures("reload_here")
-def test_spans_that_differ_are_found(add_head, body, cli, monkeypatch):
+def test_spans_that_differ_are_found(add_member, body, cli, monkeypatch):
     from llmkit.exporters.safetensors import Safetensors
 
-    load_model(body, add_head("question_answering", SPAN)).save_pretrained("model")
+    load_model(body, add_member("head", "question_answering", SPAN)).save_pretrained("model")
     transformers.AutoTokenizer.from_pretrained(body).save_pretrained("model")
     write = Safetensors.write
 
@@ -139,8 +116,8 @@ def test_spans_that_differ_are_found(add_head, body, cli, monkeypatch):
     assert re.search(r"logits differ by [\d.]+ \(at most \S+ allowed\), \d of 4 borders of spans equal", outcome.err)
 
 
-def test_a_head_of_vectors(add_head, body, cli, capsys):
-    add_head("vector", VECTOR)
+def test_a_head_of_vectors(add_member, body, cli, capsys):
+    add_member("head", "vector", VECTOR)
     assert type(load_model(body)).__name__ == "BertModel"  # by its config: a body is somebody's model now
     outcome = cli("export", "--model", body, "-s", "parity_prompts=2", "-o", "out")
     assert outcome.code == 0, outcome.err
