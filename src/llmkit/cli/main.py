@@ -26,6 +26,7 @@ from llmkit.cli import (
     recipes,
     schema,
     summary,
+    tidy,
     tokenize,
 )
 from llmkit.cli.help import Command, Group
@@ -55,6 +56,7 @@ app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("tidy", cls=Command, rich_help_panel=TOOLS)(tidy.tidy)
 app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
 
