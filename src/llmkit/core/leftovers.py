@@ -244,5 +244,5 @@ def _size(path: Path) -> int:
     """Return the bytes of a file, or of all files of a folder that no other name keeps."""
     if not path.is_dir():
         return path.lstat().st_size
-    stats = (os.lstat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    stats = ((Path(folder) / name).lstat() for folder, _, names in os.walk(path) for name in names)
     return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
