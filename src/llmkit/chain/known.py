@@ -1,4 +1,4 @@
-"""What is known of a tokenizer, a model and rows before they are made: from the settings of the run that will make them.
+"""What is known of a tokenizer, a model and rows before they are made: from the settings of the run that makes them.
 
 What is on the disk already is read as the stages read it; of a model no weight is.
 """
@@ -153,7 +153,8 @@ def _expected(specials: Any, size: int, where: str) -> Vocabulary:
         if roles.get(role) is None:
             roles[role] = next((ids[content] for content in contents if content in ids), None)
     bos = next((i for role in ("bos", "cls", "eos") if (i := roles.get(role)) is not None), None)
-    return Vocabulary(size=size, ids=ids, where=where, **{**roles, "bos": bos})
+    named: dict[str, Any] = {**roles, "bos": bos}
+    return Vocabulary(size=size, ids=ids, where=where, **named)
 
 
 def _tokenizer_of_data(chain: Chain, run: Run) -> KnownTokenizer | None:

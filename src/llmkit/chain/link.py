@@ -30,7 +30,9 @@ def link(given: Sequence[Given]) -> Chain:
     _find_outputs(runs)
     for number, run in enumerate(runs):
         for read in run.reads:
-            read.maker = _maker(read, runs) or _nearest(read, runs[:number])
+            read.maker = _maker(read, runs[:number]) or _nearest(read, runs[:number])
+            read.late = None if read.maker else _maker(read, runs[number:])
+            read.broken = read.late is not None
     return Chain(runs)
 
 
@@ -46,9 +48,7 @@ def _run(given: Given) -> Run:
     if "model" in fields and fields["model"].annotation is str:
         absent["model"] = ABSENT
     try:
-        run.resolved = given.stage.resolve(
-            recipe=given.recipe, sets=given.sets, options=given.options, absent=absent
-        )
+        run.resolved = given.stage.resolve(recipe=given.recipe, sets=given.sets, options=given.options, absent=absent)
     except ConfigError as error:
         where = "" if given.recipe is None else str(given.recipe)
         for line in error.message.split("\n"):
@@ -66,7 +66,7 @@ def _settle_rows(run: Run, runs: Sequence[Run]) -> None:
     """Find out whether a cleaning makes a corpus or examples."""
     first = run.config.inputs[0]
     maker = next((maker for read in run.reads[:1] if read.source is first and (maker := _maker(read, runs))), None)
-    if maker is not None and maker is not run and getattr(first, "row", None) in (None, "auto"):
+    if maker is not None and maker is not run and maker.makes and getattr(first, "row", None) in (None, "auto"):
         run.makes = maker.makes
     elif getattr(first, "path", "") != ABSENT:
         run.makes = first.kind()
@@ -87,7 +87,9 @@ def _nearest(read: Read, before: Sequence[Run]) -> Run | None:
 
 def _find_outputs(runs: Sequence[Run]) -> None:
     """Give runs without an output that which later ones read."""
-    while any(_by_name(read, number, runs) or _only(read, number, runs) for number, read in _wanted(runs)):
+    for number, read in _wanted(runs):
+        _by_name(read, number, runs)
+    while any(_only(read, number, runs) for number, read in _wanted(runs)):
         pass
 
 
@@ -105,17 +107,14 @@ def _may_be_made(path: str) -> bool:
     return not place.exists() or (place / MANIFEST_NAME).exists() or (place / PARTIAL).is_dir()
 
 
-def _candidates(read: Read, number: int, runs: Sequence[Run]) -> list[Run]:
-    free = [run for run in runs[:number] if run.output is None]
-    return [run for run in free if not read.kinds or run.makes in read.kinds]
-
-
-def _by_name(read: Read, number: int, runs: Sequence[Run]) -> bool:
-    return _give(read, [run for run in _candidates(read, number, runs) if run.label == Path(read.path).name])
+def _by_name(read: Read, number: int, runs: Sequence[Run]) -> None:
+    named = [run for run in runs[:number] if run.output is None and run.label == Path(read.path).name]
+    _give(read, named)
 
 
 def _only(read: Read, number: int, runs: Sequence[Run]) -> bool:
-    return _give(read, _candidates(read, number, runs))
+    free = [run for run in runs[:number] if run.output is None]
+    return _give(read, [run for run in free if not read.kinds or run.makes in read.kinds])
 
 
 def _give(read: Read, candidates: Sequence[Run]) -> bool:

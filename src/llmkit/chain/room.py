@@ -1,4 +1,4 @@
-"""What the runs of a chain take: memory of a training's step, and the disk that each needs while it runs and in the end.
+"""What the runs of a chain take: memory of a training's step, and disk, while it runs and in the end.
 
 Of trainings nothing is timed and no weight is made; the rest goes by the sizes of the raw files and their first rows.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.chain.known import first_place, model_of
-from llmkit.chain.runs import ABSENT, Chain, Read, Run
+from llmkit.chain.runs import Chain, Read, Run
 from llmkit.core.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ def _cleaning(chain: Chain, run: Run) -> Disk | None:
     from llmkit.cleaning.estimate import InputSizes, estimate, measure_inputs, scratch_bytes
     from llmkit.cleaning.plan import TASK_BYTES, make_passes
 
-    made = {id(read.source): read for read in run.reads if read.maker is not None}
-    if any(getattr(source, "path", "") == ABSENT and id(source) not in made for source in run.config.inputs):
+    made = [read for read in run.reads if isinstance(read.place, Run)]
+    raw = [(source, source.files()) for _, source in run.raw("inputs")]
+    if len(made) + len(raw) < len(run.config.inputs):
         return None
-    raw = [(source, source.files()) for source in run.config.inputs if id(source) not in made]
     if not made:
         found = estimate(raw, run.config.steps).values
         return Disk(found["output"], found["disk"], found["text_bytes"], measure_inputs(raw).num_rows)
-    before = [disk_of(chain, read.maker) for read in made.values() if read.maker is not None]
+    before = [disk_of(chain, read.maker) for read in made if read.maker is not None]
     if any(disk is None for disk in before):
         return None
     there = measure_inputs(raw)
@@ -139,18 +139,14 @@ def _tokens(chain: Chain, run: Run) -> Disk | None:
     from llmkit.cleaning.estimate import measure_inputs
     from llmkit.tokenization.estimate import estimate
 
-    by_source = {id(read.source): read for read in run.reading("inputs")}
     text = rows = 0
-    raw = []
-    for source in run.config.inputs:
-        read = by_source.get(id(source))
-        if read is None or (read.maker is None and read.path != ABSENT and read_manifest(Path(read.path)) is None):
-            raw.append((source, source.files()))
-            continue
-        there = _corpus(chain, read)
+    ours = [read for read in run.reading("inputs") if read.broken or not _is_raw(read)]
+    for there in (_corpus(chain, read) for read in ours):
         if there is None:
             return None
         text, rows = text + there.text, rows + there.rows
+    sources = [source for _, source in run.raw("inputs") if source not in [read.source for read in ours]]
+    raw = [(source, source.files()) for source in sources]
     sizes, reading = measure_inputs(raw), reading_estimate(raw, []).values["disk"] if raw else 0
     found = estimate(
         run.config.tokenizer, num_files=1, num_bytes=0, text_bytes=text + sizes.text_bytes,
@@ -159,13 +155,15 @@ def _tokens(chain: Chain, run: Run) -> Disk | None:
     return Disk(found["output"], found["disk"])
 
 
+def _is_raw(read: Read) -> bool:
+    return isinstance(read.place, Path) and read_manifest(read.place) is None
+
+
 def _corpus(chain: Chain, read: Read) -> Disk | None:
     """Return the size of a corpus, there or to be made."""
-    if read.maker is not None:
-        return disk_of(chain, read.maker)
-    if read.path == ABSENT:
-        return None
-    manifest = read_manifest(Path(read.path))
+    if isinstance(read.place, Run):
+        return disk_of(chain, read.place)
+    manifest = read_manifest(read.place) if isinstance(read.place, Path) else None
     if manifest is None or manifest.kind != "corpus":
         return None
     return Disk(0, 0, manifest.metric("bytes_kept"), manifest.metric("documents_kept"))

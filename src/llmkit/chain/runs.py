@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,7 +51,9 @@ class Read:
         path: The path as the recipe or an option has it; `ABSENT` for none.
         kinds: Kinds of artifacts that can stand there; empty for any.
         source: The part that reads raw files there; None where it has to be an artifact or a directory.
-        maker: The run of this chain that writes it.
+        maker: The run before that writes it.
+        late: The run that writes it too late: itself, or one behind.
+        broken: It is not there and nobody writes it, or it is something else.
     """
 
     field: str
@@ -59,11 +61,13 @@ class Read:
     kinds: tuple[str, ...] = ()
     source: Any = None
     maker: Run | None = None
+    late: Run | None = None
+    broken: bool = False
 
     @property
     def place(self) -> Run | Path | None:
         """The run that writes it, else the path; None where nothing is known."""
-        return self.maker or (None if self.path == ABSENT else Path(self.path))
+        return None if self.broken else self.maker or (None if self.path == ABSENT else Path(self.path))
 
     @property
     def shown(self) -> str:
@@ -133,6 +137,14 @@ class Run:
     def reading(self, name: str) -> list[Read]:
         """Return what a field reads, with the fields inside it."""
         return [read for read in self.reads if read.field == name or read.field.startswith(f"{name}.")]
+
+    def raw(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield the sources of a field, each with its own, that can be read now: no run of the chain writes them."""
+        by_source = {id(read.source): read for read in self.reads}
+        for number, source in enumerate(getattr(self.config, name, ())):
+            read = by_source.get(id(source))
+            if hasattr(source, "row_kind") and (read is None or (isinstance(read.place, Path))):
+                yield f"{name}.{number}", source
 
     def is_given(self, name: str) -> bool:
         """Whether a recipe or an option gives a field."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
@@ -132,9 +132,9 @@ def stage_command(
             run_stage(stage, *read(**values), several=nproc)
 
         parameters = [shared[0], *own, *shared[1:]]
-        for made in (command, read):
+        for made in (cast("Any", command), cast("Any", read)):
             made.__doc__ = function.__doc__
-            made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+            made.__signature__ = inspect.Signature(parameters)
             made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.read = read  # type: ignore[attr-defined]
         return command

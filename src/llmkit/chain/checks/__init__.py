@@ -17,7 +17,7 @@ from llmkit.core.errors import UserError
 
 MACHINE = 4
 """The exit code of what the machine cannot do; memory has another one where a run has begun."""
-FIRST = ("settings", "links", "paths")
+FIRST = ("links", "paths", "settings")
 """What the others take for granted comes first; those are asked in the order of their names."""
 
 

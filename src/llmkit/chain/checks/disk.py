@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmkit.chain.room import Disk, disk_of
 from llmkit.chain.runs import Chain, Finding, Run
+from llmkit.core.errors import UserError
 from llmkit.core.manifest import MANIFEST
 from llmkit.core.page import size
 
@@ -29,7 +30,7 @@ def check_all(chain: Chain) -> Iterator[Finding]:
     needed: dict[int, list[tuple[Run, Disk]]] = {}
     places: dict[int, Path] = {}
     for run in chain.runs:
-        disk = disk_of(chain, run)
+        disk = _known(chain, run)
         if disk is None or (run.output is not None and (run.output / MANIFEST).exists()):
             continue
         place = _there(run.output or Path())
@@ -44,9 +45,19 @@ def check_all(chain: Chain) -> Iterator[Finding]:
         words = f"the chain writes {size(total)} at most, {size(free)} are free in {place}"
         if total > free:
             hint = f"llmkit tidy {place} lists what runs left behind; else choose another disk with -o"
-            yield Finding("problem", f"{words}; most of it is {largest.label}'s, {size(most.working)}", hint=hint, code=MACHINE)
+            yield Finding(
+                "problem", f"{words}; most of it is {largest.label}'s, {size(most.working)}", hint=hint, code=MACHINE
+            )
         else:
             yield Finding("ok", words)
+
+
+def _known(chain: Chain, run: Run) -> Disk | None:
+    """Return what a run takes; None as well where it cannot run, which is told of the run itself."""
+    try:
+        return disk_of(chain, run)
+    except UserError:
+        return None
 
 
 def _there(place: Path) -> Path:

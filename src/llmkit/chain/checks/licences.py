@@ -13,11 +13,12 @@ from itertools import islice
 from typing import Any
 
 from llmkit.chain.link import same_place
-from llmkit.chain.runs import ABSENT, Chain, Finding, Run
+from llmkit.chain.reads import DATA
+from llmkit.chain.runs import Chain, Finding, Run
 from llmkit.data.sources import Record, Source
 
 ROWS, PER_FILE, FILES = 100, 25, 100
-"""Rows of an input that are looked at, of one file, and files that are opened for them."""
+"""Rows of an input that are looked at, of one of many files, and files that are opened for them."""
 SHOWN = 5
 NAMES = re.compile(r"(?:^|_)(?:licen[cs]es?|licen[cs]e_(?:name|type|id|url)|rights|usage_rights|copyright_license)$")
 RESTRICTS = {
@@ -29,11 +30,9 @@ RESTRICTS = {
 
 def check(chain: Chain, run: Run) -> Iterator[Finding]:
     """Look at the first rows of every input that no run of the chain writes."""
-    made = {id(read.source) for read in run.reads if read.maker is not None}
-    for name in ("inputs", "data"):
-        for number, source in enumerate(getattr(run.config, name, ())):
-            if isinstance(source, Source) and id(source) not in made and getattr(source, "path", "") != ABSENT:
-                yield from _of_input(chain, run, f"{name}.{number}", source)
+    for name in DATA:
+        for field, source in run.raw(name):
+            yield from _of_input(chain, run, field, source)
 
 
 def check_all(chain: Chain) -> Iterator[Finding]:
@@ -41,8 +40,8 @@ def check_all(chain: Chain) -> Iterator[Finding]:
     silent = chain.facts.get("licences", [])
     if silent:
         names = ", ".join(silent)
-        yield Finding("warning", f"no row that was looked at states a licence in its meta: {names}",
-                      hint="what may be made of them is for you to know; a column `license` would travel along")  # fmt: skip
+        hint = "what may be made of them is for you to know; a column `license` would travel along"
+        yield Finding("warning", f"no row that was looked at states a licence in its meta: {names}", hint=hint)
 
 
 def _of_input(chain: Chain, run: Run, field: str, source: Source) -> Iterator[Finding]:
@@ -69,9 +68,11 @@ def _of_input(chain: Chain, run: Run, field: str, source: Source) -> Iterator[Fi
 def _rows(source: Source) -> list[Mapping[str, Any]]:
     """Return the meta of the first rows of the first files."""
     found: list[Mapping[str, Any]] = []
-    for file in source.files()[:FILES]:
+    files = source.files()[:FILES]
+    each = max(PER_FILE, ROWS // max(1, len(files)))
+    for file in files:
         records = (record for record in source.read(file) if isinstance(record, Record))
-        found += [record.meta for record in islice(records, min(PER_FILE, ROWS - len(found)))]
+        found += [record.meta for record in islice(records, min(each, ROWS - len(found)))]
         if len(found) >= ROWS:
             break
     return found

@@ -24,7 +24,9 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
         from llmkit.training.memory import MARGIN
 
         words = f"a step needs about {size(found.memory.total)} of memory, {size(found.limit)} are there"
-        hint = f"-s {run.label}.micro_batch_tokens={run.config.context_length} gives the same result with less at a time"
+        hint = (
+            f"-s {run.label}.micro_batch_tokens={run.config.context_length} gives the same result with less at a time"
+        )
         if found.memory.total > found.limit * MARGIN:
             yield run.problem(words, about="micro_batch_tokens", code=4, hint=hint)
         elif found.memory.total > found.limit:

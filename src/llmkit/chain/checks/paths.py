@@ -27,12 +27,14 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
             return
         if theirs is not None and (theirs in out.parents or out in theirs.parents):
             inner, outer = (run, other) if theirs in out.parents else (other, run)
-            words = f"{inner.output}, which {inner.label} writes, lies inside {outer.output}, which {outer.label} writes"
+            words = (
+                f"{inner.output}, which {inner.label} writes, lies inside {outer.output}, which {outer.label} writes"
+            )
             yield run.problem(words, hint=f"llmkit preflight ... -r {run.label} -o {run.stage}-{run.label}")
             return
     for read in run.reads:
         place = Path(read.path).expanduser().resolve()
-        if read.path != ABSENT and read.maker is not run and (place == out or out in place.parents):
+        if read.path != ABSENT and read.late is None and (place == out or out in place.parents):
             words = f"the output {run.output} holds the input {read.path}: writing would remove it"
             yield run.problem(words, about=read.field, hint="choose another --output")
             return

@@ -16,7 +16,7 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:  # noqa: ARG001 - the in
     for read in run.reads:
         if read.path == ABSENT and read.maker is None:
             yield run.found("unknown", f"not known before the command line gives {read.field.partition('.')[0]}")
-    base = [read for name in MODEL_FIELDS for read in run.reading(name) if read.maker is not None]
+    base = [read for name in MODEL_FIELDS for read in run.reading(name) if read.maker is not None or read.broken]
     if base and run.stage == "pretrain":  # its check reads the model, which may be made anew
         yield run.found("unknown", f"not all known before {base[0].shown} is there")
         return

@@ -27,7 +27,7 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:  # noqa: ARG001 - the in
         words = "validation_fraction is 0: nothing will say how the model does on new rows"
         yield run.found("warning", words, about="validation_fraction", hint="-s validation_fraction=0.02")
     for number, task in enumerate(getattr(run.config, "tasks", ())):
-        split = getattr(task, "split", None)
+        split = getattr(task, "split", "")
         for read in run.reading(f"tasks.{number}") if split else ():
             if _has(read, split) is False:
                 words = f"{read.shown} has no split '{split}', which {task.type_name} measures on"

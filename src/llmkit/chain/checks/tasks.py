@@ -21,6 +21,8 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
         name = f"tasks.{number}"
         for read in run.reading(name):
             place = read.place
+            if place is None:
+                continue
             if isinstance(place, Path) and read_manifest(place) is None:
                 continue  # told with the links
             kind = rows_of(chain, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from llmkit.chain.known import first_place, tokenizer_of
 from llmkit.chain.runs import Chain, Finding, Run
@@ -20,8 +21,8 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
         yield run.found("unknown", "not known before the model is there")
         return
     if known.template:
-        if base[0].maker is None:
-            chosen_template(templates_in(base[0].place), run.config.template)
+        if isinstance(place := first_place(base), Path):
+            chosen_template(templates_in(place), run.config.template)
         yield run.found("ok", f"{known.where} has a chat template", about="template")
         return
     if run.config.template is not None:
