@@ -135,6 +135,9 @@ WRONG = {
         "the tokenizer in 'build/tokens' has no MASK token, which masked_lm needs"], 3),
     "sentinels": ("pretrain", ["-s", "objective=fill_in_the_middle"], [
         "the tokenizer in 'build/tokens' has no token '<|fim_prefix|>', which fill_in_the_middle needs"], 3),
+    "few sentinels": ("tokenize", ["-s", "tokenizer={type: unigram, vocab_size: 1000, sentinels: 2}"], [
+        "pretrain: objective: the tokenizer in 'build/tokens' has no token '<extra_id_2>', and span_corruption needs"
+        " 4 sentinels from <extra_id_0> on"], 3),
     "template": ("tokenize", ["-s", "tokenizer.special_tokens=[]"], [
         "finetune: objective: the tokenizer of build/tokens has no chat template, and the default one needs"
         " <|im_start|> and <|im_end|>"], 3),
@@ -142,7 +145,7 @@ WRONG = {
         "eval: tasks.0.split: build/tokens has no split 'test', which perplexity measures on"], 3),
     "room for an answer": ("eval", ["-s", "tasks.1.max_new_tokens=64"], [
         "eval: tasks.1.max_new_tokens: 64 leave no room for a question in the 64 positions of the model"], 2),
-    "rows of a task": ("pairs", ["-s", "inputs.0.row={type: text_label, columns: {text: completion, label: license}}"], [
+    "rows of a task": ("pairs", ["-s", "inputs.0.row={type: text_label, columns: {text: prompt, label: license}}"], [
         "finetune: objective: sft reads ",
         "eval: tasks.1.data: generation asks questions, and build/pairs holds text_label"], 2),
 }  # fmt: skip
@@ -153,7 +156,12 @@ def test_a_chain_that_is_wrong_in_one_way(checked, project, what):
     name, options, messages, code = WRONG[what]
     (project / "raw").mkdir()
     (project / "raw/a.txt").write_text("a text")
-    few = {"an input inside": ["clean"], "not ours": ["clean"], "its own output": ["clean", "tokenize"]}
+    few = {
+        "an input inside": ["clean"],
+        "not ours": ["clean"],
+        "its own output": ["clean", "tokenize"],
+        "few sentinels": ["clean", "tokenize", "pretrain"],
+    }
     recipes = few.get(what, ALL)
     placed = any("build/c" in word for word in options)  # where `clean` is told where to write
     words: list[str] = []
@@ -161,6 +169,11 @@ def test_a_chain_that_is_wrong_in_one_way(checked, project, what):
         words += [recipe, *(["-o", "build/c"] if placed and recipe == "clean" else [])]
         words += ["-i", "build/c"] if placed and recipe == "tokenize" and name != "tokenize" else []
         words += options if recipe == name else []
+        words += (
+            ["-s", "objective=span_corruption", "-s", "model=t5-mini"]
+            if (what, recipe) == ("few sentinels", "pretrain")
+            else []
+        )
     found = checked(*words)
     assert found.code == code, found.problems
     for message in messages:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llmkit.chain.known import first_place, tokenizer_of
 from llmkit.chain.runs import Chain, Finding, Run
+from llmkit.core.errors import DataError
 
 
 def check(chain: Chain, run: Run) -> Iterator[Finding]:
@@ -18,7 +19,11 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
     if known is None or known.vocabulary is None:
         yield run.found("unknown", "not known before the tokenizer is there")
         return
-    objective.check(known.vocabulary)
-    if hasattr(objective, "check_sentinels"):
-        objective.check_sentinels(known.vocabulary, run.config.context_length)
+    try:
+        objective.check(known.vocabulary)
+        if hasattr(objective, "check_sentinels"):
+            objective.check_sentinels(known.vocabulary, run.config.context_length)
+    except DataError as error:
+        yield run.problem(error.message, about="objective", code=error.exit_code, hint=error.hint)
+        return
     yield run.found("ok", f"{known.where} has what {objective.type_name} needs", about="objective")
