@@ -8,11 +8,12 @@ JOBS ?= auto
 # A process that is done takes tests from the others: the long ones stand last, and would wait for one another.
 SHARED := --dist worksteal
 
-.PHONY: help quickstart smoke test test-all test-cpus freshness campaign check docs docs-generate format venv dev clean
+.PHONY: help quickstart smoke check-chain test test-all test-cpus freshness campaign check docs docs-generate format venv dev clean
 
 help:
 	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
 	@echo "make smoke        the same in under a minute, for CI"
+	@echo "make check-chain  check the recipes of that chain before anything runs, in seconds"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
 	@echo "make test-cpus    the tests as if on other processors and with other numbers of threads"
 	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
@@ -48,6 +49,9 @@ quickstart: venv
 
 smoke: venv
 	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart smoke
+
+check-chain: venv
+	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart check-chain
 
 test: dev
 	$(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow"

@@ -21,6 +21,7 @@ ROOT = Path(llmkit.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"chain"},
     {"stages"},
     {"training", "cleaning", "tokenization", "serving"},
     {"objectives", "tasks", "exporters"},
@@ -145,7 +146,7 @@ print(json.dumps(loaded), file=sys.stderr)
 
 def test_the_help_loads_nothing_heavy():
     stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export"]
-    tools = ["init", "recipes", "schema", "plan", "summary", "lineage", "doctor"]
+    tools = ["init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor"]
     commands = [[], *([name] for name in stages + tools)]
     done = subprocess.run(
         [sys.executable, "-c", _LOADED, json.dumps(commands)], capture_output=True, text=True, check=True
