@@ -22,7 +22,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"stages"},
-    {"training", "cleaning", "tokenization", "serving"},
+    {"training", "cleaning", "tokenization", "prediction", "serving"},
     {"objectives", "tasks", "exporters"},
     {"evaluation"},
     {"runtimes"},
