@@ -23,6 +23,7 @@ class QuestionAnswering(Head):
     pipeline: ClassVar[str] = "question-answering"
     chosen: ClassVar[str] = "borders of spans"
     new: ClassVar[frozenset[str]] = frozenset({"qa_outputs", "classifier", "head"})
+    rank: ClassVar[int] = 15
 
     @property
     def answer(self) -> Answer:
