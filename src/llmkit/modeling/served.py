@@ -33,6 +33,7 @@ def encode_texts(
         limit: Most tokens, special ones included.
         words: Texts are lists of words.
         cut: Which text of a pair is cut, both from their ends.
+            Where the first of a pair alone is too long, the longer one is cut all the same.
         offsets: Keep track of where tokens stand in their text, which costs about a fifth of the time.
     """
     known = _cutting.get(tokenizer)
@@ -44,5 +45,13 @@ def encode_texts(
         copy.enable_truncation(limit, strategy=cut)
         known = _cutting[tokenizer] = ((limit, cut), copy)
     encode = known[1].encode_batch if offsets else known[1].encode_batch_fast
-    found: list[Encoding] = encode(list(texts), is_pretokenized=words, add_special_tokens=True)
+    try:
+        found: list[Encoding] = encode(list(texts), is_pretokenized=words, add_special_tokens=True)
+    except Exception:  # what `tokenizers` raises has no class of its own
+        if cut == "longest_first":
+            raise
+        if len(texts) > 1:
+            alone = ([text] for text in texts)
+            return [encode_texts(tokenizer, text, limit, words=words, cut=cut, offsets=offsets)[0] for text in alone]
+        return encode_texts(tokenizer, texts, limit, words=words, offsets=offsets)
     return found
