@@ -47,7 +47,6 @@ class Facts:
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         labels: Names of what it chooses from, in the order of its outputs.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
-        alone: Why requests are answered one by one, where neighbours in a batch would change the answer; else "".
     """
 
     answer: str | None = None
@@ -55,7 +54,6 @@ class Facts:
     start: int | None = None
     labels: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    alone: str = ""
 
 
 class Runtime(Part):
@@ -93,12 +91,16 @@ class Running:
     tokenizer: PreTrainedTokenizerFast | None = None
 
     def takes(self, request: Request) -> str | None:
-        """Return why a request cannot be answered, to follow the name of its kind; None if it can."""
+        """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
         raise NotImplementedError
 
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
+        """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""
+        return ""
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers to requests of one kind, computed together, in their order; see the kinds for each.
