@@ -62,7 +62,8 @@ def _answer(answers: HeadAnswers, requests: list[Request]) -> list[Any]:
     import torch
 
     try:
-        return answers.answer(requests)
+        with torch.inference_mode():
+            return answers.answer(requests)
     except (MemoryError, torch.OutOfMemoryError):
         if len(requests) == 1:
             raise

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[Request]] = {"label": Label, "number": Label, "token_labels": Tags, "span": Span, "vector": Embed}
 """What is asked of a head, by the kind of its answer."""
 UNLIMITED = 2**31 - 1
+MOST_KNOWN = 2**14
+"""Requests that are kept encoded from when their length is asked until they are answered, unless more are prepared."""
 MAX_ANSWER_TOKENS = 30
 """Longest span."""
 MAX_DIFFERENCE = 1e-3
@@ -85,10 +87,9 @@ class HeadAnswers:
         self._known: dict[Request, Encoded] = {}
 
     def takes(self, request: Request) -> str | None:
-        """Return why a request cannot be answered, to follow the name of its kind; None if it can."""
+        """Return why a request cannot be answered; None if it can."""
         if self.kind is None or type(request) is not self.kind:
-            asked = f"; ask it for {self.kind.kind}" if self.kind else ""
-            return f"is nothing that the model in '{self.where}' answers: its head is {self.head.type_name}{asked}"
+            return f"its head is {self.head.type_name}{f', which answers {self.kind.kind} alone' if self.kind else ''}"
         return None
 
     def prepare(self, requests: Sequence[Request]) -> None:
@@ -97,8 +98,11 @@ class HeadAnswers:
 
     def encoded(self, request: Request) -> Encoded:
         """Return a request as the model reads it."""
-        known = self._known.get(request)
-        return self._encode([request])[0] if known is None else known
+        if request not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[request] = self._encode([request])[0]
+        return self._known[request]
 
     def alone(self) -> str:
         """Return why requests have to be answered one by one, where padded neighbours change an answer; else nothing.
@@ -161,7 +165,9 @@ class HeadAnswers:
         """Return what the head gives, float32: `[rows, labels]`, `[rows, time, labels]`, `[rows, 2, time]`, vectors."""
         import torch
 
-        with torch.inference_mode():
+        with (
+            torch.no_grad()
+        ):  # inference mode is for whoever asks: a model that is being trained must not be left in it
             inputs, mask = self._inputs(rows)
             if self.kind is Embed:
                 body = self.model.get_encoder() if self.model.config.is_encoder_decoder else self.model

@@ -12,6 +12,7 @@ import transformers
 
 from headed import BODY, NAMES, POSITIONS, READER, SENTIMENT, STARS, save_headed
 from llmkit.core.errors import DataError
+from llmkit.evaluation.engine import Asked, Engine
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import load_model
@@ -19,6 +20,7 @@ from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.runtimes import Embed, Generate, Label, Span, Tags
 from llmkit.runtimes._heads import HeadAnswers
 from llmkit.runtimes._pooling import Pooling, pooling_of
+from llmkit.runtimes.transformers import Transformers
 
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!", "Wind from the sea"]
 LONG = "word " * 40
@@ -26,10 +28,10 @@ LONG = "word " * 40
 
 @pytest.fixture
 def opened(tmp_path):
-    def make(spec, arch="bert", pooling=Pooling(), **config):
+    def make(spec, arch="bert", pooling=None, **config):
         folder = save_headed(tmp_path / "model", spec, arch, **config)
         model = load_model(folder)
-        return HeadAnswers(model, load_tokenizer(folder), head_of(model.config), folder, pooling)
+        return HeadAnswers(model, load_tokenizer(folder), head_of(model.config), folder, pooling or Pooling())
 
     return make
 
@@ -125,7 +127,7 @@ def test_what_a_head_does_not_answer_is_said(opened):
     answers = opened(SENTIMENT)
     assert answers.takes(Label("a")) is None
     for request in (Tags("a"), Embed("a"), Generate((1,), 4)):
-        assert "its head is sequence_classification; ask it for label" in answers.takes(request)
+        assert answers.takes(request) == "its head is sequence_classification, which answers label alone"
 
 
 def test_a_decoder_without_padding_answers_one_by_one(opened):
@@ -141,7 +143,10 @@ def test_numbers_that_are_none_are_an_error(opened):
         answers.answer([Label("a")])
 
 
-def write_modules(folder, *types, pooling={"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}):
+CLS = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+
+
+def write_modules(folder, *types, pooling=CLS):
     folder.mkdir(exist_ok=True)
     modules = [{"idx": i, "path": f"{i}_{name}" if i else "", "type": f"st.{name}"} for i, name in enumerate(types)]
     (folder / "modules.json").write_text(json.dumps(modules))
@@ -160,7 +165,7 @@ def test_the_files_of_sentence_transformers_say_how(tmp_path):
     write_modules(tmp_path, "Transformer", "Pooling", pooling={"pooling_mode": "mean"})
     assert pooling_of(folder).modes == ("mean",)
     shutil.rmtree(folder / "1_Pooling")
-    with pytest.raises(DataError, match="lacks 1_Pooling/config.json"):
+    with pytest.raises(DataError, match="lacks 1_Pooling/config"):
         pooling_of(folder)
 
 
@@ -193,3 +198,20 @@ def test_an_encoder_decoder_gives_the_vectors_of_its_encoder(tmp_path):
     encoder = transformers.T5EncoderModel.from_pretrained(folder)
     hidden = encoder(input_ids=inputs["input_ids"]).last_hidden_state[0]
     np.testing.assert_allclose(answers.answer([Embed("a boat")])[0], hidden.mean(0).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("spec", "request_"), [
+    (SENTIMENT, Label("a boat", "the sea")), (NAMES, Tags("Ann at sea")), (READER, Span("who?", "Ann")),
+    (BODY, Embed("a boat")),
+])  # fmt: skip
+def test_the_runtime_and_the_engine_answer_them(tmp_path, spec, request_):
+    running = Transformers().load(str(save_headed(tmp_path / "model", spec)))
+    engine = Engine(running)
+    engine.check(request_, "the model")
+    ((found,), (same,)) = engine.ask([Asked([request_]), Asked([request_])])
+    assert running.tokens(request_) == len(running.heads.encoded(request_).ids)
+    (expected,) = running.answer([request_])
+    for one in (found, same):
+        np.testing.assert_equal(getattr(one, "__dict__", one), getattr(expected, "__dict__", expected))
+    with pytest.raises(DataError, match="the model does not answer generate requests: it is not a causal"):
+        engine.check(Generate((1,), 2), "the model")
