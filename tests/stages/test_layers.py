@@ -144,7 +144,7 @@ print(json.dumps(loaded), file=sys.stderr)
 
 
 def test_the_help_loads_nothing_heavy():
-    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export"]
+    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict"]
     tools = ["init", "recipes", "schema", "plan", "summary", "lineage", "doctor"]
     commands = [[], *([name] for name in stages + tools)]
     done = subprocess.run(
