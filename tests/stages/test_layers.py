@@ -23,7 +23,7 @@ LAYERS = (
     {"cli"},
     {"chain"},
     {"stages"},
-    {"training", "cleaning", "tokenization", "serving"},
+    {"training", "cleaning", "tokenization", "prediction", "serving"},
     {"objectives", "tasks", "exporters"},
     {"evaluation"},
     {"runtimes"},
@@ -145,7 +145,7 @@ print(json.dumps(loaded), file=sys.stderr)
 
 
 def test_the_help_loads_nothing_heavy():
-    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export"]
+    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict"]
     tools = ["init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor"]
     commands = [[], *([name] for name in stages + tools)]
     done = subprocess.run(

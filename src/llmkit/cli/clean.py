@@ -49,7 +49,7 @@ def _inputs(
     from llmkit.core.errors import ConfigError
     from llmkit.core.registry import Family
 
-    said = {"text_field": text_field, "row": row, "columns": _columns(column)}
+    said = {"text_field": text_field, "row": row, "columns": columns_of(column)}
     fields = {name: value for name, value in said.items() if value is not None}
     if not fields:
         return list(given) if given else None
@@ -64,7 +64,7 @@ def _inputs(
     ]
 
 
-def _columns(given: list[str] | None) -> dict[str, str] | None:
+def columns_of(given: list[str] | None) -> dict[str, str] | None:
     """Return the columns by the fields that they hold."""
     from llmkit.core.errors import ConfigError
 
