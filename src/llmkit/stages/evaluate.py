@@ -21,6 +21,7 @@ from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model, Scores
 from llmkit.data.clock import Date, settle_date
 from llmkit.data.rendering import asks_for_date
+from llmkit.modeling.gguf import model_directory
 from llmkit.tasks import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Config(BaseConfig):
     """Config of `llmkit eval`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to measure."""
+    """Directory of the model to measure, or its file in GGUF."""
     baseline: Annotated[str | None, NotIdentity] = None
-    """Directory of a model to compare with."""
+    """Directory of a model to compare with, or its file in GGUF."""
     tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
     """What to measure."""
     date: Date = None
@@ -56,7 +57,7 @@ class Evaluate(Stage[Config]):
             models["baseline"] = inputs.add_directory(config.baseline, Model.KINDS, role="baseline")
         for task in config.tasks:
             task.add_input(inputs)
-        asked = any(map(asks_for_date, models.values()))
+        asked = any(map(asks_for_date, map(model_directory, models.values())))
         config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
             if build.finished:
