@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from llmkit.modeling.loaded import check_weights, loading
 from llmkit.work.shared import place, shared_folder
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 LINK = "model.gguf"
@@ -39,6 +41,11 @@ AS_GPT2 = (
 """`tokenizer.ggml.pre` of vocabularies that cut text as GPT-2's."""
 DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 """Those that cut as GPT-2's does, and between any two digits, by llama.cpp's table; transformers leaves that out."""
+TEMPLATE = "tokenizer.chat_template"
+ROLES = {
+    "bos_token": "tokenizer.ggml.bos_token_id", "eos_token": "tokenizer.ggml.eos_token_id",
+    "unk_token": "tokenizer.ggml.unknown_token_id", "pad_token": "tokenizer.ggml.padding_token_id",
+}  # fmt: skip
 ROPE_FREQS = "rope_freqs.weight"
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 """How all published Llama 3.x stretch their positions; the factor alone differs."""
@@ -142,21 +149,38 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
             folder, gguf_file=LINK, local_files_only=True
         )
+    backend = _without_others(found.backend_tokenizer, settings["tokenizer.ggml.tokens"])
     if cut in DIGITS_APART:
-        found.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         )
-    for name in ("is_local", "local_files_only", "gguf_file", "vocab_file"):  # of this reading, not of the tokenizer
-        found.init_kwargs.pop(name, None)
-    found.name_or_path = str(file)
-    if isinstance(length := header.of_architecture("context_length"), int):
-        found.model_max_length = length
-    start = "tokenizer.chat_template."
+    # Anew, without what is of this reading and not of the tokenizer: paths, and tokens that another model has.
+    length = header.of_architecture("context_length")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        chat_template=_templates(settings),
+        name_or_path=str(file),
+        clean_up_tokenization_spaces=False,
+        **({"model_max_length": length} if isinstance(length, int) else {}),
+        **{name: found.init_kwargs[name] for name in ("add_bos_token", "add_eos_token") if name in found.init_kwargs},
+        **{role: backend.id_to_token(settings[key]) for role, key in ROLES.items() if key in settings},
+    )
+
+
+def _without_others(backend: Tokenizer, size: int) -> Tokenizer:
+    """Return a tokenizer without tokens behind a vocabulary: GPT-2's `<|endoftext|>` is added to any that lacks it."""
+    from tokenizers import Tokenizer
+
+    content = json.loads(backend.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < size]
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _templates(settings: Mapping[str, Any]) -> str | dict[str, str] | None:
+    """Return the chat template, or several by their names."""
+    own, start = settings.get(TEMPLATE), f"{TEMPLATE}."
     named = {name.removeprefix(start): text for name, text in settings.items() if name.startswith(start)}
-    if named:
-        default = {"default": found.chat_template} if found.chat_template else {}
-        found.chat_template = {**default, **named}
-    return found
+    return {**({"default": own} if own else {}), **named} if named else own
 
 
 def _known_cuts() -> frozenset[str]:
@@ -231,6 +255,8 @@ def _set_rope(header: Header, config: PreTrainedConfig) -> None:
     factors = next((tensor for tensor in header.tensors if tensor.name == ROPE_FREQS), None)
     if factors is not None:
         stretched = _values(header, factors)
+        if np.allclose(stretched, 1):
+            return
         wanted = {"rope_type": "llama3", "factor": float(stretched.max()), **LLAMA3}
         if length:
             wanted["original_max_position_embeddings"] = length

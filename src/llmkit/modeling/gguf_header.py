@@ -102,10 +102,11 @@ def read_header(path: Path) -> Header:
 
 def _checked(header: Header) -> Header:
     path, part = header.path, SPLIT.search(header.path.name)
-    if (count := header.settings.get("split.count") or 0) > 1 or part:
+    count = int(part[2]) if part else header.settings.get("split.count") or 0
+    if count > 1:
         first = path.name[: part.start()] + f"-00001-of-{part[2]}.gguf" if part else "FIRST.gguf"
         raise DataError(
-            f"{path} is one of {count or int(part[2]) if part else count} parts of a model, and only whole ones are read",
+            f"{path} is one of {count} parts of a model, and only whole ones are read",
             f"put them together: llama-gguf-split --merge {path.with_name(first)} WHOLE.gguf",
         )
     if (kind := header.settings.get("general.type")) in OTHER_TYPES:

@@ -71,6 +71,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told apart below, with names and shapes
         )
+    model.config.name_or_path = str(path)  # what the user named, which a GGUF file's directory is not
     check_weights(model, info, head, path)
     check_finite(model, path)
     if type(own) is type(head or own):

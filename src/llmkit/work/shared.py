@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmkit.core.errors import SetupError
@@ -126,7 +126,5 @@ def _leave(process: int) -> None:
             if folder.is_dir():
                 _remove_unused(folder)
     _held.clear()
-    try:
+    with suppress(OSError):  # others are still there
         _base().rmdir()
-    except OSError:
-        pass  # others are still there
