@@ -86,7 +86,7 @@ def test_tokenize_pretrain_and_export(cli, source: Path, file: Path):
     ours, theirs = load_model("export").state_dict(), load_model(source).state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name]) for name in ours)
-    planned = cli("plan", "finetune", "--model", file, *TRAINING, "--json")
+    planned = cli("plan", "finetune", "--model", file, *TRAINING[:-2], "--json")
     assert planned.json["parameters"] == sum(p.numel() for p in load_model(source).parameters())
 
 
