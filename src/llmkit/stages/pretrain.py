@@ -60,7 +60,7 @@ class Config(TrainingConfig):
     """A new model by architecture and config or by a preset's name, or the directory (or GGUF file) of one to go on
     with."""
     init_from: Annotated[str | None, NotIdentity] = None
-    """Model directory, GGUF file or checkpoint whose weights a new model starts from; step and optimizer stay behind."""
+    """Model directory, GGUF file or checkpoint whose weights a new model starts from; its step and optimizer stay."""
     objective: Annotated[DocumentObjective, Family("document_objective", elsewhere=ROWS)] = CausalLM()
     """What the model is trained to do."""
     packing: Literal["auto", "stream", "best_fit", "pad"] = "auto"
