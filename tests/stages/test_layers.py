@@ -97,7 +97,7 @@ def test_imports_point_down_only(sources):
     ("data.corpus", "from llmkit.cleaning.plan import merge", "not below it"),
     ("data.corpus", "def f():\n    from llmkit.modeling import build", "not below it"),
     ("training.loop", "import llmkit.cleaning.plan", "not below it"),
-    ("evaluation.model", "from llmkit.tasks import Task", "not below it"),
+    ("evaluation.engine", "from llmkit.tasks import Task", "not below it"),
     ("core.config", "import numpy", "core.config imports numpy"),
     ("tasks.answers", "from llmkit.tasks import perplexity", "a member of its own family"),
     ("data.sources.files", "from llmkit.data.sources.python_docs import PythonDocs", "a member of its own family"),
@@ -107,7 +107,7 @@ def test_the_rule_finds_what_it_should(sources, module, source, words):
 
 
 @pytest.mark.parametrize(("module", "source"), [
-    ("tasks.perplexity", "from llmkit.evaluation.model import rolling_requests"),
+    ("tasks.perplexity", "from llmkit.evaluation.asked import rolling_requests"),
     ("tasks.answers", "from llmkit.tasks import Task, TaskResult"),
     ("stages.clean", "from llmkit.cleaning.steps.length import Length"),
     ("data.sources.files", "from llmkit.data.sources._rows import decode"),
