@@ -119,7 +119,7 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
             words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"
             raise DataError(f"{role}: {words}", hint)
         return None
-    return open_artifact(directory, kinds, role=role)
+    return open_artifact(path, kinds, role=role)
 
 
 def missing_path(path: str | Path, *, role: str) -> DataError:

@@ -45,7 +45,7 @@ class Server:
     Attributes:
         url: Without a slash at its end.
         key: What is sent as the bearer, "" for none; it is in no message.
-        key_name: The environment variable that it is from, for messages; "" for none.
+        key_name: The environment variable that it is from, for errors; "" for none.
         timeout_s: Longest time without a byte of the reply.
         retries: How often a request is sent again.
         sleep: Waits so many seconds.
@@ -111,6 +111,8 @@ class Server:
         try:
             with self._opener.open(request, timeout=self.timeout_s) as reply:
                 content = reply.read(LARGEST + 1)
+                if reply.length and len(content) <= LARGEST:  # a bounded read of a reply that is cut ends in silence
+                    raise http.client.IncompleteRead(content)
         except HTTPError as error:
             raise self._refused(place, error) from error
         except http.client.IncompleteRead as error:

@@ -207,17 +207,17 @@ class Remote(Running):
         }  # fmt: skip
         if request.stop:
             settings["stop"] = list(request.stop)
-        of_ids = all(isinstance(one, int) for one in request.prompt)
-        path = "/completions" if of_ids else "/chat/completions"
-        if of_ids:
-            size = f"{len(request.prompt):,} ids, and {request.budget:,} tokens to write"
-            found = self._post(path, size, prompt=list(request.prompt), **settings)
-            text = found.get("text")
-        else:
-            size = f"{len(request.prompt):,} turns, and {request.budget:,} tokens to write"
-            found = self._post(path, size, messages=[dict(one) for one in request.prompt], **settings)  # type: ignore[call-overload]
+        size = f"a prompt of {len(request.prompt):,}, and {request.budget:,} tokens to write"
+        turns = [dict(one) for one in request.prompt if not isinstance(one, int)]
+        if turns:
+            path = "/chat/completions"
+            found = self._post(path, size, messages=turns, **settings)
             message = found.get("message")
             text = (message.get("content") or "") if isinstance(message, dict) else None
+        else:
+            path = "/completions"
+            found = self._post(path, size, prompt=list(request.prompt), **settings)
+            text = found.get("text")
         if not isinstance(text, str):
             raise DataError(f"{self.server.url}{path}: the reply has no text")
         places = [place for stop in request.stop if (place := text.find(stop)) >= 0]  # some leave the stop text in
@@ -242,8 +242,8 @@ class Remote(Running):
         read, written = usage.get("prompt_tokens", len(ids)), usage.get("completion_tokens", len(values) - len(ids))
         if read != len(ids) or not len(values) - 1 <= len(ids) <= len(values) or written not in (0, 1):
             raise DataError(
-                f"{self.server.url} read {read:,} tokens and gave {len(values):,} log-probabilities for {len(ids):,} ids"
-                " and one written token",
+                f"{self.server.url} read {read:,} tokens and gave {len(values):,} log-probabilities, of {len(ids):,}"
+                " ids and a written token",
                 f"does it add a token of its own, or is the tokenizer another? {TOKENIZER_HINT}",
             )
         wanted = values[len(request.context) : len(ids)]
