@@ -45,7 +45,10 @@ _SERVE = "serving is not there yet; servers load the directory that export write
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
 _BENCHMARKS = "benchmarks of other harnesses are not there yet; answers, generation and perplexity measure your data"
-_GGUF = "GGUF is not there yet; safetensors is what llama.cpp's convert_hf_to_gguf.py reads"
+_GGUF = (
+    "models are read from GGUF (--model FILE.gguf), and not yet written to it; safetensors is what llama.cpp's"
+    " convert_hf_to_gguf.py reads"
+)
 _REPLACE = "a finished output of another config is replaced only where that is said outright"
 _FUSED = "attention is chosen by itself: sdpa where the architecture has it"
 
