@@ -15,11 +15,12 @@ from pydantic import BaseModel
 
 from llmkit.core.errors import Interrupted, UserError
 from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows
+from llmkit.stages import load_stage
 
 DOCS = Path(__file__).resolve().parent
 DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
-LINE = 100
+LINE = 80
 """Characters of what a recipe is for."""
 
 HEAD = """\
@@ -32,7 +33,8 @@ HEAD = """\
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs
 the network unless a recipe names something on a hub. `python -m llmkit` is the same as `llmkit`. Look before a run:
-`llmkit STAGE ... --dry-run` (the resolved config), `llmkit plan -r RECIPE` (memory, time, disk), `--preview N`.
+`llmkit preflight` (a whole chain), `llmkit STAGE ... --dry-run` (the resolved config), `--preview N`,
+`llmkit plan -r RECIPE` (memory, time, disk).
 """
 
 JSON = {
@@ -50,8 +52,8 @@ JSON = {
 TAIL = """\
 ## Resume
 
-- Type the same command again: an interrupted `clean`, `tokenize`, `pretrain` or `finetune` goes on from
-  `OUT/.partial/`, the other stages start anew; a finished artifact of the same config and inputs is `up to date`.
+- Type the same command again: a finished artifact of the same config and inputs is `up to date`; an interrupted run of
+  RESUMABLE goes on from `OUT/.partial/`, other stages start anew.
 - Raising `max_steps` (or tokens, epochs, minutes) extends a finished training. `--resume never` starts anew;
   `--resume CHECKPOINT_DIR` goes on from that checkpoint (trainings).
 - Another config on the same `-o` is exit 2 and says what differs; `--force` replaces a finished artifact, and moves an
@@ -90,7 +92,7 @@ def llms_text(app: Any, stages: Mapping[str, type[BaseModel]], recipes: Mapping[
         "## JSON\n\n`--json` prints exactly one object on stdout, also on failure; all else is on stderr. Keys:\n\n"
         + "\n".join(f"- {of}: {', '.join(f'`{key}`' for key in keys)}" for of, keys in JSON.items()),
         "## Artifacts\n\n" + "\n".join(_artifacts()),
-        TAIL.rstrip(),
+        TAIL.replace("RESUMABLE", ", ".join(f"`{name}`" for name in stages if load_stage(name).resumable)),
         "## Pages\n\n" + "\n".join(_pages(DOCS)),
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"

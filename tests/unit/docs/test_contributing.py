@@ -26,7 +26,6 @@ EXAMPLES = {
     package.replace("/", "."): (name, code)
     for package, name, code in FILE.findall((ROOT / "CONTRIBUTING.md").read_text())
 }
-MISSING: set[str] = {"task", "exporter"}
 TRAINING = ("-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "--max-steps", 1)
 MODEL = ("-s", "model.arch=llama", "-s", "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1,"
          " num_attention_heads: 2}")  # fmt: skip
@@ -55,7 +54,7 @@ def add(tmp_path_factory, monkeypatch):
 
 
 def test_every_family_has_one_example():
-    assert set(EXAMPLES) == {package for family, package in PACKAGES.items() if family not in MISSING}
+    assert set(EXAMPLES) == {*PACKAGES.values()}
 
 
 def test_a_source(add, cli):
@@ -208,7 +207,7 @@ def test_an_optimizer(add, cli, chain):
     assert done.code == 0, done.err
 
 
-def test_a_runtime(add, chain):
+def test_a_runtime(add, chain, cli):
     from llmkit.runtimes import Generate, Score
 
     running = add("runtime")().load(str(chain.model))
@@ -218,3 +217,31 @@ def test_a_runtime(add, chain):
     assert running.answer([Score((0,), (1, 2)), Score((0, 1), (2,))]) == [-2 * math.log(size), -math.log(size)]
     assert running.facts.start == running.tokenizer.bos_token_id
     running.close()
+
+    done = cli("eval", "--model", chain.model, "-s", "runtime=uniform", "-s",
+               f"tasks=[{{type: perplexity, data: {chain.tokens}}}]", "-o", "out", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    scores = done.json["metrics"]["perplexity"]["model"]
+    assert scores["token_perplexity"] == pytest.approx(size)
+
+
+def test_a_task(add, cli, chain):
+    add("task")
+    task = f"tasks=[{{type: endings, data: {chain.pairs}, limit: 4, max_new_tokens: 3}}]"
+    done = cli("eval", "--model", chain.model, "-s", task, "-o", "out", "--json")
+    assert done.code == 0, done.err
+    samples = [json.loads(line) for line in Path("out/samples-endings.jsonl").read_text().splitlines()]
+    assert len(samples) == 4
+    ended = sum(sample["ended"] for sample in samples)
+    assert done.json["metrics"] == {"endings": {"model": {"ended": 25.0 * ended}}}
+
+
+def test_an_exporter(add, cli, chain):
+    add("exporter")
+    exporter = "exporter={type: small_files, largest: 40KB}"
+    done = cli("export", "--model", chain.model, "-s", exporter, "-s", "parity_prompts=1", "-o", "out", "--json")
+    assert done.code == 0, done.err
+    files = sorted(Path("out").glob("model-*.safetensors"))
+    assert len(files) > 1
+    assert all(file.stat().st_size < 60_000 for file in files)
+    assert done.json["metrics"]["parity"]["passed"]

@@ -62,7 +62,8 @@ def test_each_option_of_a_stage_is_named_with_it_or_with_all():
     root = typer.main.get_command(app)
     shared = section("Commands").rpartition("Every stage also takes")[2]
     for name in STAGES:
-        (line,) = [line for line in section("Commands").splitlines() if line.startswith(f"- [llmkit {name}](")]
+        starts = (f"- [llmkit {name}]", f"- [llmkit {name} ")
+        (line,) = [line for line in section("Commands").splitlines() if line.startswith(starts)]
         options = {param.opts[0] for param in root.get_command(None, name).params if not param.hidden} - {"--help"}
         assert {option for option in options if option not in line and option not in shared} == set(), name
 
