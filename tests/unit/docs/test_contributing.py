@@ -62,7 +62,7 @@ def test_a_source(add, cli):
     mails = ["From a\nSubject: boats\n\nThe ferry leaves at nine.\n\n", "From b\nSubject: 船\n\n九点开船。\n\n"]
     parts = 'From c\nContent-Type: multipart/mixed; boundary="x"\n\n--x\n\nhidden\n--x--\n\n'
     Path("inbox").write_text("".join([*mails, parts]), encoding="utf-8")
-    done = cli("clean", "-s", "inputs=[{type: mailbox, path: inbox}]", "-s", "steps=[normalize]", "-o", "out", "--json")
+    done = cli("clean", "-s", "inputs=[{type: mails, path: inbox}]", "-s", "steps=[normalize]", "-o", "out", "--json")
     assert done.code == 0, done.err
     rows = list(Corpus(Path("out")).rows())
     assert [row["text"] for row in rows] == ["The ferry leaves at nine.", "九点开船。"]
@@ -139,6 +139,15 @@ def test_an_objective_over_labelled_rows(add, cli, chain):
     assert done.code == 0, done.err
     assert done.json["metrics"]["target"] == "tokens of completions"
     assert done.json["metrics"]["bits_per_byte"] > 0
+
+
+def test_each_is_also_taken_from_a_folder_of_ones_own(cli):
+    Path("own").mkdir()
+    for package, (name, code) in EXAMPLES.items():
+        Path(f"own/{name}.py").write_text(code, encoding="utf-8")
+        family = next(family for family, module in PACKAGES.items() if module == package)
+        (defined,) = re.findall(r"^class (\w+)\((?!Measurement|Running)", code, re.MULTILINE)
+        assert Family(family).load(f"own/{name}.py:{defined}").__name__ == defined
 
 
 def test_a_metric(add, cli, chain):
