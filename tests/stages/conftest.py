@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from headed import SENTIMENT, save_headed
 from llmkit.core.registry import PACKAGES, Family, Part
 
 
@@ -90,13 +91,17 @@ def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 
 @pytest.fixture
-def stage_commands(chain: Any, model_options: list[str], training_options: list[str]) -> dict[str, list[str]]:
+def stage_commands(
+    chain: Any, model_options: list[str], training_options: list[str], tmp_path: Path
+) -> dict[str, list[str]]:
     """One small command per stage, without `-o`, over the chain's artifacts; it takes a second or two."""
     training = [*training_options, "--max-steps", "8"]
     tuning = [*training_options, "--max-steps", "4", "-s", "validation_fraction=0.1"]
     tokenizer = ["--vocab-size", "400", "-s", "validation_fraction=0.1", "-s", "test_fraction=0.1"]
     tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
+    body = save_headed(tmp_path / "encoder", SENTIMENT)
     commands = {
+        "predict": ["--model", body, "-i", chain.root / "texts.jsonl"],
         "clean": ["-i", chain.root / "texts.jsonl"],
         "tokenize": ["-i", chain.corpus, *tokenizer],
         "pretrain": ["--data", chain.tokens, *model_options, *training],

@@ -33,7 +33,7 @@ class Config(BaseConfig):
     """Config of `llmkit export`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to export."""
+    """Directory of the model to export, or its file in GGUF."""
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
     parity_prompts: int = Field(4, ge=1)
