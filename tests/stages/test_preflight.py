@@ -137,7 +137,7 @@ WRONG = {
         "the tokenizer in 'build/tokens' has no token '<|fim_prefix|>', which fill_in_the_middle needs"], 3),
     "few sentinels": ("tokenize", ["-s", "tokenizer={type: unigram, vocab_size: 1000, sentinels: 2}"], [
         "pretrain: objective: the tokenizer in 'build/tokens' has no token '<extra_id_2>', and span_corruption needs"
-        " 4 sentinels from <extra_id_0> on"], 3),
+        " 3 sentinels from <extra_id_0> on"], 3),
     "template": ("tokenize", ["-s", "tokenizer.special_tokens=[]"], [
         "finetune: objective: the tokenizer of build/tokens has no chat template, and the default one needs"
         " <|im_start|> and <|im_end|>"], 3),
