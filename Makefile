@@ -60,12 +60,13 @@ test-all: dev
 	$(BIN)/python -m pytest -n $(JOBS) $(SHARED)
 
 # Outside CI: the same tests as if on other processors, goldens included. CPU_TESTS=tests/golden for a part of them.
-CPUS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
-  OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 OMP_NUM_THREADS=4
+# Each is one whole run: no AVX, AVX2 as most processors have it, and all that this one has.
+CPUS := OMP_NUM_THREADS=1,ATEN_CPU_CAPABILITY=default \
+  OMP_NUM_THREADS=2,ATEN_CPU_CAPABILITY=avx2,ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4
 CPU_TESTS ?= tests
 test-cpus: dev
 	@broken=; for cpu in $(CPUS); do echo "== $$cpu"; \
-	  env $$cpu $(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow" $(CPU_TESTS) || broken="$$broken $$cpu"; done; \
+	  env $${cpu//,/ } $(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow" $(CPU_TESTS) || broken="$$broken $$cpu"; done; \
 	if [ -n "$$broken" ]; then echo "broke under$$broken"; exit 1; fi
 
 # One process, one case after another; CLASSES="damage models" for some, TRY="--sample 20" for every twentieth.

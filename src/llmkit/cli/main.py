@@ -22,6 +22,7 @@ from llmkit.cli import (
     init,
     lineage,
     plan,
+    predict,
     preflight,
     pretrain,
     recipes,
@@ -51,6 +52,7 @@ app.command("pretrain", cls=Command, rich_help_panel=STAGES)(pretrain.pretrain)
 app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
+app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)

@@ -49,6 +49,7 @@ class Limit:
         )
 
 
+_EREMOTEIO = getattr(errno, "EREMOTEIO", errno.EIO)  # Linux alone has it
 _AGAIN = "run the same command again: it goes on"
 FULL = Limit(
     SetupError, "the disk is full{at}", f"free some space and {_AGAIN}; llmkit tidy DIR lists what runs left behind",
@@ -87,7 +88,7 @@ LIMITS = (
           ("Read-only file system",)),
     Limit(SetupError, "no permission{at}", "choose a path you may read and write", (errno.EACCES, errno.EPERM),
           ("Permission denied",)),
-    Limit(SetupError, "the disk does not answer{at}", _AGAIN, (errno.EIO, errno.ESTALE, errno.ENXIO, errno.EREMOTEIO),
+    Limit(SetupError, "the disk does not answer{at}", _AGAIN, (errno.EIO, errno.ESTALE, errno.ENXIO, _EREMOTEIO),
           ("Input/output error",)),
 )  # fmt: skip
 
