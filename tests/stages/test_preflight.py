@@ -386,3 +386,27 @@ def test_words_of_others(cli, word):
     outcome = cli(word)
     assert outcome.code == 2
     assert "here it is 'preflight'" in outcome.err
+
+
+def test_an_exporter_that_cannot_write_the_architecture(checked, monkeypatch):
+    monkeypatch.setattr(
+        "llmkit.exporters.safetensors.Safetensors.supports", lambda *_: "it has no rotary embeddings of this kind"
+    )
+    found = checked(*ALL)
+    assert found.code == 2
+    assert found.problems == [
+        "export: exporter: safetensors cannot write a llama: it has no rotary embeddings of this kind"
+    ]
+
+
+def test_a_stage_without_a_recipe_is_given_by_its_options(checked):
+    found = checked("clean", "tokenize", "pretrain", "-r", "predict=", "--model", "build/base", "-i", "texts.jsonl")
+    assert (found.code, found.problems) == (0, [])
+    assert found.of["predict", "links", "model"] == "build/base: a model, by pretrain"
+    assert found.of["predict", "links", "inputs.0"] == "texts.jsonl: 1 file"
+
+
+def test_a_model_behind_an_address_is_not_looked_for(checked, chain):
+    task = f"tasks=[{{type: answers, data: {chain.pairs}}}]"
+    found = checked("-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task)
+    assert found.problems == []
