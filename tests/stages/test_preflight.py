@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -278,6 +279,16 @@ def test_a_new_tokenizer_for_a_model_that_is_there(checked, chain):
     )
     assert (same.code, same.problems) == (0, [])
     assert same.of["pretrain", "vocabulary", "model.path"] == "the tokens are of the model's own tokenizer"
+
+
+def test_tokens_that_are_there_of_another_tokenizer(checked, project, chain, little_tokenizer):
+    other = little_tokenizer(project / "other")
+    shutil.copy(chain.base / "config.json", other)
+    found = checked("pretrain", "--data", str(chain.tokens), "-s", f"model={{path: {other}}}")
+    assert found.code == 3
+    assert found.problems == [
+        f"pretrain: model.path: the model was trained with another tokenizer than the one in {chain.tokens}"
+    ]
 
 
 def test_what_is_there_already_is_read(checked, chain):
