@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,7 +138,7 @@ WRONG = {
         "the tokenizer in 'build/tokens' has no token '<|fim_prefix|>', which fill_in_the_middle needs"], 3),
     "few sentinels": ("tokenize", ["-s", "tokenizer={type: unigram, vocab_size: 1000, sentinels: 2}"], [
         "pretrain: objective: the tokenizer in 'build/tokens' has no token '<extra_id_2>', and span_corruption needs"
-        " 4 sentinels from <extra_id_0> on"], 3),
+        " 3 sentinels from <extra_id_0> on"], 3),
     "template": ("tokenize", ["-s", "tokenizer.special_tokens=[]"], [
         "finetune: objective: the tokenizer of build/tokens has no chat template, and the default one needs"
         " <|im_start|> and <|im_end|>"], 3),
@@ -280,6 +281,16 @@ def test_a_new_tokenizer_for_a_model_that_is_there(checked, chain):
     assert same.of["pretrain", "vocabulary", "model.path"] == "the tokens are of the model's own tokenizer"
 
 
+def test_tokens_that_are_there_of_another_tokenizer(checked, project, chain, little_tokenizer):
+    other = little_tokenizer(project / "other")
+    shutil.copy(chain.base / "config.json", other)
+    found = checked("pretrain", "--data", str(chain.tokens), "-s", f"model={{path: {other}}}")
+    assert found.code == 3
+    assert found.problems == [
+        f"pretrain: model.path: the model was trained with another tokenizer than the one in {chain.tokens}"
+    ]
+
+
 def test_what_is_there_already_is_read(checked, chain):
     found = checked(
         "pretrain", "--data", str(chain.tokens), "-o", "base", "finetune", "--data", str(chain.pairs), "--model", "base"
@@ -386,3 +397,27 @@ def test_words_of_others(cli, word):
     outcome = cli(word)
     assert outcome.code == 2
     assert "here it is 'preflight'" in outcome.err
+
+
+def test_an_exporter_that_cannot_write_the_architecture(checked, monkeypatch):
+    monkeypatch.setattr(
+        "llmkit.exporters.safetensors.Safetensors.supports", lambda *_: "it has no rotary embeddings of this kind"
+    )
+    found = checked(*ALL)
+    assert found.code == 2
+    assert found.problems == [
+        "export: exporter: safetensors cannot write a llama: it has no rotary embeddings of this kind"
+    ]
+
+
+def test_a_stage_without_a_recipe_is_given_by_its_options(checked):
+    found = checked("clean", "tokenize", "pretrain", "-r", "predict=", "--model", "build/base", "-i", "texts.jsonl")
+    assert (found.code, found.problems) == (0, [])
+    assert found.of["predict", "links", "model"] == "build/base: a model, by pretrain"
+    assert found.of["predict", "links", "inputs.0"] == "texts.jsonl: 1 file"
+
+
+def test_a_model_behind_an_address_is_not_looked_for(checked, chain):
+    task = f"tasks=[{{type: answers, data: {chain.pairs}}}]"
+    found = checked("-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task)
+    assert found.problems == []

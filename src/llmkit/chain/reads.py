@@ -51,7 +51,8 @@ def _data(field: str, item: Any, kinds: tuple[str, ...]) -> Iterator[Read]:
 
 def _model(field: str, value: Any, kinds: tuple[str, ...]) -> Iterator[Read]:
     if isinstance(value, str):
-        yield Read(field, value, kinds)
+        if not is_url(value):  # a model behind an address is asked when it is needed
+            yield Read(field, value, kinds)
     elif isinstance(path := getattr(value, "path", None), str):
         yield Read(f"{field}.path", path, kinds)
 

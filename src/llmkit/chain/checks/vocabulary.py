@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from llmkit.chain.known import first_place, model_of, tokenizer_of
 from llmkit.chain.runs import Chain, Finding, Run
-from llmkit.modeling.load import check_vocabulary
+from llmkit.modeling.load import check_extension, check_vocabulary
+from llmkit.modeling.tokenizer import load_tokenizer
 
 
 def check(chain: Chain, run: Run) -> Iterator[Finding]:
@@ -63,5 +65,10 @@ def _of_base(chain: Chain, run: Run) -> Iterator[Finding]:
         )
     elif data.origin == base.origin:
         yield run.found("ok", "the tokens are of the model's own tokenizer", about="model.path")
+    elif isinstance(model := first_place(run.reading("model")), Path) and isinstance(
+        tokens := first_place(run.reading("data")), Path
+    ):
+        check_extension(load_tokenizer(model), load_tokenizer(tokens), tokens)
+        yield run.found("ok", "the tokens are of the model's tokenizer with more at its end", about="model.path")
     else:
         yield run.found("unknown", "whether only tokens at the end were added is seen when the tokens are there")
