@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,6 +183,24 @@ def test_a_worker_refuses_a_file_that_has_changed_since(cli, step):
     failed = run(*step, "--workers", 2, "--json", env={"EDIT": "1"})
     message = json.loads(failed.stdout)["message"]
     assert (failed.returncode, message) == (2, f"{Path('my/steps.py').resolve()} has changed since this run has begun")
+
+
+def test_the_page_shows_what_happens(cli):
+    page = (Path(__file__).resolve().parents[2] / "docs/own-parts.md").read_text()
+    code = re.findall(r"^```(?:python|yaml|json)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    Path("my").mkdir()
+    for name, text in zip(("my/steps.py", "my/words.py", "clean.yaml", "pages.jsonl"), code, strict=True):
+        Path(name).write_text(text)
+    done = cli("clean", "-r", "clean.yaml", "-i", "pages.jsonl", "-o", "corpus")
+    assert (done.code, done.err) == (0, "importing my/steps.py\n")
+    for line in done.out.splitlines()[1:]:
+        assert f"{line}\n" in page
+    assert f"clean: corpus (corpus {json.loads(Path('corpus/llmkit.json').read_text())['id'][:12]})" in page
+    Path("my/words.py").write_text(code[1].replace("Sign in", "Sign out"))
+    refused = cli("clean", "-r", "clean.yaml", "-i", "pages.jsonl", "-o", "corpus")
+    assert (refused.code, refused.err in page) == (2, True)
+    typo = cli("clean", "-i", "pages.jsonl", "-s", "steps=[my/steps.py:Boilerplat]", "-o", "corpus")
+    assert typo.err in page
 
 
 SOURCE = '''"""A source and a kind of rows of our own."""

@@ -49,7 +49,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 SHELL_LINES = [line for _, code in blocks("sh") for line in code.replace("\\\n", " ").splitlines()]
 COMMANDS = sorted({line for line in SHELL_LINES if line.startswith("llmkit ")})
-MODULES = [(page, code) for page, code in blocks("python") if code.startswith('"""')]
+MODULES = [(page, code) for page, code in blocks("python") if code.startswith('"""') and page != "own-parts.md"]
 MEMBERS = [(page, code) for page, code in MODULES if "\nFORMAT = " not in code]
 
 
