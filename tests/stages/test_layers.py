@@ -21,8 +21,9 @@ ROOT = Path(llmkit.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"chain"},
     {"stages"},
-    {"training", "cleaning", "tokenization", "serving"},
+    {"training", "cleaning", "tokenization", "prediction", "serving"},
     {"objectives", "tasks", "exporters"},
     {"evaluation"},
     {"runtimes"},
@@ -145,8 +146,8 @@ print(json.dumps(loaded), file=sys.stderr)
 
 
 def test_the_help_loads_nothing_heavy():
-    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export"]
-    tools = ["init", "recipes", "schema", "plan", "summary", "lineage", "doctor"]
+    stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict"]
+    tools = ["init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor"]
     commands = [[], *([name] for name in stages + tools)]
     done = subprocess.run(
         [sys.executable, "-c", _LOADED, json.dumps(commands)], capture_output=True, text=True, check=True

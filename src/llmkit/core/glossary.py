@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-NEVER = frozenset({"--force"})
+NEVER = frozenset({"--force", "--remove"})
 """What destroys is suggested to nobody: who wants it types it whole."""
 NEAR = 0.7
 """Likeness (of difflib) from which on another name may be meant."""
@@ -66,13 +66,17 @@ COMMANDS = (
     ("process filter dedup deduplicate curate download", "clean", ""),
     ("encode tokenizer train-tokenizer bpe", "tokenize", ""),
     ("info show stats inspect describe report", "summary", ""),
-    ("env check version", "doctor", ""),
-    ("serve chat run generate infer inference server api", "", _SERVE),
+    ("env version", "doctor", ""),
+    ("lint check validate sanity-check precheck", "preflight", "it checks a chain of recipes before its first stage"),
+    ("classify label tag ner embed embeddings encode-texts pipeline batch-predict", "predict", ""),
+    ("infer inference", "predict", "labels, tags, spans and vectors; what writes text is asked by eval"),
+    ("serve chat run generate server api", "", _SERVE),
     ("new create project quickstart", "init", ""),
     ("config configs template templates list ls", "recipes", ""),
     ("estimate memory cost flops", "plan", ""),
     ("history provenance tree verify", "lineage", ""),
     ("fields", "schema", ""),
+    ("clean-up prune gc garbage-collect vacuum purge", "tidy", "it lists what runs left behind"),
 )
 """Words typed elsewhere, commands here, what is different."""
 

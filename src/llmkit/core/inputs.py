@@ -11,6 +11,10 @@ from llmkit.core.errors import DataError, nearest
 from llmkit.core.found import hub_name, in_words, is_gguf, recognize, way
 from llmkit.core.json import dumps
 from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
+from llmkit.core.own import Origin
+
+PART = "part"
+"""Role of a class of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,15 @@ class Inputs:
             if file.digest:  # not of bytes that anybody could read again
                 entry["stated"] = True
             self.listing.append(dumps(entry))
+
+    def add_part(self, origin: Origin) -> None:
+        """Add a class of the user's own: the files that it is made of, as they were when they were imported."""
+        path, identity = str(origin.path), canonical_json(origin.identity)
+        size = sum(module.num_bytes for module in origin.modules)
+        self.entries.append(Input(PART, path, "files", digest_text(identity)[:32], len(origin.modules), size))
+        for module in origin.modules:
+            facts = {"bytes": module.num_bytes, "digest": module.digest}
+            self.listing.append(dumps({"source": path, "name": module.name, "path": str(module.path), **facts}))
 
     def add_directory(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:
         """Add a directory that is one of our artifacts or, made elsewhere, a group of raw files; or a model in GGUF.

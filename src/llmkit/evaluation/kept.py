@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmkit import runtimes
-from llmkit.core.errors import DataError
+from llmkit.core.errors import SetupError
 from llmkit.runtimes import Request
 
 KEY = 32
@@ -42,7 +42,7 @@ class Kept:
         owner: What answered: a file of another model is refused.
 
     Raises:
-        DataError: The answers in the file are another model's.
+        SetupError: The answers in the file are another model's.
     """
 
     def __init__(self, file: Path | None = None, owner: str = "") -> None:
@@ -108,7 +108,7 @@ class Kept:
             if len(line) < KEY + 11 or line[-1:] != b"\n" or _crc(line[KEY + 10 : -1]) != line[KEY + 1 : KEY + 9]:
                 break
             if first and (owner := json.loads(line[KEY + 10 :])) != self.owner:
-                raise DataError(f"{self.file} holds answers of another model: {owner}", f"rm {self.file}")
+                raise SetupError(f"{self.file} holds answers of another model: {owner}", f"rm {self.file}")
             if not first:
                 self._places[line[:KEY].decode()] = (self._end + KEY + 10, len(line) - KEY - 11)
             self._end += len(line)

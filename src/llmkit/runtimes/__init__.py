@@ -40,6 +40,9 @@ __all__ = [
     "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
 
+BATCH_TOKENS = 8192
+"""What a GPU needs to be busy."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -114,10 +117,12 @@ class Running:
     Attributes:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
+        shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
+    shares_prefixes: bool = False
 
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
@@ -126,6 +131,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
+        """Return how many padded tokens of a kind are best computed together."""
+        return BATCH_TOKENS
 
     def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
         """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""

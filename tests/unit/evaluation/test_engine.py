@@ -165,11 +165,24 @@ def test_a_killed_run_is_gone_on_with(tmp_path):
     assert len(first.asked) + len(second.asked) == len(requests) == sum(done)
 
 
-def test_contexts_that_begin_alike_are_asked_side_by_side():
+@pytest.mark.parametrize("shares", [True, False])
+def test_contexts_that_begin_alike_are_asked_side_by_side_and_counted_once(shares):
     toy = Toy()
+    toy.shares_prefixes = shares
     one, two = tuple(range(40)), tuple(range(100, 140))
     shared = [Score((*prefix, n), (1,) * n) for n in (3, 1, 2) for prefix in (one, two)]
-    list(Engine(toy).ask(rows(*shared, score(42, 1), score(41, 1))))
-    assert len(toy.batches) == 1
+    list(Engine(toy, batch_tokens=100).ask(rows(*shared, score(42, 1), score(20, 1))))
     begins = [asked.context[0] for asked in toy.asked if asked in shared]
-    assert begins in ([0] * 3 + [100] * 3, [100] * 3 + [0] * 3)
+    if shares:  # 40 + 3 * 3 tokens; both groups would be 80 + 6 * 3 and so fit, too
+        assert sorted(map(len, toy.batches)) == [2, 6]
+        assert begins in ([0] * 3 + [100] * 3, [100] * 3 + [0] * 3)
+    else:
+        assert max(map(len, toy.batches)) == 2
+
+
+def test_copies_of_a_long_prefix_are_bounded():
+    toy = Toy()
+    toy.shares_prefixes = True
+    prefix = tuple(range(90))
+    list(Engine(toy, batch_tokens=1000).ask(rows(*(Score((*prefix, n), (1,)) for n in range(200)))))
+    assert max(map(len, toy.batches)) == 8 * 1000 // 91

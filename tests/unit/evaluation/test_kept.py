@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import SetupError
 from llmkit.evaluation.kept import Kept, key_of
 from llmkit.runtimes import Generate, Label, Logits, Score, SpanFound, TagsFound, Written
 
@@ -81,7 +81,7 @@ def test_a_record_whose_bytes_changed_is_asked_again(tmp_path):
 
 def test_answers_of_another_model_are_refused(tmp_path):
     Kept(tmp_path / "answers", json.dumps(["abc", {"type": "transformers"}])).close()
-    with pytest.raises(DataError, match="holds answers of another model") as caught:
+    with pytest.raises(SetupError, match="holds answers of another model") as caught:
         Kept(tmp_path / "answers", "other")
     assert str(tmp_path / "answers") in caught.value.hint
 
