@@ -40,6 +40,7 @@ class Served:
         models: What it lists, with the longest row.
         change: Changes every reply.
         key: What it wants as a bearer.
+        length: How it says what the longest row is.
     """
 
     def __init__(self, running: InMemory | None = None) -> None:
@@ -50,6 +51,7 @@ class Served:
         self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda reply: reply
         self.key = ""
         self.url = ""
+        self.length: Callable[[int | None], dict[str, Any]] = lambda most: {"max_model_len": most}
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
         ids = body["prompt"]
@@ -89,7 +91,7 @@ def serving(served: Served) -> Iterator[Served]:
                 return status(404, "nothing here")(self)
             if self.refuses():
                 return None
-            listed = [{"id": name, "max_model_len": most} for name, most in served.models.items()]
+            listed = [{"id": name, **served.length(most)} for name, most in served.models.items()]
             return status(200, json.dumps({"object": "list", "data": listed}))(self)
 
         def do_POST(self) -> None:

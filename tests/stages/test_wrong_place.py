@@ -100,6 +100,8 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
         (["finetune", "--data", "m.gguf", "--model", "{root}/base"], "cannot read m.gguf: it holds GGUF", ""),
         (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such directory: org/name",
          "llmkit reads models from directories: hf download org/name --local-dir DIR, then --model DIR"),
+        (["finetune", "--data", "{root}/pairs", "--model", "http://127.0.0.1:8000/v1"],
+         "model: http://127.0.0.1:8000/v1 is an address, and a directory is read here", "eval alone asks servers"),
         (["finetune", "--data", "org/name", "--model", "{root}/base"], "data: no such file or directory: org/name",
          "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: org/name}]'"),
         (["tokenize", "-i", "org/name"], "no such file or directory: org/name",

@@ -98,6 +98,7 @@ TERMS = (
     ("model_name_or_path model_name base_model model_path pretrained pretrained_model model_id checkpoint_dir",
      "--model", ""),
     ("model_args", "--model", "a directory"),
+    ("base_url api_base api_url endpoint", "--model", "eval takes the address of a server in the place of a directory"),
     ("dataset datasets dataset_name dataset_path train_file train_data data_path dataset_dir train_dataset",
      "--data --input", ""),
     ("source files input_file raw corpus", "--input --data", ""),
@@ -221,6 +222,11 @@ PARTS = {
         ("rouge1 rouge2 rougel rougelsum", "rouge", "which of them is in its types"),
         ("chrf++", "chrf", "with word_order=2"),
         ("f1_score macro_f1", "f1", ""),
+    ),
+    "runtime": (
+        ("hf huggingface pytorch local directory", "transformers", ""),
+        ("vllm sglang ollama tgi llama_cpp llamacpp api server http https remote litellm", "openai",
+         "a server, whose address is the model"),
     ),
     "exporter": (
         ("hf huggingface transformers st", "safetensors", ""),

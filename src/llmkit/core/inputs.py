@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
-from llmkit.core.found import in_words, is_gguf, recognize, way
+from llmkit.core.found import hub_name, in_words, is_gguf, recognize, way
 from llmkit.core.json import dumps
 from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
 from llmkit.core.own import Origin
@@ -125,6 +125,8 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     directory = Path(path)
     if "model" in kinds and is_gguf(directory):
         return None
+    if "://" in str(path) and hub_name(path) is None:
+        raise DataError(f"{role}: {path} is an address, and a directory is read here", "eval alone asks servers")
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
         no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
         if no_model and (found := recognize(directory)) is not None:

@@ -307,6 +307,8 @@ def _write_weights(header: Header, head: Path, folder: Path) -> None:
     vars(model).pop("hf_quantizer", None)
     vars(model.config).pop("quantization_config", None)
     _set_ends(header, model)
+    # Of several processes transformers lets the first alone write weights; any may be the one that makes the folder.
+    model.should_save_on_this_rank = lambda is_main_process: is_main_process
     with loading(header.path):
         model.save_pretrained(folder)
 

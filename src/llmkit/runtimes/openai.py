@@ -124,7 +124,9 @@ class OpenAI(Runtime):
             )
         if name not in found:
             raise DataError(f"{server.url} has no model '{name}'{nearest(name, found)}", f"curl {server.url}/models")
-        lengths = [found[name].get(field) for field in LENGTHS]
+        own = found[name]
+        meta = own.get("meta")  # llama.cpp's
+        lengths = [*(own.get(field) for field in LENGTHS), meta.get("n_ctx") if isinstance(meta, dict) else None]
         return name, next((value for value in lengths if type(value) is int and value > SCORED), None)
 
 

@@ -264,8 +264,15 @@ def test_what_is_written(whole):
     assert json.loads((folder / "tokenizer_config.json").read_text()).keys() & {"is_local", "name_or_path"} == set()
 
 
-def test_nothing_is_said(whole, capfd, monkeypatch):
-    monkeypatch.setattr(reading, "_name", lambda *_: "said")
-    reading._write_weights(reading.read_header(whole), opened(whole), opened(whole))
+def test_any_process_of_several_may_write_the_weights(tmp_path, whole, monkeypatch):
+    mixin = pytest.importorskip("transformers.distributed.mixin")
+    monkeypatch.setattr(mixin, "_is_torch_distributed_initialized", lambda: True)
+    monkeypatch.setattr(mixin, "_get_torch_distributed_rank", lambda: 1)
+    reading._write_weights(reading.read_header(whole), opened(whole), tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_nothing_is_said(tmp_path, whole, capfd):
+    reading._write_weights(reading.read_header(whole), opened(whole), tmp_path)
     captured = capfd.readouterr()
     assert "Converting" not in captured.out + captured.err

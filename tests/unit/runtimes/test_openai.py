@@ -112,6 +112,8 @@ def test_answers_come_in_order_and_several_are_on_their_way(served, directory):
 def test_positions_leave_room_for_the_token_that_is_written(served, stated, given, expected):
     served.models = {"tiny": stated}
     assert remote(served, positions=given).facts.positions == expected
+    served.length = lambda most: {"meta": {"n_ctx_train": 9999, "n_ctx": most}}  # llama.cpp
+    assert remote(served, positions=given).facts.positions == expected
 
 
 def test_what_it_does_not_take(served, directory):
