@@ -35,7 +35,7 @@ from _measure import RunError, run
 HERE = Path(__file__).parent
 PACKAGES = ("llmkit", "transformers", "torch", "tokenizers", "numpy")
 VOCABULARY, POSITIONS = 8192, 512
-SIZES = {"perplexity": 700, "answers": 700, "system": 700, "generation": 160}
+SIZES = {"perplexity": 400, "answers": 200, "system": 200, "generation": 80}
 """Samples of each case."""
 ENDS = 50
 """One of so many tokens ends an answer."""
