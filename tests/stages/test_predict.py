@@ -84,6 +84,17 @@ def test_the_ids_are_those_of_a_corpus_and_a_corpus_keeps_its_own(cli, jsonl, mo
     assert load_dataset("out", split="train", cache_dir="cache")[3]["text"] == TEXTS[3]
 
 
+def test_predictions_are_read_on_as_a_table(cli, jsonl, model):
+    assert cli("predict", model, "-i", jsonl("texts.jsonl", TEXTS), "-o", "out").code == 0
+    outcome = cli("clean", "-i", "out", "-o", "corpus")
+    assert outcome.code == 3
+    assert "it holds predictions, not a corpus" in outcome.err
+    assert "'out/data-*.parquet'" in outcome.err
+    assert cli("predict", model, "-i", "out/data-*.parquet", "-o", "again", "-s", "keep=[label]").code == 0
+    pairs = zip(rows_of(), rows_of("again"), strict=True)
+    assert all(one["label"] == json.loads(other["meta"])["label"] == other["label"] for one, other in pairs)
+
+
 def test_rows_without_a_text_are_kept_and_unreadable_ones_are_counted(cli, tmp_path, model):
     lines = [
         '{"text": "a boat"}',

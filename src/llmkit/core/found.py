@@ -227,6 +227,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "tokens": "llmkit pretrain --model MODEL --data {path} -o DIR goes on with a model on tokens",
         "hf_model model export gguf": "a model is --model {path}; --data are labelled rows",
         "hub": "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: {raw}}]'",
+        "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",
     },
     "corpus": {
         "text": "llmkit clean -i {path} -o DIR, {then}",
@@ -236,6 +237,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "hf_model model export": "a model is no text; llmkit tokenize -i TEXT --tokenizer {path} takes its tokenizer",
         "tokenizer": "a tokenizer is no text; llmkit tokenize -i TEXT --tokenizer {path} takes it",
         "hub": f"a dataset of the Hugging Face hub: -s {_HUB}",
+        "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",
     },
     "model": _TO_MODEL,
 }

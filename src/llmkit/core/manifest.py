@@ -245,7 +245,7 @@ def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), rol
 
 def article(kind: str) -> str:
     """Return an artifact kind as it reads in a sentence: `a corpus`, `tokens`."""
-    if kind in ("tokens", "examples"):
+    if kind in ("tokens", "examples", "predictions"):
         return kind
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 

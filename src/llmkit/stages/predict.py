@@ -78,7 +78,7 @@ class Predict(Stage[Config]):
             if read_manifest(Path(source.root())) is None:
                 inputs.add_files(source.root(), found, role=source.type_name)
             else:
-                inputs.add_artifact(source.root(), ("corpus", "examples", Predictions.KIND), role=source.type_name)
+                inputs.add_artifact(source.root(), ("corpus", "examples"), role=source.type_name)
         with self.build(config, inputs, context) as build:
             if build.finished:
                 metrics = build.finished.manifest.metric
