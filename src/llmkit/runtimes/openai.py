@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -19,7 +21,7 @@ from llmkit.core.digest import digest_text
 from llmkit.core.errors import ConfigError, DataError, SetupError, nearest
 from llmkit.core.inputs import Inputs, RawFile
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Facts, Generate, Request, Running, Runtime, Score, Written
+from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Request, Running, Runtime, Score, Written
 from llmkit.runtimes._http import NotThereError, Server
 
 if TYPE_CHECKING:
@@ -154,7 +156,7 @@ class Remote(Running):
         if tokenizer is not None:
             start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self.facts = Facts(answer="tokens", positions=positions, start=start, versions={"openai": server.url})
-        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="openai")
+        self.parallel = parallel
 
     def takes(self, request: Request) -> str | None:
         """Return why not."""
@@ -177,18 +179,17 @@ class Remote(Running):
         size = sum(len(str(one.get("content", "")).encode()) for one in prompt if isinstance(one, Mapping))
         return (size or len(prompt)) + request.budget
 
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds
+        """Return what keeps all threads busy, and is soon answered and kept."""
+        return max(BATCH_TOKENS, 2048 * self.parallel)
+
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers; see the base class."""
         answers: dict[type[Request], Callable[[Any], Any]] = {Score: self._score, Generate: self._write}
-        try:
-            return list(self._pool.map(answers[type(requests[0])], requests)) if requests else []
-        except BaseException:
-            self._pool.shutdown(wait=False, cancel_futures=True)  # those on their way end with their own timeout
-            raise
+        return _together(answers[type(requests[0])], requests, self.parallel) if requests else []
 
     def close(self) -> None:
-        """Let go of the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Do nothing: every request has its own connection."""
 
     def _post(self, path: str, size: str, **values: Any) -> dict[str, Any]:
         """Send a request and return the first choice of the reply."""
@@ -255,3 +256,36 @@ class Remote(Running):
         if not math.isfinite(total):
             raise NotFiniteError(f"the model at '{self.server.url}' gives a text the log-likelihood {total}")
         return total
+
+
+def _together(function: Callable[[Any], Any], requests: Sequence[Request], parallel: int) -> list[Any]:
+    """Return what a function says of each request, called in several threads; the first error ends it.
+
+    The threads are daemons, which those of a pool are not: whoever interrupts waits for no reply that is on its way.
+    """
+    waiting = deque(enumerate(requests))
+    done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        while waiting:
+            try:
+                place, one = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                done.put((place, function(one), None))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                done.put((place, None, error))
+
+    for _ in range(min(parallel, len(requests))):
+        Thread(target=work, name="openai", daemon=True).start()
+    found: list[Any] = [None] * len(requests)
+    try:
+        for _ in requests:
+            place, answer, error = done.get()
+            if error is not None:
+                raise error
+            found[place] = answer
+    finally:
+        waiting.clear()
+    return found

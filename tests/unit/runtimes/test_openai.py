@@ -256,6 +256,18 @@ def test_replies_that_are_none(served, directory, waits, fault, kind, words):
         there.answer([Generate((0, 5), 2)])
 
 
+def test_one_that_is_refused_ends_the_batch_and_not_the_model(served, directory, waits):
+    there = remote(served, directory, parallel=2)
+    served.faults = [status(400, "no")]
+    before = len(served.seen)
+    with pytest.raises(DataError, match="no"):
+        there.answer([Generate((0, place), 2) for place in range(2, 60)])
+    assert len(served.seen) - before < 58  # the rest is not asked
+    assert len(there.answer([Generate((0, 5), 2)])) == 1
+    assert there.batch_tokens(Generate) == 8192
+    assert remote(served, parallel=16).batch_tokens(Generate) == 32768
+
+
 def without(*path):
     def change(reply):
         inner = reply["choices"][0] if path[0] == "logprobs" else reply
