@@ -144,14 +144,6 @@ class InMemory(Running):
             return len(request.prompt) + request.budget
         return len(request.ids) if isinstance(request, Logits) else len(self.heads.encoded(request).ids)
 
-    def batch_tokens(self, kind: type[Request]) -> int:
-        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
-        import torch
-
-        if self.model.device.type != "cpu" or kind is Generate:
-            return BATCH_TOKENS
-        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
-
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
         if kind is Score:
@@ -173,6 +165,14 @@ class InMemory(Running):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def batch_tokens(self, kind: type[Request]) -> int:
+        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
+        import torch
+
+        if self.model.device.type != "cpu" or kind is Generate:
+            return BATCH_TOKENS
+        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
+
     def computing(self) -> AbstractContextManager[Any]:
         """Return the modes that everything is computed in."""
         import torch
@@ -183,14 +183,6 @@ class InMemory(Running):
         other = self.autocast not in (None, torch.float32)
         stack.enter_context(torch.autocast(self.model.device.type, dtype=self.autocast, enabled=other))
         return stack
-
-    @cached_property
-    def shares_prefixes(self) -> bool:  # type: ignore[override]
-        """Whether it does; measured on the model."""
-        from llmkit.modeling.losses import uses_plain_head
-        from llmkit.runtimes._prefixes import shares_alike
-
-        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
 
     @cached_property
     def _heads_alone(self) -> str:
@@ -207,6 +199,14 @@ class InMemory(Running):
         from llmkit.runtimes._neighbours import writes_alike
 
         return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
+    def shares_prefixes(self) -> bool:  # type: ignore[override]
+        """Whether it does; measured on the model."""
+        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.runtimes._prefixes import shares_alike
+
+        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
 
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +15,7 @@ from llmkit.runtimes import Generate, Label, Logits, Score, SpanFound, TagsFound
 ANSWERS = [
     -0.1 - 0.2, 1e-300, Written((3, 4), "a \u2028\nb", ended=True), Written(None, "", ended=False),
     np.array([[1.5, -np.inf], [np.nan, 3e-39]], np.float32), SpanFound(1, 4, 0.25, -1.0),
-    TagsFound(np.array([[0, 2]]), np.zeros((1, 3), np.float32)),
+    TagsFound(**{field.name: np.arange(6.0).reshape(2, 3) for field in dataclasses.fields(TagsFound)}),
 ]  # fmt: skip
 
 
@@ -24,8 +25,8 @@ def assert_equal(one, other):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
     elif isinstance(one, TagsFound):
-        assert_equal(one.offsets, other.offsets)
-        assert_equal(one.logits, other.logits)
+        for field in dataclasses.fields(one):
+            assert_equal(getattr(one, field.name), getattr(other, field.name))
     else:
         assert one == other
 
