@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmkit.core.adapter import base_of, is_adapter
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.found import in_words, recognize, way
@@ -83,6 +84,12 @@ class Inputs:
         """
         directory = Path(path)
         artifact = check_directory(path, kinds, role=role)
+        if is_adapter(directory) and artifact is None:  # made elsewhere: no manifest says what its base was
+            base = base_of(directory)
+            name = base.parent if base.is_file() else base
+            files = [base] if base.is_file() else sorted(file for file in base.iterdir() if file.is_file())
+            raw = [RawFile(str(file.resolve()), file.relative_to(name).as_posix(), file.stat().st_size) for file in files]
+            self.add_files(str(base.resolve()), raw, role=f"{role} base")
         if artifact is not None:
             self.entries.append(artifact.as_input(role))
             return directory
@@ -105,7 +112,7 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     """
     directory = Path(path)
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
-        no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
+        no_model = role in ("model", "baseline") and not ((directory / "config.json").is_file() or is_adapter(directory))
         if no_model and (found := recognize(directory)) is not None:
             hint = way(found, kinds, directory, role)
             words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"

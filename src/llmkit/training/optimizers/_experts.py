@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
-ROUTERS = frozenset(("gate", "router", "router_gate", "shared_expert_gate"))
-"""What modules that choose between experts are called; `gate_proj` is one of an expert's own matrices."""
+from llmkit.modeling.adapters._parts import ROUTERS
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of Newton-Schulz, as torch and Jordan et al. have them."""
 
