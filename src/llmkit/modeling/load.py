@@ -65,9 +65,9 @@ def load_model(
     auto_model = (head or own).auto_model()
     model: PreTrainedModel
     with loading(path), torch.random.fork_rng(devices=[]):
-        weightless(Path(path), config, auto_model)  # before memory is taken for weights
+        kind = weightless(Path(path), config, auto_model)  # before memory is taken for weights
         torch.manual_seed(seed)
-        model, info = auto_model.from_pretrained(
+        model, info = (auto_model if merged is None else type(kind)).from_pretrained(
             Path(path) if merged is None else None,
             config=config,
             state_dict=None if merged is None else merged.state_dict(),

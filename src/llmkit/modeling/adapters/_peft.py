@@ -20,6 +20,8 @@ PREFIX = "base_model.model."
 """What `PeftModel` puts before the model's own names."""
 TUNER = "_llmkit_tuner"
 KNOWN = "LORA"
+OWN = ("lora_", "modules_to_save", "trainable_tokens_delta")
+"""In the names of what an adapter brings along."""
 
 
 def attach(model: PreTrainedModel, config: Any) -> None:
@@ -136,9 +138,10 @@ def load(model: PreTrainedModel, folder: Path) -> None:
         raise damaged(folder / WEIGHTS, f"it lacks {error}", hint) from error
     except RuntimeError as error:  # shapes; torch lists all that differ
         raise DataError(f"{where}: {one_line(error)}", hint) from error
-    words = ("lora_", "modules_to_save", "trainable_tokens_delta")
-    if missing := [name for name in result.missing_keys if any(word in name for word in words)]:
-        raise damaged(folder / WEIGHTS, f"it lacks {missing[0]}", hint)
+    filled = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name not in result.missing_keys}
+    for name, parameter in model.named_parameters():
+        if any(word in name for word in OWN) and parameter.data_ptr() not in filled:
+            raise damaged(folder / WEIGHTS, f"it lacks {name}", hint)
     if result.unexpected_keys:
         raise DataError(f"{where}: it has no {result.unexpected_keys[0]}", hint)
     model.eval()

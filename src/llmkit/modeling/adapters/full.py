@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Head
 
+ALL = "all weights"
+
 
 class Full(Adapter):
     """Train all weights: the model itself, not wrapped in anything."""
@@ -20,4 +22,4 @@ class Full(Adapter):
 
     def describe(self, model: PreTrainedModel) -> Targets:
         """Say that all is trained, but for what an architecture computes (positions of sines)."""
-        return Targets("all weights", trained_parameters(model), sum(p.numel() for p in model.parameters()))
+        return Targets(ALL, trained_parameters(model), sum(p.numel() for p in model.parameters()))

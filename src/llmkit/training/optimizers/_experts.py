@@ -41,6 +41,16 @@ def router_ids(model: torch.nn.Module) -> set[int]:
     }
 
 
+def stacked_pair_ids(model: torch.nn.Module) -> set[int]:
+    """Return the identities of LoRA's matrices for stacked experts, which are stacked as well: no one matrix each."""
+    found: set[int] = set()
+    for module in model.modules():
+        if type(module).__name__ == "ParamWrapper":  # of peft, which need not be loaded for this
+            pairs = (getattr(module, name) for name in ("lora_A", "lora_B"))
+            found |= {id(parameter) for pair in pairs for parameter in pair.parameters()}
+    return found
+
+
 def expert_layouts(model: torch.nn.Module) -> dict[int, Layout]:
     """Return the layouts of stacked matrices by the identity of the tensor.
 
