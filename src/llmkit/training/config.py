@@ -131,7 +131,7 @@ class RowTrainingConfig(TrainingConfig):
 
     objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
     """What the model is trained to do."""
-    adapter: Annotated[Adapter, Family("adapter")] = Full()
+    adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
     """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
     template: str | None = None
     """Which of several chat templates to train with; the model is saved with that one alone. null: the default one."""

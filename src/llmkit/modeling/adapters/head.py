@@ -11,13 +11,13 @@ from llmkit.modeling.adapters._parts import freeze_all_but, head_parameters, sho
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from llmkit.modeling.heads import Head
+    from llmkit.modeling.heads import Head as ModelHead
 
 
-class HeadOnly(Adapter):
+class Head(Adapter):
     """Train the head alone: cheap, since nothing is propagated back through the body. A whole model is saved."""
 
-    def wrap(self, model: PreTrainedModel, head: Head, *, seed: int = 0, grown: range = range(0)) -> None:
+    def wrap(self, model: PreTrainedModel, head: ModelHead, *, seed: int = 0, grown: range = range(0)) -> None:
         """Freeze the body. A tied output layer is the embedding: both are trained then, and the body is passed back."""
         found = head_parameters(model, head)
         output = model.get_output_embeddings()
