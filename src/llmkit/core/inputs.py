@@ -84,12 +84,8 @@ class Inputs:
         """
         directory = Path(path)
         artifact = check_directory(path, kinds, role=role)
-        if is_adapter(directory) and artifact is None:  # made elsewhere: no manifest says what its base was
-            base = base_of(directory)
-            name = base.parent if base.is_file() else base
-            files = [base] if base.is_file() else sorted(file for file in base.iterdir() if file.is_file())
-            raw = [RawFile(str(file.resolve()), file.relative_to(name).as_posix(), file.stat().st_size) for file in files]
-            self.add_files(str(base.resolve()), raw, role=f"{role} base")
+        if is_adapter(directory) and artifact is None:
+            self._add_base(base_of(directory), f"{role} base")  # made elsewhere: no manifest says what it was
         if artifact is not None:
             self.entries.append(artifact.as_input(role))
             return directory
@@ -103,6 +99,12 @@ class Inputs:
         self.add_files(str(directory.resolve()), files, role=role)
         return directory
 
+    def _add_base(self, base: Path, role: str) -> None:
+        """Add the model that an adapter is nothing without: a file, or a directory."""
+        files = [base] if base.is_file() else sorted(file for file in base.iterdir() if file.is_file())
+        raw = [RawFile(str(file.resolve()), file.name, file.stat().st_size) for file in files]
+        self.add_files(str(base.resolve()), raw, role=role)
+
 
 def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact | None:
     """Return the artifact in a directory; None where it was made elsewhere. Reads no more than the manifest.
@@ -112,7 +114,9 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     """
     directory = Path(path)
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
-        no_model = role in ("model", "baseline") and not ((directory / "config.json").is_file() or is_adapter(directory))
+        no_model = role in ("model", "baseline") and not (
+            (directory / "config.json").is_file() or is_adapter(directory)
+        )
         if no_model and (found := recognize(directory)) is not None:
             hint = way(found, kinds, directory, role)
             words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"

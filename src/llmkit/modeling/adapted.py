@@ -95,4 +95,3 @@ def _left_new(model: PreTrainedModel, head: Head, base: Path, tensors: dict[str,
     ends = tuple(f".{name}" for name in there)
     new = [name for name, _ in model.named_parameters() if head.may_be_new(name)]
     return [name for name in new if not f".{name}".endswith(ends) and not any(t.endswith(f".{name}") for t in there)]
-

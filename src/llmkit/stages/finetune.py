@@ -83,7 +83,7 @@ class Finetune(TrainingStage[Config]):
         if config.adapter.is_apart and is_adapter(model):
             raise ConfigError(
                 f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",
-                f"llmkit export --model {config.model} -o MERGED, then --model MERGED; or go on without {config.adapter.type_name}",
+                f"llmkit export --model {config.model} -o MERGED, then --model MERGED; without --lora all of it is trained",
             )
         add_templates(model, inputs)
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)

@@ -267,7 +267,7 @@ def _left_bytes(model: PreTrainedModel, config: TrainingConfig) -> int:
     """Return the bytes of the weights that a run leaves: a whole model's, or an adapter's."""
     if config.adapted.is_apart:
         return 4 * trained_parameters(model)
-    return 4 * sum(parameter.numel() for parameter in model.parameters())
+    return int(4 * sum(parameter.numel() for parameter in model.parameters()))
 
 
 def checkpoint_bytes(model: PreTrainedModel, optimizer: str) -> int:

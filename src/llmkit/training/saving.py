@@ -54,8 +54,10 @@ def try_saving(prepared: Prepared, folder: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)  # of a run that was killed in the midst of this
     try:
         model.generation_config = copy.deepcopy(own)
-        own_way = {"adapter": prepared.adapter, "base": prepared.base}
-        _try("model", lambda: save_configs(place, model, tokenizer, end_ids=prepared.end_ids, **own_way))
+        adapter, base = prepared.adapter, prepared.base
+        _try(
+            "model", lambda: save_configs(place, model, tokenizer, end_ids=prepared.end_ids, adapter=adapter, base=base)
+        )
         if not prepared.adapter.is_apart:
             _try("model", lambda: remove_tied_weights_from_state_dict(model.state_dict(), model))
         _try("tokenizer", lambda: save_tokenizer(place, tokenizer, model, context_length=length))

@@ -15,8 +15,8 @@ from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
 from llmkit.data.unread import Unread
 from llmkit.modeling.adapters import Adapter, Base, Targets
-from llmkit.modeling.adapters.full import Full
 from llmkit.training.config import TrainingConfig
+from llmkit.training.finish import FULL
 from llmkit.training.resume import add_checkpoint, passed_limit
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Prepared:
     resolved: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
     notes: list[str] = field(default_factory=list)
-    adapter: Adapter = Full()
+    adapter: Adapter = FULL
     targets: Targets | None = None
     base: Base | None = None
 
@@ -157,12 +157,17 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
     )  # fmt: skip
     size = targets.total if targets is not None else count_parameters(model)
     done = {"steps": state.step, "tokens": state.tokens, "elapsed_s": state.elapsed_s}
-    metrics = {"parameters": size, **_adapted(prepared), **prepared.metrics, **done, **training_metrics(build.dir), **_unread(job)}
+    metrics = {
+        "parameters": size,
+        **_adapted(prepared),
+        **prepared.metrics,
+        **done,
+        **training_metrics(build.dir),
+        **_unread(job),
+    }
     facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
-    write_card(
-        build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat, base=base
-    )
+    write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat, base=base)
     report, more = prepared.report, None
     if report is not None and answers:
         more = lambda page: report(page, answers)  # noqa: E731
@@ -175,7 +180,11 @@ def _adapted(prepared: Prepared) -> dict[str, Any]:
     targets, base = prepared.targets, prepared.base
     if targets is None:
         return {}
-    found = {"trained_parameters": targets.trained, "adapted": targets.what, "adapter": prepared.adapter.spec(mode="json")}
+    found = {
+        "trained_parameters": targets.trained,
+        "adapted": targets.what,
+        "adapter": prepared.adapter.spec(mode="json"),
+    }
     return found if base is None else {**found, "base": {"path": base.path, "digest": base.digest}}
 
 

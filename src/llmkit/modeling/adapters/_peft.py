@@ -131,7 +131,7 @@ def load(model: PreTrainedModel, folder: Path) -> None:
     try:
         with torch.random.fork_rng(devices=[]):
             attach(model, config)
-        result = set_peft_model_state_dict(model, tensors)
+        result: Any = set_peft_model_state_dict(model, tensors)
     except UserError as error:
         raise DataError(f"{where}: {error.message}", hint) from error
     except KeyError as error:

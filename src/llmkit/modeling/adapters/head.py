@@ -1,5 +1,7 @@
 """Only the head is trained: the body stays as it is (a "linear probe" where the head is one layer)."""
 
+# ruff: noqa: ARG002 - not every member reads all of what the family is given
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,7 @@
 """Only the last layers are trained, and what follows them: the lower ones keep what they have learned."""
 
+# ruff: noqa: ARG002 - not every member reads all of what the family is given
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

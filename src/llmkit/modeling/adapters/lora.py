@@ -66,7 +66,7 @@ class LoRA(Adapter):
 
         config = LoraConfig(
             r=self.r,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=shortest(linear, modules),
             target_parameters=shortest(experts, parameters) or None,
@@ -105,7 +105,9 @@ class LoRA(Adapter):
     def _no_match(model: PreTrainedModel, name: str, names: list[str]) -> ConfigError:
         there = [full for full, _ in model.named_modules() if chosen([full], [name])]
         if there:
-            why = f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left alone"
+            why = (
+                f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left alone"
+            )
             return ConfigError(why, f"name others, such as {short_names(names)}; adapter=head trains the head")
         last = list(dict.fromkeys(full.rpartition(".")[2] for full in names))
         return ConfigError(f"adapter.targets: the model has no matrix '{name}'{nearest(name, last)}")
@@ -117,7 +119,9 @@ class LoRA(Adapter):
         adapted = (name.partition(".lora_")[0].replace(".base_layer", "") for name in names if ".lora_A" in name)
         experts = [full.rpartition(".")[2] for full in tuner_of(model).targeted_parameter_names]
         kind = "DoRA" if self.dora else "LoRA"
-        what = f"{kind} of rank {self.r} on {short_names([*(n for n in adapted if not n.endswith('experts')), *experts])}"
+        what = (
+            f"{kind} of rank {self.r} on {short_names([*(n for n in adapted if not n.endswith('experts')), *experts])}"
+        )
         config = peft_config(model)
         if config.modules_to_save:
             what += f"; {short_names(sorted(config.modules_to_save))} whole"

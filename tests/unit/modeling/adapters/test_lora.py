@@ -147,9 +147,7 @@ def test_a_mixtures_experts_are_adapted_and_its_routers_left_alone():
     assert not [name for name in shapes if ".gate." in name or "lm_head" in name or "embed" in name]
     experts = {name: shape for name, shape in shapes.items() if "experts" in name and "layers.0" in name}
     assert sorted(experts.values()) == [(8, 8), (8, 16), (16, 8), (16, 8)]  # rank 2 for each of the 4 experts
-    assert lora.describe(model).what == (
-        "LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj"
-    )
+    assert lora.describe(model).what == ("LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj")
 
 
 def test_the_model_answers_as_its_base_until_it_is_trained_and_while_it_is_off():
