@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.data.artifacts import Corpus
-from llmkit.evaluation.model import EvalModel, rolling_requests
+from llmkit.evaluation.asked import rolling_requests
+from llmkit.runtimes import Generate, Score
+from llmkit.runtimes.transformers import Transformers
 
 VOCABULARY = 400
 
@@ -47,7 +49,7 @@ def uniform(chain, tmp_path):
 
 @pytest.fixture(scope="module")
 def base(chain):
-    return EvalModel.load(chain.base)
+    return Transformers().load(str(chain.base))
 
 
 def log_likelihood(model, context, targets):
@@ -92,9 +94,9 @@ def test_a_split_of_tokens_is_the_text_it_was_made_of(evaluate, uniform, chain):
 def test_rolling_windows_score_each_token_once_with_the_most_context(num_ids, max_length):
     ids = list(range(1, num_ids + 1))
     requests = rolling_requests(ids, start=0, max_length=max_length)
-    assert [target for _, targets in requests for target in targets] == ids
-    for context, targets in requests:
-        window = [*context, *targets]
+    assert [target for request in requests for target in request.target] == ids
+    for request in requests:
+        window = [*request.context, *request.target]
         assert window == list(range(window[0], window[0] + len(window)))
         # All positions are used, unless the text is shorter than that.
         assert len(window) == min(max_length, num_ids) + 1
@@ -105,9 +107,9 @@ def test_log_likelihoods_are_those_of_the_definition(base):
     requests = []
     for length, split in ((2, 1), (9, 3), (9, 8), (30, 29), (5, 2)):
         ids = torch.randint(0, VOCABULARY, (length,), generator=generator).tolist()
-        requests.append((ids[:split], ids[split:]))
-    expected = [log_likelihood(base, *request) for request in requests]
-    assert base.log_likelihoods(requests) == pytest.approx(expected, abs=1e-4)
+        requests.append(Score(tuple(ids[:split]), tuple(ids[split:])))
+    expected = [log_likelihood(base, request.context, request.target) for request in requests]
+    assert base.answer(requests) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_text_longer_than_the_model_is_scored_in_windows(evaluate, cli, jsonl, chain, base):
@@ -116,7 +118,7 @@ def test_a_text_longer_than_the_model_is_scored_in_windows(evaluate, cli, jsonl,
     result = evaluate(chain.base, {"type": "perplexity", "data": "long"})["perplexity"]["results"]["model"]
     ids = base.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert len(ids) > 2 * 64
-    whole, nats = [base.start, *ids], 0.0
+    whole, nats = [base.facts.start, *ids], 0.0
     for begin in range(0, len(ids), 64):
         end = min(begin + 64, len(ids))
         nats -= log_likelihood(base, whole[max(0, end - 64) : begin + 1], whole[begin + 1 : end + 1])
@@ -155,7 +157,7 @@ def test_only_the_answers_tokens_are_scored(evaluate, cli, jsonl, chain, prompt,
     source = f"inputs=[{{type: files, path: {jsonl('q.jsonl', [{'messages': messages}])}, messages_field: messages}}]"
     cli("clean", "-s", source, "-o", "pairs")
     evaluate(chain.model, {"type": "answers", "data": "pairs", "prompt": prompt})
-    model = EvalModel.load(chain.model)
+    model = Transformers().load(str(chain.model))
     context = model.tokenizer(before, add_special_tokens=False)["input_ids"]
     answer = model.tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
     (sample,) = samples("answers")
@@ -193,7 +195,7 @@ def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
     metrics = ["chrf", "accuracy", {"type": "f1", "average": "weighted"}]
     task = {"type": "generation", "data": chain.pairs, "limit": 5, "max_new_tokens": 6, "metrics": metrics}
     result = evaluate(chain.model, task)["generation"]["results"]["model"]
-    model, found = EvalModel.load(chain.model), samples("generation")
+    model, found = Transformers().load(str(chain.model)), samples("generation")
     assert [sample["turns"][0]["content"] for sample in found] == [f"What is {i}?" for i in range(5)]
     for sample in found:
         prompt = model.tokenizer.apply_chat_template(
@@ -209,9 +211,8 @@ def test_generation_is_greedy_and_scored_by_the_metrics(evaluate, chain):
 
 
 def test_a_batch_generates_what_each_prompt_alone_does(base):
-    prompts = [[0, 40, 50], [0], [0, 7, 8, 9, 10, 11, 12]]
-    together = base.generate(prompts, max_new_tokens=5)
-    assert together == [base.generate([prompt], max_new_tokens=5)[0] for prompt in prompts]
+    asked = [Generate(prompt, 5) for prompt in ((0, 40, 50), (0,), (0, 7, 8, 9, 10, 11, 12))]
+    assert base.answer(asked) == [base.answer([one])[0] for one in asked]
 
 
 def test_a_baseline_stands_beside_the_model(cli, chain):

@@ -1,1 +1,1 @@
-"""Run models for evaluation: batched log-likelihoods and greedy generation."""
+"""Put what tasks ask to a model that a runtime has loaded, and keep what it answers."""

@@ -7,11 +7,15 @@ Batching to a token budget, halving when memory ends and keeping answers on disk
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Part
+from llmkit.data.artifacts import Model
 from llmkit.runtimes._requests import (
     Embed,
     Generate,
@@ -33,8 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
-    "SpanFound", "Tags", "TagsFound", "Turns", "Written",
+    "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
+
+BATCH_TOKENS = 8192
+"""What a GPU needs to be busy."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,6 @@ class Facts:
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         labels: Names of what it chooses from, in the order of its outputs.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
-        alone: Why requests are answered one by one, where neighbours in a batch would change the answer; else "".
     """
 
     answer: str | None = None
@@ -55,7 +61,15 @@ class Facts:
     start: int | None = None
     labels: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    alone: str = ""
+
+
+ADDRESS = re.compile(r"https?://(?!huggingface\.co/)", re.IGNORECASE)
+"""A model on the hub is no server: it is downloaded."""
+
+
+def is_address(where: str) -> bool:
+    """Tell whether a model is behind a URL."""
+    return ADDRESS.match(where) is not None
 
 
 class Runtime(Part):
@@ -63,9 +77,25 @@ class Runtime(Part):
 
     Attributes:
         remote: `where` is a URL, not a directory.
+        note: What a result says of every model that it runs; "" for nothing.
     """
 
     remote: ClassVar[bool] = False
+    note: ClassVar[str] = ""
+
+    def add_input(self, inputs: Inputs, where: str, role: str) -> None:
+        """Add a model, and what else is read to run it, to the inputs of a run.
+
+        Raises:
+            DataError: There is none.
+        """
+        inputs.add_directory(where, Model.KINDS, role=role)
+
+    def directory(self, where: str) -> Path | None:
+        """Return where a model's tokenizer and its chat templates are; None if they are not here."""
+        from llmkit.modeling.gguf import model_directory
+
+        return model_directory(where)
 
     def load(self, where: str, *, date: str | None = None) -> Running:
         """Load a model, ready to answer.
@@ -87,18 +117,28 @@ class Running:
     Attributes:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
+        shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
+    shares_prefixes: bool = False
 
     def takes(self, request: Request) -> str | None:
-        """Return why a request cannot be answered, to follow the name of its kind; None if it can."""
+        """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
         raise NotImplementedError
 
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
+        """Return how many padded tokens of a kind are best computed together."""
+        return BATCH_TOKENS
+
+    def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
+        """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""
+        return ""
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers to requests of one kind, computed together, in their order; see the kinds for each.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -12,19 +15,23 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
+from llmkit.core.digest import canonical_json
 from llmkit.core.inputs import Inputs
 from llmkit.core.json import not_finite
 from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
-from llmkit.data.artifacts import Model, Scores
+from llmkit.data.artifacts import Scores
 from llmkit.data.clock import Date, settle_date
 from llmkit.data.rendering import asks_for_date
-from llmkit.tasks import Task, TaskResult
+from llmkit.runtimes import Runtime, is_address
+from llmkit.runtimes.openai import OpenAI
+from llmkit.runtimes.transformers import Transformers
+from llmkit.tasks import Measurement, Task, TaskResult
 
 if TYPE_CHECKING:
-    from llmkit.evaluation.model import EvalModel
+    from llmkit.evaluation.engine import Asked, Engine
 
 SAMPLES_SHOWN = 5
 Results = dict[str, dict[str, TaskResult]]
@@ -34,11 +41,13 @@ class Config(BaseConfig):
     """Config of `llmkit eval`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to measure."""
+    """Directory of the model to measure, its file in GGUF, or the address of a server: `http://127.0.0.1:8000/v1`."""
     baseline: Annotated[str | None, NotIdentity] = None
-    """Directory of a model to compare with."""
+    """Directory, file in GGUF or address of a model to compare with."""
     tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
     """What to measure."""
+    runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
+    """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
 
@@ -47,16 +56,19 @@ class Evaluate(Stage[Config]):
     """A model's scores."""
 
     name, version, config = "eval", 4, Config
+    resumable = True
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
         inputs = Inputs()
-        models = {"model": inputs.add_directory(config.model, Model.KINDS, role="model")}
-        if config.baseline is not None:
-            models["baseline"] = inputs.add_directory(config.baseline, Model.KINDS, role="baseline")
+        models = {"model": config.model, **({"baseline": config.baseline} if config.baseline is not None else {})}
+        runtimes = {role: runtime_of(config, where) for role, where in models.items()}
+        for role, where in models.items():
+            runtimes[role].add_input(inputs, where, role)
         for task in config.tasks:
             task.add_input(inputs)
-        asked = any(map(asks_for_date, models.values()))
+        folders = [runtimes[role].directory(where) for role, where in models.items()]
+        asked = any(asks_for_date(folder) for folder in folders if folder is not None)
         config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
             if build.finished:
@@ -64,7 +76,7 @@ class Evaluate(Stage[Config]):
             context.announce(build)
             if config.date is not None:
                 context.console.info(f"a chat template asks for the date: {config.date}")
-            return _evaluate(config, context, build, models)
+            return _evaluate(config, context, build, models, runtimes)
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
@@ -75,17 +87,20 @@ class Evaluate(Stage[Config]):
             rows += [(f"{name} {score}", _line(score, by_role)) for score in _score_names(by_role)]
             for role, found in results[name]["results"].items():
                 rows += [(f"{name} of the {role}", note) for note in found.get("notes", ())]
-        sample = next(scores.samples("generation"), None)
-        if sample is not None:
-            rows += [
-                ("question", sample["turns"][-1]["content"]),
-                ("reference", sample["reference"]),
-                ("generated", sample["prediction"]),
-            ]
+        firsts = (next(scores.samples(name), {}) for name in results)
+        if shown := next(filter(None, map(_exchange, firsts)), None):
+            rows += zip(("question", "reference", "generated"), shown, strict=True)
         return [*rows, ("report", str(scores.report))]
 
 
 STAGE = Evaluate()
+
+
+def _exchange(sample: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return question, reference and answer of a sample that has them, whatever its task."""
+    if not {"turns", "reference", "prediction"} <= sample.keys():
+        return None
+    return sample["turns"][-1]["content"], sample["reference"], sample["prediction"]
 
 
 def _score_names(by_role: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -103,19 +118,21 @@ def _line(score: str, by_role: Mapping[str, Mapping[str, float]]) -> str:
     return text
 
 
-def _evaluate(config: Config, context: Context, build: Build, models: dict[str, Path]) -> Result:
-    from llmkit.evaluation.model import EvalModel
+def runtime_of(config: Config, where: str) -> Runtime:
+    """Return what runs a model: of an address one for servers, of anything else one for what lies here."""
+    if is_address(where):
+        return config.runtime if config.runtime.remote else OpenAI()
+    return Transformers() if config.runtime.remote else config.runtime
 
+
+def _evaluate(
+    config: Config, context: Context, build: Build, models: dict[str, str], runtimes: dict[str, Runtime]
+) -> Result:
     found = Scores(build.dir)
     results: Results = {name: {} for name in task_names(config.tasks)}
-    for role, path in models.items():
-        model = EvalModel.load(path, config.date)
-        for name, task in zip(results, config.tasks, strict=True):
-            results[name][role] = _run_task(task, model, f"{name} of the {role}", context)
-            if "batches" in results[name][role].facts:
-                context.console.info(
-                    f"{name} of the {role}: one row each; beside padded rows the model answers otherwise"
-                )
+    for role, where in models.items():
+        for name, result in _measure(config, context, build, role, where, runtimes[role]).items():
+            results[name][role] = result
     for name, by_role in results.items():
         _compare_samples(by_role)
         rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
@@ -141,22 +158,68 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     return Result(artifact)
 
 
-def _run_task(task: Task, model: EvalModel, label: str, context: Context) -> TaskResult:
-    """Run a task.
+def _measure(
+    config: Config, context: Context, build: Build, role: str, where: str, runtime: Runtime
+) -> dict[str, TaskResult]:
+    """Measure a model on all tasks, whose requests are put to it together; answers of a killed run are not asked again.
 
     Raises:
-        NotFiniteError: A number in its result is not finite; the message names task, model and number.
+        NotFiniteError: A number in a result is not finite; the message names task, model and number.
     """
+    from llmkit.evaluation.engine import Engine
+    from llmkit.evaluation.kept import Kept
     from llmkit.modeling.finite import NotFiniteError
 
-    try:
-        with context.console.progress(label, unit="samples") as progress:
-            result = task.run(model, progress)
-    except NotFiniteError as error:
-        raise NotFiniteError(f"{label}: {error.message}", error.hint) from error
-    for path, value in not_finite({"scores": result.scores, "facts": result.facts, "samples": result.samples}):
-        raise NotFiniteError(f"{label}: {path} is {value}", f"look at what the task {task.type_name} divides by")
-    return result
+    digest = next(item.digest for item in build.inputs.entries if item.role == role)
+    owner = canonical_json([digest, runtime.spec(mode="json", identity=True)])
+    with (
+        closing(runtime.load(where, date=config.date)) as model,
+        Kept(build.scratch / f"answers-{role}", owner) as kept,
+    ):
+        engine = Engine(model, kept)
+        for task in config.tasks:
+            engine.check(task.example, f"the model {'at' if runtime.remote else 'in'} '{where}'")
+        named = dict(zip(task_names(config.tasks), config.tasks, strict=True))
+        measured = {name: task.on(model) for name, task in named.items()}
+        samples = _ask(engine, measured, role, context)
+        results = {}
+        for name, task in named.items():
+            result = results[name] = measured[name].summary(samples[name])
+            result.notes += [runtime.note] if runtime.note else []
+            label = f"{name} of the {role}"
+            if why := model.alone(type(task.example)):
+                result.facts["batches"] = "one row each"
+                context.console.info(f"{label}: one row each; {why}")
+            for path, value in not_finite({"scores": result.scores, "facts": result.facts, "samples": result.samples}):
+                raise NotFiniteError(
+                    f"{label}: {path} is {value}", f"look at what the task {task.type_name} divides by"
+                )
+        return results
+
+
+def _ask(
+    engine: Engine, measured: dict[str, Measurement], role: str, context: Context
+) -> dict[str, list[dict[str, Any]]]:
+    """Put the requests of all tasks to a model, and return each task's samples."""
+    from llmkit.evaluation.engine import Asked
+
+    # The first row of every task is looked for at once: a task without any is an error before anything is asked.
+    rows = {name: iter(task.rows()) for name, task in measured.items()}
+    firsts = {name: list(islice(each, 1)) for name, each in rows.items()}
+    waiting: deque[tuple[str, Any]] = deque()
+
+    def asked() -> Iterator[Asked]:
+        for name, task in measured.items():
+            for row in chain(firsts[name], rows[name]):
+                waiting.append((name, row))
+                yield Asked(task.requests(row), f"{name} of the {role}")
+
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in measured}
+    with context.console.progress(f"the {role}", unit="samples") as progress:
+        for answers in engine.ask(asked(), done=progress.advance):
+            name, row = waiting.popleft()
+            samples[name].append(measured[name].score(row, answers))
+    return samples
 
 
 def _compare_samples(by_role: dict[str, TaskResult]) -> None:
@@ -177,7 +240,7 @@ def task_names(tasks: list[Task]) -> list[str]:
     return names
 
 
-def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
+def _write_page(path: Path, results: Results, models: dict[str, str]) -> None:
     page = Page("Evaluation report", ", ".join(f"{role}: {where}" for role, where in models.items()))
     for name, by_role in results.items():
         page.heading(name)
@@ -195,10 +258,10 @@ def _write_page(path: Path, results: Results, models: dict[str, Path]) -> None:
         )
         answers = {role: {sample.get("id"): sample for sample in result.samples} for role, result in by_role.items()}
         for sample in by_role["model"].samples[:SAMPLES_SHOWN]:
-            if "prediction" not in sample:
+            if (shown := _exchange(sample)) is None:
                 continue
-            lines = [f"reference: {sample['reference']}"]
+            question, reference, _ = shown
             said = {role: found[sample["id"]] for role, found in answers.items() if sample["id"] in found}
-            lines += [f"{role}: {found['prediction']}" for role, found in said.items()]
-            page.quote(sample["turns"][-1]["content"], "\n\n".join(lines))
+            lines = [f"reference: {reference}", *(f"{role}: {found['prediction']}" for role, found in said.items())]
+            page.quote(question, "\n\n".join(lines))
     page.write(path)

@@ -1,20 +1,23 @@
-"""Family "task": what `llmkit eval` measures, one module each."""
+"""Family "task": what `llmkit eval` measures, one module each.
+
+A task runs no model: it says what is to be asked of one, and what the answers are worth.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from llmkit.core.config import NotIdentity
 from llmkit.core.registry import Part
+from llmkit.runtimes import Request, Running
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
-    from llmkit.core.progress import Progress
-    from llmkit.evaluation.model import EvalModel
 
 
 @dataclass
@@ -37,7 +40,13 @@ class TaskResult:
 
 
 class Task(Part):
-    """A measurement of one model on one set of data."""
+    """A measurement of models on one set of data.
+
+    Attributes:
+        example: A request such as it makes: a model that cannot answer it is refused before anything is asked.
+    """
+
+    example: ClassVar[Request]
 
     data: Annotated[str, NotIdentity]
     """Directory of the artifact to measure on."""
@@ -52,6 +61,37 @@ class Task(Part):
         """
         raise NotImplementedError
 
-    def run(self, model: EvalModel, progress: Progress) -> TaskResult:
-        """Measure a model; `progress` counts samples."""
+    def on(self, model: Running) -> Measurement:
+        """Return the measurement of one model; it looks at the model's tokenizer and facts, and asks nothing."""
+        raise NotImplementedError
+
+
+class Measurement:
+    """A task on one model. The engine calls `rows` once, then `score` for each of them in order, then `summary`.
+
+    Args:
+        model: What is measured.
+    """
+
+    def __init__(self, model: Running) -> None:
+        self.model = model
+
+    def rows(self) -> Iterator[Any]:
+        """Yield what is asked about, whatever it is; rows that are not asked about are counted.
+
+        Raises:
+            DataError: There is nothing to ask.
+        """
+        raise NotImplementedError
+
+    def requests(self, row: Any) -> Sequence[Request]:
+        """Return what to ask about a row."""
+        raise NotImplementedError
+
+    def score(self, row: Any, answers: Sequence[Any]) -> dict[str, Any]:
+        """Return the sample: what `samples-TASK.jsonl` says of a row."""
+        raise NotImplementedError
+
+    def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
+        """Return the scores of all samples, which are never none."""
         raise NotImplementedError

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llmkit.core.errors import DataError
-from llmkit.tasks import Task, TaskResult
+from llmkit.evaluation.asked import positions_of, tokenizer_of
+from llmkit.runtimes import Ids, Request, Running, Score
+from llmkit.tasks import Measurement, Task, TaskResult
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
-    from llmkit.core.progress import Progress
-    from llmkit.evaluation.model import EvalModel
+    from llmkit.data.unread import Unread
 
 
 class Answers(Task):
@@ -23,6 +27,8 @@ class Answers(Task):
     Nothing is cut: a row that does not fit into the model's positions is skipped and counted.
     """
 
+    example: ClassVar[Request] = Score((0,), (0,))
+
     prompt: Literal["auto", "chat", "plain"] = "auto"
     """How the question is put: by the chat template, in plain text, or by the template where the model has one."""
 
@@ -30,68 +36,94 @@ class Answers(Task):
         """Take examples."""
         return inputs.add_artifact(self.data, "examples", role="tasks.data")
 
-    def run(self, model: EvalModel, progress: Progress) -> TaskResult:
-        """Return bits_per_byte over all answers, and the perplexity per token."""
-        from copy import deepcopy
+    def on(self, model: Running) -> _Answers:
+        """Return the measurement of one model."""
+        return _Answers(self, model)
 
-        from llmkit.data.borders import literal_special
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    context: Ids
+    target: Ids
+    num_bytes: int
+    unread: Unread
+
+
+class _Answers(Measurement):
+    """Bits per byte over all answers, and the perplexity per token."""
+
+    def __init__(self, task: Answers, model: Running) -> None:
         from llmkit.data.rendering import ensure_template
+        from llmkit.evaluation.exchanges import Skipped
+        from llmkit.evaluation.text_score import TextScore
+        from llmkit.modeling.coverage import coverage_of
+
+        super().__init__(model)
+        tokenizer = tokenizer_of(model)
+        self.task, self.max_length = task, positions_of(model)
+        self.chat = task.prompt == "chat" or (task.prompt == "auto" and bool(tokenizer.chat_template))
+        self.tokenizer = deepcopy(tokenizer) if self.chat else tokenizer  # the next task asks it the same question
+        if self.chat:
+            ensure_template(self.tokenizer)
+        self.coverage, self.skipped, self.found = coverage_of(tokenizer), Skipped(), TextScore()
+
+    def rows(self) -> Iterator[_Row]:
+        """Yield the answers that can be scored."""
+        from llmkit.data.borders import literal_special
         from llmkit.evaluation.exchanges import (
             FAKES,
             NO_ANSWER,
             UNTAUGHT,
-            Skipped,
             read_exchanges,
             scored_answer,
             too_long,
         )
-        from llmkit.evaluation.model import ALONE
-        from llmkit.evaluation.text_score import TextScore
 
-        chat = self.prompt == "chat" or (self.prompt == "auto" and bool(model.tokenizer.chat_template))
-        tokenizer = deepcopy(model.tokenizer) if chat else model.tokenizer  # the next task asks it the same question
-        if chat:
-            ensure_template(tokenizer)
-        requests = []
-        samples: list[dict[str, Any]] = []
-        skipped, found = Skipped(), TextScore()
-        for name, turns, answer in islice(read_exchanges(self.data), self.limit):
+        count = 0
+        for name, turns, answer in islice(read_exchanges(self.task.data), self.task.limit):
             whole = [*turns, {"role": "assistant", "content": answer or ""}]
             if not turns or not answer:
-                skipped.add(NO_ANSWER)
+                self.skipped.add(NO_ANSWER)
                 continue
-            if literal_special(tokenizer, whole) is not None:
-                skipped.add(FAKES)
+            if literal_special(self.tokenizer, whole) is not None:
+                self.skipped.add(FAKES)
                 continue
-            prefix, targets, said = scored_answer(tokenizer, whole) if chat else self._plain(model, turns, answer)
-            unread = model.coverage.measure([said])
+            prefix, targets, said = scored_answer(self.tokenizer, whole) if self.chat else self._plain(turns, answer)
+            unread = self.coverage.measure([said])
             if not targets and not unread.total:
-                skipped.add(NO_ANSWER if not said and not chat else UNTAUGHT)
+                self.skipped.add(NO_ANSWER if not said and not self.chat else UNTAUGHT)
                 continue
-            if len(prefix) + len(targets) > model.max_length + 1:
-                skipped.add(too_long(model.max_length))
+            if len(prefix) + len(targets) > self.max_length + 1:
+                self.skipped.add(too_long(self.max_length))
                 continue
-            requests.append((prefix, targets))
-            found.add(0.0, len(said.encode()), len(targets), unread)
-            samples.append(
-                {"id": name, "bytes": len(said.encode()), "unread_bytes": unread.total, "tokens": len(targets)}
-            )
-        if not requests:
-            raise DataError(f"tasks.data: {self.data} has no answer to score: {'; '.join(skipped.notes())}")
-        likelihoods = model.log_likelihoods(requests)
-        for sample, value in zip(samples, likelihoods, strict=True):
-            sample["log_likelihood"] = value
-            progress.advance()
-        found.log_likelihood = sum(likelihoods)
-        scores, notes = found.scores()
-        alone = {} if model.scores_in_batches else ALONE
-        facts = {"prompt": "chat" if chat else "plain", "skipped": skipped.total, **found.shares(), **alone}
-        return TaskResult(scores, len(samples), samples, facts, [*skipped.notes(), *notes])
+            count += 1
+            yield _Row(name, tuple(prefix), tuple(targets), len(said.encode()), unread)
+        if not count:
+            notes = "; ".join(self.skipped.notes())
+            raise DataError(f"tasks.data: {self.task.data} has no answer to score: {notes}")
 
-    @staticmethod
-    def _plain(model: EvalModel, turns: list[dict[str, str]], answer: str) -> tuple[list[int], list[int], str]:
+    def requests(self, row: _Row) -> list[Score]:
+        """Ask for the answer behind the question."""
+        return [Score(row.context, row.target)]
+
+    def score(self, row: _Row, answers: Sequence[float]) -> dict[str, Any]:
+        """Return sizes and the log-likelihood."""
+        self.found.add(answers[0], row.num_bytes, len(row.target), row.unread)
+        return {
+            "id": row.name, "bytes": row.num_bytes, "unread_bytes": row.unread.total, "tokens": len(row.target),
+            "log_likelihood": answers[0],
+        }  # fmt: skip
+
+    def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
+        """Return bits_per_byte and token_perplexity."""
+        scores, notes = self.found.scores()
+        facts = {"prompt": "chat" if self.chat else "plain", "skipped": self.skipped.total, **self.found.shares()}
+        return TaskResult(scores, len(samples), samples, facts, [*self.skipped.notes(), *notes])
+
+    def _plain(self, turns: list[dict[str, str]], answer: str) -> tuple[list[int], list[int], str]:
         """Return the ids of a question and of its answer, each encoded on its own, and the answer."""
-        start = model.tokenizer.bos_token or model.tokenizer.eos_token
+        start = self.tokenizer.bos_token or self.tokenizer.eos_token
         before = start + "\n".join(turn["content"] for turn in turns) + "\n\n"
-        prefix, targets = (model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, answer))
+        prefix, targets = (self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, answer))
         return prefix, targets, answer

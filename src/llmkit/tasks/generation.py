@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
+from llmkit.evaluation.asked import positions_of
 from llmkit.metrics import Metric
 from llmkit.metrics.chrf import ChrF
 from llmkit.metrics.rouge import Rouge
-from llmkit.tasks import Task, TaskResult
+from llmkit.runtimes import Generate, Ids, Request, Running, Turns, Written
+from llmkit.tasks import Measurement, Task, TaskResult
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
-    from llmkit.core.progress import Progress
     from llmkit.data.thinking import Said
-    from llmkit.evaluation.exchanges import Skipped
-    from llmkit.evaluation.model import EvalModel
 
-    Question = tuple[str, list[dict[str, str]], str, list[int]]  # id, turns, reference, prompt
-
-PROMPTS_PER_CALL = 64
 PROMPT_END = 64
 """Last tokens of a prompt that are looked at for a thought that it begins."""
 
@@ -37,6 +35,8 @@ class Generation(Task):
     and counted, as `answers` does.
     """
 
+    example: ClassVar[Request] = Generate((0,), 1)
+
     metrics: list[Annotated[Metric, Family("metric")]] = Field([Rouge(), ChrF()], min_length=1)
     """How predictions are scored; each is an `evaluate.Metric`."""
     max_new_tokens: int = Field(64, ge=1)
@@ -46,101 +46,124 @@ class Generation(Task):
         """Take examples."""
         return inputs.add_artifact(self.data, "examples", role="tasks.data")
 
-    def run(self, model: EvalModel, progress: Progress) -> TaskResult:
-        """Return the metrics' scores, and every question, prediction and reference as samples."""
-        from llmkit.evaluation.model import ALONE
-
-        rows, skipped = self._questions(model)
-        said = self._answered(model, [prompt for *_, prompt in rows], progress)
-        predictions = [one.answer.strip() for one in said]
-        references = [self._reference(model, answer, prompt) for _, _, answer, prompt in rows]
-        samples = [
-            {"id": name, "turns": turns, "prediction": prediction, "reference": reference}
-            | ({"thinking": one.thinking} if one.thinking else {})
-            for (name, turns, *_), prediction, reference, one in zip(rows, predictions, references, said, strict=True)
-        ]
-        facts = {"skipped": skipped.total, "empty": sum(not text for text in predictions)}
-        thought = {
-            "thinking": sum(bool(one.thinking) for one in said),
-            "unfinished": sum(not one.ended for one in said),
-        }
-        facts |= thought if any(thought.values()) else {}
-        alone = {} if model.writes_in_batches else ALONE
-        return TaskResult(self._scores(predictions, references), len(samples), samples, facts | alone, skipped.notes())
-
-    def _questions(self, model: EvalModel) -> tuple[list[Question], Skipped]:
-        """Return the questions that fit into the model, and what becomes of the other rows.
+    def on(self, model: Running) -> _Generation:
+        """Return the measurement of one model.
 
         Raises:
             ConfigError: No question could fit.
-            DataError: None does.
         """
-        from llmkit.data.borders import literal_special
-        from llmkit.evaluation.exchanges import FAKES, NO_ANSWER, REFUSED, Skipped, read_exchanges, too_long
+        return _Generation(self, model)
 
-        if self.max_new_tokens >= model.max_length:
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    turns: list[dict[str, str]]
+    reference: str
+    prompt: Ids | Turns
+
+
+class _Generation(Measurement):
+    """The metrics' scores, and every question, prediction and reference as samples."""
+
+    def __init__(self, task: Generation, model: Running) -> None:
+        from llmkit.evaluation.exchanges import Skipped
+        from llmkit.modeling.tokenizer import special_ids
+
+        super().__init__(model)
+        self.task, self.tokenizer, self.max_length = task, model.tokenizer, positions_of(model)
+        self.start = None if self.tokenizer is None else special_ids(self.tokenizer).bos
+        self.skipped = Skipped()
+        self.said: list[Said] = []
+        if task.max_new_tokens >= self.max_length:
             raise ConfigError(
-                f"tasks.max_new_tokens: {self.max_new_tokens} leaves no room for a prompt in the {model.max_length}"
+                f"tasks.max_new_tokens: {task.max_new_tokens} leaves no room for a prompt in the {self.max_length}"
                 " positions of the model"
             )
-        rows: list[Question] = []
-        skipped, refusal = Skipped(), None
-        for name, turns, answer in islice(read_exchanges(self.data), self.limit):
+
+    def rows(self) -> Iterator[_Row]:
+        """Yield the questions that fit into the model."""
+        from llmkit.data.borders import literal_special
+        from llmkit.evaluation.exchanges import FAKES, NO_ANSWER, REFUSED, read_exchanges, too_long
+
+        count, refusal = 0, None
+        for name, turns, answer in islice(read_exchanges(self.task.data), self.task.limit):
             if not turns or answer is None:
-                skipped.add(NO_ANSWER)
+                self.skipped.add(NO_ANSWER)
                 continue
-            if model.tokenizer.chat_template and literal_special(model.tokenizer, turns) is not None:
-                skipped.add(FAKES)
+            chats = self.tokenizer is not None and bool(self.tokenizer.chat_template)
+            if chats and literal_special(self.tokenizer, turns) is not None:
+                self.skipped.add(FAKES)
                 continue
             try:
-                prompt = self._prompt(model, turns)
+                prompt = self._prompt(turns)
             except DataError as error:
                 refusal = refusal or error
-                skipped.add(REFUSED)
+                self.skipped.add(REFUSED)
                 continue
-            if len(prompt) + self.max_new_tokens > model.max_length:
-                skipped.add(too_long(model.max_length, self.max_new_tokens))
+            if self.tokenizer is not None and len(prompt) + self.task.max_new_tokens > self.max_length:
+                self.skipped.add(too_long(self.max_length, self.task.max_new_tokens))
                 continue
-            rows.append((name, turns, answer, prompt))
-        if not rows and skipped.reasons.keys() == {REFUSED} and refusal is not None:
+            count += 1
+            yield _Row(name, turns, answer, prompt)
+        if not count and self.skipped.reasons.keys() == {REFUSED} and refusal is not None:
             raise refusal
-        if not rows:
-            raise DataError(f"tasks.data: {self.data} has no question to ask: {'; '.join(skipped.notes())}")
-        return rows, skipped
+        if not count:
+            notes = "; ".join(self.skipped.notes())
+            raise DataError(f"tasks.data: {self.task.data} has no question to ask: {notes}")
 
-    def _answered(self, model: EvalModel, prompts: list[list[int]], progress: Progress) -> list[Said]:
-        """Return what the model says to each prompt."""
-        from llmkit.data.thinking import decode_said, opened
+    def requests(self, row: _Row) -> list[Generate]:
+        """Ask for the greedy continuation."""
+        return [Generate(row.prompt, self.task.max_new_tokens)]
 
-        said: list[Said] = []
-        for start in range(0, len(prompts), PROMPTS_PER_CALL):
-            part = prompts[start : start + PROMPTS_PER_CALL]
-            for prompt, ids in zip(part, model.generate(part, max_new_tokens=self.max_new_tokens), strict=True):
-                said.append(decode_said(model.tokenizer, ids, opened(model.tokenizer.decode(prompt[-PROMPT_END:]))))
-            progress.advance(len(part))
-        return said
+    def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
+        """Tell thinking from the answer, of the model and of the row."""
+        from llmkit.data.thinking import decode_said, split_thinking
 
-    @staticmethod
-    def _reference(model: EvalModel, answer: str, prompt: list[int]) -> str:
-        """Return the answer of a row without its thinking."""
-        from llmkit.data.thinking import opened, split_thinking
+        (new,), begun = answers, self._begun(row.prompt)
+        if new.ids is None or self.tokenizer is None:
+            said = split_thinking(new.text, begun)
+        else:
+            said = decode_said(self.tokenizer, new.ids, begun)
+        self.said.append(said)
+        own = split_thinking(row.reference, begun)
+        return {
+            "id": row.name, "turns": row.turns, "prediction": said.answer.strip(),
+            "reference": own.answer if own.ended else row.reference,
+        } | ({"thinking": said.thinking} if said.thinking else {})  # fmt: skip
 
-        said = split_thinking(answer, opened(model.tokenizer.decode(prompt[-PROMPT_END:])))
-        return said.answer if said.ended else answer
+    def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
+        """Return the metrics' scores."""
+        predictions, references = ([sample[side] for sample in samples] for side in ("prediction", "reference"))
+        facts = {"skipped": self.skipped.total, "empty": sum(not text for text in predictions)}
+        thought = {
+            "thinking": sum(bool(one.thinking) for one in self.said),
+            "unfinished": sum(not one.ended for one in self.said),
+        }
+        facts |= thought if any(thought.values()) else {}
+        return TaskResult(self._scores(predictions, references), len(samples), samples, facts, self.skipped.notes())
 
     def _scores(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         scores: dict[str, float] = {}
-        for metric in self.metrics:
+        for metric in self.task.metrics:
             found = metric.load().compute(predictions=predictions, references=references)
             if twice := scores.keys() & found.keys():
                 raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
             scores |= found
         return scores
 
-    def _prompt(self, model: EvalModel, turns: list[dict[str, str]]) -> list[int]:
+    def _begun(self, prompt: Ids | Turns) -> tuple[str, str] | None:
+        """Return the marks of a thought that a prompt begins."""
+        from llmkit.data.thinking import opened
+
+        return None if self.tokenizer is None else opened(self.tokenizer.decode(list(prompt[-PROMPT_END:])))
+
+    def _prompt(self, turns: list[dict[str, str]]) -> Ids | Turns:
         from llmkit.data.rendering import encode_prompt
 
-        if model.tokenizer.chat_template:
-            return encode_prompt(model.tokenizer, turns)
+        if self.tokenizer is None:
+            return tuple(turns)
+        if self.tokenizer.chat_template:
+            return tuple(encode_prompt(self.tokenizer, turns))
         text = "\n".join(turn["content"] for turn in turns) + "\n\n"
-        return [model.start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return (self.start, *self.tokenizer(text, add_special_tokens=False)["input_ids"])

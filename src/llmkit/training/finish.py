@@ -155,7 +155,10 @@ def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     named = ", ".join(f"{int(number)}: {json.dumps(name)}" for number, name in (labels or {}).items())
     lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
     more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""
-    lines.append(f'base = {head.auto_class}.from_pretrained("{base.path}"{more})')
+    place = f'"{base.path}"'
+    if Path(base.path).suffix == ".gguf":
+        place = f'"{Path(base.path).parent}", gguf_file="{Path(base.path).name}"'
+    lines.append(f"base = {head.auto_class}.from_pretrained({place}{more})")
     if rows := adapter.get("trainable_token_indices"):
         lines.append(f"base.resize_token_embeddings({max(next(iter(rows.values()))) + 1})")
     return [*lines, 'model = PeftModel.from_pretrained(base, "DIR")']

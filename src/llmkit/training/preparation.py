@@ -74,6 +74,7 @@ def ready(
     read: Callable[[Path], list[Path]],
     kind: Row,
     path: Path,
+    named: str,
     engine: Engine,
 ) -> Prepared:
     """Make everything ready; the first process reads and encodes the rows, and the others wait for it.
@@ -84,7 +85,8 @@ def ready(
         build: Its build, in whose scratch folder the rows are kept.
         read: Reads the rows into folders of examples, given a folder to work in.
         kind: What the rows are.
-        path: Where the model is.
+        path: The directory that the model is read from.
+        named: The model, as the user named it: what an adapter is trained on.
         engine: Workers.
     """
     if config.objective.chats:
@@ -97,7 +99,7 @@ def ready(
     def settle() -> dict[str, Any]:
         rows.corpora += read(place)
         rows.noticed += notice(rows.corpora, kind, config.objective)
-        return config.objective.settle(kind, rows.noticed).spec(mode="json")
+        return config.objective.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
     objective = cast("RowObjective", Family("row_objective").parse(spec))
@@ -105,7 +107,7 @@ def ready(
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
     models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
-    targets, base = _wrap(config, objective, models, grown, path, context.console)
+    targets, base = _wrap(config, objective, models, grown, named, context.console)
 
     def encode_all() -> dict[str, Any]:
         tokenizer.save_pretrained(place / "tokenizer")
@@ -128,7 +130,7 @@ def ready(
         suffix=", fine-tuned",
         facts=objective.facts(),
         metrics=_metrics(objective, rows) if context.leads else {},
-        resolved={"objective": spec, "row": kind.spec(mode="json")},
+        resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
         adapter=config.adapter,
         targets=targets,
@@ -206,7 +208,7 @@ def _grow(
 
 
 def _wrap(
-    config: RowTrainingConfig, objective: RowObjective, models: Models, grown: range, path: Path, console: Console
+    config: RowTrainingConfig, objective: RowObjective, models: Models, grown: range, named: str, console: Console
 ) -> tuple[Targets | None, Base | None]:
     """Freeze what is not trained, after copies were made of the model, and say what is; None for all of it."""
     adapter = config.adapter
@@ -217,7 +219,7 @@ def _wrap(
     console.info(targets.words)
     if grown and not adapter.is_apart:
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
-    return targets, Base(str(path), base_digest(path)) if adapter.is_apart else None
+    return targets, Base(named, base_digest(Path(named))) if adapter.is_apart else None
 
 
 def _job(

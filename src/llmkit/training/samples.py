@@ -12,6 +12,8 @@ from pydantic import Field
 
 from llmkit.core.config import Config
 from llmkit.data.artifacts import Model
+from llmkit.runtimes import Generate
+from llmkit.runtimes.transformers import InMemory
 from llmkit.training.metrics import RowsFile
 
 if TYPE_CHECKING:
@@ -98,8 +100,9 @@ class Sampler:
         directory: Path | None = None,
         step: int = 0,
     ) -> None:
-        self.model, self.tokenizer, self.config = model, tokenizer, config
-        self.dtype, self.seed = dtype, seed
+        self.model, self.tokenizer, self.config, self.seed = model, tokenizer, config, seed
+        ends = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        self.running = InMemory(model, tokenizer, ends=ends, autocast=dtype, trained=True)
         self.max_new_tokens = max(1, min(config.max_new_tokens, max_positions - 1))
         room = max_positions - self.max_new_tokens
         self.prompts = [ids[-room:] for ids in prompts]
@@ -111,39 +114,17 @@ class Sampler:
         """Return and write one row per prompt: `step`, `prompt` and `text`, the continuation alone."""
         if not self.prompts:
             return []
-        import torch
-
         rows = []
         with _undisturbed(self.model):
             for number, ids in enumerate(self.prompts):
-                torch.manual_seed(int(np.random.SeedSequence([self.seed, step, number]).generate_state(1)[0]))
-                prompt, text = self.tokenizer.decode(ids, skip_special_tokens=True), self._continue(ids)
-                rows.append({"step": step, "prompt": prompt, "text": text})
+                seed = int(np.random.SeedSequence([self.seed, step, number]).generate_state(1)[0])
+                request = Generate(tuple(ids), self.max_new_tokens, temperature=self.config.temperature, seed=seed)
+                (new,) = self.running.answer([request])  # one by one: a batch's sums are other ones in bfloat16
+                prompt = self.tokenizer.decode(ids, skip_special_tokens=True)
+                rows.append({"step": step, "prompt": prompt, "text": new.text})
         for row in rows if self.file else []:
             self.file.write(row)  # type: ignore[union-attr]
         return rows
-
-    def _continue(self, ids: list[int]) -> str:
-        import torch
-        from transformers import GenerationConfig
-
-        sampling: dict[str, Any] = (
-            {"temperature": self.config.temperature, "top_k": 0} if self.config.temperature else {}
-        )
-        settings = GenerationConfig(
-            max_new_tokens=self.max_new_tokens,
-            do_sample=bool(sampling),
-            eos_token_id=self.tokenizer.eos_token_id,
-            pad_token_id=self.tokenizer.pad_token_id or 0,
-            use_cache=True,
-            **sampling,
-        )
-        tensor = torch.tensor([ids], device=self.model.device)
-        with torch.autocast(tensor.device.type, dtype=self.dtype, enabled=self.dtype not in (None, torch.float32)):
-            out = self.model.generate(
-                input_ids=tensor, attention_mask=torch.ones_like(tensor), generation_config=settings
-            )
-        return str(self.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True))
 
 
 @contextmanager

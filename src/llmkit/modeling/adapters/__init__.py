@@ -1,5 +1,7 @@
 """Family "adapter": what of a model is trained, one module each, and how that is saved, loaded and merged."""
 
+# ruff: noqa: ARG002 - not every member reads all of what the family is given
+
 from __future__ import annotations
 
 from collections.abc import Iterator

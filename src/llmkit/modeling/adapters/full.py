@@ -1,7 +1,5 @@
 """All weights are trained."""
 
-# ruff: noqa: ARG002 - not every member reads all of what the family is given
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

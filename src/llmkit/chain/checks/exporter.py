@@ -1,0 +1,25 @@
+"""The exporter can write a model of this architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmkit.chain.known import first_place, model_of
+from llmkit.chain.runs import Chain, Finding, Run
+
+
+def check(chain: Chain, run: Run) -> Iterator[Finding]:
+    """Ask the exporter."""
+    exporter = getattr(run.config, "exporter", None)
+    if exporter is None:
+        return
+    model = model_of(chain, first_place(run.reading("model")))
+    if model is None:
+        yield run.found("unknown", "not known before the model is there")
+        return
+    why = exporter.supports(model.config) if hasattr(exporter, "supports") else None
+    if why:
+        words = f"{exporter.type_name} cannot write a {model.config.model_type}: {why}"
+        yield run.problem(words, about="exporter", hint=f"llmkit schema {run.stage} --fields lists the exporters")
+        return
+    yield run.found("ok", f"{exporter.type_name} of a {model.config.model_type}", about="exporter")

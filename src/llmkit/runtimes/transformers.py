@@ -1,0 +1,241 @@
+"""Models in a directory, run by transformers; or one that is in memory already, such as one that is being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Logits, Request, Running, Runtime, Score
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.modeling.heads import Head
+    from llmkit.runtimes._heads import HeadAnswers
+
+ONE_EACH = "beside padded rows the model answers otherwise"
+
+CORE_TOKENS = 512
+"""Tokens that a core of a CPU computes at a time. Perplexity of a Llama of 6 layers of 256 with one thread, CPU seconds
+for the same texts: 512 5.6, 1,024 6.2, 2,048 7.1, 8,192 11.0; each text alone 8.0."""
+POSITIONS = 2048
+"""Tried of a model that has no limit of its own."""
+
+
+class Transformers(Runtime):
+    """Run a model directory in float32, so that a difference of two models is theirs; on a GPU if there is one."""
+
+    plain: bool = False
+    """Load by `from_pretrained` alone, in the number format on disk: nothing of llmkit's own loading is in the way."""
+
+    def load(self, where: str, *, date: str | None = None) -> InMemory:
+        """Load a model directory with the head that its config names.
+
+        Raises:
+            DataError: No model, or a damaged one, or its tokenizer has ids that it has no rows for.
+        """
+        import torch
+
+        from llmkit.data.clock import date_of, set_date
+        from llmkit.modeling.load import check_vocabulary, load_model
+        from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
+
+        if self.plain:
+            model, tokenizer = _from_pretrained(where)
+        else:
+            model, tokenizer = load_model(where), load_tokenizer(where)
+            check_vocabulary(model, vocabulary_size(tokenizer), where)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
+        return InMemory(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where)
+
+
+class InMemory(Running):
+    """A model of transformers, in eval mode whenever it is asked.
+
+    Args:
+        model: The model, not wrapped. Its weights may change between two calls, and are never changed.
+        tokenizer: Its tokenizer.
+        where: The directory it came from, for errors.
+        ends: Ids that end a text; those of its generation config by default.
+        autocast: Number format to compute in where it is not that of the weights.
+        trained: It is being trained: nothing that it computes may stay behind in it, and numbers that are not finite
+            are found by the training.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        where: str = "",
+        ends: Sequence[int] | None = None,
+        autocast: torch.dtype | None = None,
+        trained: bool = False,
+    ) -> None:
+        self.model, self.tokenizer, self.where = model, tokenizer, where
+        self.ends = _ends(model) if ends is None else tuple(ends)
+        self.autocast, self.trained = autocast, trained
+
+    @cached_property
+    def head(self) -> Head:
+        """What stands on its body."""
+        from llmkit.modeling.heads import head_of
+
+        return head_of(self.model.config)
+
+    @cached_property
+    def heads(self) -> HeadAnswers:
+        """What answers labels, tags, spans and vectors."""
+        from llmkit.runtimes._heads import HeadAnswers
+        from llmkit.runtimes._pooling import Pooling, pooling_of
+
+        pooling = pooling_of(Path(self.where)) if self.head.answer == "vector" and self.where else Pooling()
+        return HeadAnswers(self.model, self.tokenizer, self.head, self.where, pooling)
+
+    @cached_property
+    def facts(self) -> Facts:  # type: ignore[override]
+        """What it is."""
+        import torch
+        import transformers
+
+        from llmkit.modeling.architecture import position_limit
+
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        named = dict(getattr(self.model.config, "id2label", None) or {})
+        return Facts(
+            answer=self.head.answer,
+            positions=position_limit(self.model.config),
+            start=eos if bos is None else bos,
+            labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
+            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+        )
+
+    def takes(self, request: Request) -> str | None:
+        """Return why not: every kind needs its head."""
+        if isinstance(request, Logits):
+            return None
+        if isinstance(request, Generate) and self.head.answer == "tokens":
+            return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
+        if isinstance(request, Score | Generate):
+            return None if self.head.type_name == "causal_lm" else self._refusal()
+        return self.heads.takes(request)
+
+    def _refusal(self) -> str:
+        from llmkit.modeling.heads.causal_lm import CausalLM
+
+        saved = ", ".join(self.model.config.architectures or [type(self.model).__name__])
+        hint = f"name another, for example of {CausalLM.examples}"
+        if self.head.objective:
+            hint += f"; `llmkit pretrain --model {self.where} -s objective={self.head.objective}` goes on with this one"
+        return f"it {CausalLM.refusal}: it was saved as {saved}\n{hint}"
+
+    def tokens(self, request: Request) -> int:
+        """Return the positions of a row."""
+        if isinstance(request, Score):
+            return len(request.context) + len(request.target) - 1
+        if isinstance(request, Generate):
+            return len(request.prompt) + request.budget
+        return len(request.ids) if isinstance(request, Logits) else len(self.heads.encoded(request).ids)
+
+    def batch_tokens(self, kind: type[Request]) -> int:
+        """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
+        import torch
+
+        if self.model.device.type != "cpu" or kind is Generate:
+            return BATCH_TOKENS
+        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
+
+    def alone(self, kind: type[Request]) -> str:
+        """Return why rows are run one by one; measured on the model, once."""
+        if kind is Score:
+            return "" if self._scores_alike else ONE_EACH
+        if kind is Generate:
+            return "" if self._writes_alike else ONE_EACH
+        return "" if kind is Logits else self._heads_alone
+
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
+        """Return the answers; see the base class."""
+        with self.computing():
+            return _answering(type(requests[0]))(self, requests) if requests else []
+
+    def close(self) -> None:
+        """Let go of the model."""
+        import torch
+
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Return the modes that everything is computed in."""
+        import torch
+
+        stack = ExitStack()
+        # Tensors of inference mode that a module keeps, such as rotary tables, could not be trained with afterwards.
+        stack.enter_context(torch.no_grad() if self.trained else torch.inference_mode())
+        other = self.autocast not in (None, torch.float32)
+        stack.enter_context(torch.autocast(self.model.device.type, dtype=self.autocast, enabled=other))
+        return stack
+
+    @cached_property
+    def shares_prefixes(self) -> bool:  # type: ignore[override]
+        """Whether it does; measured on the model."""
+        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.runtimes._prefixes import shares_alike
+
+        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
+    def _heads_alone(self) -> str:
+        return self.heads.alone()
+
+    @cached_property
+    def _scores_alike(self) -> bool:
+        from llmkit.runtimes._neighbours import scores_alike
+
+        return scores_alike(self.model, self.facts.positions or POSITIONS)
+
+    @cached_property
+    def _writes_alike(self) -> bool:
+        from llmkit.runtimes._neighbours import writes_alike
+
+        return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
+
+
+def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:
+    """Return the function that answers a kind of requests."""
+    from llmkit.runtimes import _logits, _scoring, _writing
+
+    functions: dict[type[Request], Callable[[InMemory, Any], list[Any]]] = {
+        Logits: _logits.logits, Score: _scoring.scores, Generate: _writing.written,
+    }  # fmt: skip
+    return functions.get(kind, _of_its_head)
+
+
+def _of_its_head(running: InMemory, requests: Sequence[Request]) -> list[Any]:
+    """Return labels, tags, spans or vectors."""
+    if len(requests) > 1 and running.alone(type(requests[0])):
+        return [answer for request in requests for answer in running.heads.answer([request])]
+    return running.heads.answer(requests)
+
+
+def _from_pretrained(where: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    import transformers
+
+    from llmkit.modeling.heads import head_of
+
+    config = transformers.AutoConfig.from_pretrained(where)
+    model = getattr(transformers, head_of(config).auto_class).from_pretrained(where).eval()
+    return model, transformers.AutoTokenizer.from_pretrained(where)
+
+
+def _ends(model: PreTrainedModel) -> tuple[int, ...]:
+    found = model.generation_config.eos_token_id if model.can_generate() else None
+    return tuple(found) if isinstance(found, list) else () if found is None else (found,)
