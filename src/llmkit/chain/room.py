@@ -79,13 +79,15 @@ def _training(chain: Chain, run: Run) -> Training | None:
     head = config.objective.model_head()
     positions = max(length, position_limit(model.config) or length)
     built = weightless_model(model.spec, head, likely_vocabulary(model.spec), positions)
+    size = count_parameters(built)
+    config.adapted.wrap(built, head)
     cuda = torch.cuda.is_available()
     readers = max(1, run.given.nproc // (config.parallel.tensor * config.parallel.context))
     precision = resolve(config, device="cuda" if cuda else "cpu", flops=0)["precision"]
     blocks = max(1, micro_batch_tokens(config, readers) // length)
     memory = run_memory(built, config, bf16=precision == "bf16", num_blocks=blocks)
     limit = device_limit() // (1 if cuda else run.given.nproc)
-    return Training(memory, limit, count_parameters(built), disk_needed(built, config))
+    return Training(memory, limit, size, disk_needed(built, config))
 
 
 def disk_of(chain: Chain, run: Run) -> Disk | None:

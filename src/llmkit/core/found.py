@@ -192,8 +192,7 @@ def _alpaca(path: Path, role: str) -> str:
 _HUB = "'inputs=[{type: hf, path: {raw}}]'"
 _TO_MODEL = {
     "gguf": "a model in GGUF is named by its file: {path}/NAME.gguf",
-    "adapter": "merge it into its base, in Python: PeftModel.from_pretrained(base, {path}).merge_and_unload()"
-    ".save_pretrained(DIR), {then}",
+    "adapter": "an adapter is named as a model is: {then}; llmkit export --model {path} -o DIR merges it into its base",
     "hub": "llmkit reads models from directories: hf download {path} --local-dir DIR, {then}",
     "tokens": "llmkit pretrain -s model=llama-7m --data {path} -o DIR makes a model, {then}",
     "corpus text": "llmkit tokenize -i {path} -o TOKENS, llmkit pretrain -s model=llama-7m --data TOKENS -o DIR,"

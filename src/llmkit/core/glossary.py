@@ -37,7 +37,7 @@ class Word:
         return [name for name in self.names if name.partition("=")[0] in valid and name not in NEVER]
 
 
-_LORA = "adapters (LoRA) are not there yet; finetune trains all weights"
+_LORA = "--lora, or adapter: lora in a recipe, with any objective"
 _QUANTIZED = "quantized weights are not there yet; finetune trains float32 weights, in bf16 where the hardware has it"
 _PREFERENCES = "training on preferences and rewards is not there yet; sft learns the preferred answers"
 _UPLOAD = "nothing is uploaded; `hf upload` takes the directory that export writes"
@@ -57,7 +57,8 @@ COMMANDS = (
     ("pre-training continue-pretrain", "pretrain", ""),
     ("sft tune instruct", "finetune", ""),
     ("dpo grpo ppo rlhf orpo kto reward", "", _PREFERENCES),
-    ("lora qlora peft merge", "", _LORA),
+    ("lora qlora peft adapter", "finetune", _LORA),
+    ("merge merge-lora merge_and_unload", "export", "of an adapter it writes the merged model"),
     ("evaluate evaluation test benchmark lm-eval score measure", "eval", ""),
     ("convert save gguf", "export", ""),
     ("quantize", "", _GGUF),
@@ -153,8 +154,15 @@ TERMS = (
     ("context_parallel_size cp", "parallel.context", ""),
     ("cpu_offload offload", "parallel.cpu_offload=true", ""),
     ("flash_attention flash_attn use_flash_attn attn_implementation", "", _FUSED),
-    ("lora use_lora use_peft peft lora_r lora_rank lora_alpha lora_dropout lora_target_modules adapter"
-     " finetuning_type qlora dora", "", _LORA),
+    ("use_lora use_peft peft qlora finetuning_type peft_type", "--lora adapter", "lora is one of its kinds"),
+    ("lora_r lora_rank rank", "adapter.r", ""),
+    ("lora_alpha", "adapter.alpha", ""),
+    ("lora_dropout", "adapter.dropout", ""),
+    ("lora_target_modules target_modules lora_target", "adapter.targets", ""),
+    ("use_rslora", "adapter.rslora=true", ""),
+    ("use_dora", "adapter.dora=true", ""),
+    ("freeze_trainable_layers num_layers_to_train unfrozen_layers", "adapter.last", "of adapter: layers"),
+    ("merge_lora merge_adapter", "", "export writes the merged model of an adapter's directory"),
     ("load_in_4bit load_in_8bit quantization quantize bits quantization_config", "", _QUANTIZED),
     ("dpo pref_beta beta reward_model rl", "", _PREFERENCES),
     # When
@@ -179,6 +187,12 @@ PARTS = {
         ("regression", "classification", "with objective.problem=regression"),
         ("ner pos tagging tags", "token_classification", ""),
         ("lora qlora", "", _LORA),
+    ),
+    "adapter": (
+        ("none all", "full", ""),
+        ("qlora ia3 adalora prefix prompt", "", "lora is the one kind of peft's that is trained here"),
+        ("freeze last_layers partial", "layers", ""),
+        ("linear_probe classifier", "head", ""),
     ),
     "document_objective": (
         ("clm lm next_token gpt autoregressive", "causal_lm", ""),

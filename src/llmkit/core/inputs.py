@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmkit.core.adapter import base_of, is_adapter
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.found import hub_name, in_words, is_gguf, recognize, way
@@ -96,6 +97,8 @@ class Inputs:
         """
         directory = Path(path)
         artifact = check_directory(path, kinds, role=role)
+        if is_adapter(directory) and artifact is None:
+            self._add_base(base_of(directory), f"{role} base")  # made elsewhere: no manifest says what it was
         if artifact is not None:
             self.entries.append(artifact.as_input(role))
             return directory
@@ -113,6 +116,12 @@ class Inputs:
         self.add_files(str(directory.resolve()), files, role=role)
         return directory
 
+    def _add_base(self, base: Path, role: str) -> None:
+        """Add the model that an adapter is nothing without: a file, or a directory."""
+        files = [base] if base.is_file() else sorted(file for file in base.iterdir() if file.is_file())
+        raw = [RawFile(str(file.resolve()), file.name, file.stat().st_size) for file in files]
+        self.add_files(str(base.resolve()), raw, role=role)
+
 
 def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact | None:
     """Return the artifact in a directory; None where it was made elsewhere, as a model in GGUF is.
@@ -128,7 +137,9 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
     if "://" in str(path) and hub_name(path) is None:
         raise DataError(f"{role}: {path} is an address, and a directory is read here", "eval alone asks servers")
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
-        no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
+        no_model = role in ("model", "baseline") and not (
+            (directory / "config.json").is_file() or is_adapter(directory)
+        )
         if no_model and (found := recognize(directory)) is not None:
             hint = way(found, kinds, directory, role)
             words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"

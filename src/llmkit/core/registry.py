@@ -37,6 +37,7 @@ PACKAGES = {
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
     "head": "llmkit.modeling.heads",
+    "adapter": "llmkit.modeling.adapters",
     "runtime": "llmkit.runtimes",
     "exporter": "llmkit.exporters",
     "tokenizer": "llmkit.tokenization.trainers",

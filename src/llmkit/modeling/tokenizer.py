@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from llmkit.core.adapter import tokenizer_folder
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
@@ -74,7 +75,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     Raises:
         DataError: No such directory, no tokenizer in it, or a damaged or unsupported one.
     """
-    folder = existing_directory(path, "tokenizer")
+    folder = existing_directory(tokenizer_folder(path), "tokenizer")
     from transformers import AutoTokenizer
 
     try:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import Field
 
 from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs, row_kind, say_what_rows
+from llmkit.core.adapter import is_adapter
 from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
+from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -79,6 +81,12 @@ class Finetune(TrainingStage[Config]):
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
+        if config.adapter.is_apart and is_adapter(model):
+            raise ConfigError(
+                f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",
+                f"llmkit export --model {config.model} -o MERGED, then --model MERGED; all of it is trained without"
+                " --lora",
+            )
         add_templates(model, inputs)
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
 
@@ -97,7 +105,7 @@ class Finetune(TrainingStage[Config]):
             def read(work: Path) -> list[Path]:
                 return read_inputs(found.data, found.kind, work, engine, context)[0]
 
-            return ready(config, context, build, read, found.kind, found.model, engine)
+            return ready(config, context, build, read, found.kind, found.model, config.model, engine)
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""

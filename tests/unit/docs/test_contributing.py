@@ -216,6 +216,14 @@ def test_an_optimizer(add, cli, chain):
     assert done.code == 0, done.err
 
 
+def test_an_adapter(add, cli, chain):
+    add("adapter")
+    done = cli("finetune", "--data", chain.pairs, "--model", chain.base, *TRAINING, "-s", "adapter=bias", "-o", "out",
+               "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["trained_parameters"] == 5 * 32  # two norms in each of two layers, and the last one
+
+
 def test_a_runtime(add, chain, cli):
     from llmkit.runtimes import Generate, Score
 
