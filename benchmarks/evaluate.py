@@ -7,9 +7,9 @@ of 5 to 150 words. `system`: the same behind one system prompt of 60 words. `gen
 tokens, of which some end soon and some never. `all`: the first two and the last in one run.
 
 The model is a Llama of 6 layers of 256 with random weights and a vocabulary of 8,192; a fiftieth of its tokens end an
-answer, so that lengths differ. A run starts when everything is imported, and takes in loading the model and writing
-the results. Contenders run in processes of their own, on one core with one thread, in turns; medians are shown. Linux
-only.
+answer, so that lengths differ. A run starts when everything is imported, and ends with the results written; loading the
+model is not counted. Contenders run in processes of their own, on one core with one thread, in turns; medians are
+shown. Linux only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Put the requests of any number of tasks to one model: each once, those of like length together, answers kept.
 
-Requests are read in windows, so that neither their number nor the first answer's time is bounded by memory: the first
-window is small, and each is twice the one before. Within a window requests of a kind are sorted, and batches filled up
-to as many padded tokens as suit the model. A batch that does not fit into memory is halved, and so are those after it.
+Requests are read in windows, so that memory does not bound their number, nor their number the time of the first answer:
+the first window is one batch, and each is twice the one before. Within a window requests of a kind are sorted, and
+batches filled up to as many padded tokens as suit the model. A batch that does not fit into memory is halved, and so
+are those after it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Score
 from llmkit.runtimes._prefixes import shared_prefixes
 
-FIRST_WINDOW, WINDOW = 512, 2**20
-"""Tokens that are read before any are asked, at first and at most."""
+FIRST_WINDOW, WINDOW = 1, 128
+"""Batches that are read before any is asked, at first and at most."""
 COPIES = 8
 """Keys and values of shared prefixes are copied for every row: at most for so many times the tokens of a batch."""
 
@@ -142,13 +143,13 @@ class Engine:
 
     def _windows(self, rows: Iterable[Asked]) -> Iterator[list[Asked]]:
         window: list[Asked] = []
-        size, most = 0, FIRST_WINDOW
+        size, most = 0.0, FIRST_WINDOW
         for row in rows:
             window.append(row)
-            size += sum(map(self.running.tokens, row.requests))
+            size += sum(self.running.tokens(one) / self._most(one) for one in row.requests)
             if size >= most:
                 yield window
-                window, size, most = [], 0, min(2 * most, WINDOW)
+                window, size, most = [], 0.0, min(2 * most, WINDOW)
         if window:
             yield window
 
@@ -183,15 +184,15 @@ class Engine:
         self._find_prefixes(pending)
         batch = _Batch()
         for one in sorted(pending, key=lambda one: (one.request.kind, -one.longest, one.group, -one.tokens)):
-            if not batch.takes(one, self._most(one)):
+            if not batch.takes(one, self._most(one.request)):
                 yield batch.members
                 batch = _Batch()
             batch.add(one)
         if batch.members:
             yield batch.members
 
-    def _most(self, one: _Pending) -> int:
-        return min(self.running.batch_tokens(type(one.request)), self.batch_tokens or sys.maxsize)
+    def _most(self, request: Request) -> int:
+        return min(self.running.batch_tokens(type(request)), self.batch_tokens or sys.maxsize)
 
     def _find_prefixes(self, pending: list[_Pending]) -> None:
         """Note which contexts begin alike, where the runtime computes that once: those are asked side by side."""

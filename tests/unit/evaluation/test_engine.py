@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from llmkit.core.errors import DataError, MemoryLimitError
-from llmkit.evaluation.engine import FIRST_WINDOW, Asked, Engine
+from llmkit.evaluation import engine
+from llmkit.evaluation.engine import Asked, Engine
 from llmkit.evaluation.kept import Kept
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Facts, Generate, Label, Running, Score, Written
@@ -57,7 +58,8 @@ def test_answers_come_in_the_order_of_the_rows_whatever_their_length_and_kind():
     assert toy.batches == [[6], [9, 5, 3, 1]], "one batch of each kind, the longest first"
 
 
-def test_batches_are_filled_up_to_the_budget_with_rows_of_like_length():
+def test_batches_are_filled_up_to_the_budget_with_rows_of_like_length(monkeypatch):
+    monkeypatch.setattr(engine, "FIRST_WINDOW", 100)
     toy = Toy()
     requests = [score(length, length) for length in (2, 30, 3, 29, 31, 1)]
     assert list(Engine(toy, batch_tokens=64).ask(rows(*requests))) == [[-float(one.target[0])] for one in requests]
@@ -76,7 +78,7 @@ def test_equal_requests_are_asked_once_in_any_row_and_window():
     filler = [score(300, n) for n in range(2, 8)]
     asked = [Asked([score(4), score(4)]), *rows(score(4), *filler, score(4), filler[0])]
     done = []
-    found = list(Engine(toy).ask(asked, done=done.append))
+    found = list(Engine(toy, batch_tokens=512).ask(asked, done=done.append))
     assert found[0] == [-1.0, -1.0] and found[1] == found[-2] == [-1.0] and found[-1] == [-2.0]
     assert len(toy.asked) == len(set(toy.asked)) == 7
     assert sum(done) == len(asked)
@@ -90,10 +92,12 @@ def test_windows_double_so_that_the_first_answer_needs_few_rows():
             read.append(number)
             yield Asked([score(100, number)])
 
-    answers = Engine(toy).ask(stream())
+    answers = Engine(toy, batch_tokens=512).ask(stream())
     next(answers)
-    assert len(read) == -(-FIRST_WINDOW // 100)
-    assert len(list(answers)) == 59
+    assert len(read) == 6, "600 tokens: a batch and a part of one"
+    assert [next(answers) for _ in range(6)]
+    assert len(read) == 6 + 11
+    assert len(list(answers)) == 53
     asked = [one.target[0] for one in toy.asked]
     assert asked == sorted(asked)
 
@@ -101,20 +105,20 @@ def test_windows_double_so_that_the_first_answer_needs_few_rows():
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
 def test_what_does_not_fit_into_memory_is_halved_and_stays_small(error):
     toy = Toy(most=100, error=error)
-    engine = Engine(toy, batch_tokens=400)
+    asking = Engine(toy, batch_tokens=400)
     requests = [score(20, n) for n in range(1, 31)]
-    assert list(engine.ask(rows(*requests))) == [[-float(n)] for n in range(1, 31)]
+    assert list(asking.ask(rows(*requests))) == [[-float(n)] for n in range(1, 31)]
     assert max(map(len, toy.batches)) == 5, "20 tokens each: 20, 10, then 5 fit"
-    assert engine.batch_tokens <= 100
+    assert asking.batch_tokens <= 100
 
 
 def test_one_request_that_does_not_fit_says_so():
     kept = Kept()
-    engine = Engine(Toy(most=50), kept)
+    asking = Engine(Toy(most=50), kept)
     with pytest.raises(
         MemoryLimitError, match=r"toy task: out of memory: a single score request of 60 tokens does not"
     ):
-        list(engine.ask([*rows(*(score(length) for length in range(10, 62, 10)))]))
+        list(asking.ask([*rows(*(score(length) for length in range(10, 62, 10)))]))
     assert len(kept) == 0, "the longest is asked first"
 
 
@@ -166,7 +170,8 @@ def test_a_killed_run_is_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("shares", [True, False])
-def test_contexts_that_begin_alike_are_asked_side_by_side_and_counted_once(shares):
+def test_contexts_that_begin_alike_are_asked_side_by_side_and_counted_once(shares, monkeypatch):
+    monkeypatch.setattr(engine, "FIRST_WINDOW", 100)
     toy = Toy()
     toy.shares_prefixes = shares
     one, two = tuple(range(40)), tuple(range(100, 140))
@@ -180,7 +185,8 @@ def test_contexts_that_begin_alike_are_asked_side_by_side_and_counted_once(share
         assert max(map(len, toy.batches)) == 2
 
 
-def test_copies_of_a_long_prefix_are_bounded():
+def test_copies_of_a_long_prefix_are_bounded(monkeypatch):
+    monkeypatch.setattr(engine, "FIRST_WINDOW", 100)
     toy = Toy()
     toy.shares_prefixes = True
     prefix = tuple(range(90))
