@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llmkit.data.artifacts import Corpus
 from llmkit.evaluation.asked import rolling_requests
 from llmkit.runtimes import Generate, Score
-from llmkit.runtimes.transformers import Transformers
+from llmkit.runtimes.transformers import InMemory, Transformers
 
 VOCABULARY = 400
 
@@ -382,3 +382,39 @@ def test_models_that_skip_other_rows_are_said_not_to_compare(cli, jsonl, chain):
     assert words in outcome.out
     page = Path("out/report.html").read_text(encoding="utf-8")
     assert words in page
+
+
+def test_the_task_in_the_documentation_is_one_file(evaluate, chain, tmp_path, monkeypatch):
+    import llmkit.tasks
+
+    page = (Path(__file__).parents[2] / "docs/stages/eval.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "(Task)" in block]
+    (tmp_path / "members").mkdir()
+    (tmp_path / "members/answer_length.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(llmkit.tasks, "__path__", [*llmkit.tasks.__path__, str(tmp_path / "members")])
+    task = {"type": "answer_length", "data": chain.pairs, "limit": 4, "max_new_tokens": 3}
+    result = evaluate(chain.model, task)["answer_length"]["results"]["model"]
+    found = samples("answer_length")
+    assert result["num_samples"] == len(found) == 4
+    expected = sum(row["answer"] for row in found) / sum(row["reference"] for row in found)
+    assert result["scores"] == {"length_ratio": expected}
+    assert found[0]["reference"] == len(next(iter(Corpus(chain.pairs).rows()))["messages"][-1]["content"])
+
+
+def test_equal_requests_of_two_tasks_are_asked_once(cli, chain, monkeypatch):
+    asked = []
+    answer = InMemory.answer
+    monkeypatch.setattr(InMemory, "answer", lambda self, requests: asked.extend(requests) or answer(self, requests))
+    tasks = (
+        f"tasks=[{{type: answers, data: {chain.pairs}, limit: 6}}, {{type: answers, data: {chain.pairs}, limit: 3}}]"
+    )
+    assert cli("eval", "--model", chain.model, "-s", tasks, "-o", "out").code == 0
+    assert len(asked) == len(set(asked)) == len(samples("answers"))
+    assert samples("answers")[: len(samples("answers-2"))] == samples("answers-2")
+
+
+def test_a_runtime_that_is_not_there_is_named(cli, chain):
+    tasks = f"tasks=[{{type: answers, data: {chain.pairs}}}]"
+    outcome = cli("eval", "--model", chain.model, "-s", tasks, "-s", "runtime=transformer", "-o", "out")
+    assert outcome.code == 2
+    assert "runtime: unknown runtime 'transformer'; did you mean 'transformers'?" in outcome.err

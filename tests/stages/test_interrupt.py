@@ -37,7 +37,7 @@ MIDDLE = {
     "pretrain": (".partial/metrics.jsonl", 5),  # after the validation at step 0 and the lines of steps 1 to 4
     "finetune": (".partial/metrics.jsonl", 3),
     "eval": (".partial/samples-answers.jsonl", 1),
-    "export": (".partial/scratch/probe.npz", 1),
+    "export": (".partial/scratch/questions", 1),
     "predict": ("scratch/lenient/000000.parquet", 1),
 }
 STAGES = tuple(MIDDLE)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import torch
 import transformers
 
 from llmkit.core.registry import Family
-from llmkit.modeling import heads
 from llmkit.modeling.heads.question_answering import QuestionAnswering
 from llmkit.modeling.load import load_model
 from llmkit.training.finish import save_model, write_card
@@ -25,26 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
     if "class NextSentence(" in code
 ]
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-@pytest.fixture
-def add_head(tmp_path, monkeypatch):
-    """Write a module into a folder of the family, and forget it after the test."""
-    folder, names = tmp_path / "more heads", []
-    folder.mkdir()
-    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(folder)])
-
-    def add(name, code):
-        assert name not in Family("head").members()
-        (folder / f"{name}.py").write_text(code, encoding="utf-8")
-        importlib.invalidate_caches()
-        names.append(name)
-        return Family("head").parse(name)
-
-    yield add
-    for name in names:
-        sys.modules.pop(f"{heads.__name__}.{name}", None)
-        vars(heads).pop(name, None)
 
 
 @pytest.fixture
@@ -66,8 +43,8 @@ def run_card(folder, capsys):
     return capsys.readouterr().out
 
 
-def test_a_head_that_is_one_file(add_head, body, chain, cli, capsys):
-    head = add_head("next_sentence", PAIR)
+def test_a_head_that_is_one_file(add_member, body, chain, cli, capsys):
+    head = add_member("head", "next_sentence", PAIR)
     model = load_model(body, head, seed=5)
     assert type(model).__name__ == "BertForNextSentencePrediction"
     with torch.no_grad():

@@ -15,7 +15,7 @@ from llmkit.core.manifest import read_manifest
 from llmkit.core.recipes import shipped_recipes
 
 STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict")
-TOOLS = ("init", "recipes", "schema", "summary", "lineage", "doctor")
+TOOLS = ("init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor")
 
 
 def test_version(cli):

@@ -57,8 +57,11 @@ def _inputs(
         name, value = next(iter(fields.items()))
         option = {"text_field": "--text-field", "row": "--row", "columns": "--column"}[name]
         raise ConfigError(f"{option} goes with --input", hint=f"--set inputs.0.{name}={value}")
-    sources = Family("source").members()
-    return [item if item in sources else {"type": "files", "path": item, **fields} for item in given]
+    family = Family("source", shorthand=("files", "path"))
+    opened = [family.open(item) for item in given]
+    return [
+        {**source, **fields} if source["type"] == "files" else item for source, item in zip(opened, given, strict=True)
+    ]
 
 
 def columns_of(given: list[str] | None) -> dict[str, str] | None:

@@ -23,10 +23,12 @@ from llmkit.cli import (
     lineage,
     plan,
     predict,
+    preflight,
     pretrain,
     recipes,
     schema,
     summary,
+    tidy,
     tokenize,
 )
 from llmkit.cli.help import Command, Group
@@ -55,8 +57,10 @@ app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
+app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight.preflight)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("tidy", cls=Command, rich_help_panel=TOOLS)(tidy.tidy)
 app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
 

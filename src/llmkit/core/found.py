@@ -27,6 +27,7 @@ ROWS = (".jsonl", ".jsonlines", ".ndjson", ".json", ".csv", ".tsv", ".parquet", 
 TEXTS = (".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".xml", ".warc", ".wet")
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+GGUF_MAGIC = b"GGUF"
 HUB = re.compile(r"(?:https?://huggingface\.co/)?(?:datasets/)?([\w.-]{1,96}(?:/[\w.-]{1,96})?)/?", re.ASCII)
 
 WORDS = {
@@ -57,6 +58,17 @@ def recognize(path: str | Path) -> str | None:
         return _of_folder(place) if place.is_dir() else _of_file(place) if place.is_file() else None
     except (OSError, ValueError, EOFError, RecursionError, lzma.LZMAError, zlib.error, csv.Error):
         return None
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Tell whether a path is of a file in GGUF, by its name or by how it begins; it need not be a whole one."""
+    file = Path(path)
+    if not file.is_file():
+        return False
+    if file.suffix.lower() == ".gguf":
+        return True
+    with file.open("rb") as opened:  # as ollama keeps them: named by their digest
+        return opened.read(len(GGUF_MAGIC)) == GGUF_MAGIC
 
 
 def _of_folder(folder: Path) -> str | None:
@@ -97,7 +109,7 @@ def _of_file(file: Path) -> str | None:
     opened = OPENERS[codec](file) if codec else file.open("rb")
     with cast("BinaryIO", opened) as stream:
         head = stream.read(HEAD_BYTES)
-    if head.startswith(b"GGUF"):
+    if head.startswith(GGUF_MAGIC):
         return "gguf"
     if suffix not in ROWS:
         return None
@@ -179,8 +191,7 @@ def _alpaca(path: Path, role: str) -> str:
 
 _HUB = "'inputs=[{type: hf, path: {raw}}]'"
 _TO_MODEL = {
-    "gguf": "name the directory that it was made from, with config.json and *.safetensors; from a hub:"
-    " hf download ORG/NAME --local-dir DIR, {then}",
+    "gguf": "a model in GGUF is named by its file: {path}/NAME.gguf",
     "adapter": "merge it into its base, in Python: PeftModel.from_pretrained(base, {path}).merge_and_unload()"
     ".save_pretrained(DIR), {then}",
     "hub": "llmkit reads models from directories: hf download {path} --local-dir DIR, {then}",

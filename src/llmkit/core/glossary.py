@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-NEVER = frozenset({"--force"})
+NEVER = frozenset({"--force", "--remove"})
 """What destroys is suggested to nobody: who wants it types it whole."""
 NEAR = 0.7
 """Likeness (of difflib) from which on another name may be meant."""
@@ -45,7 +45,10 @@ _SERVE = "serving is not there yet; servers load the directory that export write
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
 _BENCHMARKS = "benchmarks of other harnesses are not there yet; answers, generation and perplexity measure your data"
-_GGUF = "GGUF is not there yet; safetensors is what llama.cpp's convert_hf_to_gguf.py reads"
+_GGUF = (
+    "models are read from GGUF (--model FILE.gguf), and not yet written to it; safetensors is what llama.cpp's"
+    " convert_hf_to_gguf.py reads"
+)
 _REPLACE = "a finished output of another config is replaced only where that is said outright"
 _FUSED = "attention is chosen by itself: sdpa where the architecture has it"
 
@@ -63,7 +66,8 @@ COMMANDS = (
     ("process filter dedup deduplicate curate download", "clean", ""),
     ("encode tokenizer train-tokenizer bpe", "tokenize", ""),
     ("info show stats inspect describe report", "summary", ""),
-    ("env check version", "doctor", ""),
+    ("env version", "doctor", ""),
+    ("lint check validate sanity-check precheck", "preflight", "it checks a chain of recipes before its first stage"),
     ("classify label tag ner embed embeddings encode-texts pipeline batch-predict", "predict", ""),
     ("infer inference", "predict", "labels, tags, spans and vectors; what writes text is asked by eval"),
     ("serve chat run generate server api", "", _SERVE),
@@ -72,6 +76,7 @@ COMMANDS = (
     ("estimate memory cost flops", "plan", ""),
     ("history provenance tree verify", "lineage", ""),
     ("fields", "schema", ""),
+    ("clean-up prune gc garbage-collect vacuum purge", "tidy", "it lists what runs left behind"),
 )
 """Words typed elsewhere, commands here, what is different."""
 
@@ -93,6 +98,7 @@ TERMS = (
     ("model_name_or_path model_name base_model model_path pretrained pretrained_model model_id checkpoint_dir",
      "--model", ""),
     ("model_args", "--model", "a directory"),
+    ("base_url api_base api_url endpoint", "--model", "eval takes the address of a server in the place of a directory"),
     ("dataset datasets dataset_name dataset_path train_file train_data data_path dataset_dir train_dataset",
      "--data --input", ""),
     ("source files input_file raw corpus", "--input --data", ""),
@@ -216,6 +222,11 @@ PARTS = {
         ("rouge1 rouge2 rougel rougelsum", "rouge", "which of them is in its types"),
         ("chrf++", "chrf", "with word_order=2"),
         ("f1_score macro_f1", "f1", ""),
+    ),
+    "runtime": (
+        ("hf huggingface pytorch local directory", "transformers", ""),
+        ("vllm sglang ollama tgi llama_cpp llamacpp api server http https remote litellm", "openai",
+         "a server, whose address is the model"),
     ),
     "exporter": (
         ("hf huggingface transformers st", "safetensors", ""),

@@ -8,9 +8,13 @@ from pathlib import Path
 
 from llmkit.core.digest import canonical_json, digest_files, digest_text
 from llmkit.core.errors import DataError, nearest
-from llmkit.core.found import in_words, recognize, way
+from llmkit.core.found import hub_name, in_words, is_gguf, recognize, way
 from llmkit.core.json import dumps
 from llmkit.core.manifest import PARTIAL, Artifact, Input, open_artifact, read_manifest
+from llmkit.core.own import Origin
+
+PART = "part"
+"""Role of a class of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,17 @@ class Inputs:
                 entry["stated"] = True
             self.listing.append(dumps(entry))
 
+    def add_part(self, origin: Origin) -> None:
+        """Add a class of the user's own: the files that it is made of, as they were when they were imported."""
+        path, identity = str(origin.path), canonical_json(origin.identity)
+        size = sum(module.num_bytes for module in origin.modules)
+        self.entries.append(Input(PART, path, "files", digest_text(identity)[:32], len(origin.modules), size))
+        for module in origin.modules:
+            facts = {"bytes": module.num_bytes, "digest": module.digest}
+            self.listing.append(dumps({"source": path, "name": module.name, "path": str(module.path), **facts}))
+
     def add_directory(self, path: str | Path, kinds: str | Sequence[str], *, role: str) -> Path:
-        """Add a directory that is one of our artifacts or, made elsewhere, a group of raw files.
+        """Add a directory that is one of our artifacts or, made elsewhere, a group of raw files; or a model in GGUF.
 
         Raises:
             DataError: There is no such directory, or it is an artifact of another kind.
@@ -85,6 +98,10 @@ class Inputs:
         artifact = check_directory(path, kinds, role=role)
         if artifact is not None:
             self.entries.append(artifact.as_input(role))
+            return directory
+        if directory.is_file():
+            one = RawFile(str(directory.resolve()), directory.name, directory.stat().st_size)
+            self.add_files(str(directory.resolve()), [one], role=role)
             return directory
         files = [
             RawFile(str(file.resolve()), file.relative_to(directory).as_posix(), file.stat().st_size)
@@ -98,12 +115,18 @@ class Inputs:
 
 
 def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) -> Artifact | None:
-    """Return the artifact in a directory; None where it was made elsewhere. Reads no more than the manifest.
+    """Return the artifact in a directory; None where it was made elsewhere, as a model in GGUF is.
+
+    Reads no more than the manifest.
 
     Raises:
         DataError: There is no such directory, or it is an artifact of another kind, or unfinished.
     """
     directory = Path(path)
+    if "model" in kinds and is_gguf(directory):
+        return None
+    if "://" in str(path) and hub_name(path) is None:
+        raise DataError(f"{role}: {path} is an address, and a directory is read here", "eval alone asks servers")
     if directory.is_dir() and read_manifest(directory) is None and not (directory / PARTIAL).is_dir():
         no_model = role in ("model", "baseline") and not (directory / "config.json").is_file()
         if no_model and (found := recognize(directory)) is not None:
@@ -111,7 +134,7 @@ def check_directory(path: str | Path, kinds: str | Sequence[str], *, role: str) 
             words = f"'{directory}' is not a model directory: it holds no config.json, but {in_words(found)}"
             raise DataError(f"{role}: {words}", hint)
         return None
-    return open_artifact(directory, kinds, role=role)
+    return open_artifact(path, kinds, role=role)
 
 
 def missing_path(path: str | Path, *, role: str) -> DataError:

@@ -2,11 +2,12 @@
 
 Requests are read in windows, so that neither their number nor the first answer's time is bounded by memory: the first
 window is small, and each is twice the one before. Within a window requests of a kind are sorted, and batches filled up
-to a budget of padded tokens. A batch that does not fit into memory is halved, and so are those after it.
+to as many padded tokens as suit the model. A batch that does not fit into memory is halved, and so are those after it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from llmkit.core.errors import DataError, MemoryLimitError
 from llmkit.core.machine import limit_of
 from llmkit.evaluation.kept import Kept, key_of
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Request, Running
+from llmkit.runtimes import Request, Running, Score
+from llmkit.runtimes._prefixes import shared_prefixes
 
-BATCH_TOKENS = 8192
-"""Padded tokens in a batch."""
 FIRST_WINDOW, WINDOW = 512, 2**20
 """Tokens that are read before any are asked, at first and at most."""
+COPIES = 8
+"""Keys and values of shared prefixes are copied for every row: at most for so many times the tokens of a batch."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,57 @@ class Asked:
 
 @dataclass
 class _Pending:
-    """A request that waits for its answer, and the rows of the window that wait for it."""
+    """A request that waits for its answer.
+
+    Attributes:
+        rows: Those of the window that wait for it.
+        group: Number of those whose contexts begin alike; -1 for none.
+        prefix: Tokens that they share.
+        longest: Tokens of the longest of them.
+    """
 
     key: str
     request: Request
     tokens: int
     whose: str
     rows: list[int]
+    group: int = -1
+    prefix: int = 0
+    longest: int = 0
+
+    def __post_init__(self) -> None:
+        self.longest = self.tokens
+
+
+class _Batch:
+    """Requests of one kind, and what they take up together: padded tokens, prefixes counted once."""
+
+    def __init__(self) -> None:
+        self.members: list[_Pending] = []
+        self.groups: set[int] = set()
+        self.widest = self.behind = self.prefix = 0
+
+    def add(self, one: _Pending) -> None:
+        """Take one in."""
+        self.members.append(one)
+        self.groups.add(one.group)
+        self.widest, self.prefix = max(self.widest, one.tokens), max(self.prefix, one.prefix)
+        self.behind = max(self.behind, one.tokens - one.prefix)
+
+    def takes(self, one: _Pending, most: int) -> bool:
+        """Tell whether one more fits in; alone any does."""
+        if not self.members:
+            return True
+        first, count = self.members[0], len(self.members) + 1
+        # What shares prefixes is computed in other passes than what does not.
+        if (first.request.kind, first.group < 0) != (one.request.kind, one.group < 0):
+            return False
+        whole = max(self.widest, one.tokens) * count
+        if one.group < 0:
+            return whole <= most
+        prefixes = max(self.prefix, one.prefix) * len(self.groups | {one.group})
+        behind = max(self.behind, one.tokens - one.prefix) * count
+        return prefixes + behind <= most and whole <= COPIES * most
 
 
 class Engine:
@@ -54,11 +100,11 @@ class Engine:
     Args:
         running: The model.
         kept: Where answers go, and where those of an interrupted run are.
-        batch_tokens: Padded tokens in a batch, what is to be written included.
+        batch_tokens: Padded tokens in a batch at most, what is to be written included; None is what suits the model.
     """
 
-    def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int = BATCH_TOKENS) -> None:
-        self.running, self.kept = running, kept or Kept()
+    def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int | None = None) -> None:
+        self.running, self.kept = running, Kept() if kept is None else kept
         self.batch_tokens = batch_tokens
 
     def check(self, request: Request, name: str) -> None:
@@ -134,15 +180,27 @@ class Engine:
 
     def _batches(self, pending: list[_Pending]) -> Iterator[list[_Pending]]:
         """Yield batches of one kind, the longest first: what does not fit into memory is found at once."""
-        batch: list[_Pending] = []
-        for one in sorted(pending, key=lambda one: (one.request.kind, -one.tokens)):
-            other = batch and batch[0].request.kind != one.request.kind
-            if batch and (other or max(batch[0].tokens, one.tokens) * (len(batch) + 1) > self.batch_tokens):
-                yield batch
-                batch = []
-            batch.append(one)
-        if batch:
-            yield batch
+        self._find_prefixes(pending)
+        batch = _Batch()
+        for one in sorted(pending, key=lambda one: (one.request.kind, -one.longest, one.group, -one.tokens)):
+            if not batch.takes(one, self._most(one)):
+                yield batch.members
+                batch = _Batch()
+            batch.add(one)
+        if batch.members:
+            yield batch.members
+
+    def _most(self, one: _Pending) -> int:
+        return min(self.running.batch_tokens(type(one.request)), self.batch_tokens or sys.maxsize)
+
+    def _find_prefixes(self, pending: list[_Pending]) -> None:
+        """Note which contexts begin alike, where the runtime computes that once: those are asked side by side."""
+        scores = [one for one in pending if isinstance(one.request, Score)]
+        groups = shared_prefixes([one.request.context[:-1] for one in scores])  # type: ignore[attr-defined]
+        for number, prefix in enumerate(groups if groups and self.running.shares_prefixes else ()):
+            members = [scores[member] for member in prefix.members]
+            for one in members:
+                one.group, one.prefix, one.longest = number, prefix.length, max(each.tokens for each in members)
 
     def _halving(self, batch: list[_Pending]) -> Iterator[tuple[list[_Pending], list[Any]]]:
         """Ask a batch, in smaller parts if it does not fit into memory."""

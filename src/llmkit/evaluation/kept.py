@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llmkit import runtimes
-from llmkit.core.errors import DataError
+from llmkit.core.errors import SetupError
 from llmkit.runtimes import Request
 
 KEY = 32
@@ -35,14 +35,14 @@ def key_of(request: Request) -> str:
 
 
 class Kept:
-    """Answers by the digest of their request.
+    """Answers by the digest of their request; a context manager that closes the file.
 
     Args:
         file: Where they are kept, and may be from an interrupted run; None keeps them in memory.
         owner: What answered: a file of another model is refused.
 
     Raises:
-        DataError: The answers in the file are another model's.
+        SetupError: The answers in the file are another model's.
     """
 
     def __init__(self, file: Path | None = None, owner: str = "") -> None:
@@ -55,7 +55,17 @@ class Kept:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
             self._opened = file.open("r+b")
-            self._read()
+            try:
+                self._read()
+            except BaseException:
+                self._opened.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._places or key in self._memory
@@ -98,7 +108,7 @@ class Kept:
             if len(line) < KEY + 11 or line[-1:] != b"\n" or _crc(line[KEY + 10 : -1]) != line[KEY + 1 : KEY + 9]:
                 break
             if first and (owner := json.loads(line[KEY + 10 :])) != self.owner:
-                raise DataError(f"{self.file} holds answers of another model: {owner}", f"rm {self.file}")
+                raise SetupError(f"{self.file} holds answers of another model: {owner}", f"rm {self.file}")
             if not first:
                 self._places[line[:KEY].decode()] = (self._end + KEY + 10, len(line) - KEY - 11)
             self._end += len(line)

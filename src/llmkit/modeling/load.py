@@ -12,6 +12,7 @@ from llmkit.core.seal import changed_files, is_whole
 from llmkit.modeling.architecture import SIZES, config_class, position_limit
 from llmkit.modeling.directory import check_config, weight_files
 from llmkit.modeling.finite import check_finite
+from llmkit.modeling.gguf import weights_of
 from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.loaded import check_left_over, check_weights, loading, try_out, weightless
 from llmkit.modeling.tokenizer import existing_directory, id_sections
@@ -29,12 +30,12 @@ def load_model(
     seed: int = 0,
     pad_token_id: int | None = None,
 ) -> PreTrainedModel:
-    """Load a model from a directory, in eval mode; the network is never asked.
+    """Load a model from a directory or a GGUF file, in eval mode; the network is never asked.
 
     Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
 
     Args:
-        path: The directory.
+        path: The directory or the file.
         head: What must stand on its body; None for what its config.json says. Weights of a given head that are not
             there, or are for other labels, are new; any other must be there.
         dtype: Of the weights.
@@ -47,7 +48,8 @@ def load_model(
         ConfigError: The head's own fields make no sense.
     """
     config = read_config(path, head)
-    weight_files(Path(path))
+    folder = weights_of(existing_directory(path, "model"))
+    weight_files(folder)
     own, relabelled = head_of(config), False
     if head is not None:
         relabelled = type(own) is not type(head) or head.relabels(config)
@@ -57,10 +59,10 @@ def load_model(
     auto_model = (head or own).auto_model()
     model: PreTrainedModel
     with loading(path), torch.random.fork_rng(devices=[]):
-        weightless(Path(path), config, auto_model)  # before memory is taken for weights
+        weightless(folder, config, auto_model)  # before memory is taken for weights
         torch.manual_seed(seed)
         model, info = auto_model.from_pretrained(
-            Path(path),
+            folder,
             config=config,
             dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
             local_files_only=True,
@@ -69,6 +71,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told apart below, with names and shapes
         )
+    model.config.name_or_path = str(path)  # what the user named, which a GGUF file's directory is not
     check_weights(model, info, head, path)
     check_finite(model, path)
     if type(own) is type(head or own):
@@ -136,7 +139,7 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """
     from safetensors.torch import load_file
 
-    folder = existing_directory(path, "init_from")
+    folder = weights_of(existing_directory(path, "init_from"))
     if is_whole(folder) and (changed := changed_files(folder)):
         raise DataError(f"init_from: {path} is damaged: {changed[0]} is not what was written", f"ls {folder.parent}")
     files = sorted(folder.glob("*.safetensors"))

@@ -7,11 +7,15 @@ Batching to a token budget, halving when memory ends and keeping answers on disk
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Part
+from llmkit.data.artifacts import Model
 from llmkit.runtimes._requests import (
     Embed,
     Generate,
@@ -33,8 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
-    "SpanFound", "Tags", "TagsFound", "Turns", "Written",
+    "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
+
+BATCH_TOKENS = 8192
+"""What a GPU needs to be busy."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,39 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+ADDRESS = re.compile(r"https?://(?!huggingface\.co/)", re.IGNORECASE)
+"""A model on the hub is no server: it is downloaded."""
+
+
+def is_address(where: str) -> bool:
+    """Tell whether a model is behind a URL."""
+    return ADDRESS.match(where) is not None
+
+
 class Runtime(Part):
     """How a model is run; its fields are what a recipe can set.
 
     Attributes:
         remote: `where` is a URL, not a directory.
+        note: What a result says of every model that it runs; "" for nothing.
     """
 
     remote: ClassVar[bool] = False
+    note: ClassVar[str] = ""
+
+    def add_input(self, inputs: Inputs, where: str, role: str) -> None:
+        """Add a model, and what else is read to run it, to the inputs of a run.
+
+        Raises:
+            DataError: There is none.
+        """
+        inputs.add_directory(where, Model.KINDS, role=role)
+
+    def directory(self, where: str) -> Path | None:
+        """Return where a model's tokenizer and its chat templates are; None if they are not here."""
+        from llmkit.modeling.gguf import model_directory
+
+        return model_directory(where)
 
     def load(self, where: str, *, date: str | None = None) -> Running:
         """Load a model, ready to answer.
@@ -85,10 +117,12 @@ class Running:
     Attributes:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
+        shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
+    shares_prefixes: bool = False
 
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
@@ -97,6 +131,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
+        """Return how many padded tokens of a kind are best computed together."""
+        return BATCH_TOKENS
 
     def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
         """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Written
+from llmkit.runtimes import Generate, Written
+from llmkit.runtimes._prefixes import cache_of
 
 if TYPE_CHECKING:
-    from llmkit.runtimes import Generate
     from llmkit.runtimes.transformers import InMemory
 
 LEFT = 0.5
@@ -27,8 +27,6 @@ def written(running: InMemory, requests: Sequence[Generate]) -> list[Written]:
     Raises:
         NotFiniteError: Logits are not finite, so that none is the greatest.
     """
-    from llmkit.runtimes import Generate
-
     found: list[Any] = [None] * len(requests)
     together: dict[Any, list[int]] = defaultdict(list)
     for place, one in enumerate(requests):
@@ -129,14 +127,12 @@ class _Writing:
     @staticmethod
     def _kept(output: Any, chosen: torch.Tensor) -> dict[str, Any]:
         """Return what has been computed of the rows that go on; nothing of a cache that cannot leave rows out."""
-        for name in ("cache", "past_key_values"):  # its name has changed in transformers 5
-            if output.get(name) is not None:
-                try:
-                    output[name].batch_select_indices(chosen)
-                except (AttributeError, NotImplementedError):
-                    return {}
-                return {name: output[name]}
-        return {}
+        name, cache = cache_of(output)
+        try:
+            cache.batch_select_indices(chosen)
+        except (AttributeError, NotImplementedError):
+            return {}
+        return {name: cache}
 
     def _has_ended(self, row: int) -> bool:
         new = self.new[row]

@@ -265,5 +265,5 @@ def check_disk(directory: Path, needed: int) -> None:
     if free < needed:
         raise SetupError(
             f"the disk is full: checkpoints and the model need {size(needed)} in {directory}, {size(free)} are free",
-            "free some space and run the same command again: it goes on",
+            "free some space and run the same command again: it goes on; llmkit tidy DIR lists what runs left behind",
         )

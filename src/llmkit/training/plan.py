@@ -126,8 +126,8 @@ def plan(
         DataError: The model's directory is none.
     """
     facts = [tokens.facts for tokens in map(Tokens, data) if tokens.is_there()]
-    vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
-    model = _weightless(spec, head, vocab_size, config.context_length)
+    vocab_size = facts[0]["vocab_size"] if facts else likely_vocabulary(spec)
+    model = weightless_model(spec, head, vocab_size, config.context_length)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
     steps, batch_tokens = _steps(config, epoch_tokens), config.batch_tokens
@@ -221,7 +221,8 @@ def _times(
     return _Times(start, step, FORWARD_SHARE * per_block)
 
 
-def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:
+def weightless_model(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:
+    """Return a model of a spec on the meta device; a directory's own has the vocabulary that it has."""
     if spec.path is not None:
         config = read_config(spec.path, head)
         head.configure(config)
@@ -236,7 +237,7 @@ def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: 
     return model
 
 
-def _likely_vocabulary(spec: ModelConfig) -> int:
+def likely_vocabulary(spec: ModelConfig) -> int:
     """Return the vocabulary to expect without data: the spec's, else the one its preset's name holds for."""
     given = spec.config.get("vocab_size")
     if isinstance(given, int):

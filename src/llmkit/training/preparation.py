@@ -94,7 +94,7 @@ def ready(
     def settle() -> dict[str, Any]:
         rows.corpora += read(place)
         rows.noticed += notice(rows.corpora, kind, config.objective)
-        return config.objective.settle(kind, rows.noticed).spec(mode="json")
+        return config.objective.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
     objective = cast("RowObjective", Family("row_objective").parse(spec))
@@ -124,7 +124,7 @@ def ready(
         suffix=", fine-tuned",
         facts=objective.facts(),
         metrics=_metrics(objective, rows) if context.leads else {},
-        resolved={"objective": spec, "row": kind.spec(mode="json")},
+        resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
     )
 

@@ -114,9 +114,10 @@ class Head(Part):
 
 
 def heads() -> list[type[Head]]:
-    """Return all heads, by rank."""
+    """Return all heads, by rank; those of the user's own that this process has imported are among them."""
     family = Family("head")
-    return sorted((cast("type[Head]", family.load(name)) for name in family.members()), key=lambda head: head.rank)
+    known = [*(family.load(name) for name in family.members()), *family.own()]
+    return sorted((cast("type[Head]", head) for head in known), key=lambda head: head.rank)
 
 
 def head_of(config: PreTrainedConfig) -> Head:
