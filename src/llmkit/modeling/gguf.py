@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,32 +21,18 @@ from llmkit.core.extras import require
 from llmkit.core.found import is_gguf
 from llmkit.core.reading import damaged
 from llmkit.modeling.architecture import config_class
-from llmkit.modeling.gguf_header import AGAIN, Header, Tensor, read_header
+from llmkit.modeling.gguf_header import AGAIN, LINK, TO_DIRECTORY, Header, Tensor, linked, read_header
+from llmkit.modeling.gguf_tokenizer import read_tokenizer
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.loaded import check_weights, loading
 from llmkit.work.shared import place, shared_folder
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-LINK = "model.gguf"
-"""What transformers finds a file as: it asks for a directory and a name, and the name for its end."""
-AS_GPT2 = (
-    None, "default", "gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "trillion", "granite-docling",
-)  # fmt: skip
-"""`tokenizer.ggml.pre` of vocabularies that cut text as GPT-2's."""
-DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-"""Those that cut as GPT-2's does, and between any two digits, by llama.cpp's table; transformers leaves that out."""
-TEMPLATE = "tokenizer.chat_template"
-ROLES = {
-    "bos_token": "tokenizer.ggml.bos_token_id", "eos_token": "tokenizer.ggml.eos_token_id",
-    "unk_token": "tokenizer.ggml.unknown_token_id", "pad_token": "tokenizer.ggml.padding_token_id",
-}  # fmt: skip
 ROPE_FREQS = "rope_freqs.weight"
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 """How all published Llama 3.x stretch their positions; the factor alone differs."""
-TO_DIRECTORY = "name the directory that it was made from, with config.json and *.safetensors"
 
 _files: dict[Path, Path] = {}
 """Directories made here, each with the file that it was made of."""
@@ -123,75 +106,6 @@ def check(file: Path) -> Header:
     return header
 
 
-def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a file, with its chat templates; a file of a vocabulary alone will do.
-
-    Raises:
-        DataError: There is none, or one that cuts text by rules that are not known.
-        SetupError: The extra `gguf` is not installed.
-    """
-    require("gguf")
-    from tokenizers import pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    file, settings = header.path, header.settings
-    kind, cut = settings.get("tokenizer.ggml.model"), settings.get("tokenizer.ggml.pre")
-    if kind is None or "tokenizer.ggml.tokens" not in settings:
-        raise DataError(f"{file} holds no tokenizer", TO_DIRECTORY)
-    if kind == "gpt2" and cut not in (*AS_GPT2, *DIGITS_APART) and cut not in _known_cuts():
-        raise DataError(
-            f"the tokenizer in {file} cuts text by the rules '{cut}', which transformers does not have: its ids would"
-            " be others",
-            TO_DIRECTORY,
-        )
-    with TemporaryDirectory(prefix="llmkit-") as folder, loading(file):
-        (Path(folder) / LINK).symlink_to(file)
-        found: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
-            folder, gguf_file=LINK, local_files_only=True
-        )
-    backend = _without_others(found.backend_tokenizer, settings["tokenizer.ggml.tokens"])
-    if cut in DIGITS_APART:
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-        )
-    # Anew, without what is of this reading and not of the tokenizer: paths, and tokens that another model has.
-    length = header.of_architecture("context_length")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        chat_template=_templates(settings),
-        name_or_path=str(file),
-        clean_up_tokenization_spaces=False,
-        **({"model_max_length": length} if isinstance(length, int) else {}),
-        **{name: found.init_kwargs[name] for name in ("add_bos_token", "add_eos_token") if name in found.init_kwargs},
-        **{role: backend.id_to_token(settings[key]) for role, key in ROLES.items() if key in settings},
-    )
-
-
-def _without_others(backend: Tokenizer, size: int) -> Tokenizer:
-    """Return a tokenizer without tokens behind a vocabulary: GPT-2's `<|endoftext|>` is added to any that lacks it."""
-    from tokenizers import Tokenizer
-
-    content = json.loads(backend.to_str())
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < size]
-    return Tokenizer.from_str(json.dumps(content))
-
-
-def _templates(settings: Mapping[str, Any]) -> str | dict[str, str] | None:
-    """Return the chat template, or several by their names."""
-    own, start = settings.get(TEMPLATE), f"{TEMPLATE}."
-    named = {name.removeprefix(start): text for name, text in settings.items() if name.startswith(start)}
-    return {**({"default": own} if own else {}), **named} if named else own
-
-
-def _known_cuts() -> frozenset[str]:
-    """Return the rules for cutting text that transformers knows by name; older versions know none."""
-    with contextlib.suppress(ImportError):
-        from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
-
-        return frozenset(GGUF_PRE_TOKENIZER_SPLITS)
-    return frozenset()
-
-
 def _name(file: Path, prefix: str = "") -> str:
     state = file.stat()
     known = digest_text(canonical_json([str(file), state.st_size, state.st_mtime_ns, state.st_ino]))
@@ -223,7 +137,7 @@ def _config(header: Header, folder: Path) -> PreTrainedConfig:
     """Return the config, with what transformers does not take over from the file, or takes for another's default."""
     from transformers import AutoConfig
 
-    with _linked(header.path, folder), loading(header.path):
+    with linked(header.path, folder), loading(header.path):
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, gguf_file=LINK, local_files_only=True)
     vars(config).pop("_model_name_or_path", None)
     config_class(config.model_type, f"the model in '{header.path}'", DataError, None)
@@ -296,7 +210,7 @@ def _write_weights(header: Header, head: Path, folder: Path) -> None:
     # Where transformers can keep weights packed, it does so by default.
     packs = getattr(transformers, "GgufConfig", None)
     more = {"quantization_config": packs(dequantize=True)} if packs else {}
-    with _linked(header.path, folder), loading(header.path), contextlib.redirect_stderr(io.StringIO()):  # its bars
+    with linked(header.path, folder), loading(header.path), contextlib.redirect_stderr(io.StringIO()):  # its bars
         model, info = head_of(config).auto_model().from_pretrained(
             folder, gguf_file=LINK, config=config, dtype="float32", local_files_only=True, output_loading_info=True,
             ignore_mismatched_sizes=True, **more,
@@ -345,14 +259,3 @@ def _set_ends(header: Header, model: PreTrainedModel) -> None:
     ends = list(dict.fromkeys(i for i in ids if isinstance(i, int)))
     if config is not None and ends:
         config.eos_token_id = ends if len(ends) > 1 else ends[0]
-
-
-@contextlib.contextmanager
-def _linked(file: Path, folder: Path) -> Iterator[None]:
-    """Let a file be found in a folder by a name that ends in .gguf."""
-    link = folder / LINK
-    link.symlink_to(file)
-    try:
-        yield
-    finally:
-        link.unlink()

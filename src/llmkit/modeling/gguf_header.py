@@ -10,7 +10,8 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,10 @@ NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?
 STRING, ARRAY = 8, 9
 MOST_DIMENSIONS = 4
 ALIGNMENT = 32
+TO_DIRECTORY = "name the directory that it was made from, with config.json and *.safetensors"
 AGAIN = "download or write it again: it may have been cut on the way"
+LINK = "model.gguf"
+"""What transformers finds a file as: it asks for a directory and a name, and the name for its end."""
 OTHER_TYPES = {
     "adapter": "a LoRA adapter, not a whole model",
     "mmproj": "what a model sees pictures with, not the model",
@@ -181,3 +185,14 @@ class _Reader:
         shape = self.numbers(f"<{dimensions}Q")
         kind, offset = self.numbers("<IQ")
         return Tensor(name, shape, kind, offset)
+
+
+@contextmanager
+def linked(file: Path, folder: Path) -> Iterator[None]:
+    """Let a file be found in a folder by a name that ends in .gguf."""
+    link = folder / LINK
+    link.symlink_to(file)
+    try:
+        yield
+    finally:
+        link.unlink()

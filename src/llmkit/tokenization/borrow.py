@@ -11,8 +11,8 @@ from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.found import is_gguf
 from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL
-from llmkit.modeling.gguf import read_tokenizer
 from llmkit.modeling.gguf_header import read_header
+from llmkit.modeling.gguf_tokenizer import read_tokenizer
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
 from llmkit.tokenization.byte_ranks import END_OF_TEXT
