@@ -8,11 +8,12 @@ JOBS ?= auto
 # A process that is done takes tests from the others: the long ones stand last, and would wait for one another.
 SHARED := --dist worksteal
 
-.PHONY: help quickstart smoke test test-all test-cpus freshness campaign check docs docs-generate format venv dev clean
+.PHONY: help quickstart smoke check-chain test test-all test-cpus freshness campaign check docs docs-generate format venv dev clean
 
 help:
 	@echo "make quickstart   install, then run the whole chain on Python's own documentation"
 	@echo "make smoke        the same in under a minute, for CI"
+	@echo "make check-chain  check the recipes of that chain before anything runs, in seconds"
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
 	@echo "make test-cpus    the tests as if on other processors and with other numbers of threads"
 	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
@@ -49,6 +50,9 @@ quickstart: venv
 smoke: venv
 	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart smoke
 
+check-chain: venv
+	@$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(BIN)/llmkit RECIPES=recipes/quickstart check-chain
+
 test: dev
 	$(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow"
 
@@ -56,12 +60,13 @@ test-all: dev
 	$(BIN)/python -m pytest -n $(JOBS) $(SHARED)
 
 # Outside CI: the same tests as if on other processors, goldens included. CPU_TESTS=tests/golden for a part of them.
-CPUS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
-  OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 OMP_NUM_THREADS=4
+# Each is one whole run: no AVX, AVX2 as most processors have it, and all that this one has.
+CPUS := OMP_NUM_THREADS=1,ATEN_CPU_CAPABILITY=default \
+  OMP_NUM_THREADS=2,ATEN_CPU_CAPABILITY=avx2,ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=4
 CPU_TESTS ?= tests
 test-cpus: dev
 	@broken=; for cpu in $(CPUS); do echo "== $$cpu"; \
-	  env $$cpu $(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow" $(CPU_TESTS) || broken="$$broken $$cpu"; done; \
+	  env $${cpu//,/ } $(BIN)/python -m pytest -n $(JOBS) $(SHARED) -m "not slow" $(CPU_TESTS) || broken="$$broken $$cpu"; done; \
 	if [ -n "$$broken" ]; then echo "broke under$$broken"; exit 1; fi
 
 # One process, one case after another; CLASSES="damage models" for some, TRY="--sample 20" for every twentieth.

@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: the command line, the config fields and the JSON Schema of every stage.
+"""Write docs/reference/ (command line, config fields, JSON Schema of every stage) and docs/llms.txt from the code.
 
 python docs/generate.py            write what changed
 python docs/generate.py --check    write nothing; exit 1 with the list of stale files
@@ -21,7 +21,8 @@ from pydantic_core import to_jsonable_python
 from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows, summary
 from llmkit.core.registry import Family
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+DOCS = Path(__file__).resolve().parent
+GENERATED = ("llms.txt", "reference/cli.md", "reference/fields.md", "reference/schema/*.json")
 NOTE = "% Written by docs/generate.py; edit the code, not this page.\n"
 
 
@@ -138,22 +139,26 @@ def field_cells(row: FieldRow) -> list[str]:
 
 
 def render() -> dict[str, str]:
-    """Return the generated files: path under docs/reference -> contents."""
+    """Return the generated files: path under docs -> contents."""
+    from llms import llms_text
+
     from llmkit.cli.main import app
+    from llmkit.cli.recipes import summaries
     from llmkit.core.config import json_schema
     from llmkit.stages import STAGES, load_stage
 
     stages = {name: load_stage(name).config for name in STAGES}
     schemas = {
-        f"schema/{name}.json": json.dumps(json_schema(config), indent=2, ensure_ascii=False) + "\n"
+        f"reference/schema/{name}.json": json.dumps(json_schema(config), indent=2, ensure_ascii=False) + "\n"
         for name, config in stages.items()
     }
-    return {"cli.md": cli_page(app), "fields.md": fields_page(stages), **schemas}
+    pages = {"reference/cli.md": cli_page(app), "reference/fields.md": fields_page(stages)}
+    return {"llms.txt": llms_text(app, stages, summaries()), **pages, **schemas}
 
 
 def stale(files: Mapping[str, str], root: Path) -> list[str]:
     """Return the names of files that are missing, differ, or are no longer generated."""
-    found = [root / "cli.md", root / "fields.md", *root.glob("schema/*.json")]
+    found = [path for pattern in GENERATED for path in root.glob(pattern)]
     texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in found if path.is_file()}
     return sorted(name for name in {*files, *texts} if files.get(name) != texts.get(name))
 
@@ -175,9 +180,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is stale")
     check = parser.parse_args().check
-    names = stale(render(), REFERENCE) if check else update(render(), REFERENCE)
+    names = stale(render(), DOCS) if check else update(render(), DOCS)
     for name in names:
-        print(f"{'stale' if check else 'updated'}: docs/reference/{name}")
+        print(f"{'stale' if check else 'updated'}: docs/{name}")
     if check and names:
         print("run: python docs/generate.py", file=sys.stderr)
     return int(check and bool(names))

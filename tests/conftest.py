@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from llmkit.cli.main import run
 from texts import sentences, write_jsonl
@@ -20,6 +21,13 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 # Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all
 # where tests run in parallel. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Torch held to less than this processor has: oneDNN is to be held to the same, as it would be on such a processor.
+LESSER = {"default": "SSE41", "avx2": "AVX2"}
+if (isa := LESSER.get(os.environ.get("ATEN_CPU_CAPABILITY", "").lower())) is not None:
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", isa)
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @dataclass

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headed import SENTIMENT, save_headed
+from llmkit.core.registry import PACKAGES, Family, Part
 
 
 @pytest.fixture
@@ -43,22 +48,60 @@ def training_options() -> list[str]:
 
 @pytest.fixture
 def reload_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let export's reload command run in this process instead of a fresh one, which saves seconds."""
+    """Let an export be asked in this process instead of a fresh one, which saves seconds."""
+    from llmkit.evaluation import fresh
 
-    def reload(command: list[str]) -> None:
-        exec(command[-1], {})
-
-    monkeypatch.setattr("llmkit.stages.export._run_fresh", reload)
+    monkeypatch.setattr(fresh, "_run", lambda command: fresh.answer(*map(Path, command[-2:])))
 
 
 @pytest.fixture
-def stage_commands(chain: Any, model_options: list[str], training_options: list[str]) -> dict[str, list[str]]:
+def add_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], Part]]:
+    """Add a module to a family, and forget it after the test: one more file in its package, and no other change.
+
+    This process looks for members in one more folder; fresh ones import llmkit from a tree of links with that file.
+    """
+    root, added = tmp_path / "with members", []
+    monkeypatch.syspath_prepend(root)
+
+    def linked(package: str) -> Path:
+        folder = root.joinpath(*package.split("."))
+        if folder.is_symlink() or not folder.exists():
+            if "." in package:
+                linked(package.rpartition(".")[0])
+                folder.unlink()
+            folder.mkdir(parents=True)
+            for entry in Path(importlib.import_module(package).__path__[0]).iterdir():
+                if entry.name != "__pycache__":
+                    (folder / entry.name).symlink_to(entry)
+        return folder
+
+    def add(family: str, name: str, code: str) -> Part:
+        assert name not in Family(family).members()
+        package = importlib.import_module(PACKAGES[family])
+        (linked(package.__name__) / f"{name}.py").write_text(code, encoding="utf-8")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(linked(package.__name__))])
+        importlib.invalidate_caches()
+        added.append((package, name))
+        return Family(family).parse(name)
+
+    yield add
+    for package, name in added:
+        sys.modules.pop(f"{package.__name__}.{name}", None)
+        vars(package).pop(name, None)
+
+
+@pytest.fixture
+def stage_commands(
+    chain: Any, model_options: list[str], training_options: list[str], tmp_path: Path
+) -> dict[str, list[str]]:
     """One small command per stage, without `-o`, over the chain's artifacts; it takes a second or two."""
     training = [*training_options, "--max-steps", "8"]
     tuning = [*training_options, "--max-steps", "4", "-s", "validation_fraction=0.1"]
     tokenizer = ["--vocab-size", "400", "-s", "validation_fraction=0.1", "-s", "test_fraction=0.1"]
     tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
+    body = save_headed(tmp_path / "encoder", SENTIMENT)
     commands = {
+        "predict": ["--model", body, "-i", chain.root / "texts.jsonl"],
         "clean": ["-i", chain.root / "texts.jsonl"],
         "tokenize": ["-i", chain.corpus, *tokenizer],
         "pretrain": ["--data", chain.tokens, *model_options, *training],

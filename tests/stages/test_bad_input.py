@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
+STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict")
 FIRST_FIELD = {
     "clean": "inputs", "tokenize": "inputs", "pretrain": "data", "finetune": "data", "eval": "tasks", "export": "model",
+    "predict": "inputs",
 }  # fmt: skip
 
 
@@ -185,6 +186,8 @@ def test_json_of_a_bug_is_one_object_beside_the_traceback(cli, jsonl, monkeypatc
     ("eval", ["--baseline", "bsae"]),
     ("eval", ["-s", "tasks.0.data=pars"]),
     ("export", ["--model", "modl"]),
+    ("predict", ["--model", "modl"]),
+    ("predict", ["-i", "txets.jsonl"]),
 ])  # fmt: skip
 def test_missing_file(fails, stage_commands, chain, monkeypatch, tmp_path, stage, changed):
     monkeypatch.chdir(chain.root)
@@ -216,6 +219,8 @@ def test_missing_model_to_go_on_with(fails, chain, training_options):
     ("finetune", "--model", "tokens", "model: {path} holds tokens, not a model or an export"),
     ("eval", "--model", "pairs", "model: {path} holds examples, not a model or an export"),
     ("export", "--model", "corpus", "model: {path} holds a corpus, not a model"),
+    ("predict", "--model", "corpus", "model: {path} holds a corpus, not a model"),
+    ("predict", "-i", "tokens", "cannot read {path}: it holds tokens, not a corpus or examples"),
 ])  # fmt: skip
 def test_artifact_of_another_kind(fails, stage_commands, chain, stage, option, given, words):
     command, path = list(stage_commands[stage]), getattr(chain, given)
@@ -426,6 +431,7 @@ OTHER_CONFIG = {
     "finetune": ("seed=5", "seed: 0 there, 5 now"),
     "eval": ("tasks.0.limit=4", "tasks.0.limit: 8 there, 4 now"),
     "export": ("parity_prompts=2", "parity_prompts: 1 there, 2 now"),
+    "predict": ("max_tokens=20", "max_tokens: None there, 20 now"),
 }
 
 

@@ -181,7 +181,7 @@ UP = "model.layers.1.mlp.up_proj.weight"
 
 @pytest.mark.parametrize(("change", "words"), [
     (only("pytorch_model.bin"), "is pickled (pytorch_model.bin), and reading a pickle can run any code"),
-    (only("model.gguf"), "is in the format of GGUF (model.gguf)"),
+    (only("model.gguf"), "holds no model.safetensors, but model.gguf"),
     (index_of("../model.safetensors"), "it names '../model.safetensors', which is no *.safetensors beside it"),
     (index_of("model-1.safetensors"), "it names model-1.safetensors, which is not there"),
     (lambda f: change_weights(f, lambda w: w.update({UP: w[UP].to(torch.int8)})), "is quantized: " + UP),

@@ -37,7 +37,8 @@ MIDDLE = {
     "pretrain": (".partial/metrics.jsonl", 5),  # after the validation at step 0 and the lines of steps 1 to 4
     "finetune": (".partial/metrics.jsonl", 3),
     "eval": (".partial/samples-answers.jsonl", 1),
-    "export": (".partial/scratch/probe.npz", 1),
+    "export": (".partial/scratch/questions", 1),
+    "predict": ("scratch/lenient/000000.parquet", 1),
 }
 STAGES = tuple(MIDDLE)
 
@@ -70,7 +71,9 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
     assert cli(*stage_commands[stage], "-o", "out").code == 0
 
 
-@pytest.mark.parametrize("stage", ["clean", "tokenize", "eval", pytest.param("export", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stage", ["clean", "tokenize", "eval", "predict", pytest.param("export", marks=pytest.mark.slow)]
+)
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]))
     assert cli(*stage_commands[stage], "-o", "out").code == 0

@@ -12,7 +12,7 @@ from llmkit.core.errors import ConfigError
 from llmkit.core.stage import Stage
 from llmkit.stages import STAGES, load_stage
 
-VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 5, "eval": 4, "export": 1}
+VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 5, "eval": 4, "export": 1, "predict": 1}
 """They are part of every identity: a change makes finished work out of date."""
 
 
@@ -46,7 +46,7 @@ def test_a_dry_run_finds_the_missing_tracker_as_the_run_does(cli, stage_commands
     assert "-> pip install wandb" in outcome.err
 
 
-@pytest.mark.parametrize("stage", ["eval", "export"])
+@pytest.mark.parametrize("stage", ["eval", "export", "predict"])
 def test_what_cannot_be_planned_is_said(cli, stage_commands, stage):
     _, model, path, *sets = stage_commands[stage]
     outcome = cli("plan", "--stage", stage, "-s", f"{model.lstrip('-')}={path}", *sets)

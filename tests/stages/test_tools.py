@@ -14,8 +14,8 @@ from llmkit.core.extras import EXTRAS
 from llmkit.core.manifest import read_manifest
 from llmkit.core.recipes import shipped_recipes
 
-STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export")
-TOOLS = ("init", "recipes", "schema", "summary", "lineage", "doctor")
+STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict")
+TOOLS = ("init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor")
 
 
 def test_version(cli):

@@ -93,11 +93,15 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
 @pytest.mark.parametrize(
     ("arguments", "words", "way"),
     [
-        (["finetune", "--data", "{root}/pairs", "--model", "m.gguf"], "it holds GGUF, the weights of llama.cpp",
-         "name the directory that it was made from"),
+        (["finetune", "--data", "{root}/pairs", "--model", "m.gguf"], "it ends in the midst of its head, after 4 bytes",
+         "download or write it again"),
+        (["export", "--model", "folder"], "'folder' is not a model directory: it holds no config.json, but GGUF",
+         "a model in GGUF is named by its file: folder/NAME.gguf"),
         (["finetune", "--data", "m.gguf", "--model", "{root}/base"], "cannot read m.gguf: it holds GGUF", ""),
         (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such directory: org/name",
          "llmkit reads models from directories: hf download org/name --local-dir DIR, then --model DIR"),
+        (["finetune", "--data", "{root}/pairs", "--model", "http://127.0.0.1:8000/v1"],
+         "model: http://127.0.0.1:8000/v1 is an address, and a directory is read here", "eval alone asks servers"),
         (["finetune", "--data", "org/name", "--model", "{root}/base"], "data: no such file or directory: org/name",
          "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: org/name}]'"),
         (["tokenize", "-i", "org/name"], "no such file or directory: org/name",
@@ -122,7 +126,8 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
 )  # fmt: skip
 def test_what_is_in_the_wrong_place(cli, chain, arguments, words, way):
     Path("m.gguf").write_bytes(b"GGUF")
-    for name, content in {"llama/config.json": '{"model_type": "llama"}', "raw/a.txt": "text"}.items():
+    files = {"llama/config.json": '{"model_type": "llama"}', "raw/a.txt": "text", "folder/a.gguf": "GGUF"}
+    for name, content in files.items():
         Path(name).parent.mkdir()
         Path(name).write_text(content)
     given = [word.replace("{root}", str(chain.root)) for word in arguments]

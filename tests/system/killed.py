@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from llmkit.core.adapter import WEIGHTS
 from llmkit.training.checkpoint import MODEL, OPTIMIZER, latest
 
 
@@ -23,9 +24,10 @@ def assert_same_model(left: Path, right: Path) -> None:
     assert one is not None and other is not None
     assert one.name == other.name
     for a, b in ((left, right), (one, other)):
-        weights = load_file(a / MODEL)
+        name = MODEL if (a / MODEL).exists() else WEIGHTS  # of an adapter
+        weights = load_file(a / name)
         assert weights
-        assert_same(weights, load_file(b / MODEL), MODEL)
+        assert_same(weights, load_file(b / name), name)
     optimizer = torch.load(one / OPTIMIZER, weights_only=True)
     assert optimizer["state"], "an optimizer without a state would equal any other"
     assert_same(optimizer, torch.load(other / OPTIMIZER, weights_only=True), OPTIMIZER)

@@ -37,6 +37,7 @@ NAMED_STEPS = 3
 _ROUNDS = 4
 _PAIRS_AT_A_TIME = 65_536
 _TASKS_PER_PART = 64
+_ZEROS = 1 << 20
 
 
 @cache
@@ -198,7 +199,12 @@ def _mapped(path: Path, size: int, dtype: Any) -> NDArray[Any]:
         return np.empty(0, dtype)
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(int(size),))
     with path.open("r+b") as file:  # a hole in a mapped file that a full disk cannot fill kills the process (SIGBUS)
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        else:  # macOS: written once more than needed
+            file.seek(array.offset)
+            for start in range(0, array.nbytes, _ZEROS):
+                file.write(bytes(min(_ZEROS, array.nbytes - start)))
     return array
 
 

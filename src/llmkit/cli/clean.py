@@ -49,7 +49,7 @@ def _inputs(
     from llmkit.core.errors import ConfigError
     from llmkit.core.registry import Family
 
-    said = {"text_field": text_field, "row": row, "columns": _columns(column)}
+    said = {"text_field": text_field, "row": row, "columns": columns_of(column)}
     fields = {name: value for name, value in said.items() if value is not None}
     if not fields:
         return list(given) if given else None
@@ -57,11 +57,14 @@ def _inputs(
         name, value = next(iter(fields.items()))
         option = {"text_field": "--text-field", "row": "--row", "columns": "--column"}[name]
         raise ConfigError(f"{option} goes with --input", hint=f"--set inputs.0.{name}={value}")
-    sources = Family("source").members()
-    return [item if item in sources else {"type": "files", "path": item, **fields} for item in given]
+    family = Family("source", shorthand=("files", "path"))
+    opened = [family.open(item) for item in given]
+    return [
+        {**source, **fields} if source["type"] == "files" else item for source, item in zip(opened, given, strict=True)
+    ]
 
 
-def _columns(given: list[str] | None) -> dict[str, str] | None:
+def columns_of(given: list[str] | None) -> dict[str, str] | None:
     """Return the columns by the fields that they hold."""
     from llmkit.core.errors import ConfigError
 

@@ -16,6 +16,9 @@ def finetune(
         typer.Option("--data", metavar="DIR|FILE", help="Labelled rows; repeatable."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to start from.")] = None,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="Train a LoRA adapter beside the model: -s adapter=lora.")
+    ] = False,
     max_steps: o.MaxSteps = None,
     seed: o.Seed = None,
 ) -> o.Named:
@@ -23,6 +26,7 @@ def finetune(
     return {
         "data": ("--data", data or None),
         "model": ("--model", model),
+        "adapter.type": ("--lora", "lora" if lora else None),
         "max_steps": ("--max-steps", max_steps),
         "seed": ("--seed", seed),
     }

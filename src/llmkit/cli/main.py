@@ -22,10 +22,13 @@ from llmkit.cli import (
     init,
     lineage,
     plan,
+    predict,
+    preflight,
     pretrain,
     recipes,
     schema,
     summary,
+    tidy,
     tokenize,
 )
 from llmkit.cli.help import Command, Group
@@ -49,12 +52,15 @@ app.command("pretrain", cls=Command, rich_help_panel=STAGES)(pretrain.pretrain)
 app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
+app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
+app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight.preflight)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("tidy", cls=Command, rich_help_panel=TOOLS)(tidy.tidy)
 app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
@@ -96,6 +96,8 @@ def stage_command(
 ) -> Callable[[Callable[..., Named]], Callable[..., None]]:
     """Make a stage's command of a function that turns its own options into config values.
 
+    Its attribute `read` has the same options and returns them, without running anything.
+
     Args:
         stage: The command's name.
         strict: The stage reads raw records: it has `--strict` and `--max-failed`.
@@ -120,16 +122,21 @@ def stage_command(
             for parameter in inspect.signature(function, eval_str=True).parameters.values()
         ]
 
+        def read(**values: Any) -> tuple[StageOptions, Named]:
+            named = function(**{parameter.name: values.pop(parameter.name) for parameter in own})
+            return StageOptions(**values), named
+
         def command(**values: Any) -> None:
             from llmkit.cli.run import run_stage
 
-            named = function(**{parameter.name: values.pop(parameter.name) for parameter in own})
-            run_stage(stage, StageOptions(**values), named, several=nproc)
+            run_stage(stage, *read(**values), several=nproc)
 
         parameters = [shared[0], *own, *shared[1:]]
-        command.__doc__ = function.__doc__
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        for made in (cast("Any", command), cast("Any", read)):
+            made.__doc__ = function.__doc__
+            made.__signature__ = inspect.Signature(parameters)
+            made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.read = read  # type: ignore[attr-defined]
         return command
 
     return decorate

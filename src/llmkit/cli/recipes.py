@@ -24,7 +24,7 @@ def list_recipes(json: o.Json = False) -> None:
     from llmkit.core.console import Console
 
     console = Console(json_mode=json)
-    found = {name: _summary(path.read_text(encoding="utf-8")) for name, path in recipe_names().items()}
+    found = summaries()
     if json:
         console.print_json({"status": "done", "exit_code": 0, "recipes": found})
     console.table(list(found.items()), headers=("recipe", "what it does"))
@@ -43,6 +43,11 @@ def show(name: Annotated[str, typer.Argument(help="Name from `llmkit recipes lis
     if json:
         console.print_json({"status": "done", "exit_code": 0, "name": name, "path": str(names[name]), "text": text})
     console.print(text.rstrip())
+
+
+def summaries() -> dict[str, str]:
+    """Return what each shipped recipe is for, by its name."""
+    return {name: _summary(path.read_text(encoding="utf-8")) for name, path in recipe_names().items()}
 
 
 def _summary(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -81,7 +82,8 @@ def _named_by(message: str, resolved: Resolved[Any]) -> str:
 
 def _run(stage: Stage[Any], config: Config, context: Context, _nproc: int) -> None:
     start = time.monotonic()
-    result = stage.run(config, context)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the result's, whatever a part prints
+        result = stage.run(config, context)
     print_result(stage, result, context.console, time.monotonic() - start)
 
 

@@ -61,7 +61,9 @@ class Context:
         if build.damaged:
             self.console.warn(f"{build.out} has lost {build.damaged[0]}: it is made again")
         if build.moved_aside:
-            self.console.warn(f"the unfinished run was moved to {build.moved_aside}")
+            self.console.warn(
+                f"the unfinished run was moved to {build.moved_aside}; llmkit tidy {build.out} lists what may go"
+            )
         if build.extends:
             self.console.info(f"{build.out} is finished: going on from its last checkpoint")
 

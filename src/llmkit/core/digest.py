@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.cores import num_cores
 from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
 
@@ -34,7 +35,12 @@ def canonical_json(value: Any) -> str:
 
 def digest_text(text: str) -> str:
     """Return the SHA-256 of a text, as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def digest_file(path: Path | str) -> str:
@@ -65,7 +71,7 @@ def checksums(paths: Sequence[Path]) -> list[str]:
     """
     starts = [range(0, max(1, path.stat().st_size) if path.is_file() else 1, PIECE) for path in paths]
     pieces = [(path, start) for path, range_ in zip(paths, starts, strict=True) for start in range_]
-    threads = min(_THREADS, len(os.sched_getaffinity(0)), len(pieces))
+    threads = min(_THREADS, num_cores(), len(pieces))
     if threads > 1 and any(len(range_) > 1 for range_ in starts):
         with ThreadPoolExecutor(threads) as pool:
             found = iter(list(pool.map(lambda piece: _sum_piece(*piece), pieces)))

@@ -9,9 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.cores import num_cores
 from llmkit.core.extras import EXTRAS, brings, missing
 from llmkit.core.manifest import versions
 
+WITHOUT_BF16 = {
+    "ATEN_CPU_CAPABILITY": ("DEFAULT", "AVX2"),
+    "ONEDNN_MAX_CPU_ISA": ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"),
+}
+"""Environment variables of torch and of oneDNN that hold them to less, and the values with which bf16 is out."""
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16")
 
 
@@ -22,7 +28,7 @@ def examine() -> dict[str, dict[str, Any]]:
         "versions": versions(),
         "machine": {
             "system": platform.platform(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": num_cores(),
             "memory": f"{memory_limit() / 2**30:.1f} GiB",
             "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB",
             "CPU features": ", ".join(cpu_features()) or "none of interest",
@@ -60,8 +66,12 @@ def cpu_features() -> list[str]:
 
 
 def has_bf16() -> bool:
-    """Whether the CPU multiplies bf16 matrices in hardware; without it bf16 is slower than float32."""
-    return any(name in ("avx512_bf16", "amx_bf16", "bf16") for name in cpu_features())
+    """Whether the CPU multiplies bf16 matrices in hardware; without it bf16 is slower than float32.
+
+    Torch may be held to less than the CPU has, by the environment: then it does not.
+    """
+    held = (os.environ.get(name, "").upper() in lesser for name, lesser in WITHOUT_BF16.items())
+    return not any(held) and any(name in ("avx512_bf16", "amx_bf16", "bf16") for name in cpu_features())
 
 
 def _accelerators() -> dict[str, Any]:

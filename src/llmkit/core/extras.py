@@ -16,6 +16,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "simplemma": "`lemmatize`",
         "stopwordsiso": "`stop_words`",
     },
+    "gguf": {"gguf": "models in GGUF files"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "ray": {"ray": "`clean` and `tokenize` with --engine ray"},
 }

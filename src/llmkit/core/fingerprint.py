@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from llmkit.core.config import Config, dump, leaves
 from llmkit.core.digest import canonical_json, digest_text
 from llmkit.core.errors import DataError
-from llmkit.core.inputs import Inputs
+from llmkit.core.inputs import PART, Inputs
 from llmkit.core.reading import damaged, read_json
 
 
@@ -42,11 +43,20 @@ class Fingerprint:
         theirs = {".".join(map(str, path)): value for path, value in leaves(other)}
         lines = []
         for key in sorted({*mine, *theirs}):
-            if mine.get(key) != theirs.get(key):
-                name = key.removeprefix("config.")
-                old, new = theirs.get(key, "not set"), mine.get(key, "not set")
-                lines.append(f"{name} changed" if name.startswith("inputs.") else f"{name}: {old} there, {new} now")
+            old, new = _shown(theirs.get(key, "not set")), _shown(mine.get(key, "not set"))
+            if mine.get(key) == theirs.get(key) or (key.startswith("inputs.") and PART in (old, new)):
+                continue  # what has changed of a part of the user's own is said with the field that names it
+            name = key.removeprefix("config.")
+            digest = name.startswith("inputs.") or (".type." in name and "not set" not in (old, new))
+            lines.append(f"{name} changed" if digest else f"{name}: {old} there, {new} now")
         return "; ".join(lines[:4]) + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
+
+
+def _shown(value: Any) -> Any:
+    """Return a value for people; of a part of the user's own, as an input, only that it is one."""
+    if str(value).startswith(f"{PART}:"):
+        return PART
+    return f"{value[:12]}..." if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
 
 
 def read_run(file: Path) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ ROWS = (".jsonl", ".jsonlines", ".ndjson", ".json", ".csv", ".tsv", ".parquet", 
 TEXTS = (".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".xml", ".warc", ".wet")
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+GGUF_MAGIC = b"GGUF"
 HUB = re.compile(r"(?:https?://huggingface\.co/)?(?:datasets/)?([\w.-]{1,96}(?:/[\w.-]{1,96})?)/?", re.ASCII)
 
 WORDS = {
@@ -57,6 +58,17 @@ def recognize(path: str | Path) -> str | None:
         return _of_folder(place) if place.is_dir() else _of_file(place) if place.is_file() else None
     except (OSError, ValueError, EOFError, RecursionError, lzma.LZMAError, zlib.error, csv.Error):
         return None
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Tell whether a path is of a file in GGUF, by its name or by how it begins; it need not be a whole one."""
+    file = Path(path)
+    if not file.is_file():
+        return False
+    if file.suffix.lower() == ".gguf":
+        return True
+    with file.open("rb") as opened:  # as ollama keeps them: named by their digest
+        return opened.read(len(GGUF_MAGIC)) == GGUF_MAGIC
 
 
 def _of_folder(folder: Path) -> str | None:
@@ -97,7 +109,7 @@ def _of_file(file: Path) -> str | None:
     opened = OPENERS[codec](file) if codec else file.open("rb")
     with cast("BinaryIO", opened) as stream:
         head = stream.read(HEAD_BYTES)
-    if head.startswith(b"GGUF"):
+    if head.startswith(GGUF_MAGIC):
         return "gguf"
     if suffix not in ROWS:
         return None
@@ -179,10 +191,8 @@ def _alpaca(path: Path, role: str) -> str:
 
 _HUB = "'inputs=[{type: hf, path: {raw}}]'"
 _TO_MODEL = {
-    "gguf": "name the directory that it was made from, with config.json and *.safetensors; from a hub:"
-    " hf download ORG/NAME --local-dir DIR, {then}",
-    "adapter": "merge it into its base, in Python: PeftModel.from_pretrained(base, {path}).merge_and_unload()"
-    ".save_pretrained(DIR), {then}",
+    "gguf": "a model in GGUF is named by its file: {path}/NAME.gguf",
+    "adapter": "an adapter is named as a model is: {then}; llmkit export --model {path} -o DIR merges it into its base",
     "hub": "llmkit reads models from directories: hf download {path} --local-dir DIR, {then}",
     "tokens": "llmkit pretrain -s model=llama-7m --data {path} -o DIR makes a model, {then}",
     "corpus text": "llmkit tokenize -i {path} -o TOKENS, llmkit pretrain -s model=llama-7m --data TOKENS -o DIR,"
@@ -216,6 +226,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "tokens": "llmkit pretrain --model MODEL --data {path} -o DIR goes on with a model on tokens",
         "hf_model model export gguf": "a model is --model {path}; --data are labelled rows",
         "hub": "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: {raw}}]'",
+        "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",
     },
     "corpus": {
         "text": "llmkit clean -i {path} -o DIR, {then}",
@@ -225,6 +236,7 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "hf_model model export": "a model is no text; llmkit tokenize -i TEXT --tokenizer {path} takes its tokenizer",
         "tokenizer": "a tokenizer is no text; llmkit tokenize -i TEXT --tokenizer {path} takes it",
         "hub": f"a dataset of the Hugging Face hub: -s {_HUB}",
+        "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",
     },
     "model": _TO_MODEL,
 }

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-NEVER = frozenset({"--force"})
+NEVER = frozenset({"--force", "--remove"})
 """What destroys is suggested to nobody: who wants it types it whole."""
 NEAR = 0.7
 """Likeness (of difflib) from which on another name may be meant."""
@@ -37,7 +37,7 @@ class Word:
         return [name for name in self.names if name.partition("=")[0] in valid and name not in NEVER]
 
 
-_LORA = "adapters (LoRA) are not there yet; finetune trains all weights"
+_LORA = "--lora, or adapter: lora in a recipe, with any objective"
 _QUANTIZED = "quantized weights are not there yet; finetune trains float32 weights, in bf16 where the hardware has it"
 _PREFERENCES = "training on preferences and rewards is not there yet; sft learns the preferred answers"
 _UPLOAD = "nothing is uploaded; `hf upload` takes the directory that export writes"
@@ -45,7 +45,10 @@ _SERVE = "serving is not there yet; servers load the directory that export write
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
 _BENCHMARKS = "benchmarks of other harnesses are not there yet; answers, generation and perplexity measure your data"
-_GGUF = "GGUF is not there yet; safetensors is what llama.cpp's convert_hf_to_gguf.py reads"
+_GGUF = (
+    "models are read from GGUF (--model FILE.gguf), and not yet written to it; safetensors is what llama.cpp's"
+    " convert_hf_to_gguf.py reads"
+)
 _REPLACE = "a finished output of another config is replaced only where that is said outright"
 _FUSED = "attention is chosen by itself: sdpa where the architecture has it"
 
@@ -54,7 +57,8 @@ COMMANDS = (
     ("pre-training continue-pretrain", "pretrain", ""),
     ("sft tune instruct", "finetune", ""),
     ("dpo grpo ppo rlhf orpo kto reward", "", _PREFERENCES),
-    ("lora qlora peft merge", "", _LORA),
+    ("lora qlora peft adapter", "finetune", _LORA),
+    ("merge merge-lora merge_and_unload", "export", "of an adapter it writes the merged model"),
     ("evaluate evaluation test benchmark lm-eval score measure", "eval", ""),
     ("convert save gguf", "export", ""),
     ("quantize", "", _GGUF),
@@ -63,13 +67,17 @@ COMMANDS = (
     ("process filter dedup deduplicate curate download", "clean", ""),
     ("encode tokenizer train-tokenizer bpe", "tokenize", ""),
     ("info show stats inspect describe report", "summary", ""),
-    ("env check version", "doctor", ""),
-    ("serve chat run generate infer inference server api", "", _SERVE),
+    ("env version", "doctor", ""),
+    ("lint check validate sanity-check precheck", "preflight", "it checks a chain of recipes before its first stage"),
+    ("classify label tag ner embed embeddings encode-texts pipeline batch-predict", "predict", ""),
+    ("infer inference", "predict", "labels, tags, spans and vectors; what writes text is asked by eval"),
+    ("serve chat run generate server api", "", _SERVE),
     ("new create project quickstart", "init", ""),
     ("config configs template templates list ls", "recipes", ""),
     ("estimate memory cost flops", "plan", ""),
     ("history provenance tree verify", "lineage", ""),
     ("fields", "schema", ""),
+    ("clean-up prune gc garbage-collect vacuum purge", "tidy", "it lists what runs left behind"),
 )
 """Words typed elsewhere, commands here, what is different."""
 
@@ -91,6 +99,7 @@ TERMS = (
     ("model_name_or_path model_name base_model model_path pretrained pretrained_model model_id checkpoint_dir",
      "--model", ""),
     ("model_args", "--model", "a directory"),
+    ("base_url api_base api_url endpoint", "--model", "eval takes the address of a server in the place of a directory"),
     ("dataset datasets dataset_name dataset_path train_file train_data data_path dataset_dir train_dataset",
      "--data --input", ""),
     ("source files input_file raw corpus", "--input --data", ""),
@@ -145,8 +154,15 @@ TERMS = (
     ("context_parallel_size cp", "parallel.context", ""),
     ("cpu_offload offload", "parallel.cpu_offload=true", ""),
     ("flash_attention flash_attn use_flash_attn attn_implementation", "", _FUSED),
-    ("lora use_lora use_peft peft lora_r lora_rank lora_alpha lora_dropout lora_target_modules adapter"
-     " finetuning_type qlora dora", "", _LORA),
+    ("use_lora use_peft peft qlora finetuning_type peft_type", "--lora adapter", "lora is one of its kinds"),
+    ("lora_r lora_rank rank", "adapter.r", ""),
+    ("lora_alpha", "adapter.alpha", ""),
+    ("lora_dropout", "adapter.dropout", ""),
+    ("lora_target_modules target_modules lora_target", "adapter.targets", ""),
+    ("use_rslora", "adapter.rslora=true", ""),
+    ("use_dora", "adapter.dora=true", ""),
+    ("freeze_trainable_layers num_layers_to_train unfrozen_layers", "adapter.last", "of adapter: layers"),
+    ("merge_lora merge_adapter", "", "export writes the merged model of an adapter's directory"),
     ("load_in_4bit load_in_8bit quantization quantize bits quantization_config", "", _QUANTIZED),
     ("dpo pref_beta beta reward_model rl", "", _PREFERENCES),
     # When
@@ -171,6 +187,12 @@ PARTS = {
         ("regression", "classification", "with objective.problem=regression"),
         ("ner pos tagging tags", "token_classification", ""),
         ("lora qlora", "", _LORA),
+    ),
+    "adapter": (
+        ("none all", "full", ""),
+        ("qlora ia3 adalora prefix prompt", "", "lora is the one kind of peft's that is trained here"),
+        ("freeze last_layers partial", "layers", ""),
+        ("linear_probe classifier", "head", ""),
     ),
     "document_objective": (
         ("clm lm next_token gpt autoregressive", "causal_lm", ""),
@@ -214,6 +236,11 @@ PARTS = {
         ("rouge1 rouge2 rougel rougelsum", "rouge", "which of them is in its types"),
         ("chrf++", "chrf", "with word_order=2"),
         ("f1_score macro_f1", "f1", ""),
+    ),
+    "runtime": (
+        ("hf huggingface pytorch local directory", "transformers", ""),
+        ("vllm sglang ollama tgi llama_cpp llamacpp api server http https remote litellm", "openai",
+         "a server, whose address is the model"),
     ),
     "exporter": (
         ("hf huggingface transformers st", "safetensors", ""),

@@ -49,9 +49,11 @@ class Limit:
         )
 
 
+_EREMOTEIO = getattr(errno, "EREMOTEIO", errno.EIO)  # Linux alone has it
 _AGAIN = "run the same command again: it goes on"
 FULL = Limit(
-    SetupError, "the disk is full{at}", f"free some space and {_AGAIN}", (errno.ENOSPC, errno.EDQUOT),
+    SetupError, "the disk is full{at}", f"free some space and {_AGAIN}; llmkit tidy DIR lists what runs left behind",
+    (errno.ENOSPC, errno.EDQUOT),
     # The last is all that C++ streams, which torch writes through, say of a failed write.
     ("No space left on device", "Disk quota exceeded", "iostream error"), deep=True,
 )  # fmt: skip
@@ -86,7 +88,7 @@ LIMITS = (
           ("Read-only file system",)),
     Limit(SetupError, "no permission{at}", "choose a path you may read and write", (errno.EACCES, errno.EPERM),
           ("Permission denied",)),
-    Limit(SetupError, "the disk does not answer{at}", _AGAIN, (errno.EIO, errno.ESTALE, errno.ENXIO, errno.EREMOTEIO),
+    Limit(SetupError, "the disk does not answer{at}", _AGAIN, (errno.EIO, errno.ESTALE, errno.ENXIO, _EREMOTEIO),
           ("Input/output error",)),
 )  # fmt: skip
 

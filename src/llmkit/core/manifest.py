@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.core.contradiction import contradiction, newer
+from llmkit.core.cores import num_cores
 from llmkit.core.digest import canonical_json, digest_and_checksum, digest_text
 from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError, nearest
@@ -245,7 +245,7 @@ def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), rol
 
 def article(kind: str) -> str:
     """Return an artifact kind as it reads in a sentence: `a corpus`, `tokens`."""
-    if kind in ("tokens", "examples"):
+    if kind in ("tokens", "examples", "predictions"):
         return kind
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
@@ -289,4 +289,4 @@ def _git(*arguments: str) -> str:
 
 def host_facts() -> dict[str, Any]:
     """The machine, as far as it explains a number."""
-    return {"platform": platform.platform(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
+    return {"platform": platform.platform(), "machine": platform.machine(), "cpus": num_cores()}

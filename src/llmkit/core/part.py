@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+from llmkit.core.own import Origin, blank, origin_of, register
 
 STRICT = ConfigDict(
     frozen=True,
@@ -37,19 +40,48 @@ class Part(BaseModel):
 
     model_config = STRICT
 
+    origin: ClassVar[Origin | None] = None
+    """Where a class of the user's own is from; None for an installed one."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.origin = origin_of(cls.__module__, cls.__qualname__)
+        if cls.origin is not None:
+            register(cls, cls.origin)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        made = super().__reduce_ex__(protocol)
+        if self.origin is None:
+            return made
+        return blank, (str(self.origin.path), self.origin.identity), *made[2:]
+
     @property
     def type_name(self) -> str:
-        """The name a recipe uses: the member's module name."""
-        return type(self).__module__.rpartition(".")[2]
+        """The name that people see: the member's module name, or the class's where that is the user's own."""
+        return type(self).__module__.rpartition(".")[2] if self.origin is None else self.origin.name
 
     def spec(self, *, mode: str = "python", identity: bool = False) -> dict[str, Any]:
         """Return the part as a recipe would write it, `type` first.
 
         Args:
             mode: pydantic's dump mode.
-            identity: Leave out the fields marked `NotIdentity`.
+            identity: Leave out the fields marked `NotIdentity`; a class of the user's own is named by its digest.
         """
-        return {"type": self.type_name, **dump(self, mode=mode, identity=identity)}
+        return {"type": _type(self, identity=identity), **dump(self, mode=mode, identity=identity)}
+
+    def record(self) -> dict[str, Any]:
+        """Return the part as an artifact keeps it, or another process of the run is told it, in JSON.
+
+        A class of the user's own is named by its digest, not by a path: whoever reads the record imports no file that
+        was not named by themselves.
+        """
+        return {"type": _type(self, identity=True), **dump(self, mode="json")}
+
+
+def _type(part: Part, *, identity: bool) -> str | dict[str, Any]:
+    if part.origin is None:
+        return part.type_name
+    return part.origin.identity if identity else part.origin.text
 
 
 def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budget: bool = True) -> dict[str, Any]:
@@ -69,10 +101,23 @@ def dump(model: BaseModel, *, mode: str = "python", identity: bool = False, budg
     return result
 
 
+def origins(value: Any) -> Iterator[Origin]:
+    """Yield where the parts of the user's own in a config are from."""
+    if isinstance(value, Part) and value.origin is not None:
+        yield value.origin
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from origins(item)
+
+
 def plain(value: Any, **how: Any) -> Any:
     """Return the value of a field as plain values; `how` is as in `dump`."""
     if isinstance(value, Part):
-        return {"type": value.type_name, **dump(value, **how)}
+        return {"type": _type(value, identity=bool(how.get("identity"))), **dump(value, **how)}
     if isinstance(value, BaseModel):
         return dump(value, **how)
     if isinstance(value, list | tuple):

@@ -2,15 +2,18 @@
 
 A recipe names a part by its type, `objective: {type: sft, ...}` or just `objective: causal_lm`. A part is a frozen
 pydantic model: its fields are its config, its methods do its work. Adding one is adding one module to the family's
-package; nothing else is edited. Member modules keep heavy imports inside methods.
+package; nothing else is edited. Member modules keep heavy imports inside methods. A part of the user's own is named by
+its file, `objective: {type: my/objectives.py:Mine, ...}`; see own.py.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -19,6 +22,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from llmkit.core.errors import nearest
 from llmkit.core.glossary import instead
+from llmkit.core.own import PATTERN, is_meant, is_own, load_own, registered
 from llmkit.core.part import Part
 
 __all__ = ["PACKAGES", "Family", "Part"]
@@ -33,6 +37,7 @@ PACKAGES = {
     "metric": "llmkit.metrics",
     "task": "llmkit.tasks",
     "head": "llmkit.modeling.heads",
+    "adapter": "llmkit.modeling.adapters",
     "runtime": "llmkit.runtimes",
     "exporter": "llmkit.exporters",
     "tokenizer": "llmkit.tokenization.trainers",
@@ -75,13 +80,26 @@ class Family:
         package = importlib.import_module(self.package)
         return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
+    @property
+    def base(self) -> type[Part]:
+        """The class that all members derive from."""
+        package = importlib.import_module(self.package)
+        parts = _parts_of(package)
+        return next(part for part in parts if all(issubclass(other, part) for other in parts))
+
+    def own(self) -> list[type[Part]]:
+        """Return the user's own members that this process has imported, the latest last."""
+        return [part for part in registered() if issubclass(part, self.base)]
+
     def load(self, member: str) -> type[Part]:
-        """Import one member and return the part class it defines.
+        """Import one member and return the part class it defines; or a class of the user's own, `file.py:Name`.
 
         Raises:
-            LookupError: There is no such member.
+            LookupError: There is no such member, or the user's own class is none.
         """
         if member not in self.members():
+            if is_own(member) or is_meant(member):
+                return self._checked(load_own(member), member)
             if self.elsewhere and member in Family(self.elsewhere[0]).members():
                 raise LookupError(f"{member} {self.elsewhere[1]}")
             words = [word for word in self.also if word is not None]
@@ -90,20 +108,35 @@ class Family:
                 f"unknown {self.noun} '{member}'{instead(self.name, member, names) or nearest(member, names)}"
             )
         module = importlib.import_module(f"{self.package}.{member}")
-        parts = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type)
-            and issubclass(value, Part)
-            and value.__module__ == module.__name__
-            and not value.__name__.startswith("_")
-        ]
+        parts = _parts_of(module)
         assert len(parts) == 1, f"{module.__name__} must define exactly one public Part, found {parts}"
         return parts[0]
 
+    def _checked(self, found: Any, text: str) -> type[Part]:
+        """Return what a file of the user's own calls by a name, if it is a whole member of the family.
+
+        Raises:
+            LookupError: It is something else, or lacks what every member has.
+        """
+        base = self.base
+        wanted = f"derive it from {base.__name__} of {base.__module__}"
+        if not isinstance(found, type) or not issubclass(found, Part):
+            what = "a class that is no part" if isinstance(found, type) else _article(type(found).__name__)
+            raise LookupError(f"{text} is {what}: {wanted}")  # noqa: TRY004 - as for any other name
+        if not issubclass(found, base):
+            other = next((name for name in PACKAGES if issubclass(found, Family(name).base)), None)
+            if self.elsewhere and other == self.elsewhere[0]:
+                raise LookupError(f"{text} {self.elsewhere[1]}")
+            kind = f"is of the family '{other}'" if other else "is a part of no family"
+            message = f"{text} {kind}, and the field takes one of '{self.name}': {wanted}"
+            raise LookupError(message)  # noqa: TRY004
+        if missing := _lacks(found, [self.load(member) for member in self.members()]):
+            raise LookupError(f"{text} does not define {' and '.join(missing)}, which every {self.noun} does")
+        return found
+
     def open(self, text: str) -> dict[str, Any]:
         """Return the mapping that a bare string stands for."""
-        if self.shorthand and text not in self.members():
+        if self.shorthand and text not in self.members() and not is_own(text):
             member, field = self.shorthand
             return {"type": member, field: text}
         return {"type": text}
@@ -124,12 +157,13 @@ class Family:
             raise PydanticCustomError("family_type", "expected a name or a mapping with 'type'")
         if "type" not in value and (member := self._implied(value)):
             value = {"type": member, **value}
-        if not isinstance(value.get("type"), str):
+        member = value.get("type")
+        if not isinstance(member, str | Mapping):
             raise PydanticCustomError(
                 "family_type", "missing 'type'; valid: {names}", {"names": ", ".join(self.members())}
             )
         try:
-            part = self.load(value["type"])
+            part = self.load(member) if isinstance(member, str) else self._recorded(member)
         except LookupError as error:
             raise PydanticCustomError("family_member", "{message}", {"message": str(error)}) from None
         try:
@@ -138,6 +172,17 @@ class Family:
             # The inner errors travel in the context: pydantic would otherwise flatten them to one string. The config
             # reader unfolds them to full dotted paths.
             raise PydanticCustomError("family_fields", "invalid", {"errors": error.errors(), "part": part}) from None
+
+    def _recorded(self, identity: Mapping[str, Any]) -> type[Part]:
+        """Return the user's own member that `Part.record` has named, if this process has imported it.
+
+        Raises:
+            LookupError: It has not; nothing is imported by what a record says.
+        """
+        if found := [part for part in registered(identity) if issubclass(part, self.base)]:
+            return found[0]
+        name, digest = identity.get("name"), str(identity.get("file"))[:12]
+        raise LookupError(f"{self.noun} '{name}', from a file with the digest {digest}..., is not known here")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -159,4 +204,41 @@ class Family:
             properties = {"type": {"const": member}, **item.get("properties", {})}
             required = [] if self._implied(dict.fromkeys(item.get("required", []))) == member else ["type"]
             options.append({**item, "properties": properties, "required": [*required, *item.get("required", [])]})
+        own = {"type": "string", "pattern": PATTERN, "description": f"a {self.noun} of your own: path/to/file.py:Name"}
+        options += [] if self.shorthand else [own]
+        options.append({"type": "object", "properties": {"type": own}, "required": ["type"]})
         return {"anyOf": options}
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _parts_of(module: ModuleType) -> list[type[Part]]:
+    """Return the public parts that a module defines."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Part)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    ]
+
+
+def _lacks(part: type[Part], installed: Sequence[type[Part]]) -> list[str]:
+    """Return what a part leaves to its base that no installed member does: methods that only raise, names unset."""
+    names = {name for cls in part.__mro__ for name in vars(cls)} | {*part.__class_vars__}
+    return sorted(
+        name for name in names if _is_left(part, name) and not any(_is_left(other, name) for other in installed)
+    )
+
+
+def _is_left(part: type[Part], name: str) -> bool:
+    found = inspect.getattr_static(part, name, None)
+    if found is None:
+        return not hasattr(part, name) and name in part.__class_vars__
+    function: Any = getattr(found, "__func__", None) or getattr(found, "fget", None) or found
+    code = getattr(function, "__code__", None)
+    only_raises = code is not None and code.co_names == ("NotImplementedError",)
+    return only_raises or bool(getattr(function, "__isabstractmethod__", False))

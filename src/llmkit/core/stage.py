@@ -18,6 +18,7 @@ from llmkit.core.follow import FollowingBuild, LeadingBuild
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.move import Kept
+from llmkit.core.part import origins
 
 C = TypeVar("C", bound=Config)
 Facts = list[tuple[str, str]]
@@ -91,6 +92,8 @@ class Stage(Generic[C]):
 
         Of several processes rank 0 makes it; in the others entering it waits for rank 0 and so does `finish`.
         """
+        for origin in {origin.text: origin for origin in origins(config)}.values():
+            inputs.add_part(origin)
         kind = Build if context.team is None else LeadingBuild if context.leads else FollowingBuild
         build = kind(
             context.output,

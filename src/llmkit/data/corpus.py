@@ -172,6 +172,13 @@ def kept_row(details: Mapping[str, Any], where: str) -> Row:
     try:
         return cast("Row", Family("row").parse(details["row"]))
     except PydanticCustomError as error:
+        kind = details["row"].get("type") if isinstance(details["row"], Mapping) else None
+        if isinstance(kind, Mapping):  # an artifact, which may be anybody's, does not say what code is run
+            raise DataError(
+                f"{where} holds rows of the kind '{kind.get('name')}', which was somebody's own: the file with the"
+                f" SHA-256 {kind.get('file')}",
+                hint=f"name that file where the data are named: row: path/to/file.py:{kind.get('name')}",
+            ) from error
         raise DataError(f"{where} holds rows that this version of llmkit does not know: {details['row']}") from error
 
 

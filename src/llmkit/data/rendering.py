@@ -28,6 +28,8 @@ CHAT_TEMPLATE = (
 )
 """ChatML, with the BOS that every pretraining document starts with."""
 
+DEFAULT_TOKENS = ("<|im_start|>", "<|im_end|>")
+"""Tokens that `CHAT_TEMPLATE` writes."""
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
 ROLES_SHOWN = 12
@@ -123,7 +125,7 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     if tokenizer.chat_template:
         return False
     vocabulary = tokenizer.get_vocab()
-    gone = [token for token in ("<|im_start|>", "<|im_end|>") if token not in vocabulary]
+    gone = [token for token in DEFAULT_TOKENS if token not in vocabulary]
     if gone:
         raise DataError(
             f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from llmkit.exporters import Exporter, _probe
+from llmkit.exporters import Exporter
+from llmkit.runtimes import Runtime
+from llmkit.runtimes.transformers import Transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.modeling.heads import Answer
 
 # Rounding the weights moves the logits: in float32 by the order of sums only, in bfloat16 by about 2^-8 and in float16
 # by 2^-11 of their spread. Relative, since a limit that suits a large model's logits would pass a small model of zeros.
@@ -27,20 +30,22 @@ class Safetensors(Exporter):
     """Largest difference of a logit that passes; null for 0.001, 0.2 and 0.05 of the logits' standard
     deviation in float32, bfloat16 and float16."""
 
-    def tolerance(self, spread: float) -> float:
+    def write(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
+        """Round the model in place, one tensor after the other, and write it."""
+        import torch
+
+        model.to(getattr(torch, self.dtype)).save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+
+    def runtime(self) -> Runtime:
+        """Return transformers alone: none of llmkit's own loading code is in the way."""
+        return Transformers(plain=True)
+
+    def tolerance(self, answer: Answer, spread: float) -> float:  # noqa: ARG002 - rounding is the same for all
         """Return the limit for this number format."""
         return TOLERANCES[self.dtype] * spread if self.max_logit_difference is None else self.max_logit_difference
 
-    def write(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
-        """Write a copy in the number format asked for; the model itself is left as it is."""
-        import copy
-
-        import torch
-
-        copy.deepcopy(model).to(getattr(torch, self.dtype)).save_pretrained(directory)
-        tokenizer.save_pretrained(directory)
-
-    def reload_command(self, directory: Path, probe: Path, answers: Path) -> list[str]:
-        """Load with transformers alone: none of llmkit's own loading code is in the way."""
-        code = Path(_probe.__file__).read_text(encoding="utf-8")
-        return [sys.executable, "-c", f"{code}\nreload({str(directory)!r}, {str(probe)!r}, {str(answers)!r})"]
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is rounded."""
+        return self.dtype == "float32"

@@ -33,7 +33,7 @@ class ModelConfig(Config):
     config: dict[str, Any] = Field(default_factory=dict)
     """Settings of the new model, by the field names of its transformers config class (`hidden_size`, ...)."""
     path: Annotated[str | None, NotIdentity] = None
-    """Directory of a model to start from."""
+    """Directory of a model to start from, or its file in GGUF."""
     preset: Annotated[str | None, NotIdentity] = None
     """Name of a shape, such as `llama-7m`; it stands for its `arch` and `config`, which your `config` overrides."""
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from llmkit.modeling.adapters import trained_parameters
 from llmkit.modeling.losses import auto_chunk_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SAMPLE_TOKENS = 2048
+WRAPS = ("base_layer", "token_adapter", "modules_to_save")
+"""Parts of peft's layers, by which they are known without peft."""
 MIN_SECONDS = 0.02
 CPU_RUNTIME = 700_000_000
 """Bytes of a training process without a model: Python, torch, transformers, accelerate, scratch space of kernels."""
@@ -60,26 +64,36 @@ def matrix_shapes(model: torch.nn.Module) -> list[tuple[int, int]]:
 
     A layer that is run several times (ALBERT's) counts as often.
     """
+    return [(weight.shape[0], weight.shape[1]) for weight in _matrices(model)]
+
+
+def _matrices(model: torch.nn.Module) -> Iterator[torch.Tensor]:
     config: Any = getattr(model, "config", None)
     repeats = config.num_hidden_layers // config.num_hidden_groups if hasattr(config, "num_hidden_groups") else 1
-    shapes = []
     for name, module in model.named_modules():
+        if any(hasattr(module, part) for part in WRAPS) or "original_module" in name:
+            continue  # peft's layer around one that has its own turn, or what another was put in the place of
         weight = getattr(module, "weight", None)
         if isinstance(weight, torch.Tensor) and weight.ndim == 2 and not isinstance(module, torch.nn.Embedding):
-            shapes += [(weight.shape[0], weight.shape[1])] * (repeats if "albert_layer_groups" in name else 1)
-    return shapes
+            yield from [weight] * (repeats if "albert_layer_groups" in name else 1)
 
 
 def flops_per_token(model: torch.nn.Module, context_length: int) -> float:
     """Return training FLOPs per token: 6 per matrix weight, for attention 12 x layers x heads x head size x context.
 
-    The count of Chowdhery et al. 2022 (PaLM), appendix B: forward and backward, nothing recomputed.
+    The count of Chowdhery et al. 2022 (PaLM), appendix B: forward and backward, nothing recomputed. A frozen matrix has
+    no gradient of its own, 4 instead of 6; below the first that is trained nothing goes back at all, which leaves 2.
     """
     config = model.config
-    weights = sum(rows * columns for rows, columns in matrix_shapes(model))
+    weights, passed, reached = 0, 0, False
+    for weight in _matrices(model):
+        reached = reached or weight.requires_grad
+        weights += weight.numel()
+        passed += weight.numel() * (6 if weight.requires_grad else 4 if reached else 2)
     layers, heads = getattr(config, "num_hidden_layers", 0), getattr(config, "num_attention_heads", 0)
     head_size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(heads, 1)
-    return 6.0 * weights + 12.0 * layers * heads * head_size * context_length
+    attention = 12.0 * layers * heads * head_size * context_length
+    return passed + attention * (passed / (6 * weights) if weights else 1.0)
 
 
 def measure_peak(model: torch.nn.Module, dtype: torch.dtype) -> float:
@@ -98,18 +112,32 @@ def measure_peak(model: torch.nn.Module, dtype: torch.dtype) -> float:
     return flops / seconds if seconds else float("nan")
 
 
-def count_embeddings(model: PreTrainedModel) -> int:
-    """Return the parameters of lookup tables and the output layer, tied ones once; the rest is the body."""
+def count_embeddings(model: PreTrainedModel, *, trained: bool = False) -> int:
+    """Return the parameters of lookup tables and the output layer, tied ones once; the rest is the body.
+
+    Args:
+        model: The model.
+        trained: Leave out those that are frozen.
+    """
     tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
     head = model.get_output_embeddings()
-    weights = {id(module.weight): module.weight.numel() for module in [*tables, *([] if head is None else [head])]}
-    return sum(weights.values())
+    weights = {id(module.weight): module.weight for module in [*tables, *([] if head is None else [head])]}
+    return sum(weight.numel() for weight in weights.values() if weight.requires_grad or not trained)
 
 
 def estimate_memory(
-    model: PreTrainedModel, *, num_blocks: int, context_length: int, optimizer: str, bf16: bool, cuda: bool = False
+    model: PreTrainedModel,
+    *,
+    num_blocks: int,
+    context_length: int,
+    optimizer: str,
+    bf16: bool,
+    cuda: bool = False,
+    freeze: Callable[[PreTrainedModel], None] | None = None,
 ) -> Memory:
     """Return the peak memory of a training step by part: float32 weights, gradients and optimizer state.
+
+    Frozen weights have no gradient and no state of an optimizer.
 
     Args:
         model: The model, on any device.
@@ -118,6 +146,7 @@ def estimate_memory(
         optimizer: Its name in a recipe.
         bf16: Compute in bf16 by autocast, which keeps a copy of every matrix.
         cuda: For a GPU.
+        freeze: Makes of a body with all its weights trained one that is trained as this model is.
     """
     parameters = sum(p.numel() for p in model.parameters())
     head = model.get_output_embeddings()
@@ -126,11 +155,12 @@ def estimate_memory(
     width = 2 if bf16 else 4
     # Per chunk logits, their softmax or its like in float32, and the error in the compute dtype; then the gradient of
     # the head, its copy in the compute dtype and the gradient of the hidden states. See modeling/losses.py.
-    logits = chunk * vocab * (8 + width) + vocab * dim * (4 + width) + num_blocks * context_length * dim * 4
-    live = _live_bytes(model, num_blocks, context_length, bf16)
+    own = 0 if head is None else 4 * head.weight.requires_grad
+    logits = chunk * vocab * (8 + width) + vocab * dim * (own + width) + num_blocks * context_length * dim * 4
+    live = _live_bytes(model, num_blocks, context_length, bf16, freeze)
     return Memory(
         weights=4 * parameters,
-        gradients=4 * parameters,
+        gradients=4 * trained_parameters(model),
         optimizer=optimizer_bytes(model, optimizer),
         activations=int(live * (CUDA_HEAP if cuda else CPU_HEAP)),
         logits=logits,
@@ -139,8 +169,8 @@ def estimate_memory(
 
 
 def optimizer_bytes(model: PreTrainedModel, optimizer: str) -> int:
-    """Return the bytes of an optimizer's state, by its name in a recipe."""
-    parameters, tables = sum(p.numel() for p in model.parameters()), count_embeddings(model)
+    """Return the bytes of an optimizer's state, by its name in a recipe; frozen weights have none."""
+    parameters, tables = trained_parameters(model), count_embeddings(model, trained=True)
     per_weight: int = OPTIMIZER_BYTES.get(optimizer, 8)
     per_table = 8 if optimizer == "muon" else per_weight  # what is looked up is left to AdamW
     return int(per_weight * (parameters - tables) + per_table * tables)
@@ -180,7 +210,13 @@ def body_inputs(model: PreTrainedModel, ids: torch.Tensor) -> dict[str, torch.Te
     return inputs
 
 
-def _live_bytes(model: PreTrainedModel, num_blocks: int, context_length: int, bf16: bool) -> int:
+def _live_bytes(
+    model: PreTrainedModel,
+    num_blocks: int,
+    context_length: int,
+    bf16: bool,
+    freeze: Callable[[PreTrainedModel], None] | None,
+) -> int:
     """Return the peak of activations, their gradients and bf16 copies in one pass of the body, run without data.
 
     Gradients of weights are in the peak as well, where they rise while activations fall.
@@ -189,14 +225,23 @@ def _live_bytes(model: PreTrainedModel, num_blocks: int, context_length: int, bf
     from transformers import AutoModel
 
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the caller hears of it anyway
+    frozen = None
+    if freeze is not None:  # on the meta device: peft moves what it makes, and what is fake cannot be moved
+        with torch.device("meta"):
+            frozen = AutoModel.from_config(copy.deepcopy(model.config), dtype=torch.float32)
+        freeze(frozen)
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.random.fork_rng(devices=[]):
-            body = AutoModel.from_config(copy.deepcopy(model.config), dtype=torch.float32).train()
+            if frozen is None:
+                body = AutoModel.from_config(copy.deepcopy(model.config), dtype=torch.float32).train()
+            else:
+                body = frozen.to_empty(device="cpu").train()
         inputs = body_inputs(model, torch.zeros(num_blocks, context_length, dtype=torch.long))
         with _LiveBytes() as count:
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
                 hidden = body(**inputs).last_hidden_state
-            hidden.backward(torch.zeros_like(hidden))
+            if hidden.requires_grad:
+                hidden.backward(torch.zeros_like(hidden))
         return int(count.peak)
 
 

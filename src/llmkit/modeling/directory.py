@@ -19,7 +19,7 @@ from llmkit.modeling.architecture import ACTIVATIONS, ROPE_FIELDS, SIZES
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 JSON_FILES = (CONFIG, "generation_config.json", INDEX, "tokenizer_config.json", "special_tokens_map.json")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-OTHER_FORMATS = {"*.gguf": "GGUF", "*.h5": "Keras", "*.msgpack": "Flax", "*.onnx": "ONNX"}
+OTHER_FORMATS = {"*.h5": "Keras", "*.msgpack": "Flax", "*.onnx": "ONNX"}
 LAYERS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers",
     "num_encoder_layers", "num_decoder_layers",
@@ -227,6 +227,8 @@ def _no_weights(folder: Path) -> DataError:
             f"the model in '{folder}' is pickled ({pickled[0]}), and reading a pickle can run any code",
             f'where it may: python -c "from transformers import *; {convert}", then name {folder}-safetensors',
         )
+    if files := sorted(folder.glob("*.gguf")):
+        return DataError(f"'{folder}' holds no {WEIGHTS}, but {files[0].name}", f"name the file: --model {files[0]}")
     for pattern, name in OTHER_FORMATS.items():
         if files := sorted(folder.glob(pattern)):
             return DataError(

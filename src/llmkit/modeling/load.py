@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.adapter import is_adapter
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.reading import damaged, reading
 from llmkit.core.seal import changed_files, is_whole
 from llmkit.modeling.architecture import SIZES, config_class, position_limit
 from llmkit.modeling.directory import check_config, weight_files
 from llmkit.modeling.finite import check_finite
+from llmkit.modeling.gguf import weights_of
 from llmkit.modeling.heads import Head, head_of
 from llmkit.modeling.loaded import check_left_over, check_weights, loading, try_out, weightless
 from llmkit.modeling.tokenizer import existing_directory, id_sections
@@ -29,12 +31,12 @@ def load_model(
     seed: int = 0,
     pad_token_id: int | None = None,
 ) -> PreTrainedModel:
-    """Load a model from a directory, in eval mode; the network is never asked.
+    """Load a model from a directory or a GGUF file, in eval mode; the network is never asked.
 
     Attention is sdpa where the architecture has it, else eager; weights get `dtype`, whatever they have on disk.
 
     Args:
-        path: The directory.
+        path: The directory or the file.
         head: What must stand on its body; None for what its config.json says. Weights of a given head that are not
             there, or are for other labels, are new; any other must be there.
         dtype: Of the weights.
@@ -46,22 +48,32 @@ def load_model(
             have the head.
         ConfigError: The head's own fields make no sense.
     """
+    import torch
+
     config = read_config(path, head)
-    weight_files(Path(path))
-    own, relabelled = head_of(config), False
+    own, relabelled, merged = head_of(config), False, None
+    folder = Path(path)
+    if is_adapter(path):
+        from llmkit.modeling.adapted import load_adapted
+
+        merged = load_adapted(folder, own, seed, pad_token_id)
+        if head is None or (type(own) is type(head) and not head.relabels(config)):
+            return merged.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+    else:
+        folder = weights_of(existing_directory(path, "model"))
+        weight_files(folder)
     if head is not None:
         relabelled = type(own) is not type(head) or head.relabels(config)
         head.configure(config, pad_token_id)
-    import torch
-
     auto_model = (head or own).auto_model()
     model: PreTrainedModel
     with loading(path), torch.random.fork_rng(devices=[]):
-        weightless(Path(path), config, auto_model)  # before memory is taken for weights
+        kind = weightless(folder, config, auto_model)  # before memory is taken for weights
         torch.manual_seed(seed)
-        model, info = auto_model.from_pretrained(
-            Path(path),
+        model, info = (auto_model if merged is None else type(kind)).from_pretrained(
+            folder if merged is None else None,
             config=config,
+            state_dict=None if merged is None else merged.state_dict(),
             dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
             local_files_only=True,
             trust_remote_code=False,
@@ -69,6 +81,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told apart below, with names and shapes
         )
+    model.config.name_or_path = str(path)  # what the user named, which a GGUF file's directory is not
     check_weights(model, info, head, path)
     check_finite(model, path)
     if type(own) is type(head or own):
@@ -102,6 +115,10 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         DataError: No model directory, or an architecture that cannot have the head.
     """
     folder = existing_directory(path, "model")
+    if is_adapter(folder):
+        from llmkit.modeling.adapted import adapted_config
+
+        return check_head(adapted_config(folder), path, head)
     if not (folder / "config.json").is_file():
         inside = sorted(str(file.parent) for file in folder.glob("*/config.json"))
         hint = f"name one of the models in it: {', '.join(inside[:5])}" if inside else f"ls {path}"
@@ -116,8 +133,18 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         size = getattr(config, name, None)
         if isinstance(size, int) and size < 1:
             raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}")
+    return check_head(config, path, head)
+
+
+def check_head(config: PreTrainedConfig, path: str | Path, head: Head | None) -> PreTrainedConfig:
+    """Return a config that a model with the head may be made by.
+
+    Raises:
+        DataError: The architecture cannot have it.
+    """
     if head is None:
         return config
+    where = f"the model in '{path}'"
     own = head_of(config)
     if not head.takes_others and type(own) is not type(head) and config.architectures:
         hint = f"name another, for example of {head.examples}"
@@ -136,7 +163,7 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
     """
     from safetensors.torch import load_file
 
-    folder = existing_directory(path, "init_from")
+    folder = weights_of(existing_directory(path, "init_from"))
     if is_whole(folder) and (changed := changed_files(folder)):
         raise DataError(f"init_from: {path} is damaged: {changed[0]} is not what was written", f"ls {folder.parent}")
     files = sorted(folder.glob("*.safetensors"))
@@ -153,6 +180,8 @@ def load_weights(model: PreTrainedModel, path: str | Path) -> None:
 def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str | Path) -> None:
     """Copy weights into a model; of tied ones, which are one tensor under several names, one name is enough.
 
+    Those that are not trained may be missing: a checkpoint has them no more, since they are as they were.
+
     Raises:
         DataError: Names or shapes differ; the message has the first that does.
     """
@@ -163,7 +192,8 @@ def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], wh
     for name, tensor in own.items():
         part = getattr(tensor, "_local_tensor", tensor)  # of a sharded one, which has no memory of its own
         names.setdefault(part.data_ptr() if part.numel() else id(tensor), []).append(name)
-    missing = sorted(alike[0] for alike in names.values() if not weights.keys() & set(alike))
+    frozen = frozen_names(model)
+    missing = sorted(alike[0] for alike in names.values() if not (weights.keys() | frozen) & set(alike))
     unknown = sorted(weights.keys() - own.keys())
     hint = "use the recipe that it was made with"
     if missing or unknown:
@@ -179,6 +209,12 @@ def fill_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], wh
             what = f"{' and '.join(given)} differ there, and are one tensor in the recipe's model"
             raise DataError(f"{where} is of another model: {what}", hint)
     model.load_state_dict(weights, strict=False)
+
+
+def frozen_names(model: torch.nn.Module) -> set[str]:
+    """Return the names of the parameters that are not trained, tied ones by each of theirs."""
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if not parameter.requires_grad}
 
 
 def grow_embeddings(model: PreTrainedModel, size: int) -> int:

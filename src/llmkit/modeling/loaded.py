@@ -60,7 +60,7 @@ def try_out(model: PreTrainedModel, head: Head) -> None:
     if any(getattr(module, "attention_type", "") == "block_sparse" for module in model.modules()):
         return  # so short a text would switch BigBird to full attention for good
     more, ids = {}, torch.zeros((1, 2), dtype=torch.long)
-    if model.config.is_encoder_decoder and head.answer == "tokens":
+    if model.config.is_encoder_decoder and head.answer in ("tokens", "vector"):
         more = {"decoder_input_ids": ids}
     elif model.config.is_encoder_decoder:
         ids += model.config.eos_token_id or 0  # a label of the whole text is read where it ends

@@ -53,20 +53,24 @@ def measure_pace(
     bf16: bool,
     peak: float,
     limit: float,
+    least: int = 1,
 ) -> Pace | None:
     """Time steps of models that have the first layers of this one, with new weights; None if that cannot be done.
 
     Args:
         model: The model, on any device, the meta device included.
-        optimizer: Makes the optimizer of a model.
+        optimizer: Makes the optimizer of a model, which it may freeze in part before.
         num_blocks: Blocks of one micro-batch.
         context_length: Tokens per block.
         bf16: Compute in bf16 by autocast.
         peak: FLOP/s of the matrix products, see `measure_peak`.
         limit: Bytes there are; layers that would take half of them are not timed.
+        least: Layers that a timed model must have: the last ones, which alone may be trained.
     """
     layers = getattr(model.config, "num_hidden_layers", 0)
-    depths = [layers] if layers <= SHALLOW[-1] else list(SHALLOW)
+    depths = [depth - SHALLOW[0] + least for depth in SHALLOW]
+    if layers <= depths[-1]:
+        depths = [layers]
     try:
         shallow = [with_layers(model.config, depth) for depth in depths]
         with torch.device("meta"):

@@ -11,11 +11,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from llmkit.core.adapter import tokenizer_folder
 from llmkit.core.errors import DataError, nearest
 from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
 from llmkit.core.reading import damaged, read_json, reading
 from llmkit.modeling.directory import CONFIG, check_config
+from llmkit.modeling.gguf import model_directory
 from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
@@ -47,16 +49,18 @@ class SpecialIds(NamedTuple):
 
 
 def existing_directory(path: str | Path, kind: str) -> Path:
-    """Return the path of a directory that must exist.
+    """Return the path of a directory that must exist; of a GGUF file, one with its config and its tokenizer.
 
     Args:
         path: What the user wrote.
         kind: What should be there, for the message: "model".
 
     Raises:
-        DataError: There is no such directory; the message names the nearest one beside it.
+        DataError: There is no such directory; the message names the nearest one beside it. Or the GGUF file is damaged,
+            or none that can be read.
+        SetupError: Reading GGUF files needs an extra, or disk, that is not there.
     """
-    folder = Path(path)
+    folder = model_directory(path)
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -71,7 +75,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     Raises:
         DataError: No such directory, no tokenizer in it, or a damaged or unsupported one.
     """
-    folder = existing_directory(path, "tokenizer")
+    folder = existing_directory(tokenizer_folder(path), "tokenizer")
     from transformers import AutoTokenizer
 
     try:

@@ -7,11 +7,15 @@ Batching to a token budget, halving when memory ends and keeping answers on disk
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Part
+from llmkit.data.artifacts import Model
 from llmkit.runtimes._requests import (
     Embed,
     Generate,
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
-    "SpanFound", "Tags", "TagsFound", "Turns", "Written",
+    "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
 
 BATCH_TOKENS = 8192
@@ -59,14 +63,39 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+ADDRESS = re.compile(r"https?://(?!huggingface\.co/)", re.IGNORECASE)
+"""A model on the hub is no server: it is downloaded."""
+
+
+def is_address(where: str) -> bool:
+    """Tell whether a model is behind a URL."""
+    return ADDRESS.match(where) is not None
+
+
 class Runtime(Part):
     """How a model is run; its fields are what a recipe can set.
 
     Attributes:
         remote: `where` is a URL, not a directory.
+        note: What a result says of every model that it runs; "" for nothing.
     """
 
     remote: ClassVar[bool] = False
+    note: ClassVar[str] = ""
+
+    def add_input(self, inputs: Inputs, where: str, role: str) -> None:
+        """Add a model, and what else is read to run it, to the inputs of a run.
+
+        Raises:
+            DataError: There is none.
+        """
+        inputs.add_directory(where, Model.KINDS, role=role)
+
+    def directory(self, where: str) -> Path | None:
+        """Return where a model's tokenizer and its chat templates are; None if they are not here."""
+        from llmkit.modeling.gguf import model_directory
+
+        return model_directory(where)
 
     def load(self, where: str, *, date: str | None = None) -> Running:
         """Load a model, ready to answer.

@@ -114,10 +114,12 @@ class TagsFound:
     Attributes:
         offsets: First character and the one behind the last, of each token, int64 `[tokens, 2]`.
         logits: float32 `[tokens, labels]`.
+        words: Which word of the text, as the tokenizer cuts it, each token is a part of, int64 `[tokens]`.
     """
 
     offsets: NDArray[np.int64]
     logits: NDArray[np.float32]
+    words: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Logits, Request, Running, Runtime, Score
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
+    from llmkit.runtimes._heads import HeadAnswers
 
 ONE_EACH = "beside padded rows the model answers otherwise"
 
@@ -89,6 +91,15 @@ class InMemory(Running):
         return head_of(self.model.config)
 
     @cached_property
+    def heads(self) -> HeadAnswers:
+        """What answers labels, tags, spans and vectors."""
+        from llmkit.runtimes._heads import HeadAnswers
+        from llmkit.runtimes._pooling import Pooling, pooling_of
+
+        pooling = pooling_of(Path(self.where)) if self.head.answer == "vector" and self.where else Pooling()
+        return HeadAnswers(self.model, self.tokenizer, self.head, self.where, pooling)
+
+    @cached_property
     def facts(self) -> Facts:  # type: ignore[override]
         """What it is."""
         import torch
@@ -114,7 +125,7 @@ class InMemory(Running):
             return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
         if isinstance(request, Score | Generate):
             return None if self.head.type_name == "causal_lm" else self._refusal()
-        return "the runtime 'transformers' does not answer it"
+        return self.heads.takes(request)
 
     def _refusal(self) -> str:
         from llmkit.modeling.heads.causal_lm import CausalLM
@@ -131,8 +142,7 @@ class InMemory(Running):
             return len(request.context) + len(request.target) - 1
         if isinstance(request, Generate):
             return len(request.prompt) + request.budget
-        assert isinstance(request, Logits)
-        return len(request.ids)
+        return len(request.ids) if isinstance(request, Logits) else len(self.heads.encoded(request).ids)
 
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
@@ -140,7 +150,7 @@ class InMemory(Running):
             return "" if self._scores_alike else ONE_EACH
         if kind is Generate:
             return "" if self._writes_alike else ONE_EACH
-        return ""
+        return "" if kind is Logits else self._heads_alone
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers; see the base class."""
@@ -183,6 +193,10 @@ class InMemory(Running):
         return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
 
     @cached_property
+    def _heads_alone(self) -> str:
+        return self.heads.alone()
+
+    @cached_property
     def _scores_alike(self) -> bool:
         from llmkit.runtimes._neighbours import scores_alike
 
@@ -202,7 +216,14 @@ def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:
     functions: dict[type[Request], Callable[[InMemory, Any], list[Any]]] = {
         Logits: _logits.logits, Score: _scoring.scores, Generate: _writing.written,
     }  # fmt: skip
-    return functions[kind]
+    return functions.get(kind, _of_its_head)
+
+
+def _of_its_head(running: InMemory, requests: Sequence[Request]) -> list[Any]:
+    """Return labels, tags, spans or vectors."""
+    if len(requests) > 1 and running.alone(type(requests[0])):
+        return [answer for request in requests for answer in running.heads.answer([request])]
+    return running.heads.answer(requests)
 
 
 def _from_pretrained(where: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -214,6 +214,6 @@ def _clean(
         "bytes_kept": bytes_kept,
         "rules": dict(tally.rules.most_common()),
     }
-    details = {} if row is None else {"row": row.spec(mode="json")}
+    details = {} if row is None else {"row": row.record()}
     artifact = build.finish(kind, payload=Corpus.PAYLOAD, metrics=metrics, details=details)
     return Result(artifact, notes=notes_on(config.steps, tally))

@@ -22,10 +22,11 @@ from llmkit.core.manifest import Artifact
 from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
-from llmkit.data.artifacts import Model, Scores
+from llmkit.data.artifacts import Scores
 from llmkit.data.clock import Date, settle_date
 from llmkit.data.rendering import asks_for_date
-from llmkit.runtimes import Runtime
+from llmkit.runtimes import Runtime, is_address
+from llmkit.runtimes.openai import OpenAI
 from llmkit.runtimes.transformers import Transformers
 from llmkit.tasks import Measurement, Task, TaskResult
 
@@ -40,13 +41,13 @@ class Config(BaseConfig):
     """Config of `llmkit eval`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to measure."""
+    """Directory of the model to measure, its file in GGUF, or the address of a server: `http://127.0.0.1:8000/v1`."""
     baseline: Annotated[str | None, NotIdentity] = None
-    """Directory of a model to compare with."""
+    """Directory, file in GGUF or address of a model to compare with."""
     tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
     """What to measure."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
-    """What runs the models."""
+    """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
 
@@ -61,11 +62,13 @@ class Evaluate(Stage[Config]):
         """Evaluate a model."""
         inputs = Inputs()
         models = {"model": config.model, **({"baseline": config.baseline} if config.baseline is not None else {})}
+        runtimes = {role: runtime_of(config, where) for role, where in models.items()}
         for role, where in models.items():
-            inputs.add_directory(where, Model.KINDS, role=role)
+            runtimes[role].add_input(inputs, where, role)
         for task in config.tasks:
             task.add_input(inputs)
-        asked = any(asks_for_date(Path(where)) for where in models.values())
+        folders = [runtimes[role].directory(where) for role, where in models.items()]
+        asked = any(asks_for_date(folder) for folder in folders if folder is not None)
         config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
             if build.finished:
@@ -73,7 +76,7 @@ class Evaluate(Stage[Config]):
             context.announce(build)
             if config.date is not None:
                 context.console.info(f"a chat template asks for the date: {config.date}")
-            return _evaluate(config, context, build, models)
+            return _evaluate(config, context, build, models, runtimes)
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
@@ -115,11 +118,20 @@ def _line(score: str, by_role: Mapping[str, Mapping[str, float]]) -> str:
     return text
 
 
-def _evaluate(config: Config, context: Context, build: Build, models: dict[str, str]) -> Result:
+def runtime_of(config: Config, where: str) -> Runtime:
+    """Return what runs a model: of an address one for servers, of anything else one for what lies here."""
+    if is_address(where):
+        return config.runtime if config.runtime.remote else OpenAI()
+    return Transformers() if config.runtime.remote else config.runtime
+
+
+def _evaluate(
+    config: Config, context: Context, build: Build, models: dict[str, str], runtimes: dict[str, Runtime]
+) -> Result:
     found = Scores(build.dir)
     results: Results = {name: {} for name in task_names(config.tasks)}
     for role, where in models.items():
-        for name, result in _measure(config, context, build, role, where).items():
+        for name, result in _measure(config, context, build, role, where, runtimes[role]).items():
             results[name][role] = result
     for name, by_role in results.items():
         _compare_samples(by_role)
@@ -146,7 +158,9 @@ def _evaluate(config: Config, context: Context, build: Build, models: dict[str, 
     return Result(artifact)
 
 
-def _measure(config: Config, context: Context, build: Build, role: str, where: str) -> dict[str, TaskResult]:
+def _measure(
+    config: Config, context: Context, build: Build, role: str, where: str, runtime: Runtime
+) -> dict[str, TaskResult]:
     """Measure a model on all tasks, whose requests are put to it together; answers of a killed run are not asked again.
 
     Raises:
@@ -157,20 +171,21 @@ def _measure(config: Config, context: Context, build: Build, role: str, where: s
     from llmkit.modeling.finite import NotFiniteError
 
     digest = next(item.digest for item in build.inputs.entries if item.role == role)
-    owner = canonical_json([digest, config.runtime.spec(mode="json")])
+    owner = canonical_json([digest, runtime.spec(mode="json", identity=True)])
     with (
-        closing(config.runtime.load(where, date=config.date)) as model,
+        closing(runtime.load(where, date=config.date)) as model,
         Kept(build.scratch / f"answers-{role}", owner) as kept,
     ):
         engine = Engine(model, kept)
         for task in config.tasks:
-            engine.check(task.example, f"the model in '{where}'")
+            engine.check(task.example, f"the model {'at' if runtime.remote else 'in'} '{where}'")
         named = dict(zip(task_names(config.tasks), config.tasks, strict=True))
         measured = {name: task.on(model) for name, task in named.items()}
         samples = _ask(engine, measured, role, context)
         results = {}
         for name, task in named.items():
             result = results[name] = measured[name].summary(samples[name])
+            result.notes += [runtime.note] if runtime.note else []
             label = f"{name} of the {role}"
             if why := model.alone(type(task.example)):
                 result.facts["batches"] = "one row each"

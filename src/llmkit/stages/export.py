@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import CheckFailedError, SetupError
+from llmkit.core.errors import CheckFailedError, ConfigError
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data import artifacts
 from llmkit.exporters import Exporter
-from llmkit.exporters._probe import answer
 from llmkit.exporters.safetensors import Safetensors
-from llmkit.work.child import run_child
+from llmkit.runtimes import Runtime
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-    from llmkit.modeling.heads import Head
-
-PROBE_TOKENS = 32
+    from llmkit.evaluation.fresh import Answers
+    from llmkit.evaluation.parity import Parity
 
 
 class Config(BaseConfig):
     """Config of `llmkit export`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to export."""
+    """Directory of the model to export, or its file in GGUF."""
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
     parity_prompts: int = Field(4, ge=1)
@@ -79,32 +74,74 @@ STAGE = Export()
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
-    from llmkit.modeling.heads import head_of
-    from llmkit.modeling.load import check_vocabulary, count_parameters, load_model
-    from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
+    from llmkit.evaluation.parity import Parity
+    from llmkit.modeling.load import count_parameters
+    from llmkit.runtimes.transformers import Transformers
 
-    model, tokenizer = load_model(path), load_tokenizer(path)
-    check_vocabulary(model, vocabulary_size(tokenizer), path)
+    ours, proving = Transformers(), config.exporter.runtime()
+    running = ours.load(str(path))
+    model, tokenizer = running.model, running.tokenizer
+    _check_supported(config.exporter, model.config, tokenizer, path)
+    parity = Parity.of(
+        path, model.config, running.head, positions=running.facts.positions,
+        prompts=config.parity_prompts, new_tokens=config.parity_new_tokens, seed=config.seed,
+    )  # fmt: skip
+    answers = parity.ask_original(running, ours.type_name)
     config.exporter.write(model, tokenizer, build.dir)
+    parameters = count_parameters(model)
+    del model
+    running.close()  # the fresh process needs the memory
     export = artifacts.Export(build.dir)
     written = export.files()
     context.console.info("reloading the export in a fresh process")
-    head = head_of(model.config)
-    parity = _compare(config, model, head, build, path)
-    export.write_parity(parity)
-    if not parity["passed"]:
+    others = parity.ask_export(proving, build.dir, build.scratch)
+    found = parity.compare(answers, others, tolerance=config.exporter.tolerance, exact=config.exporter.exact)
+    found |= {
+        "exporter": config.exporter.spec(mode="json"),
+        "runtimes": {"model": _receipt(ours, answers), "export": _receipt(proving, others)},
+    }
+    export.write_parity(found)
+    if not found["passed"]:
         raise CheckFailedError(
-            f"the export does not answer like {path}: {_compared(parity)} differ by"
-            f" {parity['max_logit_difference']:.3g} (at most {parity['tolerance']:.3g} allowed){_chosen(parity)}",
+            f"the export does not answer like {path}: {_compared(found)} differ by"
+            f" {found['max_logit_difference']:.3g} (at most {found['tolerance']:.3g} allowed){_chosen(found)}",
             hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
         )
+    _write_card(build.dir, config.exporter, parity, found, parameters, chat=bool(tokenizer.chat_template))
     size = sum(file.stat().st_size for file in written)
-    _write_card(build.dir, config.exporter, model, tokenizer, parity, head)
-    metrics = {"parameters": count_parameters(model), "bytes": size, "parity": parity}
-    artifact = build.finish(
-        export.KIND, payload=[file.relative_to(build.dir).as_posix() for file in written], metrics=metrics
+    metrics = {"parameters": parameters, "bytes": size, "parity": found}
+    payload = [file.relative_to(build.dir).as_posix() for file in written]
+    return Result(build.finish(export.KIND, payload=payload, metrics=metrics))
+
+
+def _check_supported(
+    exporter: Exporter, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, path: Path
+) -> None:
+    """Refuse a model that the exporter cannot write, with the names of exporters that can.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    why = exporter.supports(config, tokenizer)
+    if why is None:
+        return
+    family = Family("exporter")
+    others = []
+    for name in family.members():
+        try:
+            other = family.parse(name)
+        except PydanticCustomError:
+            continue  # it has fields without defaults
+        if name != exporter.type_name and other.supports(config, tokenizer) is None:
+            others.append(f"-s exporter={name}")
+    raise ConfigError(
+        f"exporter: {exporter.type_name} does not write {path}: {why}",
+        hint=f"{' or '.join(others)} does" if others else None,
     )
-    return Result(artifact)
+
+
+def _receipt(runtime: Runtime, answers: Answers) -> dict[str, Any]:
+    return {"runtime": runtime.spec(mode="json"), "versions": dict(answers.versions)}
 
 
 def parity_line(parity: dict[str, Any]) -> str:
@@ -126,92 +163,11 @@ def _chosen(parity: dict[str, Any]) -> str:
     return f", {parity['equal_tokens']} of {parity['tokens']} {chosen} equal"
 
 
-def _compare(config: Config, model: PreTrainedModel, head: Head, build: Build, path: Path) -> dict[str, Any]:
-    """Ask model and export the same and compare."""
-    import numpy as np
-
-    from llmkit.modeling.architecture import position_limit
-    from llmkit.modeling.finite import NotFiniteError
-
-    limit = position_limit(model.config) or 2048
-    length = max(1, min(PROBE_TOKENS, limit // 2))
-    ids = _prompts(config, model, head, length)
-    new = max(1, min(config.parity_new_tokens, limit - length))
-    probe, answers = build.scratch / "probe.npz", build.scratch / "answers.npz"
-    np.savez(probe, input_ids=ids, answer=head.answer, num_new_tokens=np.int64(new), auto_class=head.auto_class)
-    logits, tokens = answer(model, head.answer, ids, new)
-    _run_fresh(config.exporter.reload_command(build.dir, probe, answers))
-    theirs = np.load(answers)
-    if not np.isfinite(logits).all():
-        raise NotFiniteError(f"what the model in '{path}' answers to random tokens is NaN or infinite")
-    if not np.isfinite(theirs["logits"]).all():
-        raise CheckFailedError(
-            f"what the export answers is NaN or infinite, and what {path} answers is not",
-            hint="nothing was exported; use a wider dtype: float16 holds no number above 65,504",
-        )
-    difference = float(np.abs(theirs["logits"] - logits).max())
-    equal = int((theirs["tokens"] == tokens).sum())
-    # One number a text may be the same for all: its size is what its error is measured by.
-    spread = float(np.sqrt(np.square(logits).mean()) if head.answer == "number" else logits.std())
-    tolerance = config.exporter.tolerance(spread)
-    # Rounded weights may turn a near tie, and everything after it: only an exact format must match in every token.
-    exact = getattr(config.exporter, "dtype", "float32") == "float32"
-    return {
-        "passed": bool(difference <= tolerance and (equal == tokens.size or not exact)),
-        "max_logit_difference": difference,
-        "tolerance": tolerance,
-        "logit_spread": spread,
-        "equal_tokens": equal,
-        "tokens": int(tokens.size),
-        "prompts": config.parity_prompts,
-        "answer": head.answer,
-        "chosen": head.chosen,
-        "auto_class": head.auto_class,
-        "exporter": config.exporter.spec(mode="json"),
-    }
-
-
-def _prompts(config: Config, model: PreTrainedModel, head: Head, length: int) -> NDArray[np.int64]:
-    """Return random prompts `[prompts, time]`."""
-    import numpy as np
-
-    size, end = model.config.vocab_size, model.config.eos_token_id
-    generator = np.random.Generator(np.random.PCG64(config.seed))
-    ids = generator.integers(0, size, (config.parity_prompts, length))
-    if model.config.is_encoder_decoder and head.answer != "tokens" and isinstance(end, int):
-        # Such a class reads the answer where the text ends, and refuses texts of different numbers of ends.
-        ids[ids == end] = (end + 1) % size
-        ids[:, -1] = end
-    return ids
-
-
-def _run_fresh(command: list[str]) -> None:
-    """Run the reload command; the network is switched off for it."""
-    done = run_child(command, {**os.environ, "HF_HUB_OFFLINE": "1"})
-    if done.returncode == 0:
-        return
-    if done.returncode < 0:
-        raise SetupError(
-            f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)"
-        )
-    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-    if os.strerror(errno.ENOSPC) in last:  # its answers did not fit: that says nothing about the export
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    raise CheckFailedError(f"the export does not load: {last}")
-
-
 def _write_card(
-    directory: Path,
-    exporter: Exporter,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    parity: dict[str, Any],
-    head: Head,
+    directory: Path, exporter: Exporter, parity: Parity, found: dict[str, Any], parameters: int, *, chat: bool
 ) -> None:
-    from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import write_card
 
-    size = count_parameters(model)
-    facts = {"parameters": f"{size:,}", "format": exporter.type_name, "parity": parity_line(parity)}
-    title = f"{model.config.model_type} {size / 1e6:.1f}M"
-    write_card(directory, head, title=title, facts=facts, chat=bool(tokenizer.chat_template))
+    facts = {"parameters": f"{parameters:,}", "format": exporter.type_name, "parity": parity_line(found)}
+    title = f"{parity.config.model_type} {parameters / 1e6:.1f}M"
+    write_card(directory, parity.head, title=title, facts=facts, chat=chat)

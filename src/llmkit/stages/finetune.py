@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import Field
 
 from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs, row_kind, say_what_rows
+from llmkit.core.adapter import is_adapter
 from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
+from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -23,6 +25,7 @@ from llmkit.data.rendering import add_templates, chosen_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
+from llmkit.modeling.gguf import model_directory
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.labelled import check_kind, choose_rows
 from llmkit.training.optimizers import Optimizer
@@ -49,7 +52,7 @@ class Config(RowTrainingConfig):
     columns: dict[str, str] = {}
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
-    """Directory of the model to start from."""
+    """Directory of the model to start from, or its file in GGUF."""
     optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW(lr=5e-5, weight_decay=0.01)
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig(type="linear", warmup_steps=20, min_lr_ratio=0)
@@ -77,7 +80,13 @@ class Finetune(TrainingStage[Config]):
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
-        model = inputs.add_directory(config.model, Model.KINDS, role="model")
+        model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
+        if config.adapter.is_apart and is_adapter(model):
+            raise ConfigError(
+                f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",
+                f"llmkit export --model {config.model} -o MERGED, then --model MERGED; all of it is trained without"
+                " --lora",
+            )
         add_templates(model, inputs)
         return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
 
@@ -96,13 +105,13 @@ class Finetune(TrainingStage[Config]):
             def read(work: Path) -> list[Path]:
                 return read_inputs(found.data, found.kind, work, engine, context)[0]
 
-            return ready(config, context, build, read, found.kind, found.model, engine)
+            return ready(config, context, build, read, found.kind, found.model, config.model, engine)
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""
         sources = choose_rows(config.data, config.objective, config.columns)
         kind = check_kind(row_kind(sources, "data"), config.objective)
-        preview_rows(config, Path(config.model), sources, kind, count, console)
+        preview_rows(config, model_directory(config.model), sources, kind, count, console)
 
     def plan(self, config: Config, num_processes: int) -> Estimate:
         """Work out parameters, FLOPs, memory, time and disk; the rows that are there are encoded to count them."""

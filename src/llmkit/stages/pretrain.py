@@ -57,9 +57,10 @@ class Config(TrainingConfig):
     temperature: float | None = Field(None, ge=1, allow_inf_nan=False)
     """Weights of the data by size, in the place of given ones: size ** (1 / temperature); more lifts the small."""
     model: ModelConfig
-    """A new model by architecture and config or by a preset's name, or the directory of one to go on with."""
+    """A new model by architecture and config or by a preset's name, or the directory (or GGUF file) of one to go on
+    with."""
     init_from: Annotated[str | None, NotIdentity] = None
-    """Model directory or checkpoint whose weights a new model starts from; its step and optimizer are left behind."""
+    """Model directory, GGUF file or checkpoint whose weights a new model starts from; its step and optimizer stay."""
     objective: Annotated[DocumentObjective, Family("document_objective", elsewhere=ROWS)] = CausalLM()
     """What the model is trained to do."""
     packing: Literal["auto", "stream", "best_fit", "pad"] = "auto"

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigError, DataError, nearest
+from llmkit.core.found import is_gguf
 from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL
+from llmkit.modeling.gguf_header import read_header
+from llmkit.modeling.gguf_tokenizer import read_tokenizer
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
 from llmkit.tokenization.byte_ranks import END_OF_TEXT
@@ -27,7 +30,7 @@ OTHER_FILES = ("special_tokens_map.json", "added_tokens.json", "chat_template.ji
 PAIR = ("vocab.json", "merges.txt")
 FILES = (TOKENIZER_FILE, CONFIG_FILE, *OTHER_FILES, *PAIR, *MODEL_FILES, "*.tiktoken")
 """What of a directory belongs to its tokenizer; `config.json` names the model, and that the class of the tokenizer."""
-FORMATS = f"{TOKENIZER_FILE}, a SentencePiece .model, vocab.json with merges.txt, or a .tiktoken file"
+FORMATS = f"{TOKENIZER_FILE}, a SentencePiece .model, vocab.json with merges.txt, a .tiktoken or a .gguf file"
 PATTERNS: dict[str, Pattern] = {"cl100k": "llama3", "o200k": "o200k", "qwen": "qwen2", "r50k": "gpt2", "p50k": "gpt2"}
 """Beginning of a tiktoken file's name -> the expression it goes with; the file itself does not tell."""
 
@@ -121,6 +124,8 @@ def _load_file(file: Path, pattern: Pattern | None) -> PreTrainedTokenizerFast:
         return _load_pair(file.parent, pattern)
     if file.suffix == ".json":
         return _load_json(file)
+    if is_gguf(file):
+        return read_tokenizer(read_header(file))
     content = file.read_bytes()
     if byte_ranks.looks_like_ranks(content):
         return _load_ranks(content, file, pattern)

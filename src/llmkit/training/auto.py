@@ -41,6 +41,8 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
     precision, micro, compiled = config.precision, config.micro_batch_tokens, config.compile
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(device) else "float32"
+    if precision == "bf16" and device == "cpu" and _is_held_back():
+        torch.backends.cuda.enable_flash_sdp(False)  # its name says CUDA, it holds for CPUs as well
     if micro == "auto":
         micro = max(config.context_length, min(config.batch_tokens, AUTO_MICRO_BATCH_TOKENS))
     if compiled == "auto":
@@ -94,3 +96,12 @@ def eager(resolved: dict[str, Any]) -> AbstractContextManager[Any]:
 
 def _multiplies_bf16(device: str) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else has_bf16()
+
+
+def _is_held_back() -> bool:
+    """Tell whether torch was built for less than oneDNN finds, as with ATEN_CPU_CAPABILITY=avx2 on an AVX-512 CPU.
+
+    Its flash attention in bf16 asks oneDNN whether to pack for AVX-512, and then raises since its own kernels cannot.
+    """
+    less = torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
+    return less and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from llmkit.core.config import Budget, Config, NotIdentity
 from llmkit.core.registry import Family
 from llmkit.data.clock import Date
+from llmkit.modeling.adapters import Adapter
+from llmkit.modeling.adapters.full import Full
 from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training.optimizers import Optimizer
@@ -101,6 +103,11 @@ class TrainingConfig(Config):
         return self
 
     @property
+    def adapted(self) -> Adapter:
+        """What of the model is trained."""
+        return Full()
+
+    @property
     def limited(self) -> bool:
         """Whether the run has a limit of its own."""
         return any(limit is not None for limit in (self.max_steps, self.max_tokens, self.max_epochs, self.max_minutes))
@@ -124,6 +131,8 @@ class RowTrainingConfig(TrainingConfig):
 
     objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
     """What the model is trained to do."""
+    adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
+    """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
     template: str | None = None
     """Which of several chat templates to train with; the model is saved with that one alone. null: the default one."""
     date: Date = None
@@ -136,6 +145,11 @@ class RowTrainingConfig(TrainingConfig):
     """Rows per optimizer step, of objectives that do not pack several into a block; `batch_tokens` is for those."""
     max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
     """Passes over the data; 3 where no limit is given."""
+
+    @property
+    def adapted(self) -> Adapter:
+        """What of the model is trained."""
+        return self.adapter
 
     @model_validator(mode="after")
     def _check_template(self) -> RowTrainingConfig:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from llmkit.core.page import size
 from llmkit.core.progress import clock
 from llmkit.core.stage import Estimate, Facts
+from llmkit.modeling.adapters import Targets
+from llmkit.modeling.adapters.full import ALL
 from llmkit.modeling.build import ModelConfig
 from llmkit.objectives import Objective
 from llmkit.training.config import TrainingConfig
@@ -53,6 +55,8 @@ def _rows(found: Plan) -> Facts:
         ("parameters", f"{found.parameters:,}: embedding {found.embedding:,}, body {found.body:,}"),
         ("", f"{found.arch}, vocabulary {found.vocab_size:,}"),
     ]
+    if found.adapter != ALL:
+        rows.append(("trained", Targets(found.adapter, found.trained, found.parameters).words))
     if found.tokens is None or found.steps is None or found.tokens_per_parameter is None:
         rows.append(("tokens", "unknown: no data to count, and no max_steps or max_tokens"))
     else:

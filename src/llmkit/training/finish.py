@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.adapter import ADAPTER, read_record
 from llmkit.core.errors import DataError
+from llmkit.core.reading import read_json
 from llmkit.data.artifacts import Model
+from llmkit.modeling.adapters import Adapter, Base
+from llmkit.modeling.adapters.full import Full
 from llmkit.modeling.architecture import position_limit
 from llmkit.training.metrics import measures_of, read_metrics
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.heads import Head
 
 NO_WEIGHTS: dict[str, Any] = {}
+FULL = Full()
 
 
 def save_model(
@@ -25,6 +31,8 @@ def save_model(
     *,
     context_length: int,
     end_ids: list[int],
+    adapter: Adapter = FULL,
+    base: Base | None = None,
 ) -> None:
     """Write weights, configs, tokenizer and chat template.
 
@@ -34,8 +42,10 @@ def save_model(
         tokenizer: Its tokenizer.
         context_length: What the model was trained on.
         end_ids: Tokens at which generation stops.
+        adapter: What of it was trained, which says what is written.
+        base: The model that an adapter was trained on.
     """
-    save_configs(directory, model, tokenizer, end_ids=end_ids, weights=None)
+    save_configs(directory, model, tokenizer, end_ids=end_ids, weights=None, adapter=adapter, base=base)
     save_tokenizer(directory, tokenizer, model, context_length=context_length)
 
 
@@ -46,6 +56,8 @@ def save_configs(
     *,
     end_ids: list[int],
     weights: dict[str, Any] | None = NO_WEIGHTS,
+    adapter: Adapter = FULL,
+    base: Base | None = None,
 ) -> None:
     """Write the configs of a model, and its own weights with them where `weights` is None."""
     if model.can_generate():  # an encoder has no generation config
@@ -53,7 +65,7 @@ def save_configs(
         generation.bos_token_id = tokenizer.bos_token_id
         generation.eos_token_id = end_ids if len(end_ids) != 1 else end_ids[0]
         generation.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(directory, state_dict=weights)
+    adapter.save(directory, model, base, weights)
 
 
 def save_tokenizer(
@@ -85,7 +97,15 @@ def check_templates(tokenizer: PreTrainedTokenizerFast) -> None:
             )
 
 
-def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str], chat: bool = False) -> None:
+def write_card(
+    directory: Path,
+    head: Head,
+    *,
+    title: str,
+    facts: dict[str, str],
+    chat: bool = False,
+    base: Base | None = None,
+) -> None:
     """Write the model card README.md, with code that loads and uses the model.
 
     Args:
@@ -94,10 +114,12 @@ def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str]
         title: Headline.
         facts: Rows of its table.
         chat: The tokenizer has a chat template that the model was trained with.
+        base: What the adapter in the directory is loaded onto; None for a whole model.
     """
+    library = ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {base.path}"]
     lines = [
         "---",
-        "library_name: transformers",
+        *library,
         f"pipeline_tag: {head.pipeline}",
         "tags: [llmkit]",
         "---",
@@ -109,9 +131,7 @@ def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str]
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
         "```python",
-        f"from transformers import {head.auto_class}, AutoTokenizer",
-        "",
-        f'model = {head.auto_class}.from_pretrained("DIR")',
+        *(_whole(head) if base is None else _apart(directory, head, base)),
         'tokenizer = AutoTokenizer.from_pretrained("DIR")',
         head.usage(chat=chat),
         "```",
@@ -120,6 +140,28 @@ def write_card(directory: Path, head: Head, *, title: str, facts: dict[str, str]
         "",
     ]
     Model(directory).card.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _whole(head: Head) -> list[str]:
+    """Return the card's code that loads a model."""
+    imports = f"from transformers import {head.auto_class}, AutoTokenizer"
+    return [imports, "", f'model = {head.auto_class}.from_pretrained("DIR")']
+
+
+def _apart(directory: Path, head: Head, base: Base) -> list[str]:
+    """Return the card's code that loads a base, as the adapter knows it, and the adapter onto it."""
+    adapter = read_json(directory / ADAPTER)
+    labels = read_record(directory)["config"].get("id2label") if adapter["modules_to_save"] else None
+    named = ", ".join(f"{int(number)}: {json.dumps(name)}" for number, name in (labels or {}).items())
+    lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
+    more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""
+    place = f'"{base.path}"'
+    if Path(base.path).suffix == ".gguf":
+        place = f'"{Path(base.path).parent}", gguf_file="{Path(base.path).name}"'
+    lines.append(f"base = {head.auto_class}.from_pretrained({place}{more})")
+    if rows := adapter.get("trainable_token_indices"):
+        lines.append(f"base.resize_token_embeddings({max(next(iter(rows.values()))) + 1})")
+    return [*lines, 'model = PeftModel.from_pretrained(base, "DIR")']
 
 
 def training_metrics(directory: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Trainer:
         self.accelerator = build_accelerator(config.parallel, self.model)
         self.plan = plan_parallel(config.parallel, self.accelerator.num_processes)
         check_batch(self.job, self.plan.readers)
-        check_splits(self.job, config.parallel)
+        check_splits(self.job, config.parallel, config.adapted)
         self.device = self.accelerator.device
         self.flops_per_token = flops_per_token(self.model, config.context_length)
         self.room = checkpoint_room(self.job.models, config)

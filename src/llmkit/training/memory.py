@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from llmkit.core import doctor
-from llmkit.core.errors import MemoryLimitError, SetupError
+from llmkit.core.errors import ConfigError, MemoryLimitError, SetupError
 from llmkit.core.page import size
 from llmkit.data.artifacts import Model
+from llmkit.modeling.adapters import trained_parameters
 from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
+from llmkit.modeling.heads import head_of
 from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
 from llmkit.training.placement import is_split
 from llmkit.training.resume import checkpoints_in
@@ -97,13 +99,29 @@ def run_memory(
             optimizer=config.optimizer.type_name,
             bf16=bf16,
             cuda=cuda,
+            freeze=_freezing(config, models.main),
         )
     except Exception:  # noqa: BLE001 - whatever it is, the run itself may work: an estimate must not end it
         return None
     memory = replace(memory, companions=_companion_bytes(models, config))
     if cuda or not has_copies(config):  # a GPU's is in the machine's memory
         return memory
-    return replace(memory, checkpoint_copy=memory.weights + memory.optimizer)
+    return replace(memory, checkpoint_copy=memory.gradients + memory.optimizer)  # of what is trained
+
+
+def _freezing(config: TrainingConfig, model: PreTrainedModel) -> Callable[[PreTrainedModel], None] | None:
+    """Return what freezes a body as the run's adapter does; None where all of it is trained."""
+    if config.adapted.type_name == "full":
+        return None
+    head = head_of(model.config)
+
+    def freeze(body: PreTrainedModel) -> None:
+        try:
+            config.adapted.wrap(body, head)
+        except ConfigError:  # of `head`: the body has none
+            body.requires_grad_(requires_grad=False)
+
+    return freeze
 
 
 def has_copies(config: TrainingConfig) -> bool:
@@ -142,7 +160,7 @@ def check_room(models: Models, config: TrainingConfig, directory: Path) -> None:
 def checkpoint_room(models: Models, config: TrainingConfig) -> int:
     """Return the bytes of disk that one more checkpoint and the finished models take."""
     trained = [models.main, *models.beside.values()]
-    weights = 4 * sum(parameter.numel() for model in trained for parameter in model.parameters())
+    weights = sum(_left_bytes(model, config) for model in trained)
     return int(weights + sum(checkpoint_bytes(model, config.optimizer.type_name) for model in trained))
 
 
@@ -241,13 +259,20 @@ def disk_needed(model: PreTrainedModel, config: TrainingConfig, found: int = 0) 
     count = config.checkpoint.keep + 1
     if config.max_steps is not None:
         count = min(count, math.ceil(config.max_steps / config.checkpoint.every))
-    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
-    return int(max(1, count - found) * checkpoint_bytes(model, config.optimizer.type_name) + weights)
+    checkpoints = max(1, count - found) * checkpoint_bytes(model, config.optimizer.type_name)
+    return checkpoints + _left_bytes(model, config)
+
+
+def _left_bytes(model: PreTrainedModel, config: TrainingConfig) -> int:
+    """Return the bytes of the weights that a run leaves: a whole model's, or an adapter's."""
+    if config.adapted.is_apart:
+        return 4 * trained_parameters(model)
+    return int(4 * sum(parameter.numel() for parameter in model.parameters()))
 
 
 def checkpoint_bytes(model: PreTrainedModel, optimizer: str) -> int:
-    """Return the bytes of one checkpoint: float32 weights and the optimizer's state."""
-    return int(4 * sum(parameter.numel() for parameter in model.parameters()) + optimizer_bytes(model, optimizer))
+    """Return the bytes of one checkpoint: float32 weights that are trained, and the optimizer's state."""
+    return int(4 * trained_parameters(model) + optimizer_bytes(model, optimizer))
 
 
 def check_disk(directory: Path, needed: int) -> None:
@@ -265,5 +290,5 @@ def check_disk(directory: Path, needed: int) -> None:
     if free < needed:
         raise SetupError(
             f"the disk is full: checkpoints and the model need {size(needed)} in {directory}, {size(free)} are free",
-            "free some space and run the same command again: it goes on",
+            "free some space and run the same command again: it goes on; llmkit tidy DIR lists what runs left behind",
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
+    from llmkit.modeling.adapters import Adapter
     from llmkit.training.job import Job
 
 
@@ -108,8 +109,8 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
     return Plan(data, config.shard, config.tensor, config.context)
 
 
-def check_splits(job: Job, config: ParallelConfig) -> None:
-    """Refuse to split what was never split: models beside the trained one, losses that couple rows, rollouts.
+def check_splits(job: Job, config: ParallelConfig, adapter: Adapter) -> None:
+    """Refuse to split what was never split: models beside the trained one, adapters, coupled rows, rollouts.
 
     Raises:
         ConfigError: One of these is asked for together with shard, tensor or context.
@@ -122,6 +123,9 @@ def check_splits(job: Job, config: ParallelConfig) -> None:
     if job.models.companions:
         beside = ", ".join(job.models.companions)
         raise ConfigError(f"{asked}: {name} has models beside the trained one ({beside}), which are not split", whole)
+    if adapter.type_name != "full":
+        raise ConfigError(f"{asked}: a model of which only a part is trained (adapter: {adapter.type_name}) is not"
+                          " split", whole)  # fmt: skip
     if job.objective.couples:
         raise ConfigError(f"{asked}: the loss of {name} couples all rows of a step, which are not split", whole)
     if job.feed.generates:

@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from llmkit.modeling.load import frozen_names
 from llmkit.training.parallel import Plan
 from llmkit.training.sequence import SequenceSplit
 from llmkit.training.shard import check_sharding, shard_module
@@ -74,13 +75,13 @@ def is_split(module: torch.nn.Module) -> bool:
 
 
 def total_norm(model: torch.nn.Module, *, of_gradients: bool) -> float:
-    """Return the Euclidean norm of all weights, or of all gradients, whole ones; every process calls it."""
+    """Return the Euclidean norm of all trained weights, or of their gradients; every process calls it."""
     axes, group = split_axes(model), tensor_group(model)
     parts: list[torch.Tensor] = []
     rest: list[torch.Tensor] = []
     for name, parameter in model.named_parameters():
         tensor = parameter.grad if of_gradients else parameter.data
-        if tensor is not None:
+        if tensor is not None and parameter.requires_grad:
             (parts if name in axes else rest).append(tensor)
     norm = float(_whole(torch.nn.utils.get_total_norm(rest)))
     if group is None:
@@ -97,7 +98,7 @@ def clip_gradients(model: torch.nn.Module, max_norm: float) -> float:
 
 
 def gather(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return whole weights, tied ones once, and optimizer state, as one process would save them.
+    """Return whole trained weights, tied ones once, and optimizer state, as one process would save them.
 
     All processes call it; the first gets them, in the machine's memory, the others nothing. One tensor at a time is
     whole on every process.
@@ -105,10 +106,11 @@ def gather(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[di
     axes, group = split_axes(model), tensor_group(model)
     once = {name for name, _ in model.named_parameters()}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    left_out = tied | frozen_names(model)
     weights = {
         name: _gathered(tensor, axes.get(name), group)
         for name, tensor in model.state_dict().items()
-        if name not in tied
+        if name not in left_out
     }
     stored, axis_of = optimizer.state_dict(), _axes_by_index(model, optimizer)
     state = {

@@ -53,6 +53,8 @@ class Plan:
         parameters: All of them, tied ones once; `embedding` and `body` add up to it.
         embedding: Lookup tables and output layer.
         body: The rest.
+        trained: Parameters that are trained; an adapter's are none of the model's.
+        adapter: What these are, in words.
         tokens_per_epoch: Tokens of the training split, None if the data is not there yet.
         steps: Optimizer steps, those of `max_minutes` at the planned speed; None if the recipe counts in epochs and
             the data is not there, or nothing is known of the time.
@@ -79,6 +81,8 @@ class Plan:
     parameters: int
     embedding: int
     body: int
+    trained: int
+    adapter: str
     tokens_per_epoch: int | None
     steps: int | None
     tokens: int | None
@@ -126,8 +130,11 @@ def plan(
         DataError: The model's directory is none.
     """
     facts = [tokens.facts for tokens in map(Tokens, data) if tokens.is_there()]
-    vocab_size = facts[0]["vocab_size"] if facts else _likely_vocabulary(spec)
-    model = _weightless(spec, head, vocab_size, config.context_length)
+    vocab_size = facts[0]["vocab_size"] if facts else likely_vocabulary(spec)
+    model = weightless_model(spec, head, vocab_size, config.context_length)
+    size, tables = count_parameters(model), count_embeddings(model)
+    config.adapted.wrap(model, head)
+    trained = config.adapted.describe(model)
     epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
     held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
     steps, batch_tokens = _steps(config, epoch_tokens), config.batch_tokens
@@ -148,15 +155,14 @@ def plan(
     rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
     blocks = micro // config.context_length
     memory = run_memory(model, config, bf16=bf16, num_blocks=blocks)
-    times = _times(model, config, blocks, rate, devices, batch_tokens, bf16=bf16, compiled=compiled)
+    times = _times(model, config, blocks, rate, devices, batch_tokens, head=head, bf16=bf16, compiled=compiled)
     if times is not None and config.max_minutes is not None:
         fitting = max(1, int(60 * config.max_minutes / times.step))
         steps = fitting if steps is None else min(steps, fitting)
     tokens = None if steps is None else steps * batch_tokens if counted is None else counted.tokens(steps)
-    size, tables = count_parameters(model), count_embeddings(model)
     return Plan(
         arch=model.config.model_type, vocab_size=vocab_size,
-        parameters=size, embedding=tables, body=size - tables,
+        parameters=size, embedding=tables, body=size - tables, trained=trained.trained, adapter=trained.what,
         tokens_per_epoch=epoch_tokens, steps=steps, tokens=tokens,
         epochs=round(tokens / epoch_tokens, 4) if tokens and epoch_tokens else None,
         tokens_per_parameter=None if tokens is None else tokens / size,
@@ -199,18 +205,25 @@ def _times(
     devices: int,
     batch_tokens: int,
     *,
+    head: Head,
     bf16: bool,
     compiled: bool,
 ) -> _Times | None:
     """Return what the parts of a run take; None if no step of the model can be timed."""
+
+    def optimizer(shallow: PreTrainedModel) -> torch.optim.Optimizer:
+        config.adapted.wrap(shallow, head)
+        return config.optimizer.build(shallow)
+
     pace = measure_pace(
         model,
-        config.optimizer.build,
+        optimizer,
         num_blocks=num_blocks,
         context_length=config.context_length,
         bf16=bf16,
         peak=rate / devices,
         limit=device_limit(),
+        least=getattr(config.adapted, "last", 1),
     )
     if pace is None:
         return None
@@ -221,7 +234,8 @@ def _times(
     return _Times(start, step, FORWARD_SHARE * per_block)
 
 
-def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:
+def weightless_model(spec: ModelConfig, head: Head, vocab_size: int, context_length: int) -> PreTrainedModel:
+    """Return a model of a spec on the meta device; a directory's own has the vocabulary that it has."""
     if spec.path is not None:
         config = read_config(spec.path, head)
         head.configure(config)
@@ -236,7 +250,7 @@ def _weightless(spec: ModelConfig, head: Head, vocab_size: int, context_length: 
     return model
 
 
-def _likely_vocabulary(spec: ModelConfig) -> int:
+def likely_vocabulary(spec: ModelConfig) -> int:
     """Return the vocabulary to expect without data: the spec's, else the one its preset's name holds for."""
     given = spec.config.get("vocab_size")
     if isinstance(given, int):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from llmkit.core.adapter import base_digest
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
 from llmkit.core.context import Context
@@ -21,8 +22,9 @@ from llmkit.data.packing import EncodedRows, RowBuckets
 from llmkit.data.rendering import chosen_template, ensure_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.unread import Unread
+from llmkit.modeling.adapters import Base, Targets
 from llmkit.modeling.heads import head_of
-from llmkit.modeling.load import check_positions, check_vocabulary, load_model, read_config
+from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.rows import RowObjective
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.core.page import Page
+    from llmkit.modeling.companions import Models
     from llmkit.work.engine import Engine
 
 LABELS_SHOWN = 12
@@ -71,6 +74,7 @@ def ready(
     read: Callable[[Path], list[Path]],
     kind: Row,
     path: Path,
+    named: str,
     engine: Engine,
 ) -> Prepared:
     """Make everything ready; the first process reads and encodes the rows, and the others wait for it.
@@ -81,7 +85,8 @@ def ready(
         build: Its build, in whose scratch folder the rows are kept.
         read: Reads the rows into folders of examples, given a folder to work in.
         kind: What the rows are.
-        path: Where the model is.
+        path: The directory that the model is read from.
+        named: The model, as the user named it: what an adapter is trained on.
         engine: Workers.
     """
     if config.objective.chats:
@@ -94,14 +99,15 @@ def ready(
     def settle() -> dict[str, Any]:
         rows.corpora += read(place)
         rows.noticed += notice(rows.corpora, kind, config.objective)
-        return config.objective.settle(kind, rows.noticed).spec(mode="json")
+        return config.objective.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
     objective = cast("RowObjective", Family("row_objective").parse(spec))
     config, tokenizer = fit(config, objective, path, context.console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
-    model = _load(config, objective, vocabulary, path, context.console)
+    models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
+    targets, base = _wrap(config, objective, models, grown, named, context.console)
 
     def encode_all() -> dict[str, Any]:
         tokenizer.save_pretrained(place / "tokenizer")
@@ -116,7 +122,7 @@ def ready(
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
-        _job(config, objective, model, vocabulary, train, held_out, context, num_rows, unread),
+        _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
         end_ids=objective.end_ids(tokenizer, train),
@@ -124,8 +130,11 @@ def ready(
         suffix=", fine-tuned",
         facts=objective.facts(),
         metrics=_metrics(objective, rows) if context.leads else {},
-        resolved={"objective": spec, "row": kind.spec(mode="json")},
+        resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
+        adapter=config.adapter,
+        targets=targets,
+        base=base,
     )
 
 
@@ -163,9 +172,15 @@ def fit(
 
 
 def _load(
-    config: RowTrainingConfig, objective: RowObjective, vocabulary: Vocabulary, path: Path, console: Console
-) -> PreTrainedModel:
-    """Load the model with the objective's head, and check that it suits."""
+    config: RowTrainingConfig,
+    objective: RowObjective,
+    vocabulary: Vocabulary,
+    path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    console: Console,
+) -> tuple[Models, range]:
+    """Load the model with the objective's head and those beside it, and check that it suits; return its new rows."""
+    from llmkit.modeling.companions import have_companions
     from llmkit.modeling.isolation import check_isolation
 
     head = objective.model_head()
@@ -175,15 +190,42 @@ def _load(
         console.info(f"the model gets a new head: {head.type_name}")
     if objective.layout == "pack":
         check_isolation(model)
-    check_vocabulary(model, vocabulary.size, path)
+    grown = _grow(model, vocabulary, path, tokenizer, console)
     check_positions(model.config, config.context_length, path)
-    return model
+    return have_companions(model, objective.companions()), grown
+
+
+def _grow(
+    model: PreTrainedModel, vocabulary: Vocabulary, path: Path, tokenizer: PreTrainedTokenizerFast, console: Console
+) -> range:
+    """Give tokens that were added to a tokenizer rows of the embedding, and return which; all others must have one."""
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if not set(range(rows, vocabulary.size)) <= tokenizer.added_tokens_decoder.keys():
+        check_vocabulary(model, vocabulary.size, path)
+    if count := grow_embeddings(model, vocabulary.size):
+        console.info(f"the tokenizer has {count:,} added tokens that the model has no rows for: it gets them")
+    return range(rows, rows + count)
+
+
+def _wrap(
+    config: RowTrainingConfig, objective: RowObjective, models: Models, grown: range, named: str, console: Console
+) -> tuple[Targets | None, Base | None]:
+    """Freeze what is not trained, after copies were made of the model, and say what is; None for all of it."""
+    adapter = config.adapter
+    adapter.wrap(models.main, objective.model_head(), seed=config.seed, grown=grown)
+    if adapter.type_name == "full":
+        return None, None
+    targets = adapter.describe(models.main)
+    console.info(targets.words)
+    if grown and not adapter.is_apart:
+        console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
+    return targets, Base(named, base_digest(Path(named))) if adapter.is_apart else None
 
 
 def _job(
     config: RowTrainingConfig,
     objective: RowObjective,
-    model: PreTrainedModel,
+    models: Models,
     vocabulary: Vocabulary,
     train: EncodedRows,
     held_out: EncodedRows,
@@ -191,14 +233,12 @@ def _job(
     num_rows: int,
     unread: Unread,
 ) -> Job:
-    from llmkit.modeling.companions import have_companions
-
     feed = make_feed(
         objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
         seed=config.seed, pad_id=vocabulary.padding, unread=unread,
     )  # fmt: skip
     return Job(
-        have_companions(model, objective.companions()),
+        models,
         objective,
         vocabulary,
         objective.feed(feed, vocabulary, config.seed),

@@ -54,11 +54,16 @@ def try_saving(prepared: Prepared, folder: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)  # of a run that was killed in the midst of this
     try:
         model.generation_config = copy.deepcopy(own)
-        _try("model", lambda: save_configs(place, model, tokenizer, end_ids=prepared.end_ids))
-        _try("model", lambda: remove_tied_weights_from_state_dict(model.state_dict(), model))
+        adapter, base = prepared.adapter, prepared.base
+        _try(
+            "model", lambda: save_configs(place, model, tokenizer, end_ids=prepared.end_ids, adapter=adapter, base=base)
+        )
+        if not prepared.adapter.is_apart:
+            _try("model", lambda: remove_tied_weights_from_state_dict(model.state_dict(), model))
         _try("tokenizer", lambda: save_tokenizer(place, tokenizer, model, context_length=length))
         head = job.objective.model_head()
-        _try("model", lambda: write_card(place, head, title=job.title, facts=prepared.facts, chat=prepared.chat))
+        _try("model", lambda: write_card(place, head, title=job.title, facts=prepared.facts, chat=prepared.chat,
+                                         base=prepared.base))  # fmt: skip
     finally:
         model.generation_config = own
         shutil.rmtree(place, ignore_errors=True)

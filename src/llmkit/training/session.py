@@ -14,7 +14,9 @@ from llmkit.core.manifest import Artifact
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Model
 from llmkit.data.unread import Unread
+from llmkit.modeling.adapters import Adapter, Base, Targets
 from llmkit.training.config import TrainingConfig
+from llmkit.training.finish import FULL
 from llmkit.training.resume import add_checkpoint, passed_limit
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class Prepared:
         resolved: What the data decided, for the manifest.
         report: Adds to the report what the answers to held-out rows show.
         notes: Sentences for people, at the end.
+        adapter: What of the model is trained.
+        targets: The same in numbers; None for all of it.
+        base: The model that an adapter is trained on, where a run leaves the adapter alone.
     """
 
     job: Job
@@ -59,6 +64,9 @@ class Prepared:
     resolved: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
     notes: list[str] = field(default_factory=list)
+    adapter: Adapter = FULL
+    targets: Targets | None = None
+    base: Base | None = None
 
 
 class TrainingStage(Stage[C]):
@@ -142,20 +150,42 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
     from llmkit.training.report import write_report
 
     job, model = prepared.job, prepared.job.models.main
+    adapter, targets, base = prepared.adapter, prepared.targets, prepared.base
     save_model(
-        build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids
-    )
-    size = count_parameters(model)
+        build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids,
+        adapter=adapter, base=base,
+    )  # fmt: skip
+    size = targets.total if targets is not None else count_parameters(model)
     done = {"steps": state.step, "tokens": state.tokens, "elapsed_s": state.elapsed_s}
-    metrics = {"parameters": size, **prepared.metrics, **done, **training_metrics(build.dir), **_unread(job)}
+    metrics = {
+        "parameters": size,
+        **_adapted(prepared),
+        **prepared.metrics,
+        **done,
+        **training_metrics(build.dir),
+        **_unread(job),
+    }
     facts = {**prepared.facts, **training_facts(metrics)}
     title = f"{model.config.model_type} {size / 1e6:.1f}M{prepared.suffix}"
-    write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat)
+    write_card(build.dir, job.objective.model_head(), title=title, facts=facts, chat=prepared.chat, base=base)
     report, more = prepared.report, None
     if report is not None and answers:
         more = lambda page: report(page, answers)  # noqa: E731
     write_report(build.dir, title=job.title, facts=facts, more=more)
     return metrics
+
+
+def _adapted(prepared: Prepared) -> dict[str, Any]:
+    """Return what the manifest says of a model of which a part is trained."""
+    targets, base = prepared.targets, prepared.base
+    if targets is None:
+        return {}
+    found = {
+        "trained_parameters": targets.trained,
+        "adapted": targets.what,
+        "adapter": prepared.adapter.spec(mode="json"),
+    }
+    return found if base is None else {**found, "base": {"path": base.path, "digest": base.digest}}
 
 
 def _unread(job: Job) -> dict[str, Any]:
@@ -169,6 +199,10 @@ def _unread(job: Job) -> dict[str, Any]:
 def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     """Return a training's metrics as people read them."""
     facts = {"parameters": f"{metrics['parameters']:,}"}
+    if "trained_parameters" in metrics:
+        facts["adapter"] = Targets(metrics["adapted"], metrics["trained_parameters"], metrics["parameters"]).words
+    if "base" in metrics:
+        facts["base"] = f"{metrics['base']['path']} ({metrics['base']['digest'][:12]})"
     if "rows" in metrics:
         facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"

@@ -11,6 +11,7 @@ import torch
 
 from llmkit.core.json import dumps
 from llmkit.data.feeds import State
+from llmkit.modeling.load import frozen_names
 from llmkit.training.placement import gather, is_split
 
 
@@ -72,12 +73,17 @@ class Snapshot:
         copy: bool,
         by_time: bool = False,
     ) -> Self:
-        """Take a model, its optimizer and what a feed has generated; a copy costs their memory once more."""
+        """Take a model, its optimizer and what a feed has generated; a copy costs their memory once more.
+
+        Weights that are not trained are left out: they are those of the model that the run has started from.
+        """
         # Tied weights are one tensor under two names, which safetensors refuses: the names are stored once.
         if is_split(model):
             weights, moments = gather(model, optimizer)
         else:
-            weights, moments = _untied(model.state_dict()), optimizer.state_dict()
+            frozen = frozen_names(model)
+            trained = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+            weights, moments = _untied(trained), optimizer.state_dict()
         if copy:
             weights, moments = _copied(weights), _copied(moments)
             state = TrainState(**json.loads(dumps(asdict(state))))

@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from llmkit.core import stop
@@ -21,9 +23,19 @@ def die_with(parent: int) -> None:
     Args:
         parent: Process id of the starter; it may be gone already.
     """
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is None:  # not Linux: a thread looks, and is late where one long call into C holds Python's lock
+        threading.Thread(target=_look_after, args=(parent,), name="parent", daemon=True).start()
+        return
+    prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _look_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(stop.POLL_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_child(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

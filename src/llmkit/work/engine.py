@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from llmkit.core import stop
+from llmkit.core.cores import num_cores
 from llmkit.core.errors import SetupError
 from llmkit.core.extras import require
 from llmkit.work.child import die_with
@@ -44,7 +45,7 @@ class Engine:
 
     def __init__(self, name: EngineName = "local", workers: int | None = None) -> None:
         self.name = name
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or num_cores()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -75,7 +76,7 @@ class Engine:
             futures: list[Future[R]] = []
             try:
                 with _no_ctrl_c():  # the first of these starts the workers
-                    futures.extend(self._running().submit(function, task) for task in tasks[done:])
+                    futures.extend(self._running().submit(_open, _Sealed(function, task)) for task in tasks[done:])
                 for future in futures:
                     yield wait_for(future)
                     done, attempt = done + 1, 1
@@ -120,6 +121,21 @@ class Engine:
             self._pool = None
 
 
+class _Sealed:
+    """A task on its way: unpickled in the queue, a part that cannot be imported there would end the worker."""
+
+    def __init__(self, function: Callable[[T], R], task: T) -> None:
+        self.content = (function, task)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (pickle.dumps(self.content),)
+
+
+def _open(sealed: Any) -> Any:
+    function, task = pickle.loads(sealed)  # noqa: S301 - pickled by the process that started this one
+    return function(task)
+
+
 def wait_for(future: Future[R]) -> R:
     """Return a task's result.
 
@@ -158,6 +174,7 @@ def _start_worker(parent: int) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(_ONE_THREAD)
+    sys.stdout = sys.stderr  # the result is the parent's to print, whatever a part prints
     collect_rarely()
 
 
@@ -189,10 +206,10 @@ def _map_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     ray: Any = require("ray")
     _connect(ray)
     remote = ray.remote(max_retries=MAX_ATTEMPTS - 1)(_run_there)
-    shared, folder = ray.put(function), str(Path.cwd())
+    shared, folder = ray.put(pickle.dumps(function)), str(Path.cwd())
     # Nothing is cancelled when a task fails: cancelling one that is about to end can abort this process. Ray ends what
     # is left as soon as this process exits.
-    for done, reference in enumerate([remote.remote(shared, task, folder) for task in tasks]):
+    for done, reference in enumerate([remote.remote(shared, pickle.dumps(task), folder) for task in tasks]):
         try:
             while not ray.wait([reference], timeout=stop.POLL_S)[0]:
                 stop.check()
@@ -207,8 +224,9 @@ def _map_ray(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         yield result
 
 
-def _run_there(function: Callable[[T], Any], task: T, folder: str) -> bytes:
+def _run_there(function: bytes, task: bytes, folder: str) -> bytes:
     os.environ.update(_ONE_THREAD)
     with contextlib.suppress(OSError):  # paths in a config may be relative to where the command was typed
         os.chdir(folder)
-    return pickle.dumps(function(task))  # arrays as they are would arrive read-only
+    # Unpickled here, as in `_open`; arrays as they are would arrive read-only.
+    return pickle.dumps(pickle.loads(function)(pickle.loads(task)))  # noqa: S301

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Self
 
+from llmkit.core.cores import num_cores
 from llmkit.core.errors import ConfigError, Interrupted, MemoryLimitError, UserError
 from llmkit.core.stop import held
 
@@ -170,7 +171,7 @@ class _Group:
 
 def _environment(rank: int, nproc: int, port: str) -> dict[str, str]:
     """Return what torchrun would set; the cores are shared out, unless the user has said how many threads."""
-    threads = max(1, len(os.sched_getaffinity(0)) // nproc)
+    threads = max(1, num_cores() // nproc)
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -268,6 +269,8 @@ def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
         return False
     if ("const" in schema and value != schema["const"]) or ("enum" in schema and value not in schema["enum"]):
         return False
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        return False
     if "anyOf" in schema and not any(accepts(option, value, root) for option in schema["anyOf"]):
         return False
     if isinstance(value, list):
@@ -325,6 +328,14 @@ def test_the_schema_refuses_what_the_config_refuses(stage, recipe):
     assert not accepts(schema, recipe, schema)
     with pytest.raises(ValueError, match="validation error"):
         STAGES[stage].Config.model_validate(recipe)
+
+
+def test_the_schema_accepts_parts_of_ones_own():
+    clean, evaluate = (json_schema(STAGES[stage].Config) for stage in ("clean", "eval"))
+    steps = ["normalize", "my/steps.py:Shout", {"type": "my/steps.py:Shout", "loud": True}]
+    assert accepts(clean, {"inputs": ["a", {"type": "my/web.py:Web", "url": "x"}], "steps": steps}, clean)
+    assert not accepts(clean, {"inputs": ["a"], "steps": ["my/steps.py"]}, clean)
+    assert accepts(evaluate, {"model": "m", "tasks": [{"type": "./tasks.py:Mine", "data": "d", "deep": 3}]}, evaluate)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -74,8 +74,7 @@ def test_every_part_of_the_table_is_there_and_every_other_is_not():
 @pytest.mark.parametrize(
     ("command", "typed", "words", "hint"),
     [
-        ("finetune", ["--lora"], "; adapters (LoRA) are not there yet; finetune trains all weights",
-         "llmkit finetune --help"),
+        ("finetune", ["--lora-r", "8"], "; here it is adapter.r", "llmkit finetune ... --set adapter.r=8"),
         ("finetune", ["--format", "x"], "", "llmkit finetune --help"),
         ("export", ["--format", "x"], "; here it is exporter", "llmkit export ... --set exporter=x"),
         ("finetune", ["--epochs", "3"], "; here it is max_epochs", "llmkit finetune ... --set max_epochs=3"),
@@ -139,7 +138,8 @@ def test_fields_of_other_tools(tmp_path):
         "warmup_ratio: 1": "warmup_ratio: unknown field; here it is 'schedule.warmup_steps': in steps, not a share",
         "bf16: true": "bf16: unknown field; did you mean 'precision: bf16'?",
         "save_steps: 1": "save_steps: unknown field; here it is 'checkpoint.every': in steps",
-        "lora: {r: 8}": "lora: unknown field; adapters (LoRA) are not there yet; finetune trains all weights",
+        "lora_alpha: 8": "lora_alpha: unknown field; did you mean 'adapter.alpha'?",
+        "use_lora: true": "use_lora: unknown field; here it is 'adapter': lora is one of its kinds",
         "model_name_or_path: x": "model_name_or_path: unknown field; did you mean 'model'?",
         "output_dir: x": "output_dir: unknown field; it is an option, not a field: --output",
         "max_setps: 1": "max_setps: unknown field; did you mean 'max_steps'?",

@@ -62,7 +62,7 @@ def test_a_full_disk_is_that_of_the_file_or_of_the_output(error, tmp_path):
     assert found.exit_code == 4
     assert found.message.startswith(f"the disk is full: {tmp_path} (")
     assert found.message.endswith(" MB are free there)")
-    assert found.hint == f"free some space and {AGAIN}"
+    assert found.hint == f"free some space and {AGAIN}; llmkit tidy DIR lists what runs left behind"
 
 
 def test_a_write_that_fails_without_a_number_is_one_beyond_the_limit_where_there_is_one(monkeypatch):

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 from typing import Annotated
 
-from llmkit.core import config, part, registry
+from llmkit.core import config, own, own_files, part, registry
 from llmkit.core.config import Config
 from llmkit.core.part import Budget, NotIdentity, dump
 from llmkit.data.sources.files import Files
@@ -68,7 +68,8 @@ def imports(module):
 
 
 def test_parts_families_and_configs_stand_one_above_the_other():
-    assert not any(name.startswith("llmkit") for name in imports(part))
+    assert {name for name in imports(part) if name.startswith("llmkit")} == {"llmkit.core.own"}
+    assert not {"llmkit.core.part", "llmkit.core.registry", "llmkit.core.config"} & {*imports(own), *imports(own_files)}
     assert "llmkit.core.part" in imports(registry)
     assert "llmkit.core.config" not in imports(registry)
     assert {"llmkit.core.part", "llmkit.core.registry"} <= imports(config)

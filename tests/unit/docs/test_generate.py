@@ -16,6 +16,13 @@ from llmkit.metrics import Metric
 SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "generate.py"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _docs_on_the_path():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        yield
+
+
 @pytest.fixture(scope="module")
 def generate():
     spec = importlib.util.spec_from_file_location("docs_generate", SCRIPT)
@@ -148,26 +155,26 @@ def test_a_family_shared_by_two_stages_is_described_once(generate):
 
 
 def test_update_then_check(generate, tmp_path):
-    files = {"cli.md": "one\n", "schema/clean.json": "{}\n"}
-    assert generate.stale(files, tmp_path) == ["cli.md", "schema/clean.json"]
-    assert generate.update(files, tmp_path) == ["cli.md", "schema/clean.json"]
-    assert (tmp_path / "schema/clean.json").read_text() == "{}\n"
+    files = {"reference/cli.md": "one\n", "reference/schema/clean.json": "{}\n"}
+    assert generate.stale(files, tmp_path) == ["reference/cli.md", "reference/schema/clean.json"]
+    assert generate.update(files, tmp_path) == ["reference/cli.md", "reference/schema/clean.json"]
+    assert (tmp_path / "reference/schema/clean.json").read_text() == "{}\n"
     assert generate.stale(files, tmp_path) == []
-    (tmp_path / "cli.md").write_text("changed by hand\n")
-    (tmp_path / "schema/gone.json").write_text("{}\n")
-    assert generate.stale(files, tmp_path) == ["cli.md", "schema/gone.json"]
+    (tmp_path / "reference/cli.md").write_text("changed by hand\n")
+    (tmp_path / "reference/schema/gone.json").write_text("{}\n")
+    assert generate.stale(files, tmp_path) == ["reference/cli.md", "reference/schema/gone.json"]
     generate.update(files, tmp_path)
-    assert not (tmp_path / "schema/gone.json").exists()
+    assert not (tmp_path / "reference/schema/gone.json").exists()
     assert generate.update(files, tmp_path) == []
 
 
 def test_check_exits_1_and_names_the_stale_files(generate, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate, "REFERENCE", tmp_path)
-    monkeypatch.setattr(generate, "render", lambda: {"cli.md": "one\n"})
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    monkeypatch.setattr(generate, "render", lambda: {"reference/cli.md": "one\n"})
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     assert generate.main() == 1
     assert capsys.readouterr().out == "stale: docs/reference/cli.md\n"
-    assert not (tmp_path / "cli.md").exists()
+    assert not (tmp_path / "reference/cli.md").exists()
     monkeypatch.setattr(sys, "argv", ["generate.py"])
     assert generate.main() == 0
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])

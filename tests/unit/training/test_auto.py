@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -116,3 +119,39 @@ def test_three_widths_take_one_compilation():
     for width in (5, 9, 13):
         built(input_ids=torch.ones(3, width, dtype=torch.int64)).logits.sum().backward()
     assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "has"),
+    [
+        ("ATEN_CPU_CAPABILITY", "avx2", False),
+        ("ATEN_CPU_CAPABILITY", "avx512", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True),
+    ],
+)
+def test_torch_held_to_less_multiplies_no_bf16(monkeypatch, name, value, has):
+    for held in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(held, raising=False)
+    monkeypatch.setattr("llmkit.core.doctor.cpu_features", lambda: ["avx512_bf16"])
+    assert auto.has_bf16()
+    monkeypatch.setenv(name, value)
+    assert auto.has_bf16() == has
+
+
+def test_bf16_that_was_asked_for_runs_where_torch_is_held_to_less():
+    code = """
+import torch
+from llmkit.training.auto import resolve
+from llmkit.training.config import TrainingConfig
+resolve(TrainingConfig(max_steps=1, precision="bf16"), device="cpu", flops=0)
+rows = torch.randn(1, 2, 64, 32, requires_grad=True, generator=torch.Generator().manual_seed(0))
+attend = torch.nn.functional.scaled_dot_product_attention
+exact, found = attend(rows, rows, rows), attend(*[rows.bfloat16()] * 3)
+found.sum().backward()
+print((exact - found).abs().max().item() < 0.03)
+"""
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
+    environment.pop("ONEDNN_MAX_CPU_ISA", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from llmkit.core import stop
 from llmkit.core.errors import Interrupted
 from llmkit.work.child import run_child
+
+WITHOUT_LINUX = Path(__file__).resolve().parents[2] / "without_linux"
 
 
 def test_a_child_says_how_it_ended():
@@ -48,10 +51,11 @@ if __name__ == "__main__":
 WORK = "import os, time\ndef work(_):\n    os.write(1, b'at work\\n')\n    time.sleep(60)\n"
 
 
-def test_workers_die_with_a_killed_parent(tmp_path):
+@pytest.mark.parametrize("system", [(), (str(WITHOUT_LINUX),)], ids=["here", "without prctl"])
+def test_workers_die_with_a_killed_parent(tmp_path, system):
     (tmp_path / "tests_of_child.py").write_text(WORK)
     (tmp_path / "parent.py").write_text(PARENT)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*system, str(tmp_path), *sys.path])}
     with subprocess.Popen(
         [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True, env=environment
     ) as parent:

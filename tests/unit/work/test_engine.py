@@ -130,10 +130,10 @@ def test_what_runs_on_ray_stands_where_the_command_was_typed(tmp_path, monkeypat
     monkeypatch.chdir("/")
     for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_NUM_THREADS"):
         monkeypatch.setenv(name, "8")
-    folder, (_, threads, _) = pickle.loads(_run_there(where, None, str(tmp_path)))
+    folder, (_, threads, _) = pickle.loads(_run_there(pickle.dumps(where), pickle.dumps(None), str(tmp_path)))
     assert folder == str(tmp_path)
     assert threads == ["1", "1", "1"]
-    assert pickle.loads(_run_there(square, 3, str(tmp_path / "absent"))) == 9
+    assert pickle.loads(_run_there(pickle.dumps(square), pickle.dumps(3), str(tmp_path / "absent"))) == 9
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from llmkit.data.artifacts.corpus import Corpus, Examples
 from llmkit.data.artifacts.export import Export
 from llmkit.data.artifacts.model import Model
+from llmkit.data.artifacts.predictions import Predictions
 from llmkit.data.artifacts.scores import Scores
 from llmkit.data.artifacts.tokens import Tokens
 
-__all__ = ["Corpus", "Examples", "Export", "Model", "Scores", "Tokens"]
+__all__ = ["Corpus", "Examples", "Export", "Model", "Predictions", "Scores", "Tokens"]

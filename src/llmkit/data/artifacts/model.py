@@ -1,11 +1,13 @@
 """A model as a training leaves it: what `from_pretrained` loads, a card, and what the run has logged and kept.
 
 DIR/model.safetensors  config.json  tokenizer.json ...  README.md  report.html
+DIR/adapter_model.safetensors  adapter_config.json  adapter_base.json  instead of the first two, of an adapter
 DIR/metrics.jsonl  samples.jsonl  starts.jsonl  tensorboard/  checkpoints/step-00000500/ ...
 """
 
 from __future__ import annotations
 
+from llmkit.core.adapter import ADAPTER, RECORD
 from llmkit.core.move import Kept
 from llmkit.data.artifacts._folder import Folder
 from llmkit.data.artifacts.tokens import TOKENIZER_FILES
@@ -18,7 +20,8 @@ class Model(Folder):
     KINDS = (KIND, "export")
     """What a stage may load a model from."""
     PAYLOAD = (
-        "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER_FILES,
+        "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", ADAPTER, RECORD,
+        *TOKENIZER_FILES,
     )  # fmt: skip
     METRICS, SAMPLES, STARTS = "metrics.jsonl", "samples.jsonl", "starts.jsonl"
     TRACKER_ID, TENSORBOARD = "tracker_id.txt", "tensorboard"

@@ -141,7 +141,7 @@ def recognize(
     that reads all the columns of the other and more is meant: `text`, `pair` and `label` are pairs.
 
     Args:
-        kinds: The kinds that may be meant; None for all.
+        kinds: The kinds that may be meant, also of the user's own that were imported; None for all installed ones.
         names: Columns of the data.
         rows: A sample of its rows.
         columns: Columns of fields that the user has named.
@@ -156,7 +156,7 @@ def recognize(
     misses: list[tuple[int, str]] = []
     for kind in kinds or Family("row").members():
         try:
-            fits.append(_fit(cast("type[Row]", Family("row").load(kind)), names, rows, columns))
+            fits.append(_fit(_named(kind), names, rows, columns))
         except RowMismatch as miss:
             misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
     best = [row for row in fits if not any({*row.used()} < {*other.used()} for other in fits)]
@@ -172,6 +172,17 @@ def recognize(
         "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
         hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
     )
+
+
+def _named(kind: str) -> type[Row]:
+    family = Family("row")
+    own = [part for part in family.own() if part.origin and part.origin.name == kind]
+    try:
+        return cast("type[Row]", own[-1] if own else family.load(kind))
+    except LookupError as error:  # as the objective of somebody's own has it
+        raise ConfigError(
+            f"row: {error}", hint=f"name its file where the data are named: row: path/to/file.py:{kind}"
+        ) from None
 
 
 def _fit(part: type[Row], names: Sequence[str], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Row:

@@ -25,6 +25,7 @@ class Head(Part):
         refusal: What to say of an architecture that has it not: `is not a causal language model`.
         examples: A few that have it.
         pipeline: The model card's `pipeline_tag`.
+        peft_task: What peft calls the task, for an adapter's `task_type`; None where it has no name for it.
         chosen: What a model chooses by its numbers, in the plural; an export must choose the same.
         objective: The objective of pretraining that goes on with such a model, for hints; None if none does.
         new: Modules of the head: a model directory without them still loads, and theirs are new weights.
@@ -37,6 +38,7 @@ class Head(Part):
     refusal: ClassVar[str]
     examples: ClassVar[str]
     pipeline: ClassVar[str]
+    peft_task: ClassVar[str | None] = None
     chosen: ClassVar[str] = "answers"
     objective: ClassVar[str | None] = None
     new: ClassVar[frozenset[str]] = frozenset()
@@ -114,9 +116,10 @@ class Head(Part):
 
 
 def heads() -> list[type[Head]]:
-    """Return all heads, by rank."""
+    """Return all heads, by rank; those of the user's own that this process has imported are among them."""
     family = Family("head")
-    return sorted((cast("type[Head]", family.load(name)) for name in family.members()), key=lambda head: head.rank)
+    known = [*(family.load(name) for name in family.members()), *family.own()]
+    return sorted((cast("type[Head]", head) for head in known), key=lambda head: head.rank)
 
 
 def head_of(config: PreTrainedConfig) -> Head:

@@ -24,6 +24,7 @@ class CausalLM(Head):
     refusal: ClassVar[str] = "is not a causal language model"
     examples: ClassVar[str] = "llama, qwen3, gpt2"
     pipeline: ClassVar[str] = "text-generation"
+    peft_task: ClassVar[str | None] = "CAUSAL_LM"
     chosen: ClassVar[str] = "greedy tokens"
     objective: ClassVar[str | None] = "causal_lm"
     # transformers would load an encoder as one, and let every token see those after it.

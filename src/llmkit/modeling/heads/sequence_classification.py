@@ -35,6 +35,7 @@ class SequenceClassification(Labelled):
     refusal: ClassVar[str] = "has no head for labels of whole texts"
     examples: ClassVar[str] = "bert, modernbert, llama, t5"
     pipeline: ClassVar[str] = "text-classification"
+    peft_task: ClassVar[str | None] = "SEQ_CLS"
     chosen: ClassVar[str] = "labels"
     new: ClassVar[frozenset[str]] = Labelled.new | {
         "classification_head", "dense", "logits_proj", "pre_classifier", "sequence_summary",

@@ -21,6 +21,7 @@ class SequenceToSequence(Head):
     refusal: ClassVar[str] = "is not an encoder-decoder"
     examples: ClassVar[str] = "t5, bart"
     pipeline: ClassVar[str] = "text2text-generation"
+    peft_task: ClassVar[str | None] = "SEQ_2_SEQ_LM"
     chosen: ClassVar[str] = "greedy tokens"
     objective: ClassVar[str | None] = "span_corruption"
     rank: ClassVar[int] = 1  # before masked_lm: transformers has BART's class in both tables

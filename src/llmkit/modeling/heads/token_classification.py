@@ -21,6 +21,7 @@ class TokenClassification(Labelled):
     refusal: ClassVar[str] = "has no head for labels of tokens"
     examples: ClassVar[str] = "bert, modernbert, llama"
     pipeline: ClassVar[str] = "token-classification"
+    peft_task: ClassVar[str | None] = "TOKEN_CLS"
     chosen: ClassVar[str] = "labels of tokens"
 
     @property

@@ -50,13 +50,17 @@ class SpanCorruption(DocumentObjective):
         vocabulary.need("pad", self.type_name)
         self._sentinels(vocabulary, 1)
 
+    def check_sentinels(self, vocabulary: Vocabulary, context_length: int) -> None:
+        """Refuse fewer sentinels than a document as long as a block needs."""
+        self._sentinels(vocabulary, self._counts(self.raw_length(context_length))[1])
+
     def check_blocks(
         self, model: PreTrainedModel, vocabulary: Vocabulary, *, context_length: int, packing: Packing
     ) -> None:
         """Refuse fewer sentinels than a long document needs, packing with learned positions, encoders without masks."""
         from llmkit.objectives.documents._blocks import depends_on_place
 
-        self._sentinels(vocabulary, self._counts(self.raw_length(context_length))[1])
+        self.check_sentinels(vocabulary, context_length)
         if depends_on_place(model, min(6, context_length // 2)) and packing != "pad":
             raise ConfigError(
                 f"model: {model.config.model_type} numbers positions through the whole block, not by document",

@@ -120,7 +120,7 @@ class Classification(RowObjective):
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
     ) -> Sequence[Example | LeftOut]:
         """Return `input_ids`, `token_type_ids` where the model has them, and `labels` of each text."""
-        from llmkit.objectives.rows._encoding import encode_texts
+        from llmkit.modeling.served import encode_texts
 
         pairs = "pair" in kind.aliases
         texts = [(row["text"], row["pair"]) if pairs else row["text"] for row in rows]

@@ -92,7 +92,7 @@ class TokenClassification(RowObjective):
         limit: int,
     ) -> Sequence[Example | LeftOut]:
         """Return `input_ids`, `labels` and which tokens are `first` of a word, of each row."""
-        from llmkit.objectives.rows._encoding import encode_texts
+        from llmkit.modeling.served import encode_texts
 
         number = {name: i for i, name in enumerate(self.labels)}
         typed = "token_type_ids" in tokenizer.model_input_names

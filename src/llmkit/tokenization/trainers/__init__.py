@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +26,13 @@ Texts = Callable[[], Iterator[TrainingText]]
 """Starts one pass over the training text; a trainer may need several."""
 
 
+class Specials(NamedTuple):
+    """The special tokens of a tokenizer: by their roles (`bos`, `eos`, `pad`, `mask`, ...), and all of them."""
+
+    roles: Mapping[str, str]
+    tokens: tuple[str, ...]
+
+
 class TokenizerPart(Part):
     """Where a tokenizer comes from."""
 
@@ -35,6 +42,10 @@ class TokenizerPart(Part):
 
     def known_size(self) -> int | None:
         """Return how many tokens it will have at most, where that is known before it is made."""
+        return None
+
+    def specials(self) -> Specials | None:
+        """Return the special tokens that it will have, where they are known before it is made."""
         return None
 
     def reads(self) -> list[Path]:

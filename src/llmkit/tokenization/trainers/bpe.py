@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from llmkit.tokenization.trainers import Texts
+from llmkit.tokenization.trainers import Specials, Texts
 from llmkit.tokenization.trainers._long_words import LongWords
 from llmkit.tokenization.trainers._patterns import Chinese, Digits, Pattern, byte_level
 from llmkit.tokenization.trainers._training import TrainedPart
@@ -59,6 +59,10 @@ class Bpe(TrainedPart):
 
     def _specials(self) -> list[str]:
         return list(dict.fromkeys([END_OF_TEXT, PAD, *self.special_tokens]))
+
+    def specials(self) -> Specials:
+        """Return `<|endoftext|>`, which begins and ends documents, `<|pad|>` and those asked for."""
+        return Specials({"bos": END_OF_TEXT, "eos": END_OF_TEXT, "pad": PAD}, tuple(self._specials()))
 
     def make(self, texts: Texts, console: Console) -> PreTrainedTokenizerFast:
         """Train and return the tokenizer; `<|endoftext|>` is its BOS and EOS."""

@@ -34,7 +34,7 @@ class Existing(TokenizerPart):
 
     path: Annotated[str, NotIdentity] = Field(min_length=1)
     """Directory of a tokenizer, token artifact or model; tokenizer.json; SentencePiece `.model`; vocab.json with
-    merges.txt beside it; tiktoken file; or a name on the hub."""
+    merges.txt beside it; tiktoken file; model in GGUF; or a name on the hub."""
     add_tokens: list[Annotated[str, Field(min_length=1)]] = []
     """Tokens to add, such as words of a domain or a language."""
     add_tokens_from: Annotated[str | None, NotIdentity] = None

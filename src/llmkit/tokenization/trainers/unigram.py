@@ -12,7 +12,7 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.machine import raise_limit
 from llmkit.tokenization.sentencepiece_model import read_model
 from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
-from llmkit.tokenization.trainers import Texts
+from llmkit.tokenization.trainers import Specials, Texts
 from llmkit.tokenization.trainers._training import TrainedPart
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ class Unigram(TrainedPart):
     def _specials(self) -> list[str]:
         return [token for token in dict.fromkeys(self.special_tokens) if token not in (PAD, END, UNKNOWN)]
 
+    def specials(self) -> Specials:
+        """Return the three that T5 has, those asked for, and the sentinels."""
+        tokens = (PAD, END, UNKNOWN, *self._specials(), *self._sentinels())
+        return Specials({"pad": PAD, "eos": END, "unk": UNKNOWN}, tokens)
+
     def make(self, texts: Texts, console: Console) -> PreTrainedTokenizerFast:
         """Train and return the tokenizer.
 
@@ -82,10 +87,12 @@ class Unigram(TrainedPart):
         """
         console.info(f"training a Unigram model of {self.vocab_size:,} tokens")
         tokenizer = to_tokenizer(read_model(self.train(texts), "the trained model"))
-        sentinels = [f"<extra_id_{number}>" for number in reversed(range(self.sentinels))]
-        if sentinels:
-            tokenizer.add_special_tokens({"extra_special_tokens": sentinels})
+        if self.sentinels:
+            tokenizer.add_special_tokens({"extra_special_tokens": self._sentinels()})
         return tokenizer
+
+    def _sentinels(self) -> list[str]:
+        return [f"<extra_id_{number}>" for number in reversed(range(self.sentinels))]
 
     def train(self, texts: Texts) -> bytes:
         """Return the SentencePiece model file, which has no sentinels."""

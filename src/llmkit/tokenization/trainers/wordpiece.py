@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.tokenization.trainers import Texts
+from llmkit.tokenization.trainers import Specials, Texts
 from llmkit.tokenization.trainers._alphabet import Alphabet, count_alphabet
 from llmkit.tokenization.trainers._long_words import LongWords
 from llmkit.tokenization.trainers._training import TrainedPart
@@ -46,6 +46,11 @@ class Wordpiece(TrainedPart):
     """Characters to keep at most, the most frequent ones; null for a quarter of the vocabulary."""
     min_frequency: int = Field(1, ge=1)
     """A pair seen fewer times is not merged."""
+
+    def specials(self) -> Specials:
+        """Return BERT's five and those asked for."""
+        roles = {"pad": PAD, "unk": UNKNOWN, "cls": START, "sep": SEPARATOR, "mask": MASK}
+        return Specials(roles, tuple(self._specials()))
 
     def make(self, texts: Texts, console: Console) -> PreTrainedTokenizerFast:
         """Train and return the tokenizer.

@@ -121,10 +121,14 @@ def matrix_ids(model: torch.nn.Module) -> set[int]:
 
 
 def embedding_ids(model: torch.nn.Module) -> set[int]:
-    """Return the identities of the matrices that are rows per token or position: embeddings and the output layer."""
+    """Return the identities of the matrices that are rows per token or position: embeddings and the output layer.
+
+    Rows that an adapter adds to an embedding are such as well.
+    """
     import torch
 
     found = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    found |= {id(parameter) for name, parameter in model.named_parameters() if "trainable_tokens_delta" in name}
     for part in model.children() if hasattr(model, "lr_factors") else [model]:
         head = getattr(part, "get_output_embeddings", lambda: None)()
         found |= set() if head is None else {id(head.weight)}

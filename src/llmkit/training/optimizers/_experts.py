@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
-ROUTERS = frozenset(("gate", "router", "router_gate", "shared_expert_gate"))
-"""What modules that choose between experts are called; `gate_proj` is one of an expert's own matrices."""
+from llmkit.modeling.adapters._parts import ROUTERS
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of Newton-Schulz, as torch and Jordan et al. have them."""
 
@@ -39,6 +39,16 @@ def router_ids(model: torch.nn.Module) -> set[int]:
     return {
         id(parameter) for name, parameter in model.named_parameters() if not ROUTERS.isdisjoint(name.split(".")[:-1])
     }
+
+
+def stacked_pair_ids(model: torch.nn.Module) -> set[int]:
+    """Return the identities of LoRA's matrices for stacked experts, which are stacked as well: no one matrix each."""
+    found: set[int] = set()
+    for module in model.modules():
+        if type(module).__name__ == "ParamWrapper":  # of peft, which need not be loaded for this
+            pairs = (getattr(module, name) for name in ("lora_A", "lora_B"))
+            found |= {id(parameter) for pair in pairs for parameter in pair.parameters()}
+    return found
 
 
 def expert_layouts(model: torch.nn.Module) -> dict[int, Layout]:

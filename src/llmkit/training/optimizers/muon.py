@@ -36,11 +36,11 @@ class Muon(Optimizer):
         """Return both optimizers as one; AdamW alone where there is no matrix in the body."""
         import torch
 
-        from llmkit.training.optimizers._experts import ExpertMuon, expert_layouts, router_ids
+        from llmkit.training.optimizers._experts import ExpertMuon, expert_layouts, router_ids, stacked_pair_ids
 
         layouts = expert_layouts(model)
         flat, stacks, rest = [], [], []
-        inside = self._body_ids(model) - router_ids(model)
+        inside = self._body_ids(model) - router_ids(model) - stacked_pair_ids(model)
         for group in self.groups(model):
             peak = group.get("lr", self.lr)
             mine = [p for p in group["params"] if id(p) in inside]

@@ -53,7 +53,9 @@ def test_the_page_tells_of_the_head_and_its_fields(name):
         ("llama", "LlamaForSequenceClassification", "sequence_classification"),
         ("bert", "BertForTokenClassification", "token_classification"),
         ("roberta", None, "causal_lm"),
-        ("modernbert", "ModernBertModel", "masked_lm"),  # a body: the first head that it can have
+        ("modernbert", "ModernBertModel", "embedding"),
+        ("bert", "BertForQuestionAnswering", "question_answering"),
+        ("modernbert", "Unheard", "masked_lm"),  # the first head that it can have
         ("canine", None, "sequence_classification"),
     ],
 )

@@ -1,0 +1,97 @@
+"""A model from the directory of an adapter: its base is found, checked and loaded, and the adapter merged into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.adapter import base_of, read_record
+from llmkit.core.errors import DataError
+from llmkit.modeling.adapters._peft import load, merge, read_adapter, read_weights, rows_needed
+from llmkit.modeling.heads import Head, heads
+from llmkit.modeling.loaded import loading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+def adapted_config(folder: Path) -> PreTrainedConfig:
+    """Return the config of the model that an adapter makes of its base: with its labels and its rows.
+
+    Raises:
+        DataError: The base is missing or has changed, or the adapter is damaged or of an unknown type.
+    """
+    from transformers import AutoConfig
+
+    from llmkit.modeling.load import read_config
+
+    adapter, base = read_adapter(folder), read_config(base_of(folder))
+    record = read_record(folder)
+    if record:
+        values = {**record["config"]}
+        with loading(folder):
+            config = AutoConfig.for_model(values.pop("model_type"), **values)
+    else:
+        config = base
+        _configure(config, adapter.task_type, folder)
+    config._name_or_path = str(folder)
+    return config
+
+
+def _configure(config: PreTrainedConfig, task: str | None, folder: Path) -> None:
+    """Write what an adapter made elsewhere says of its head: the class, and how many labels there are."""
+    tensors = read_weights(folder)
+    for kind in heads():
+        names = kind.architectures().get(config.model_type)
+        if task is None or kind.peft_task != task or names is None:
+            continue
+        config.architectures = sorted(names)
+        last = [tensor for name, tensor in tensors.items() if tensor.ndim == 2 and kind().may_be_new(name)]
+        if last:
+            config.num_labels = len(last[-1])
+
+
+def load_adapted(folder: Path, head: Head, seed: int, pad_token_id: int | None) -> PreTrainedModel:
+    """Load the base of an adapter in float32, and merge the adapter into it.
+
+    Args:
+        folder: The adapter's.
+        head: What stands on the model, by `adapted_config`.
+        seed: Seed of what is overwritten.
+        pad_token_id: As `load_model` has it.
+
+    Raises:
+        DataError: The base is missing or has changed, or the adapter is not of it.
+    """
+    from llmkit.modeling.load import grow_embeddings, load_model
+
+    base = base_of(folder)
+    config = adapted_config(folder)
+    pads = config.pad_token_id if pad_token_id is None and head.answer != "tokens" else pad_token_id
+    tensors = read_weights(folder)
+    model = load_model(base, head, seed=seed, pad_token_id=pads)
+    if left := _left_new(model, head, base, tensors):
+        raise DataError(
+            f"the adapter in '{folder}' has no weights for {left[0]}, and its base has none either",
+            "the head was not saved: train it again with modules_to_save, or with llmkit finetune --lora",
+        )
+    grow_embeddings(model, rows_needed(read_adapter(folder), tensors))
+    load(model, folder)
+    merge(model)
+    model.config.name_or_path = str(folder)
+    if model.can_generate() and (folder / "generation_config.json").is_file():
+        from transformers import GenerationConfig
+
+        with loading(folder):
+            model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
+
+
+def _left_new(model: PreTrainedModel, head: Head, base: Path, tensors: dict[str, Any]) -> list[str]:
+    """Return the weights of the head that are neither in the base nor in the adapter."""
+    from llmkit.modeling.directory import has_weights, read_tensors
+
+    there = {*tensors, *(read_tensors(base).shapes if has_weights(base) else ())}
+    ends = tuple(f".{name}" for name in there)
+    new = [name for name, _ in model.named_parameters() if head.may_be_new(name)]
+    return [name for name in new if not f".{name}".endswith(ends) and not any(t.endswith(f".{name}") for t in there)]

@@ -1,0 +1,147 @@
+"""peft's layers in a model: put in, filled from a directory, merged. All that llmkit asks of peft's inside is here."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.adapter import ADAPTER, WEIGHTS
+from llmkit.core.errors import ConfigError, DataError, UserError
+from llmkit.core.reading import damaged, read_json, reading
+from llmkit.modeling.architecture import one_line
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NAME = "default"
+PREFIX = "base_model.model."
+"""What `PeftModel` puts before the model's own names."""
+TUNER = "_llmkit_tuner"
+KNOWN = "LORA"
+OWN = ("lora_", "modules_to_save", "trainable_tokens_delta")
+"""In the names of what an adapter brings along."""
+
+
+def attach(model: PreTrainedModel, config: Any) -> None:
+    """Put peft's layers into a model and freeze the rest; the model stays of its own class.
+
+    Raises:
+        ConfigError: peft cannot, in its words.
+    """
+    from peft.tuners.lora import LoraModel
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layers that are not ours to choose
+            tuner = LoraModel(model, config, NAME)
+    except (ValueError, NotImplementedError, TypeError) as error:
+        raise ConfigError(f"adapter: peft cannot adapt a {type(model).__name__} so: {one_line(error)}") from error
+    vars(model)[TUNER] = tuner  # past `nn.Module`, of which it would become a part, in a circle
+
+
+def tuner_of(model: PreTrainedModel) -> Any:
+    """Return what `attach` has made."""
+    return vars(model)[TUNER]
+
+
+def peft_config(model: PreTrainedModel) -> Any:
+    """Return the config that a model's layers were made by."""
+    return tuner_of(model).peft_config[NAME]
+
+
+def adapter_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return what is saved, by peft's names without its prefix."""
+    from peft import get_peft_model_state_dict
+
+    found: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return found
+
+
+def merge(model: PreTrainedModel) -> None:
+    """Take peft's layers out again, added to the weights."""
+    tuner_of(model).merge_and_unload()
+    del vars(model)[TUNER]
+    model.requires_grad_(requires_grad=True)
+
+
+def read_adapter(folder: Path) -> Any:
+    """Read adapter_config.json.
+
+    Raises:
+        DataError: It is damaged, or of an adapter of another type than LoRA.
+    """
+    file = folder / ADAPTER
+    kind = read_json(file, "peft_type")["peft_type"]
+    if kind != KNOWN:
+        raise DataError(
+            f"the adapter in '{folder}' is of a type that llmkit does not know: {kind}",
+            "merge it in Python: PeftModel.from_pretrained(base, DIR).merge_and_unload().save_pretrained(MERGED)",
+        )
+    from peft import LoraConfig
+
+    with reading(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = LoraConfig.from_pretrained(str(folder))
+        if type(config.r) is not int or config.r < 1:
+            raise ValueError(f"r: expected at least 1, got {config.r!r}")
+    return config
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read adapter_model.safetensors; names have no prefix.
+
+    Raises:
+        DataError: It is missing, damaged or pickled.
+    """
+    from safetensors.torch import load_file
+
+    file = folder / WEIGHTS
+    if not file.is_file() and (pickled := sorted(folder.glob("adapter_model.bin"))):
+        raise DataError(
+            f"the adapter in '{folder}' is pickled ({pickled[0].name}), and reading a pickle can run any code",
+            "where it may, load it with peft and save it again: it writes safetensors",
+        )
+    with reading(file):
+        return {name.removeprefix(PREFIX): tensor for name, tensor in load_file(file).items()}
+
+
+def rows_needed(config: Any, tensors: dict[str, torch.Tensor]) -> int:
+    """Return the rows that a base's embedding must have: those of added tokens are the adapter's own."""
+    indices = config.trainable_token_indices or []
+    lists = indices.values() if isinstance(indices, dict) else [indices]
+    found = [max(rows) + 1 for rows in lists if rows]
+    found += [len(tensor) for name, tensor in tensors.items() if name.endswith(("embed_tokens.weight", "wte.weight"))]
+    return max(found, default=0)
+
+
+def load(model: PreTrainedModel, folder: Path) -> None:
+    """Wrap a base as a directory's adapter_config.json says, and fill in the weights; in eval mode.
+
+    Raises:
+        DataError: They are damaged, or of another base.
+    """
+    import torch
+    from peft import set_peft_model_state_dict
+
+    config, tensors = read_adapter(folder), read_weights(folder)
+    where = f"the adapter in '{folder}' is not of this base"
+    hint = f"base_model_name_or_path in {folder / ADAPTER} names it"
+    try:
+        with torch.random.fork_rng(devices=[]):
+            attach(model, config)
+        result: Any = set_peft_model_state_dict(model, tensors)
+    except UserError as error:
+        raise DataError(f"{where}: {error.message}", hint) from error
+    except KeyError as error:
+        raise damaged(folder / WEIGHTS, f"it lacks {error}", hint) from error
+    except RuntimeError as error:  # shapes; torch lists all that differ
+        raise DataError(f"{where}: {one_line(error)}", hint) from error
+    filled = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name not in result.missing_keys}
+    for name, parameter in model.named_parameters():
+        if any(word in name for word in OWN) and parameter.data_ptr() not in filled:
+            raise damaged(folder / WEIGHTS, f"it lacks {name}", hint)
+    if result.unexpected_keys:
+        raise DataError(f"{where}: it has no {result.unexpected_keys[0]}", hint)
+    model.eval()

@@ -1,0 +1,194 @@
+"""LoRA (Hu et al. 2021, "Low-rank adaptation of large language models"): small matrices beside frozen ones, by peft."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from llmkit.core.adapter import RECORD, WEIGHTS
+from llmkit.core.durable import write_json
+from llmkit.core.errors import ConfigError, nearest
+from llmkit.modeling.adapters import Adapter, Base, Targets, trained_parameters
+from llmkit.modeling.adapters._parts import chosen, head_modules, matrices, short_names, shortest
+from llmkit.modeling.adapters._peft import PREFIX, adapter_state, attach, load, merge, peft_config, tuner_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from llmkit.modeling.heads import Head
+
+ALL = "all-linear"
+BESIDE = ("lora_", "trainable_tokens_delta", "original_module")
+"""In names of what is there beside the model's own weights, or twice."""
+
+
+class LoRA(Adapter):
+    """Train two matrices of a low rank beside each one of the model, which stays as it is.
+
+    New heads are trained whole, and so are the rows of tokens that the model did not have. What a run leaves is an
+    adapter as peft writes it, some percent of the model's size, which `PeftModel.from_pretrained(base, DIR)` loads.
+    """
+
+    r: int = Field(16, ge=1)
+    """Rank: the numbers that are trained are proportional to it."""
+    alpha: float = Field(32, gt=0)
+    """What the product of the two matrices is scaled by, over `r`."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of a matrix's inputs that LoRA does not see; the experts of a mixture have none."""
+    targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = ALL  # type: ignore[assignment]
+    """Matrices by the end of their names, such as [q_proj, v_proj]. all-linear: all of the body, those of experts too,
+    but no router. Never the head or the embedding."""
+    rslora: bool = False
+    """Scale by `alpha` over the root of `r` (Kalajdzievski 2023), for high ranks."""
+    dora: bool = False
+    """Train the length of each row apart from its direction (Liu et al. 2024); slower."""
+
+    is_apart: ClassVar[bool] = True
+
+    def wrap(self, model: PreTrainedModel, head: Head, *, seed: int = 0, grown: range = range(0)) -> None:
+        """Put peft's layers around the matrices; the second of each pair is zero, so that nothing changes yet.
+
+        Raises:
+            ConfigError: A name matches no matrix, or peft cannot do what is asked for with the model's experts.
+        """
+        import torch
+
+        linear, experts = self._chosen(model, head)
+        modules = [name for name, _ in model.named_modules() if name and name not in linear]
+        parameters = [name for name, _ in model.named_parameters() if name not in experts]
+        from peft import LoraConfig
+        from transformers.pytorch_utils import Conv1D
+
+        config = LoraConfig(
+            r=self.r,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=shortest(linear, modules),
+            target_parameters=shortest(experts, parameters) or None,
+            modules_to_save=head_modules(model, head) or None,
+            trainable_token_indices=_token_rows(model, grown),
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+            fan_in_fan_out=bool(linear) and isinstance(model.get_submodule(linear[0]), Conv1D),
+            task_type=head.peft_task,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            attach(model, config)
+
+    def _chosen(self, model: PreTrainedModel, head: Head) -> tuple[list[str], list[str]]:
+        found = matrices(model, head)
+        if self.targets == ALL:
+            linear, experts = found
+        else:
+            linear, experts = chosen(found.linear, self.targets), chosen(found.experts, self.targets)
+            for name in self.targets:
+                if not (chosen(linear, [name]) or chosen(experts, [name])):
+                    raise self._no_match(model, name, [*found.linear, *found.experts])
+        if not (linear or experts):
+            raise ConfigError(f"adapter: a {type(model).__name__} has no matrix that LoRA could adapt", "adapter=full")
+        if experts and (self.dropout or self.dora):
+            field, value = ("dropout", 0) if self.dropout else ("dora", "false")
+            raise ConfigError(
+                f"adapter.{field}: the experts of this model are matrices in one tensor ({short_names(experts)}), and"
+                f" peft has no {field} for those",
+                f"-s adapter.{field}={value}, or name other targets: -s 'adapter.targets=[{short_names(linear)}]'",
+            )
+        return linear, experts
+
+    @staticmethod
+    def _no_match(model: PreTrainedModel, name: str, names: list[str]) -> ConfigError:
+        there = [full for full, _ in model.named_modules() if chosen([full], [name])]
+        if there:
+            why = (
+                f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left alone"
+            )
+            return ConfigError(why, f"name others, such as {short_names(names)}; adapter=head trains the head")
+        last = list(dict.fromkeys(full.rpartition(".")[2] for full in names))
+        return ConfigError(f"adapter.targets: the model has no matrix '{name}'{nearest(name, last)}")
+
+    def describe(self, model: PreTrainedModel) -> Targets:
+        """Name the matrices, and what is trained whole."""
+        names = [name for name, _ in model.named_parameters()]
+        total = sum(p.numel() for name, p in model.named_parameters() if not any(word in name for word in BESIDE))
+        adapted = (name.partition(".lora_")[0].replace(".base_layer", "") for name in names if ".lora_A" in name)
+        experts = [full.rpartition(".")[2] for full in tuner_of(model).targeted_parameter_names]
+        kind = "DoRA" if self.dora else "LoRA"
+        what = (
+            f"{kind} of rank {self.r} on {short_names([*(n for n in adapted if not n.endswith('experts')), *experts])}"
+        )
+        config = peft_config(model)
+        if config.modules_to_save:
+            what += f"; {short_names(sorted(config.modules_to_save))} whole"
+        if rows := config.trainable_token_indices:
+            count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
+            what += f"; {count:,} new rows of the vocabulary"
+        return Targets(what, trained_parameters(model), total)
+
+    def save(
+        self, directory: Path, model: PreTrainedModel, base: Base | None, weights: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write adapter_config.json and adapter_model.safetensors, as peft does, and what llmkit knows of the base.
+
+        A config.json would make transformers take the directory for a whole model: the model's is in the record.
+        """
+        from safetensors.torch import save_file
+
+        assert base is not None, "an adapter is of a model that was there"
+        directory.mkdir(parents=True, exist_ok=True)
+        config = copy.copy(peft_config(model))
+        config.base_model_name_or_path, config.inference_mode = base.path, True
+        for name, value in vars(config).items():
+            if isinstance(value, set):  # which peft would write in another order every time
+                setattr(config, name, sorted(value))
+        config.save_pretrained(str(directory))
+        state = adapter_state(model) if weights is None else weights
+        tensors = {f"{PREFIX}{name}": tensor.contiguous() for name, tensor in state.items()}
+        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+        own = {**model.config.to_diff_dict(), "architectures": [type(model).__name__]}
+        own.pop("_name_or_path", None)
+        write_json(directory / RECORD, {"digest": base.digest, "config": own})
+        if model.can_generate():
+            model.generation_config.save_pretrained(directory)
+
+    def load(self, model: PreTrainedModel, directory: Path) -> None:
+        """Wrap a base as adapter_config.json says, and fill in the weights.
+
+        Raises:
+            DataError: They are damaged, or of another base.
+        """
+        load(model, directory)
+
+    def merge(self, model: PreTrainedModel) -> None:
+        """Add the products to the matrices, and put what was trained whole in its place."""
+        merge(model)
+
+    @contextmanager
+    def off(self, model: PreTrainedModel) -> Iterator[None]:
+        """Answer as the base does, new heads and rows included."""
+        tuner = tuner_of(model)
+        tuner.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            tuner.enable_adapter_layers()
+
+
+def _token_rows(model: PreTrainedModel, grown: range) -> dict[str, list[int]] | None:
+    """Return the rows that are trained, by the name of their matrix: a tied output layer follows the embedding."""
+    if not grown:
+        return None
+    embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
+    if model.config.is_encoder_decoder or (output is not None and output.bias is not None):
+        raise ConfigError(
+            f"adapter: the tokenizer has {len(grown):,} tokens that the model has no rows for, and peft does not train"
+            f" single rows of a {type(model).__name__}",
+            "adapter=full",
+        )
+    wanted = [embedding, *([] if output is None or output.weight is embedding.weight else [output])]
+    return {name: list(grown) for name, module in model.named_modules() if any(module is part for part in wanted)}

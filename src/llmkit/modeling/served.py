@@ -1,0 +1,57 @@
+"""Texts to ids as a model is served with them: special tokens added, cut at a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+Cut = Literal["longest_first", "only_second"]
+_cutting: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[tuple[int, Cut], Tokenizer]] = WeakKeyDictionary()
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[Any],
+    limit: int,
+    *,
+    words: bool = False,
+    cut: Cut = "longest_first",
+    offsets: bool = True,
+) -> list[Encoding]:
+    """Encode texts, pairs of texts or lists of words.
+
+    An encoding's `overflowing` is not empty where something was cut. The tokenizer's own settings stay as they are.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: What to encode.
+        limit: Most tokens, special ones included.
+        words: Texts are lists of words.
+        cut: Which text of a pair is cut, both from their ends.
+            Where the first of a pair alone is too long, the longer one is cut all the same.
+        offsets: Keep track of where tokens stand in their text, which costs about a fifth of the time.
+    """
+    known = _cutting.get(tokenizer)
+    if known is None or known[0] != (limit, cut):
+        from tokenizers import Tokenizer
+
+        copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        copy.no_padding()
+        copy.enable_truncation(limit, strategy=cut)
+        known = _cutting[tokenizer] = ((limit, cut), copy)
+    encode = known[1].encode_batch if offsets else known[1].encode_batch_fast
+    try:
+        found: list[Encoding] = encode(list(texts), is_pretokenized=words, add_special_tokens=True)
+    except Exception:  # what `tokenizers` raises has no class of its own
+        if cut == "longest_first":
+            raise
+        if len(texts) > 1:
+            alone = ([text] for text in texts)
+            return [encode_texts(tokenizer, text, limit, words=words, cut=cut, offsets=offsets)[0] for text in alone]
+        return encode_texts(tokenizer, texts, limit, words=words, offsets=offsets)
+    return found

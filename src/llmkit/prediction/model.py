@@ -1,0 +1,106 @@
+"""Open a model for predictions: with the head that it was saved with, or its body alone for vectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmkit.core.doctor import has_bf16
+from llmkit.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmkit.modeling.heads import Head
+    from llmkit.prediction.outputs import Output
+    from llmkit.runtimes._heads import HeadAnswers
+
+Wanted = Literal["auto", "vector"]
+Precision = Literal["float32", "bf16", "auto"]
+_OTHERS = {
+    "tokens": "it writes text, and predict gives labels, numbers, tags, spans and vectors",
+    "token_labels": "it fills masks, and predict gives labels, numbers, tags, spans and vectors",
+}
+
+
+def choose_head(path: Path, wanted: Wanted) -> Head:
+    """Return what is asked of a model directory.
+
+    Raises:
+        DataError: No model, or one whose head gives no prediction.
+    """
+    from llmkit.modeling.heads import head_of
+    from llmkit.modeling.heads.embedding import Embedding
+    from llmkit.modeling.load import read_config
+
+    if wanted == "vector":
+        read_config(path, Embedding())
+        return Embedding()
+    head = head_of(read_config(path))
+    words = _OTHERS.get(head.answer) if not hasattr(head, "labels") else None
+    if words is not None:
+        raise DataError(
+            f"the model in '{path}' has the head {head.type_name}: {words}",
+            "-s answer=vector gives the vectors of its body; finetune with objective=classification gives it labels",
+        )
+    return head
+
+
+def settle_precision(precision: Precision) -> Literal["float32", "bf16"]:
+    """Return the number format: of `auto` bf16 where the hardware multiplies it."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    there = torch.cuda.is_bf16_supported(including_emulation=False) if torch.cuda.is_available() else has_bf16()
+    return "bf16" if there else "float32"
+
+
+def open_model(path: Path, head: Head, precision: Literal["float32", "bf16"], max_tokens: int | None) -> HeadAnswers:
+    """Load a model and its tokenizer, on a GPU if there is one.
+
+    Raises:
+        DataError: One is missing or damaged, or they do not fit each other.
+    """
+    import torch
+
+    from llmkit.modeling.heads.embedding import Embedding
+    from llmkit.modeling.load import check_vocabulary, load_model
+    from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
+    from llmkit.runtimes._heads import HeadAnswers
+    from llmkit.runtimes._pooling import Pooling, pooling_of
+
+    pooling = pooling_of(path) if head.answer == "vector" else Pooling()
+    if max_tokens is not None:
+        pooling = replace(pooling, max_tokens=max_tokens)
+    dtype = "bfloat16" if precision == "bf16" else "float32"
+    # Another head's weights are left out; those of its own are all there, since nothing is to be made up.
+    model = load_model(path, head if isinstance(head, Embedding) else None, dtype=dtype)
+    tokenizer = load_tokenizer(path)
+    check_vocabulary(model, vocabulary_size(tokenizer), path)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return HeadAnswers(model.to(device), tokenizer, head, path, pooling)
+
+
+def output_of(answers: HeadAnswers, threshold: float | Mapping[str, float] | None) -> Output:
+    """Return what becomes of a model's answers.
+
+    Raises:
+        ConfigError: A threshold is given where there is nothing to choose, or for no label.
+    """
+    from llmkit.core.errors import ConfigError
+    from llmkit.prediction.outputs import Answers, Labels, Numbers, Spans, Vectors, distinct, thresholds_of
+
+    head: Any = answers.head
+    if threshold is not None and head.answer != "label":
+        raise ConfigError(f"threshold: the head {head.type_name} chooses no label by a probability", "leave it out")
+    names = distinct(head.labels) if hasattr(head, "labels") else []
+    if head.answer == "label":
+        several = head.problem_type == "multi_label_classification"
+        return Labels(names, several, thresholds_of(names, threshold, 0.5 if several else 0.0))
+    size = len(answers.pooling.modes) * answers.model.config.get_text_config().hidden_size
+    others: dict[str, Output] = {
+        "number": Numbers(names), "token_labels": Spans(names), "span": Answers(), "vector": Vectors(size),
+    }  # fmt: skip
+    return others[head.answer]

@@ -1,0 +1,226 @@
+"""What a model with a head over texts answers: labels, numbers, tags, spans and vectors, from text on, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.finite import NotFiniteError
+from llmkit.modeling.served import encode_texts
+from llmkit.runtimes._pooling import Pooling
+from llmkit.runtimes._requests import Embed, Label, Request, Span, SpanFound, Tags, TagsFound
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from tokenizers import Encoding
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from llmkit.modeling.heads import Head
+
+KINDS: dict[str, type[Request]] = {"label": Label, "number": Label, "token_labels": Tags, "span": Span, "vector": Embed}
+"""What is asked of a head, by the kind of its answer."""
+UNLIMITED = 2**31 - 1
+MOST_KNOWN = 2**14
+"""Requests that are kept encoded from when their length is asked until they are answered, unless more are prepared."""
+MAX_ANSWER_TOKENS = 30
+"""Longest span."""
+MAX_DIFFERENCE = 1e-3
+"""As a share of the numbers: what padding rounds otherwise is 1e-6; see `evaluation/neighbours.py`."""
+_PROBES = ("Short.", "This one is longer, and what stands beside it is padded until it is as long.")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as the model reads it.
+
+    Attributes:
+        ids: With special tokens.
+        types: Which text of a pair each stands for; None where the model does not ask.
+        encoding: Where the tokens stand in the text; None where nobody asks.
+        cut: The text was longer than what the model reads.
+    """
+
+    ids: list[int]
+    types: list[int] | None
+    encoding: Encoding | None
+    cut: bool
+
+
+class HeadAnswers:
+    """Answers of a loaded model with a head over texts.
+
+    Attributes:
+        kind: The kind of request that it answers; None for a head that writes, or fills masks.
+        limit: Most tokens of a text, special ones included.
+
+    Args:
+        model: The model, in eval mode.
+        tokenizer: Its tokenizer.
+        head: What stands on its body.
+        where: Its directory, for errors.
+        pooling: How vectors are made, of a body alone.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        head: Head,
+        where: str | Path,
+        pooling: Pooling = Pooling(),  # noqa: B008 - frozen
+    ) -> None:
+        self.model, self.tokenizer, self.head, self.where, self.pooling = model, tokenizer, head, where, pooling
+        labelled = head.answer != "token_labels" or hasattr(head, "labels")  # else of the vocabulary
+        self.kind = KINDS.get(head.answer) if labelled else None
+        named = tokenizer.model_max_length  # 1e30 where nobody has said
+        limits = [position_limit(model.config), named if named < UNLIMITED else None, pooling.max_tokens]
+        self.limit = min((limit for limit in limits if limit), default=UNLIMITED)
+        own = model.config.get_text_config().pad_token_id
+        self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
+        self._typed = "token_type_ids" in tokenizer.model_input_names
+        self._known: dict[Request, Encoded] = {}
+
+    def takes(self, request: Request) -> str | None:
+        """Return why a request cannot be answered; None if it can."""
+        if self.kind is None or type(request) is not self.kind:
+            return f"its head is {self.head.type_name}{f', which answers {self.kind.kind} alone' if self.kind else ''}"
+        return None
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        """Encode requests together, of which `tokens` and `answer` are asked next: in parallel, in one call."""
+        self._known = dict(zip(requests, self._encode(requests), strict=True))
+
+    def encoded(self, request: Request) -> Encoded:
+        """Return a request as the model reads it."""
+        if request not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[request] = self._encode([request])[0]
+        return self._known[request]
+
+    def alone(self) -> str:
+        """Return why requests have to be answered one by one, where padded neighbours change an answer; else nothing.
+
+        Recurrent states take padding for text, and some classes refuse more than one row without a padding id.
+        """
+        if self.kind is None:
+            return ""
+        kind: Any = self.kind
+        rows = self._encode([kind(text, text) if kind is Span else kind(text) for text in _PROBES])
+        try:
+            one, both = self._numbers(rows[:1])[0], self._numbers(rows)[0]
+        except ValueError as error:
+            return " ".join(str(error).split())
+        both = both[..., : one.shape[-1]] if self.kind is Span else both[: len(one)]
+        alike = bool((one - both).abs().max() <= MAX_DIFFERENCE * one.abs().max())
+        return "" if alike else "padding beside a row changes its answer"
+
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
+        """Return the answers to requests, computed as one batch; see their kind for each.
+
+        Raises:
+            NotFiniteError: An answer is no number.
+        """
+        rows = [self.encoded(request) for request in requests]
+        numbers = self._numbers(rows).cpu().numpy()
+        if not np.isfinite(numbers).all():
+            raise NotFiniteError(f"the model in '{self.where}' gives a text numbers that are NaN or infinite")
+        if self.kind is Tags:
+            return [_tags(row, found) for row, found in zip(rows, numbers, strict=True)]
+        if self.kind is Span:
+            return [_span(row, found) for row, found in zip(rows, numbers, strict=True)]
+        return list(numbers)
+
+    def _encode(self, requests: Sequence[Any]) -> list[Encoded]:
+        if not requests:
+            return []
+        placed = self.kind in (Tags, Span)
+        if self.kind is Span:
+            texts: list[Any] = [(request.question, request.text) for request in requests]
+        elif self.kind is Embed:
+            texts = [self.pooling.prompt + request.text for request in requests]
+        else:
+            pairs = [getattr(request, "pair", None) for request in requests]
+            texts = [
+                request.text if pair is None else (request.text, pair)
+                for request, pair in zip(requests, pairs, strict=True)
+            ]
+        cut: Any = "only_second" if self.kind is Span else "longest_first"
+        found = encode_texts(self.tokenizer, texts, self.limit, cut=cut, offsets=placed)
+        return [
+            Encoded(
+                encoding.ids, encoding.type_ids if self._typed else None, encoding if placed else None,
+                bool(encoding.overflowing),
+            )
+            for encoding in found
+        ]  # fmt: skip
+
+    def _numbers(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """Return what the head gives, float32: `[rows, labels]`, `[rows, time, labels]`, `[rows, 2, time]`, vectors."""
+        import torch
+
+        with (
+            torch.no_grad()
+        ):  # inference mode is for whoever asks: a model that is being trained must not be left in it
+            inputs, mask = self._inputs(rows)
+            if self.kind is Embed:
+                body = self.model.get_encoder() if self.model.config.is_encoder_decoder else self.model
+                hidden = body(**inputs).last_hidden_state.float()
+                return self.pooling(hidden, mask)
+            found = self.model(**inputs)
+            if self.kind is Span:
+                return torch.stack([found.start_logits, found.end_logits], 1).float()
+            numbers: torch.Tensor = found.logits.float()
+            return numbers
+
+    def _inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return tensors `[rows, time]`, padded on the right, and the mask, which the model gets if it is needed."""
+        import torch
+
+        lengths = np.array([len(row.ids) for row in rows])
+        width = max(1, int(lengths.max()))
+        mask = np.arange(width) < lengths[:, None]
+        tensors = {"input_ids": _filled(mask, [row.ids for row in rows], self.pad)}
+        if self._typed:
+            tensors["token_type_ids"] = _filled(mask, [row.types or [] for row in rows], 0)
+        if not mask.all():
+            tensors["attention_mask"] = mask.astype(np.int64)
+        device = self.model.device
+        inputs = {name: torch.from_numpy(array).to(device) for name, array in tensors.items()}
+        return inputs, torch.from_numpy(mask.astype(np.int64)).to(device)
+
+
+def _filled(mask: NDArray[np.bool_], rows: Sequence[list[int]], pad: int) -> NDArray[np.int64]:
+    array = np.full(mask.shape, pad, np.int64)
+    array[mask] = np.concatenate([np.asarray(row, np.int64) for row in rows])
+    return array
+
+
+def _tags(row: Encoded, logits: NDArray[np.float32]) -> TagsFound:
+    assert row.encoding is not None
+    words = np.array([-1 if word is None else word for word in row.encoding.word_ids], np.int64)
+    own = words >= 0  # special tokens stand for no word
+    offsets = np.array(row.encoding.offsets, np.int64).reshape(-1, 2)
+    return TagsFound(offsets[own], np.ascontiguousarray(logits[: len(words)][own]), words[own])
+
+
+def _span(row: Encoded, logits: NDArray[np.float32]) -> SpanFound:
+    """Find the best span in the text, which is the second of the pair; "no answer" is at the first token."""
+    assert row.encoding is not None
+    inside = np.array([side == 1 for side in row.encoding.sequence_ids], np.bool_)
+    none = float(logits[0, 0] + logits[1, 0])
+    if not inside.any():  # all of it was cut
+        return SpanFound(0, 0, none, none)
+    offsets = np.array(row.encoding.offsets, np.int64)[inside]
+    starts, ends = (side[: inside.size][inside] for side in logits)
+    sums = starts[:, None] + ends[None, :]
+    sums[np.tril_indices(len(sums), -1)] = -np.inf
+    sums[np.triu_indices(len(sums), MAX_ANSWER_TOKENS)] = -np.inf
+    start, end = divmod(int(sums.argmax()), len(sums))
+    return SpanFound(int(offsets[start, 0]), int(offsets[end, 1]), float(sums[start, end]), none)

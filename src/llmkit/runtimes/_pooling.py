@@ -1,0 +1,128 @@
+"""How the vectors of a text's tokens become one: as the files of sentence-transformers say, else their mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import DataError
+from llmkit.core.reading import damaged, read_json, reading
+
+if TYPE_CHECKING:
+    import torch
+
+MODULES, SETTINGS, TEXTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
+MODES = {
+    "cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "mean_sqrt_len": "mean_sqrt_len_tokens",
+    "weightedmean": "weightedmean_tokens", "lasttoken": "lasttoken",
+}  # fmt: skip
+"""Names of ways, and what follows `pooling_mode_` where each has a switch; several are joined in this order."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a text's vector is made.
+
+    Attributes:
+        modes: Ways of `MODES`; the vectors of several are joined.
+        normalized: It is made one long, so that a product of two is their cosine.
+        max_tokens: Tokens that the model was trained to read at most; None where nothing is said of that.
+        prompt: What is put before every text.
+        files: Files below the model's directory that say so, relative to it.
+    """
+
+    modes: tuple[str, ...] = ("mean",)
+    normalized: bool = False
+    max_tokens: int | None = None
+    prompt: str = ""
+    files: tuple[str, ...] = ()
+
+    def __call__(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return `[rows, dimensions]` of the tokens' vectors `[rows, time, hidden]` and a mask `[rows, time]`."""
+        import torch
+
+        parts = [_pool(mode, hidden, mask) for mode in self.modes]
+        vector = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        return torch.nn.functional.normalize(vector, dim=1) if self.normalized else vector
+
+    def describe(self) -> str:
+        """Return it in words."""
+        how = f"{' and '.join(self.modes)} of the tokens' vectors{', normalized' if self.normalized else ''}"
+        return how + (f", {self.prompt!r} before every text" if self.prompt else "")
+
+
+def pooling_of(folder: Path) -> Pooling:
+    """Return how the model in a directory makes vectors.
+
+    Raises:
+        DataError: Its files are damaged, or ask for what is not done here: a layer behind the pooling, for example.
+    """
+    if not (folder / MODULES).is_file():
+        return Pooling()
+    with reading(folder / MODULES):
+        modules = json.loads((folder / MODULES).read_bytes())
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
+    ):
+        raise damaged(folder / MODULES, "it is no list of modules with a type each")
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
+        raise DataError(
+            f"the model in '{folder}' makes vectors by {', '.join(kinds)}, and here it is a Transformer, a Pooling and"
+            " perhaps a Normalize",
+            "sentence-transformers runs such a model",
+        )
+    place = f"{modules[1].get('path', '')}/config.json"
+    if not (folder / place).is_file():
+        raise DataError(f"the model in '{folder}' lacks {place}, which {MODULES} names", "is it copied whole?")
+    settings = _settings(folder, SETTINGS)
+    longest = settings.get("max_seq_length")
+    return Pooling(
+        modes=_modes(folder / place, read_json(folder / place)),
+        normalized="Normalize" in kinds,
+        max_tokens=longest if type(longest) is int and longest > 0 else None,
+        prompt=_prompt(folder),
+        files=(place,),
+    )
+
+
+def _settings(folder: Path, name: str) -> dict[str, Any]:
+    return read_json(folder / name) if (folder / name).is_file() else {}
+
+
+def _modes(path: Path, values: Mapping[str, Any]) -> tuple[str, ...]:
+    named = values.get("pooling_mode", [])
+    names = [named] if isinstance(named, str) else named
+    modes = tuple(
+        mode for mode, switch in MODES.items() if values.get(f"pooling_mode_{switch}") is True or mode in names
+    )
+    if not modes:
+        raise damaged(path, f"it names no way of pooling; there are {', '.join(MODES)}")
+    return modes
+
+
+def _prompt(folder: Path) -> str:
+    values = _settings(folder, TEXTS)
+    name, prompts = values.get("default_prompt_name"), values.get("prompts")
+    found = prompts.get(name, "") if isinstance(prompts, dict) and name is not None else ""
+    return found if isinstance(found, str) else ""
+
+
+def _pool(mode: str, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    lengths = mask.sum(1)
+    if mode == "cls":
+        return hidden[:, 0]
+    if mode == "lasttoken":
+        return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+    if mode == "max":
+        return hidden.masked_fill(~mask.bool()[..., None], -torch.inf).amax(1)
+    weights = mask.to(hidden.dtype)
+    if mode == "weightedmean":  # later tokens of a decoder have seen more
+        weights = weights * torch.arange(1, mask.shape[1] + 1, device=mask.device, dtype=hidden.dtype)
+    total = torch.einsum("rtd,rt->rd", hidden, weights)
+    return total / (lengths.to(hidden.dtype).sqrt() if mode == "mean_sqrt_len" else weights.sum(1))[:, None]

@@ -1,0 +1,291 @@
+"""Models behind an address, as vLLM, SGLang, llama.cpp, TGI, ollama and OpenAI serve them: `/v1/completions` and so on.
+
+What is sent are ids where a tokenizer is here, so that the server reads what every other runtime reads; else turns.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from llmkit.core.config import NotIdentity
+from llmkit.core.digest import digest_text
+from llmkit.core.errors import ConfigError, DataError, SetupError, nearest
+from llmkit.core.inputs import Inputs, RawFile
+from llmkit.modeling.finite import NotFiniteError
+from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Request, Running, Runtime, Score, Written
+from llmkit.runtimes._http import NotThereError, Server
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TOKENIZER_HINT = "-s runtime.type=openai -s runtime.tokenizer=DIR names the directory of the model's tokenizer"
+LENGTHS = ("max_model_len", "context_length", "max_context_length")
+"""What servers call, in `/models`, the longest row that they take."""
+SCORED = 2
+"""Positions that a server needs beside a row that is scored: for the last target, and for the token that it writes."""
+
+
+class OpenAI(Runtime):
+    """Ask an OpenAI-compatible server."""
+
+    remote: ClassVar[bool] = True
+    note: ClassVar[str] = "answered by a server: there is no digest of its weights, and it may have others tomorrow"
+
+    model: str | None = Field(None, min_length=1)
+    """Name of the model on the server; null for the only one there."""
+    tokenizer: Annotated[str | None, NotIdentity] = None
+    """Directory, or GGUF file, with the model's tokenizer. With it the server is sent ids, and likelihoods can be asked
+    for; without it, the turns of conversations alone."""
+    key: Annotated[str | None, NotIdentity] = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the environment variable that holds the key, such as `OPENAI_API_KEY`; never the key itself."""
+    positions: int | None = Field(None, ge=4)
+    """Longest row that the server takes, in tokens; null for what it states, else 2048."""
+    parallel: Annotated[int, NotIdentity] = Field(8, ge=1, le=256)
+    """Requests that are on their way at a time."""
+    timeout_s: Annotated[float, NotIdentity] = Field(600, gt=0)
+    """Longest wait for a reply, in seconds."""
+    retries: Annotated[int, NotIdentity] = Field(5, ge=0, le=20)
+    """How often a request is sent again to a server that is busy or was gone; the wait doubles, or is what it asks."""
+
+    def add_input(self, inputs: Inputs, where: str, role: str) -> None:
+        """Add the address with the model's name, and the tokenizer; there is no digest of the weights.
+
+        Raises:
+            ConfigError: There are several models, and none is named.
+            DataError: The server has no such model.
+            SetupError: It is not there.
+        """
+        url = where.rstrip("/")
+        name = self._named(self._server(where, retries=0))[0]
+        stated = digest_text(f"{url}\n{name}")
+        inputs.add_files(url, [RawFile(url, name, 0, stated)], role=role)
+        if self.tokenizer is not None:
+            inputs.add_directory(self.tokenizer, ("tokens", "model", "export"), role="tokenizer")
+
+    def directory(self, where: str) -> Path | None:  # noqa: ARG002 - the interface
+        """Return the tokenizer's directory."""
+        from llmkit.modeling.gguf import model_directory
+
+        return None if self.tokenizer is None else model_directory(self.tokenizer)
+
+    def load(self, where: str, *, date: str | None = None) -> Remote:
+        """Find the model on the server.
+
+        Raises:
+            ConfigError: There are several models, and none is named.
+            DataError: The server has no such model.
+            SetupError: It is not there, or wants a key.
+        """
+        from llmkit.data.clock import date_of, set_date
+        from llmkit.modeling.tokenizer import load_tokenizer
+
+        tokenizer = None
+        if self.tokenizer is not None:
+            tokenizer = load_tokenizer(self.tokenizer)
+            if date_of(tokenizer) is None:
+                set_date(tokenizer, date)
+        server = self._server(where, retries=self.retries)
+        name, stated = self._named(server)
+        most = self.positions or stated
+        return Remote(server, name, tokenizer, None if most is None else most - SCORED, self.parallel)
+
+    def _server(self, where: str, *, retries: int) -> Server:
+        key = os.environ.get(self.key, "") if self.key else ""
+        if self.key and not key:
+            raise SetupError(f"runtime.key: the environment has no {self.key}", f"export {self.key}=KEY")
+        if not key.isprintable() or not key.isascii():
+            raise SetupError(f"runtime.key: what is in ${self.key} is no key", f"export {self.key}=KEY")
+        return Server(where.rstrip("/"), key, self.key or "", self.timeout_s, retries)
+
+    def _named(self, server: Server) -> tuple[str, int | None]:
+        """Return the model's name and the longest row that the server states."""
+        try:
+            listed = server.get("/models").get("data")
+        except NotThereError:
+            if self.model is None:
+                raise
+            return self.model, None  # some serve a model and no list of them
+        found = {
+            item["id"]: item for item in listed or () if isinstance(item, dict) and isinstance(item.get("id"), str)
+        }
+        name = self.model or (next(iter(found)) if len(found) == 1 else None)
+        if name is None:
+            shown = ", ".join(sorted(found)[:12]) or "none"
+            raise ConfigError(
+                f"{server.url} serves {len(found)} models ({shown}), and none is named",
+                "-s runtime.type=openai -s runtime.model=NAME",
+            )
+        if name not in found:
+            raise DataError(f"{server.url} has no model '{name}'{nearest(name, found)}", f"curl {server.url}/models")
+        own = found[name]
+        meta = own.get("meta")  # llama.cpp's
+        lengths = [*(own.get(field) for field in LENGTHS), meta.get("n_ctx") if isinstance(meta, dict) else None]
+        return name, next((value for value in lengths if type(value) is int and value > SCORED), None)
+
+
+class Remote(Running):
+    """A model on a server.
+
+    Args:
+        server: The server.
+        name: What it calls the model.
+        tokenizer: The model's, if it is here.
+        positions: Longest row.
+        parallel: Requests that are on their way at a time.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        name: str,
+        tokenizer: PreTrainedTokenizerFast | None = None,
+        positions: int | None = None,
+        parallel: int = 8,
+    ) -> None:
+        self.server, self.name, self.tokenizer = server, name, tokenizer
+        start = None
+        if tokenizer is not None:
+            start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        self.facts = Facts(answer="tokens", positions=positions, start=start, versions={"openai": server.url})
+        self.parallel = parallel
+
+    def takes(self, request: Request) -> str | None:
+        """Return why not."""
+        if not isinstance(request, Score | Generate):
+            return "a server of this kind gives text and the likelihoods of tokens, and nothing else"
+        if request.inputs:
+            return "only text is sent to servers"
+        if isinstance(request, Generate) and request.exact:
+            return "a server cannot be told to write on behind an end"
+        if isinstance(request, Score) and self.tokenizer is None:
+            return f"likelihoods are those of ids, and its tokenizer is not here\n{TOKENIZER_HINT}"
+        return None
+
+    def tokens(self, request: Request) -> int:
+        """Return the positions; of turns, whose tokens are not known here, one for each of their bytes at most."""
+        if isinstance(request, Score):
+            return len(request.context) + len(request.target) - 1
+        assert isinstance(request, Generate)
+        prompt = request.prompt
+        size = sum(len(str(one.get("content", "")).encode()) for one in prompt if isinstance(one, Mapping))
+        return (size or len(prompt)) + request.budget
+
+    def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds
+        """Return what keeps all threads busy, and is soon answered and kept."""
+        return max(BATCH_TOKENS, 2048 * self.parallel)
+
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
+        """Return the answers; see the base class."""
+        answers: dict[type[Request], Callable[[Any], Any]] = {Score: self._score, Generate: self._write}
+        return _together(answers[type(requests[0])], requests, self.parallel) if requests else []
+
+    def close(self) -> None:
+        """Do nothing: every request has its own connection."""
+
+    def _post(self, path: str, size: str, **values: Any) -> dict[str, Any]:
+        """Send a request and return the first choice of the reply."""
+        try:
+            reply = self.server.post(path, {"model": self.name, **values})
+        except DataError as error:
+            raise type(error)(f"{error.message} (it was {size})", error.hint) from error
+        choices = reply.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise DataError(f"{self.server.url}{path}: the reply has no choices, but {', '.join(reply) or 'nothing'}")
+        return {**choices[0], "usage": reply.get("usage")}
+
+    def _write(self, request: Generate) -> Written:
+        if request.budget < 1:
+            return Written(None, "", ended=False)
+        settings: dict[str, Any] = {
+            "max_tokens": request.budget, "temperature": request.temperature, "seed": request.seed,
+        }  # fmt: skip
+        if request.stop:
+            settings["stop"] = list(request.stop)
+        size = f"a prompt of {len(request.prompt):,}, and {request.budget:,} tokens to write"
+        turns = [dict(one) for one in request.prompt if not isinstance(one, int)]
+        if turns:
+            path = "/chat/completions"
+            found = self._post(path, size, messages=turns, **settings)
+            message = found.get("message")
+            text = (message.get("content") or "") if isinstance(message, dict) else None
+        else:
+            path = "/completions"
+            found = self._post(path, size, prompt=list(request.prompt), **settings)
+            text = found.get("text")
+        if not isinstance(text, str):
+            raise DataError(f"{self.server.url}{path}: the reply has no text")
+        places = [place for stop in request.stop if (place := text.find(stop)) >= 0]  # some leave the stop text in
+        ended = bool(places) or found.get("finish_reason") != "length"
+        return Written(None, text[: min(places)] if places else text, ended)
+
+    def _score(self, request: Score) -> float:
+        ids = [*request.context, *request.target]
+        # One token is written, since several servers take no request for none; it is left out of the sum.
+        found = self._post(
+            "/completions", f"{len(ids):,} ids to score", prompt=ids, max_tokens=1, temperature=0, echo=True, logprobs=1
+        )  # fmt: skip
+        logprobs = found.get("logprobs")
+        values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+        if not isinstance(values, list) or len(values) <= 1 < len(ids):
+            raise DataError(
+                f"{self.server.url} does not score what it is given: it gives no log-probabilities of a prompt (echo"
+                " with logprobs)",
+                "vLLM and SGLang do; tasks such as generation need none",
+            )
+        usage = found["usage"] if isinstance(found["usage"], dict) else {}
+        read, written = usage.get("prompt_tokens", len(ids)), usage.get("completion_tokens", len(values) - len(ids))
+        if read != len(ids) or not len(values) - 1 <= len(ids) <= len(values) or written not in (0, 1):
+            raise DataError(
+                f"{self.server.url} read {read:,} tokens and gave {len(values):,} log-probabilities, of {len(ids):,}"
+                " ids and a written token",
+                f"does it add a token of its own, or is the tokenizer another? {TOKENIZER_HINT}",
+            )
+        wanted = values[len(request.context) : len(ids)]
+        if not all(isinstance(value, int | float) for value in wanted):
+            raise DataError(f"{self.server.url} gives no log-probability of some of the tokens that are scored")
+        total = math.fsum(wanted)
+        if not math.isfinite(total):
+            raise NotFiniteError(f"the model at '{self.server.url}' gives a text the log-likelihood {total}")
+        return total
+
+
+def _together(function: Callable[[Any], Any], requests: Sequence[Request], parallel: int) -> list[Any]:
+    """Return what a function says of each request, called in several threads; the first error ends it.
+
+    The threads are daemons, which those of a pool are not: whoever interrupts waits for no reply that is on its way.
+    """
+    waiting = deque(enumerate(requests))
+    done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        while waiting:
+            try:
+                place, one = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                done.put((place, function(one), None))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                done.put((place, None, error))
+
+    for _ in range(min(parallel, len(requests))):
+        Thread(target=work, name="openai", daemon=True).start()
+    found: list[Any] = [None] * len(requests)
+    try:
+        for _ in requests:
+            place, answer, error = done.get()
+            if error is not None:
+                raise error
+            found[place] = answer
+    finally:
+        waiting.clear()
+    return found

@@ -1,0 +1,228 @@
+"""LoRA against plain peft: the same parameters are trained, the directory loads there, and merging changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+from llmkit.core.adapter import base_digest
+from llmkit.core.errors import ConfigError
+from llmkit.modeling.adapters import Base
+from llmkit.modeling.adapters._peft import TUNER
+from llmkit.modeling.adapters.lora import LoRA
+from llmkit.modeling.heads import head_of
+from llmkit.modeling.load import grow_embeddings, load_model
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
+    "pad_token_id": None,
+}  # fmt: skip
+MIXTURE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "head_dim": 8}
+MODELS: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "tied": (AutoModelForCausalLM, "llama", {"num_key_value_heads": 1, "tie_word_embeddings": True}),
+    "untied": (AutoModelForCausalLM, "llama", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
+    "conv1d": (AutoModelForCausalLM, "gpt2", {"n_positions": 32}),
+    "mixture": (AutoModelForCausalLM, "qwen3_moe", {**MIXTURE, "num_key_value_heads": 1}),
+    "encoder": (AutoModelForMaskedLM, "bert", {}),
+    "labels": (AutoModelForSequenceClassification, "bert", {"num_labels": 3}),
+    "decoder labels": (AutoModelForSequenceClassification, "llama", {"num_labels": 3, "pad_token_id": 0}),
+}
+PEFT_OWN = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+"""peft still asks transformers by the old name."""
+IDS = torch.arange(1, 21).view(2, 10)
+
+
+def made(name: str) -> Any:
+    auto, arch, settings = MODELS[name]
+    sizes = {key: value for key, value in SIZES.items() if arch != "gpt2" or key != "intermediate_size"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = auto.from_config(AutoConfig.for_model(arch, **{**sizes, **settings})).eval()
+    model.config.architectures = [type(model).__name__]  # as a saved one's
+    return model
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS).logits
+
+
+def stirred(model: Any) -> Any:
+    """Give everything that is trained other values, as training would."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return model
+
+
+def names(model: Any) -> set[str]:
+    return {name.removeprefix("base_model.model.") for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a base, and an adapter on it that was stirred; return the adapter's folder and its logits."""
+
+    def save(name: str, lora: LoRA, grown: int = 0) -> tuple[Path, torch.Tensor]:
+        base, folder = tmp_path / "base", tmp_path / "adapter"
+        model = made(name)
+        model.save_pretrained(base)
+        rows = model.get_input_embeddings().weight.shape[0]
+        grow_embeddings(model, rows + grown)
+        lora.wrap(model, head_of(model.config), seed=0, grown=range(rows, rows + grown))
+        lora.save(folder, stirred(model), Base(str(base), base_digest(base)))
+        return folder, logits(model)
+
+    return save
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_loaded_and_merged_answers_as_what_was_trained(saved, name):
+    folder, wanted = saved(name, LoRA(r=4))
+    base = logits(load_model(folder.parent / "base"))
+    loaded = load_model(folder)
+    assert type(loaded) is type(made(name))
+    assert not hasattr(loaded, "peft_config")
+    assert TUNER not in vars(loaded)
+    torch.testing.assert_close(logits(loaded), wanted, atol=1e-5, rtol=0)
+    assert (wanted - base).abs().max() > 1e-2
+
+
+@PEFT_OWN
+@pytest.mark.parametrize("name", ["tied", "untied", "mixture", "labels", "decoder labels"])
+def test_peft_loads_the_directory(saved, name):
+    from peft import PeftModel
+
+    folder, wanted = saved(name, LoRA(r=4))
+    model = PeftModel.from_pretrained(made(name), folder).eval()  # the base, built anew
+    torch.testing.assert_close(logits(model), wanted, atol=1e-5, rtol=0)
+
+
+@PEFT_OWN
+@pytest.mark.parametrize("name", ["tied", "untied"])
+def test_rows_of_added_tokens_are_trained_and_replayed(saved, name):
+    from peft import PeftModel
+
+    folder, wanted = saved(name, LoRA(r=4), grown=3)
+    assert wanted.shape[-1] == 43
+    loaded = load_model(folder)
+    assert loaded.config.vocab_size == 43
+    torch.testing.assert_close(logits(loaded), wanted, atol=1e-5, rtol=0)
+    base = made(name)
+    rows = base.get_input_embeddings().weight[:40].clone()
+    base.resize_token_embeddings(43)
+    torch.testing.assert_close(logits(PeftModel.from_pretrained(base, folder).eval()), wanted, atol=1e-5, rtol=0)
+    assert torch.equal(loaded.get_input_embeddings().weight[:40], rows), "the rows there were are as they were"
+    assert (loaded.get_input_embeddings().weight is loaded.get_output_embeddings().weight) == (name == "tied")
+
+
+@PEFT_OWN
+def test_the_same_parameters_are_trained_as_by_peft():
+    from peft import LoraConfig, get_peft_model
+
+    for name, targets, whole, task in (
+        ("tied", "all-linear", None, "CAUSAL_LM"),
+        ("untied", ["q_proj", "v_proj"], None, "CAUSAL_LM"),
+        ("labels", ["query", "value"], ["bert.pooler", "classifier"], "SEQ_CLS"),
+        ("decoder labels", "all-linear", ["score"], "SEQ_CLS"),
+    ):
+        lora, model = LoRA(r=4, targets=targets), made(name)
+        lora.wrap(model, head_of(model.config))
+        config = LoraConfig(r=4, target_modules=targets, modules_to_save=whole, task_type=task)
+        assert names(model) == names(get_peft_model(made(name), config)), name
+
+
+def test_a_mixtures_experts_are_adapted_and_its_routers_left_alone():
+    model = made("mixture")
+    lora = LoRA(r=2)
+    lora.wrap(model, head_of(model.config))
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+    assert not [name for name in shapes if ".gate." in name or "lm_head" in name or "embed" in name]
+    experts = {name: shape for name, shape in shapes.items() if "experts" in name and "layers.0" in name}
+    assert sorted(experts.values()) == [(8, 8), (8, 16), (16, 8), (16, 8)]  # rank 2 for each of the 4 experts
+    assert lora.describe(model).what == ("LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj")
+
+
+def test_the_model_answers_as_its_base_until_it_is_trained_and_while_it_is_off():
+    model, lora = made("decoder labels"), LoRA(r=4)
+    base = logits(model)
+    lora.wrap(model, head_of(model.config))
+    torch.testing.assert_close(logits(model), base, atol=1e-6, rtol=0)
+    changed = logits(stirred(model))
+    trained = names(model)
+    assert (changed - base).abs().max() > 1e-2
+    with lora.off(model):
+        torch.testing.assert_close(logits(model), base, atol=1e-6, rtol=0)
+    assert torch.equal(logits(model), changed)
+    assert names(model) == trained
+
+
+def test_the_same_seed_draws_the_same_matrices_and_leaves_the_global_state():
+    state, found = torch.random.get_rng_state(), []
+    for seed in (1, 1, 2):
+        model = made("tied")
+        LoRA(r=4).wrap(model, head_of(model.config), seed=seed)
+        found.append(model.model.layers[0].mlp.up_proj.lora_A.default.weight)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(("options", "same"), [({"rslora": True}, 4 / 2), ({}, 4 / 4)])
+def test_alpha_scales_by_the_rank_or_its_root(options, same):
+    model = made("tied")
+    LoRA(r=4, alpha=4, **options).wrap(model, head_of(model.config))
+    assert model.model.layers[0].mlp.up_proj.scaling["default"] == same
+
+
+def test_dora_merges(saved):
+    folder, wanted = saved("untied", LoRA(r=4, dora=True))
+    torch.testing.assert_close(logits(load_model(folder)), wanted, atol=1e-5, rtol=0)
+
+
+def test_targets_are_counted_by_hand():
+    model, lora = made("tied"), LoRA(r=4, targets=["q_proj", "down_proj"])
+    lora.wrap(model, head_of(model.config))
+    targets = lora.describe(model)
+    assert targets.trained == 2 * (4 * (16 + 16) + 4 * (24 + 16))
+    assert targets.total == sum(p.numel() for p in made("tied").parameters())
+    assert targets.what == "LoRA of rank 4 on q_proj, down_proj"
+
+
+@pytest.mark.parametrize(("name", "lora", "words", "hint"), [
+    ("tied", LoRA(targets=["q_porj"]), "the model has no matrix 'q_porj'; did you mean 'q_proj'?", None),
+    ("untied", LoRA(targets=["lm_head"]), "'lm_head' is no matrix that LoRA adapts: heads, embeddings and routers",
+     "adapter=head trains the head"),
+    ("mixture", LoRA(targets=["gate"]), "'gate' is no matrix that LoRA adapts", "name others, such as q_proj"),
+    ("mixture", LoRA(dropout=0.1), "adapter.dropout: the experts of this model are matrices in one tensor"
+     " (gate_up_proj, down_proj), and peft has no dropout for those", "-s adapter.dropout=0"),
+    ("mixture", LoRA(dora=True), "adapter.dora: the experts", "-s adapter.dora=false"),
+])  # fmt: skip
+def test_what_cannot_be_adapted_is_refused(name, lora, words, hint):
+    model = made(name)
+    with pytest.raises(ConfigError) as raised:
+        lora.wrap(model, head_of(model.config))
+    assert words in raised.value.message
+    assert hint is None or hint in (raised.value.hint or "")
+
+
+def test_single_rows_of_a_head_with_a_bias_are_refused():
+    model = made("encoder")
+    with pytest.raises(ConfigError, match="the tokenizer has 2 tokens that the model has no rows for"):
+        LoRA().wrap(model, head_of(model.config), grown=range(40, 42))
+
+
+def test_names_are_written_in_one_order_and_config_json_is_not(saved):
+    folder, _ = saved("tied", LoRA(r=4))
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert config["target_modules"] == ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+    assert config["base_model_name_or_path"] == str(folder.parent / "base")
+    assert not (folder / "config.json").exists(), "transformers would take the adapter for a whole model"
