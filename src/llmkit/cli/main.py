@@ -106,7 +106,13 @@ def run(arguments: Sequence[str]) -> int:
             stream, io.TextIOWrapper
         ):  # a terminal that cannot show a character must not end a finished stage
             stream.reconfigure(errors="backslashreplace")
-    with stop.listening(lambda interrupted: _report(interrupted, arguments)):
+    stdout = sys.stdout
+
+    def last_words(interrupted: Interrupted) -> None:
+        sys.stdout = stdout  # while a stage runs, what its parts print goes to stderr; the process ends behind this
+        _report(interrupted, arguments)
+
+    with stop.listening(last_words):
         return _run(arguments)
 
 

@@ -13,18 +13,16 @@ from llmkit.core.errors import ConfigError
 if TYPE_CHECKING:
     from llmkit.core.leftovers import Leftover
 
-_HELP = {
-    "remove": "Remove what is listed; without it nothing is touched.",
-    "unfinished": "Count interrupted runs, which the same command would go on with, as left behind.",
-    "checkpoints": "Count the last checkpoints of finished runs, which a longer run would go on from, as left behind.",
-}
+_REMOVE = "Remove what is listed; without it nothing is touched."
+_UNFINISHED = "Count interrupted runs, which the same command would go on with, as left behind."
+_FINISHED = "Count the last checkpoints of finished runs, which a longer run would go on from, as left behind."
 
 
 def tidy(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to look through, with all below it.")],
-    remove: Annotated[bool, typer.Option("--remove", help=_HELP["remove"])] = False,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help=_HELP["unfinished"])] = False,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help=_HELP["checkpoints"])] = False,
+    remove: Annotated[bool, typer.Option("--remove", help=_REMOVE)] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help=_UNFINISHED)] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help=_FINISHED)] = False,
     json: o.Json = False,
 ) -> None:
     """List what runs left behind (failed ones, ones moved aside, old checkpoints); remove it with --remove."""

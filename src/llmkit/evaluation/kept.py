@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from llmkit import runtimes
 from llmkit.core.errors import SetupError
+from llmkit.core.json import dumps
 from llmkit.runtimes import Request
 
 KEY = 32
@@ -123,7 +124,7 @@ class Kept:
 
 
 def _line(key: str, answer: Any) -> bytes:
-    content = json.dumps(_plain(answer), separators=(",", ":")).encode()
+    content = dumps(_plain(answer), compact=True, ascii_only=True).encode()
     return b"%s %s %s\n" % (key.encode(), _crc(content), content)
 
 
@@ -146,7 +147,7 @@ def _bytes(value: Any) -> Iterable[bytes]:
         yield f"{numbers.dtype.str}{numbers.shape}".encode()
         yield np.ascontiguousarray(numbers).tobytes()
     else:
-        yield json.dumps(value, sort_keys=True, default=str).encode()
+        yield dumps(value, sort_keys=True, ascii_only=True, default=str).encode()
 
 
 def _plain(answer: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
 from llmkit.core.extras import require
+from llmkit.core.json import dumps
 from llmkit.modeling.gguf_header import LINK, TO_DIRECTORY, Header, linked
 from llmkit.modeling.loaded import loading
 
@@ -80,7 +81,7 @@ def _without_others(backend: Tokenizer, size: int) -> Tokenizer:
 
     content = json.loads(backend.to_str())
     content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < size]
-    return Tokenizer.from_str(json.dumps(content))
+    return Tokenizer.from_str(dumps(content))
 
 
 def _templates(settings: Mapping[str, Any]) -> str | dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from llmkit.runtimes import Request
@@ -36,13 +37,33 @@ def answer_all(
     lengths = [len(answers.encoded(request).ids) for request in distinct]
     most = 0 if alone else BATCH_TOKENS.get(answers.model.device.type, BATCH_TOKENS["cuda"])
     found: dict[Request, Any] = {}
-    for batch in batches(lengths, most):
-        asked = [distinct[i] for i in batch]
-        found.update(zip(asked, _answer(answers, asked), strict=True))
+    for asked, said in _answered(answers, [[distinct[i] for i in batch] for batch in batches(lengths, most)]):
+        found.update(zip(asked, said, strict=True))
         advance(len(asked))
     advance(len(requests) - len(distinct))
     cut = {request for request in distinct if answers.encoded(request).cut}
     return [found[request] for request in requests], sum(request in cut for request in requests)
+
+
+def _answered(answers: HeadAnswers, asked: list[list[Request]]) -> Iterator[tuple[list[Request], list[Any]]]:
+    """Yield batches with their answers; on a CPU each core has one of its own.
+
+    Cores that share the small products of one batch wait for each other, and the sums depend on how many they are.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    rope = str(getattr(answers.model.config, "rope_parameters", ""))
+    stateful = "dynamic" in rope or "longrope" in rope  # such tables are changed by every row that is longer
+    if answers.model.device.type != "cpu" or threads == 1 or stateful:
+        yield from ((batch, _answer(answers, batch)) for batch in asked)
+        return
+    pool = ThreadPoolExecutor(threads, "batch", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from zip(asked, pool.map(lambda batch: _answer(answers, batch), asked), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # the number is the process's, though each thread has its own
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

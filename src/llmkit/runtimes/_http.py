@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from llmkit.core.errors import ConfigError, DataError, SetupError, UserError
+from llmkit.core.json import dumps
 
 LARGEST = 256 << 20
 """Bytes of a reply; log-probabilities of a long prompt are some megabytes."""
@@ -87,7 +88,7 @@ class Server:
             SetupError: The server is not there, too slow, stays busy, or wants another key.
             DataError: It refuses the request, or its reply is none.
         """
-        body = json.dumps(values).encode()
+        body = dumps(values).encode()
         headers = {**self._headers(), "Content-Type": "application/json"}
         return self._ask(Request(self.url + path, body, headers))  # noqa: S310 - the scheme was checked
 
@@ -223,7 +224,7 @@ def _said(content: bytes) -> str:
     for name in ("error", "message", "detail"):
         if isinstance(values, dict) and name in values:
             values = values[name]
-    return _shown((values if isinstance(values, str) else json.dumps(values)).encode())
+    return _shown((values if isinstance(values, str) else dumps(values)).encode())
 
 
 def _shown(content: bytes) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.adapter import ADAPTER, read_record
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.core.reading import read_json
 from llmkit.data.artifacts import Model
 from llmkit.modeling.adapters import Adapter, Base
@@ -152,7 +152,7 @@ def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     """Return the card's code that loads a base, as the adapter knows it, and the adapter onto it."""
     adapter = read_json(directory / ADAPTER)
     labels = read_record(directory)["config"].get("id2label") if adapter["modules_to_save"] else None
-    named = ", ".join(f"{int(number)}: {json.dumps(name)}" for number, name in (labels or {}).items())
+    named = ", ".join(f"{int(number)}: {dumps(name, ascii_only=True)}" for number, name in (labels or {}).items())
     lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
     more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""
     place = f'"{base.path}"'

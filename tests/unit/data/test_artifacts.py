@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import llmkit
-from llmkit.data.artifacts import Corpus, Examples, Export, Model, Scores, Tokens
+from llmkit.data.artifacts import Corpus, Examples, Export, Model, Predictions, Scores, Tokens
 
 ROOT = Path(llmkit.__file__).parent
-CLASSES = (Corpus, Examples, Tokens, Model, Scores, Export)
+CLASSES = (Corpus, Examples, Tokens, Model, Scores, Export, Predictions)
 ELSEWHERE = {
     "core/found.py": "bookkeeping of any data set that `datasets` has saved",
     "data/sources/_formats/__init__.py": "bookkeeping of any data set that `datasets` has saved",
@@ -56,7 +56,15 @@ def test_nobody_else_knows_the_names():
 
 
 def test_kinds_are_told_apart():
-    assert [artifact.KIND for artifact in CLASSES] == ["corpus", "examples", "tokens", "model", "eval", "export"]
+    assert [artifact.KIND for artifact in CLASSES] == [
+        "corpus",
+        "examples",
+        "tokens",
+        "model",
+        "eval",
+        "export",
+        "predictions",
+    ]
     assert Model.KINDS == ("model", "export")
 
 
