@@ -77,7 +77,11 @@ def _alone(base: Path, name: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of a name; yield False where it is held elsewhere and is not waited for."""
     path = base / f"{name}.lock"
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # the last user of another folder has just removed the empty base
+            _base()
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -85,8 +89,9 @@ def _alone(base: Path, name: str, *, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         # Whoever held it before has removed the file: then another may hold the one that is there now.
-        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-            break
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                break
         os.close(descriptor)
     try:
         yield True
@@ -109,7 +114,10 @@ def _remove_unused(folder: Path) -> None:
 
 def _sweep(base: Path) -> None:
     """Remove what killed processes have left: a model of theirs may take gigabytes."""
-    for folder in base.iterdir():
+    entries: list[Path] = []
+    with suppress(FileNotFoundError):  # another process has just removed it, since it was empty
+        entries += base.iterdir()
+    for folder in entries:
         if folder.is_dir() and folder not in _held:
             with _alone(base, folder.name.removesuffix(NEW), wait=False) as free:
                 if free and folder.is_dir():
