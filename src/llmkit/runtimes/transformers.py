@@ -121,6 +121,8 @@ class InMemory(Running):
         """Return why not: every kind needs its head."""
         if isinstance(request, Logits):
             return None
+        if request.inputs and not isinstance(request, Generate):
+            return "it reads text alone here, and the request has other inputs as well"
         if isinstance(request, Generate) and self.head.answer == "tokens":
             return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
         if isinstance(request, Score | Generate):

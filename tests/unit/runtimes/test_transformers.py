@@ -180,6 +180,29 @@ def test_a_stop_text_ends_and_is_no_part_of_the_answer():
     assert one.answer([Generate(row, 30, stop=("never there",))]) == [free]
 
 
+def test_a_stop_text_may_be_a_special_token():
+    one = running(ends=())
+    prompt, size = prompts(6)[0], 12
+    (plain,) = one.answer([Generate(prompt, size, exact=True)])
+    place = plain.ids.index(plain.ids[4])  # its first
+    one.tokenizer = byte_tokenizer()
+    word = one.tokenizer.decode([plain.ids[place]])
+    one.tokenizer.add_special_tokens({"additional_special_tokens": [word]})
+    whole = one.tokenizer.decode(plain.ids)
+    assert word in whole
+    (found,) = one.answer([Generate(prompt, size, stop=(word,))])
+    assert found.ended
+    assert word not in one.tokenizer.decode(found.ids)
+    assert found.ids == plain.ids[: len(found.ids)]
+
+
+def test_other_inputs_are_refused_where_they_would_not_be_read():
+    one = running()
+    assert one.takes(Score((1,), (2,))) is None
+    assert "reads text alone" in (one.takes(Score((1,), (2,), inputs={"pixel_values": np.zeros(3)})) or "")
+    assert one.takes(Logits((1,), inputs={"pixel_values": np.zeros(3)})) is None
+
+
 def test_each_draw_is_its_own_whatever_its_neighbours():
     one = running()
     asked = [Generate(row, 9, temperature=1.5, seed=seed) for seed, row in enumerate(prompts(3, 9, 3))]
