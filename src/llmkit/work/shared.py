@@ -10,6 +10,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,9 +66,13 @@ def place() -> Path:
 def _base() -> Path:
     """Return the folder of folders; nobody else may put anything into it that would then be read."""
     base = place() / f"llmkit-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    found = base.lstat()
-    if base.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    found = None
+    while found is None:
+        with suppress(FileExistsError):
+            base.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # the last of its users has just removed it
+            found = base.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise SetupError(f"{base} can be written by others, and is not used", "TMPDIR=DIR names another place")
     return base
 
