@@ -17,6 +17,7 @@ from llmkit.data.artifacts import Corpus
 from llmkit.evaluation.asked import rolling_requests
 from llmkit.runtimes import Generate, Score
 from llmkit.runtimes.transformers import InMemory, Transformers
+from llmkit.tasks.generation import Generation
 
 VOCABULARY = 400
 
@@ -305,6 +306,41 @@ def test_text_that_the_tokenizer_does_not_know_gives_no_figure_per_byte(cli, jso
     assert (result["unknown_share"], result["lost_share"]) == (round(30 / 34, 6), 0)
     assert result["notes"] == [words]
     assert samples(task)[0]["unread_bytes"] == 30
+
+
+def test_an_answer_of_which_nothing_is_read_is_asked_for_nothing(cli, jsonl, uniform):
+    """A tokenizer without a token for what it does not know drops it: the answer has no token to score."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    (uniform / "chat_template.jinja").unlink(missing_ok=True)
+    letters = Tokenizer(models.BPE({one: i for i, one in enumerate(["<end>", *"abcdefghijklmnopqrstuvwxyz "])}, []))
+    PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<end>").save_pretrained(uniform)
+    rows = [{"prompt": "the", "completion": "春天"}, {"prompt": "the", "completion": "river " * 150}]
+    cli("clean", "-i", jsonl("a.jsonl", rows), "--row", "auto", "-s", "steps=[]", "-o", "rows")
+    outcome = cli("eval", "--model", uniform, "-s", "tasks=[{type: answers, data: rows}]", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert {row["tokens"]: row["log_likelihood"] for row in samples("answers")}[0] == 0
+
+
+def test_an_encoder_decoder_is_asked_as_its_tokenizer_writes_a_text(cli, chain, tmp_path):
+    """With the tokenizer's own special tokens around it, and without the blank line that a decoder goes on behind."""
+    import transformers
+    from tokenizers import processors
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(chain.tokens)
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(f"$A {end[0]}", special_tokens=[end])
+    sizes = {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
+    config = transformers.T5Config(vocab_size=VOCABULARY, eos_token_id=end[1], **sizes)
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
+    tokenizer.save_pretrained(tmp_path / "t5")
+    task = Generation(data=str(chain.pairs), limit=1, max_new_tokens=4)
+    measured = task.on(Transformers().load(str(tmp_path / "t5")))
+    (row,) = measured.rows()
+    assert row.prompt == tuple(tokenizer(row.turns[0]["content"], add_special_tokens=False)["input_ids"]) + end[1:]
+    tasks = f"tasks=[{{type: generation, data: {chain.pairs}, limit: 2, max_new_tokens: 4}}]"
+    assert cli("eval", "--model", tmp_path / "t5", "-s", tasks, "-o", "out").code == 0
 
 
 def test_a_little_unknown_text_is_said_and_not_divided_by(cli, jsonl, reads_little, uniform):

@@ -211,8 +211,8 @@ class Engine:
             try:
                 answers = self.running.answer([one.request for one in part])
             except NotFiniteError as error:
-                whose = f"{part[0].whose}: " if part[0].whose else ""
-                raise NotFiniteError(whose + error.message, error.hint) from error
+                names = " or ".join(filter(None, dict.fromkeys(one.whose for one in part)))
+                raise NotFiniteError((f"{names}: " if names else "") + error.message, error.hint) from error
             except Exception as error:
                 limit = limit_of(error)
                 if limit is None or limit.error is not MemoryLimitError:

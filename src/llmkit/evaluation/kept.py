@@ -135,6 +135,7 @@ def _crc(content: bytes) -> bytes:
 def _bytes(value: Any) -> Iterable[bytes]:
     """Yield what tells a field's value from all others."""
     if isinstance(value, Mapping):
+        yield b"{%d" % len(value)
         for name in sorted(value):
             yield name.encode()
             yield from _bytes(value[name])
@@ -146,8 +147,12 @@ def _bytes(value: Any) -> Iterable[bytes]:
         numbers = np.asarray(value)
         yield f"{numbers.dtype.str}{numbers.shape}".encode()
         yield np.ascontiguousarray(numbers).tobytes()
-    else:
-        yield dumps(value, sort_keys=True, ascii_only=True, default=str).encode()
+    elif isinstance(value, list | tuple):
+        yield b"[%d" % len(value)
+        for one in value:
+            yield from _bytes(one)
+    else:  # an object that JSON does not know is an error: what `str` says of two may be the same
+        yield dumps(value, ascii_only=True).encode()
 
 
 def _plain(answer: Any) -> Any:

@@ -34,6 +34,11 @@ ROPE_FREQS = "rope_freqs.weight"
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 """How all published Llama 3.x stretch their positions; the factor alone differs."""
 
+WHOLE = "full_attention"
+"""What transformers calls the layers without a window."""
+LAYERS_27B = {"gemma2": 46, "gemma3": 62}
+"""What attention is divided by is not in the file: llama.cpp takes the size of a head, and of these something else."""
+
 _files: dict[Path, Path] = {}
 """Directories made here, each with the file that it was made of."""
 
@@ -149,6 +154,10 @@ def _config(header: Header, folder: Path) -> PreTrainedConfig:
         config.head_dim = width
     if "blk.0.attn_q.bias" in header.names and getattr(config, "attention_bias", None) is False:
         config.attention_bias = True
+    if header.architecture in LAYERS_27B:
+        largest = config.num_hidden_layers == LAYERS_27B[header.architecture]
+        wide = config.hidden_size // config.num_attention_heads
+        config.query_pre_attn_scalar = wide if largest else config.head_dim
     _set_rope(header, config)
     config.dtype = "float32"
     return config
@@ -161,8 +170,18 @@ def _set_rope(header: Header, config: PreTrainedConfig) -> None:
         DataError: It is done in a way that is not known.
     """
     known: Any = getattr(config, "rope_parameters", None)
-    if not isinstance(known, dict) or known.get("rope_type", "default") != "default":
+    if not isinstance(known, dict):
         return
+    if isinstance(whole := known.get(WHOLE), dict):  # layers with a window, as Gemma 3 has, are not stretched
+        config.rope_parameters = {**known, WHOLE: _stretched(header, whole)}
+    else:
+        config.rope_parameters = _stretched(header, known)
+
+
+def _stretched(header: Header, known: dict[str, Any]) -> dict[str, Any]:
+    """Return how the layers that see everything turn positions."""
+    if known.get("rope_type", "default") != "default":
+        return known
     kind = header.of_architecture("rope.scaling.type") or "none"
     factor = header.of_architecture("rope.scaling.factor") or 1.0
     length = header.of_architecture("rope.scaling.original_context_length")
@@ -170,20 +189,19 @@ def _set_rope(header: Header, config: PreTrainedConfig) -> None:
     if factors is not None:
         stretched = _values(header, factors)
         if np.allclose(stretched, 1):
-            return
+            return known
         wanted = {"rope_type": "llama3", "factor": float(stretched.max()), **LLAMA3}
         if length:
             wanted["original_max_position_embeddings"] = length
         if np.allclose(_llama3(wanted, known["rope_theta"], len(stretched)), stretched, rtol=1e-4):
-            config.rope_parameters = {**known, **wanted}
-            return
+            return {**known, **wanted}
         raise DataError(f"{header.path} stretches positions by {ROPE_FREQS}, in a way that is not known", TO_DIRECTORY)
     if kind == "none" or factor == 1.0:
-        return
+        return known
     if kind not in ("linear", "yarn"):
         raise DataError(f"{header.path} stretches positions by '{kind}', which is not read", TO_DIRECTORY)
     more = {"original_max_position_embeddings": length} if kind == "yarn" and length else {}
-    config.rope_parameters = {**known, "rope_type": kind, "factor": factor, **more}
+    return {**known, "rope_type": kind, "factor": factor, **more}
 
 
 def _values(header: Header, tensor: Tensor) -> Any:

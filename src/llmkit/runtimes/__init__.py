@@ -52,6 +52,7 @@ class Facts:
         answer: The kind of its head's answer: tokens, token_labels, label, number, span, vector; None if unknown.
         positions: Longest row it takes, in tokens; None if unknown.
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
+        two_sided: A prompt is read whole by an encoder, with the special tokens that its tokenizer puts around a text.
         labels: Names of what it chooses from, in the order of its outputs.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
     """
@@ -59,6 +60,7 @@ class Facts:
     answer: str | None = None
     positions: int | None = None
     start: int | None = None
+    two_sided: bool = False
     labels: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 

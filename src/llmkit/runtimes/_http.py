@@ -22,6 +22,8 @@ from llmkit.core.json import dumps
 
 LARGEST = 256 << 20
 """Bytes of a reply; log-probabilities of a long prompt are some megabytes."""
+PIECE = 1 << 16
+"""Bytes read at a time."""
 BUSY = (408, 429, 500, 502, 503, 504, 529)
 """What may be gone a moment later."""
 LONGEST_WAIT_S = 60.0
@@ -47,7 +49,7 @@ class Server:
         url: Without a slash at its end.
         key: What is sent as the bearer, "" for none; it is in no message.
         key_name: The environment variable that it is from, for errors; "" for none.
-        timeout_s: Longest time without a byte of the reply.
+        timeout_s: Longest wait for the first byte of a reply, and from there for the last.
         retries: How often a request is sent again.
         sleep: Waits so many seconds.
     """
@@ -111,9 +113,7 @@ class Server:
         place = request.full_url
         try:
             with self._opener.open(request, timeout=self.timeout_s) as reply:
-                content = reply.read(LARGEST + 1)
-                if reply.length and len(content) <= LARGEST:  # a bounded read of a reply that is cut ends in silence
-                    raise http.client.IncompleteRead(content)
+                content = self._read(reply)
         except HTTPError as error:
             raise self._refused(place, error) from error
         except http.client.IncompleteRead as error:
@@ -130,20 +130,33 @@ class Server:
             raise DataError(f"{place}: the reply is longer than {LARGEST >> 20} MB")
         try:
             values = json.loads(content)
-        except ValueError:
-            raise DataError(f"{place}: the reply is no JSON: {_shown(content)!r}", self._look()) from None
+        except (ValueError, RecursionError):
+            raise DataError(f"{place}: the reply is no JSON: {self._shown(content)!r}", self._look()) from None
         if not isinstance(values, dict):
-            raise DataError(f"{place}: the reply is no JSON object: {_shown(content)!r}", self._look())
+            raise DataError(f"{place}: the reply is no JSON object: {self._shown(content)!r}", self._look())
         return values
+
+    def _read(self, reply: http.client.HTTPResponse) -> bytes:
+        """Return what a reply holds, or a byte more than the most; one that comes in drops would never time out."""
+        content, whole, end = bytearray(), reply.length, time.monotonic() + self.timeout_s
+        while left := min(LARGEST + 1 if whole is None else whole, LARGEST + 1) - len(content):
+            part = reply.read1(min(left, PIECE))
+            if not part and whole is not None:  # a bounded read of a reply that is cut ends in silence
+                raise http.client.IncompleteRead(bytes(content))
+            if not part:
+                break
+            content += part
+            if time.monotonic() > end:
+                raise TimeoutError
+        return bytes(content)
 
     def _refused(self, place: str, error: HTTPError) -> Exception:
         """Return what to raise for a status."""
         with error:
             try:
-                said = _said(error.read(1 << 20))
+                said = self._shown(_said(error.read(1 << 20)))
             except (http.client.HTTPException, OSError):
                 said = ""
-        said = said.replace(self.key, "***") if self.key else said  # some servers repeat what they were sent
         words = f": {said}" if said else ""
         if error.code in (401, 403):
             return self._key_refused(error.code, words)
@@ -164,6 +177,12 @@ class Server:
             f"{self.url} wants a key ({code}){words}",
             "export NAME=KEY, then -s runtime.type=openai -s runtime.key=NAME",
         )
+
+    def _shown(self, content: bytes) -> str:
+        """Return what a server says, in a line, without the key: some repeat what they were sent."""
+        text = content.decode("utf-8", "replace")
+        text = " ".join((text.replace(self.key, "***") if self.key else text).split())  # whole, before it is cut
+        return text if len(text) <= SHOWN else text[:SHOWN] + "..."
 
     def _slow(self, place: str) -> SetupError:
         return SetupError(
@@ -215,21 +234,16 @@ def _wait(header: str | None) -> float | None:
         return None
 
 
-def _said(content: bytes) -> str:
+def _said(content: bytes) -> bytes:
     """Return the message of an error, which servers lay out differently."""
     try:
         values = json.loads(content)
-    except ValueError:
-        return _shown(content)
+    except (ValueError, RecursionError):
+        return content
     for name in ("error", "message", "detail"):
         if isinstance(values, dict) and name in values:
             values = values[name]
-    return _shown((values if isinstance(values, str) else dumps(values)).encode())
-
-
-def _shown(content: bytes) -> str:
-    text = " ".join(content[: 4 * SHOWN].decode("utf-8", "replace").split())
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return (values if isinstance(values, str) else dumps(values)).encode("utf-8", "replace")
 
 
 def _reason(error: object) -> str:

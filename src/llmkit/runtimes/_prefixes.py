@@ -10,7 +10,7 @@ from llmkit.core.machine import raise_limit
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from llmkit.runtimes import Ids
 
@@ -112,12 +112,13 @@ def hidden_behind(
 def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
     """Tell whether hidden states behind a shared prefix are what they are without sharing; measured on the model.
 
-    Caches that keep less than all keys and values, as sliding windows do, are not used: short rows would not show it.
+    What short rows would not show is not measured but refused: caches that keep less than all keys and values, windows
+    that a model applies to all of them itself, and rotations that change with the longest row.
     """
     import torch
     from transformers.cache_utils import DynamicLayer
 
-    if max_length < 8:
+    if max_length < 8 or _changes_with_length(model.config.get_text_config(decoder=True), max_length):
         return False
     generator = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
@@ -138,6 +139,20 @@ def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
         raise_limit(error)
         return False  # a body that takes no positions, or no cache
     return True
+
+
+def _changes_with_length(config: PreTrainedConfig, max_length: int) -> bool:
+    """Tell whether a long row is computed otherwise than a short one.
+
+    GPT-Neo counts its window in places of the cache, padding included; Phi-3 turns all keys of a row by other angles
+    once the row is longer than in its first training, and those of a prefix have been turned before.
+    """
+    for name, value in vars(config).items():
+        if name.endswith(("window", "window_size")) and type(value) is int and value < max_length:
+            return True
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [each.get("rope_type") for each in (rope, *rope.values()) if isinstance(each, dict)]
+    return any(kind in ("dynamic", "longrope") for kind in kinds)
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:

@@ -46,7 +46,10 @@ class Logits(Request):
 
 @dataclass(frozen=True)
 class Score(Request):
-    """The log-probability of `target` behind `context`, in nats: a float. Both together fit into positions + 1."""
+    """The log-probability of `target` behind `context`, in nats: a float.
+
+    Neither is empty, and both together fit into positions + 1.
+    """
 
     kind: ClassVar[str] = "score"
     context: Ids

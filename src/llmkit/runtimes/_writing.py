@@ -151,10 +151,20 @@ class _Writing:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         places = [place for stop in self.stop if (place := text.find(stop)) >= 0]
         if not places:
-            return Written(tuple(ids), text, at_end)
+            return self._up_to_special(ids, text, at_end=at_end)
         while ids and len(self.tokenizer.decode(ids, skip_special_tokens=True)) > min(places):
             ids = ids[:-1]
         return Written(tuple(ids), text[: min(places)], ended=True)
+
+    def _up_to_special(self, ids: list[int], text: str, *, at_end: bool) -> Written:
+        """Return what stands before a stop text that is a special token, which a text does not show; else all."""
+        whole = self.tokenizer.decode(ids) if self.stop and not at_end else ""
+        places = [place for stop in self.stop if (place := whole.find(stop)) >= 0]
+        if not places:
+            return Written(tuple(ids), text, at_end)
+        while ids and len(self.tokenizer.decode(ids)) > min(places):
+            ids = ids[:-1]
+        return Written(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=True), ended=True)
 
     def _tensor(self, rows: list[list[int]]) -> torch.Tensor:
         return torch.tensor(rows, device=self.model.device)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TOKENIZER_HINT = "-s runtime.type=openai -s runtime.tokenizer=DIR names the directory of the model's tokenizer"
 LENGTHS = ("max_model_len", "context_length", "max_context_length")
 """What servers call, in `/models`, the longest row that they take."""
+BROKEN_OFF = ("abort", "error")
+"""Why an answer ends that is none: vLLM's and SGLang's words when they drop a request, and those of routers."""
 SCORED = 2
 """Positions that a server needs beside a row that is scored: for the last target, and for the token that it writes."""
 
@@ -114,9 +116,8 @@ class OpenAI(Runtime):
             if self.model is None:
                 raise
             return self.model, None  # some serve a model and no list of them
-        found = {
-            item["id"]: item for item in listed or () if isinstance(item, dict) and isinstance(item.get("id"), str)
-        }
+        listed = listed if isinstance(listed, list) else []
+        found = {item["id"]: item for item in listed if isinstance(item, dict) and isinstance(item.get("id"), str)}
         name = self.model or (next(iter(found)) if len(found) == 1 else None)
         if name is None:
             shown = ", ".join(sorted(found)[:12]) or "none"
@@ -223,6 +224,11 @@ class Remote(Running):
             text = found.get("text")
         if not isinstance(text, str):
             raise DataError(f"{self.server.url}{path}: the reply has no text")
+        if (reason := found.get("finish_reason")) in BROKEN_OFF:
+            raise SetupError(
+                f"{self.server.url}{path}: the server broke an answer off ({reason})",
+                "run the same command again later: what was answered is kept",
+            )
         places = [place for stop in request.stop if (place := text.find(stop)) >= 0]  # some leave the stop text in
         ended = bool(places) or found.get("finish_reason") != "length"
         return Written(None, text[: min(places)] if places else text, ended)
@@ -242,7 +248,11 @@ class Remote(Running):
                 "vLLM and SGLang do; tasks such as generation need none",
             )
         usage = found["usage"] if isinstance(found["usage"], dict) else {}
-        read, written = usage.get("prompt_tokens", len(ids)), usage.get("completion_tokens", len(values) - len(ids))
+        # What is not said, or is no number, is believed.
+        read, written = (
+            count if type(count := usage.get(name)) is int else own
+            for name, own in (("prompt_tokens", len(ids)), ("completion_tokens", len(values) - len(ids)))
+        )
         if read != len(ids) or not len(values) - 1 <= len(ids) <= len(values) or written not in (0, 1):
             raise DataError(
                 f"{self.server.url} read {read:,} tokens and gave {len(values):,} log-probabilities, of {len(ids):,}"

@@ -113,6 +113,7 @@ class InMemory(Running):
             answer=self.head.answer,
             positions=position_limit(self.model.config),
             start=eos if bos is None else bos,
+            two_sided=bool(self.model.config.is_encoder_decoder),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
@@ -121,6 +122,8 @@ class InMemory(Running):
         """Return why not: every kind needs its head."""
         if isinstance(request, Logits):
             return None
+        if request.inputs and not isinstance(request, Generate):
+            return "it reads text alone here, and the request has other inputs as well"
         if isinstance(request, Generate) and self.head.answer == "tokens":
             return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
         if isinstance(request, Score | Generate):
@@ -229,11 +232,22 @@ def _of_its_head(running: InMemory, requests: Sequence[Request]) -> list[Any]:
 def _from_pretrained(where: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     import transformers
 
+    from llmkit.core.errors import DataError
     from llmkit.modeling.heads import head_of
+    from llmkit.modeling.loaded import check_weights, loading
 
-    config = transformers.AutoConfig.from_pretrained(where)
-    model = getattr(transformers, head_of(config).auto_class).from_pretrained(where).eval()
-    return model, transformers.AutoTokenizer.from_pretrained(where)
+    if not Path(where, "config.json").is_file():
+        raise DataError(
+            f"{where} has no config.json: `from_pretrained` alone loads neither GGUF files nor adapters",
+            "without `plain: true` they are loaded",
+        )
+    with loading(where):
+        config = transformers.AutoConfig.from_pretrained(where)
+        auto_class = getattr(transformers, head_of(config).auto_class)
+        model, info = auto_class.from_pretrained(where, output_loading_info=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+    check_weights(model, info, None, where)
+    return model.eval(), tokenizer
 
 
 def _ends(model: PreTrainedModel) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -104,15 +105,16 @@ class _Answers(Measurement):
             raise DataError(f"tasks.data: {self.task.data} has no answer to score: {notes}")
 
     def requests(self, row: _Row) -> list[Score]:
-        """Ask for the answer behind the question."""
-        return [Score(row.context, row.target)]
+        """Ask for the answer behind the question; for nothing where the tokenizer has read none of it."""
+        return [Score(row.context, row.target)] if row.target else []
 
     def score(self, row: _Row, answers: Sequence[float]) -> dict[str, Any]:
         """Return sizes and the log-likelihood."""
-        self.found.add(answers[0], row.num_bytes, len(row.target), row.unread)
+        total = math.fsum(answers)
+        self.found.add(total, row.num_bytes, len(row.target), row.unread)
         return {
             "id": row.name, "bytes": row.num_bytes, "unread_bytes": row.unread.total, "tokens": len(row.target),
-            "log_likelihood": answers[0],
+            "log_likelihood": total,
         }  # fmt: skip
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:

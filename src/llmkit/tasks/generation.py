@@ -165,5 +165,8 @@ class _Generation(Measurement):
             return tuple(turns)
         if self.tokenizer.chat_template:
             return tuple(encode_prompt(self.tokenizer, turns))
-        text = "\n".join(turn["content"] for turn in turns) + "\n\n"
+        text = "\n".join(turn["content"] for turn in turns)
+        if self.model.facts.two_sided:
+            return tuple(self.tokenizer(text)["input_ids"])
+        text += "\n\n"
         return (self.start, *self.tokenizer(text, add_special_tokens=False)["input_ids"])

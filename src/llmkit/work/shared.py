@@ -10,6 +10,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,9 +66,13 @@ def place() -> Path:
 def _base() -> Path:
     """Return the folder of folders; nobody else may put anything into it that would then be read."""
     base = place() / f"llmkit-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    found = base.lstat()
-    if base.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    found = None
+    while found is None:
+        with suppress(FileExistsError):
+            base.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # the last of its users has just removed it
+            found = base.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise SetupError(f"{base} can be written by others, and is not used", "TMPDIR=DIR names another place")
     return base
 
@@ -77,7 +82,11 @@ def _alone(base: Path, name: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of a name; yield False where it is held elsewhere and is not waited for."""
     path = base / f"{name}.lock"
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # the last user of another folder has just removed the empty base
+            _base()
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -85,8 +94,9 @@ def _alone(base: Path, name: str, *, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         # Whoever held it before has removed the file: then another may hold the one that is there now.
-        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
-            break
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                break
         os.close(descriptor)
     try:
         yield True
@@ -109,7 +119,10 @@ def _remove_unused(folder: Path) -> None:
 
 def _sweep(base: Path) -> None:
     """Remove what killed processes have left: a model of theirs may take gigabytes."""
-    for folder in base.iterdir():
+    entries: list[Path] = []
+    with suppress(FileNotFoundError):  # another process has just removed it, since it was empty
+        entries += base.iterdir()
+    for folder in entries:
         if folder.is_dir() and folder not in _held:
             with _alone(base, folder.name.removesuffix(NEW), wait=False) as free:
                 if free and folder.is_dir():

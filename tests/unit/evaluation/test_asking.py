@@ -132,6 +132,9 @@ def test_any_other_error_is_what_it_is():
 def test_answers_that_are_no_numbers_name_the_task():
     with pytest.raises(NotFiniteError, match=r"^toy task: the model in 'toy' gives a text the log-likelihood nan$"):
         list(Engine(Toy()).ask(rows(score(3, 999))))
+    both = [Asked([score(4)], "one task"), Asked([score(4), score(3, 999)], "another task")]
+    with pytest.raises(NotFiniteError, match=r"^one task or another task: the model"):
+        list(Engine(Toy()).ask(both))  # asked together: any of them may be to blame
 
 
 def test_a_kind_that_the_runtime_does_not_answer_is_refused_before_anything_is_asked():

@@ -93,6 +93,8 @@ def test_the_key_tells_every_field_apart():
         Score((1,), (2, 3)), Score((1, 2), (3,)), Score((), (1, 2, 3)), Logits((1, 2, 3)), Logits((1, 2)),
         Logits((1, 2), inputs={"pixel_values": pixels}), Logits((1, 2), inputs={"pixel_values": pixels + 1}),
         Logits((1, 2), inputs={"pixel_values": pixels.reshape(3, 2)}), Logits((1, 2), inputs={"sound": pixels}),
+        *(Logits((1, 2), inputs={"images": [np.zeros(3), np.arange(9000) * (i == 1), i]}) for i in range(3)),
+        Logits((1, 2), inputs={"a": {"b": 1}}), Logits((1, 2), inputs={"a": {}, "b": 1}),
         Generate((1,), 3), Generate((1,), 4), Generate((1,), 3, stop=("a",)), Generate((1,), 3, temperature=0.5),
         Generate((1,), 3, seed=1), Generate((1,), 3, exact=True), Generate(({"role": "user", "content": "a"},), 3),
         Generate(({"role": "user", "content": "b"},), 3), Label("a"), Label("a", "b"), Label("ab"),
@@ -100,3 +102,5 @@ def test_the_key_tells_every_field_apart():
     assert len({key_of(one) for one in different}) == len(different)
     assert key_of(Logits((1,), inputs={"p": pixels})) == key_of(Logits((1,), inputs={"p": pixels.copy()}))
     assert key_of(Score((1,), (2,))) == key_of(Score((1,), (2,)))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        key_of(Logits((1,), inputs={"image": object()}))

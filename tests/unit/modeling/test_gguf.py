@@ -116,6 +116,18 @@ def test_stretched_positions_are_kept(tmp_path, source, settings, expected):
     assert {name: found[name] for name in expected} == expected
 
 
+def test_layers_with_a_window_are_not_stretched(tmp_path, source):
+    settings = {"gemma3__rope__scaling__type": "linear", "gemma3__rope__scaling__factor": 8.0}
+    more = {"gemma3__attention__sliding_window": 64, "gemma3__attention__key_length": 8}
+    found = read_config(gguf_files.write(tmp_path / "m.gguf", source, arch="gemma3", **settings, **more))
+    theta = found.rope_parameters["full_attention"]["rope_theta"]
+    assert found.rope_parameters == {
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": theta},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+    }
+    assert (found.head_dim, found.query_pre_attn_scalar) == (8, 8)
+
+
 def test_llama_3_positions_are_kept(tmp_path):
     """The factors of the file are those by which transformers' own rule divides the frequencies."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS

@@ -174,6 +174,13 @@ def test_a_key_is_sent_and_told_to_nobody(served, monkeypatch, waits):
     with pytest.raises(SetupError, match=re.escape("does not take the key in $LLMKIT_TEST_KEY")) as error:
         remote(served, key="LLMKIT_TEST_KEY")
     assert KEY not in error.value.message  # though the server repeats it
+    served.key = KEY + "x"
+    there = remote(served, key="LLMKIT_TEST_KEY")
+    for code in (200, 400):  # a proxy that repeats what it was sent, cut in the midst of it
+        served.faults = [status(code, "x" * 290 + KEY + "x")]
+        with pytest.raises(DataError) as error:
+            there.answer([Generate((0, 5), 2)])
+        assert KEY[:6] not in error.value.message
     monkeypatch.setenv("LLMKIT_TEST_KEY", "a\nb")
     with pytest.raises(SetupError, match="is no key"):
         remote(served, key="LLMKIT_TEST_KEY")
@@ -233,6 +240,18 @@ def slow(handler):
     handler.connection.close()
 
 
+def drops(handler):
+    """A reply that never comes to its end, and never pauses for long."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(30):
+        time.sleep(0.1)
+        try:
+            handler.wfile.write(b" ")
+        except OSError:  # nobody listens any more
+            return
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
@@ -240,6 +259,8 @@ def slow(handler):
         (status(200, "[1]"), DataError, "the reply is no JSON object"),
         (status(200, '{"choices": []}'), DataError, "the reply has no choices"),
         (status(200, '{"choices": [{"text": null}]}'), DataError, "the reply has no text"),
+        (status(200, '{"choices": [{"text": "a", "finish_reason": "abort"}]}'), SetupError, "broke an answer off"),
+        (status(200, "[" * 100_000), DataError, "the reply is no JSON"),
         (status(400, '{"error": {"message": "too long"}}'), DataError, r"\(400\): too long \(it was a prompt of 2"),
         (status(413, "big " * 500), DataError, r"\(413\): big .*\.\.\. \(it was a prompt of 2"),
         (status(404, '{"detail": "no model"}'), DataError, r"is not there \(404\): no model"),
@@ -247,6 +268,7 @@ def slow(handler):
         (status(418), SetupError, "answers 418"),
         (cut, SetupError, "the reply was cut off after 10 bytes"),
         (slow, SetupError, "did not answer within 0.5 s"),
+        (drops, SetupError, "did not answer within 0.5 s"),
     ],
 )  # fmt: skip
 def test_replies_that_are_none(served, directory, waits, fault, kind, words):
@@ -315,6 +337,8 @@ def test_scores_that_are_not_those_of_the_ids(served, directory, change, kind, w
 def test_a_server_that_says_less_is_believed(served, local, directory):
     request = Score((0, 5), (6, 7))
     served.change = without("usage")
+    assert remote(served, directory).answer([request]) == pytest.approx(local.answer([request]), rel=1e-5)
+    served.change = lambda reply: reply | {"usage": dict.fromkeys(reply["usage"])}  # all of it null
     assert remote(served, directory).answer([request]) == pytest.approx(local.answer([request]), rel=1e-5)
     served.change = logprobs(lambda values: values[:-1])  # only of the prompt
     assert remote(served, directory).answer([request]) == pytest.approx(local.answer([request]), rel=1e-5)

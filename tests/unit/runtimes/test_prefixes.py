@@ -91,6 +91,41 @@ def test_caches_that_forget_are_not_shared(arch, settings):
     assert running.answer(asked) == pytest.approx(alone, rel=1e-6)
 
 
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 48,
+    "short_factor": [1.0] * 4, "long_factor": [1.0, 2.0, 4.0, 8.0],
+}  # fmt: skip
+NEO = {
+    "attention_types": [[["global", "local"], 1]], "num_layers": 2, "num_heads": 2, "window_size": 8,
+    "bos_token_id": None, "eos_token_id": None, "max_position_embeddings": 256,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arch", "settings", "asked"),
+    [
+        ("gpt_neo", NEO, requests()),
+        (
+            "llama", {"max_position_embeddings": 192, "rope_parameters": LONGROPE},
+            [Score((*one.context, *range(12)), one.target) for one in requests() if 40 < len(one.context) < 50],
+        ),
+    ],
+)  # fmt: skip
+def test_models_that_compute_long_rows_otherwise_do_not_share(arch, settings, asked):
+    """What short rows do not show: a window counted in places of the cache, and angles that change at a length."""
+    running = InMemory(sharp(arch, **settings), TOKENIZER)
+    assert not running.shares_prefixes
+    alone = [running.answer([one])[0] for one in asked]
+    assert running.answer(asked) == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arch", "settings"), [("llama", {"max_position_embeddings": 64, "window_size": 64}), ("qwen3", {"head_dim": 8})]
+)
+def test_a_window_that_is_switched_off_or_as_long_as_the_model_is_none(arch, settings):
+    assert InMemory(sharp(arch, **settings), TOKENIZER).shares_prefixes
+
+
 def test_a_model_that_answers_otherwise_behind_a_cache_is_found(monkeypatch):
     built = sharp("llama")
     assert shares_alike(built, 64)

@@ -67,6 +67,23 @@ def test_what_is_no_model_is_an_error(tmp_path):
         Transformers().load(str(tmp_path))
 
 
+def test_what_plain_loading_does_not_load_is_said(chain, tmp_path):
+    plain = Transformers(plain=True)
+    with pytest.raises(DataError, match="loads neither GGUF files nor adapters") as error:
+        plain.load(str(tmp_path))
+    assert "without" in error.value.hint
+    loaded = Transformers().load(str(chain.base))
+    loaded.tokenizer.save_pretrained(tmp_path)
+    weights = loaded.model.state_dict()
+    weights.pop("model.norm.weight")
+    loaded.model.save_pretrained(tmp_path, state_dict=weights)
+    with pytest.raises(DataError, match=r"lacks 1 weights of LlamaForCausalLM: model\.norm\.weight"):
+        plain.load(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        plain.load(str(tmp_path))
+
+
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma2", "recurrent_gemma"])
 def test_logits_of_rows_of_any_length_are_those_of_each_row_alone(arch):
     one = running(arch)
@@ -95,6 +112,8 @@ def test_an_encoder_decoder_reads_a_row_on_both_sides_and_writes():
         assert list(new.ids) == [i for i in output if i != END]
     assert "is not a causal language model" in one.takes(Score((1,), (2,)))
     assert one.takes(Generate((1,), 2)) is None
+    assert one.facts.two_sided
+    assert not running().facts.two_sided
 
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma2", "cohere", "granite", "mixtral"])
@@ -178,6 +197,29 @@ def test_a_stop_text_ends_and_is_no_part_of_the_answer():
     assert found.text == free.text[: free.text.index(stop)]
     assert len(found.ids) < 30
     assert one.answer([Generate(row, 30, stop=("never there",))]) == [free]
+
+
+def test_a_stop_text_may_be_a_special_token():
+    one = running(ends=())
+    prompt, size = prompts(6)[0], 12
+    (plain,) = one.answer([Generate(prompt, size, exact=True)])
+    place = plain.ids.index(plain.ids[4])  # its first
+    one.tokenizer = byte_tokenizer()
+    word = one.tokenizer.decode([plain.ids[place]])
+    one.tokenizer.add_special_tokens({"additional_special_tokens": [word]})
+    whole = one.tokenizer.decode(plain.ids)
+    assert word in whole
+    (found,) = one.answer([Generate(prompt, size, stop=(word,))])
+    assert found.ended
+    assert word not in one.tokenizer.decode(found.ids)
+    assert found.ids == plain.ids[: len(found.ids)]
+
+
+def test_other_inputs_are_refused_where_they_would_not_be_read():
+    one = running()
+    assert one.takes(Score((1,), (2,))) is None
+    assert "reads text alone" in (one.takes(Score((1,), (2,), inputs={"pixel_values": np.zeros(3)})) or "")
+    assert one.takes(Logits((1,), inputs={"pixel_values": np.zeros(3)})) is None
 
 
 def test_each_draw_is_its_own_whatever_its_neighbours():

@@ -82,6 +82,37 @@ def test_what_a_killed_process_leaves_is_made_anew_and_removed(start, tmp_path, 
     assert (tmp_path / "log").read_text() == "made\n" * 2
 
 
+def test_a_base_that_another_process_removes_is_made_anew(place, monkeypatch):
+    """The last of others removes the empty base between two steps of this one."""
+    monkeypatch.setattr(shared, "place", lambda: place)
+    base = place / f"llmkit-{os.getuid()}"
+    sweep = shared._sweep
+
+    def late(found):
+        found.rmdir()
+        sweep(found)
+
+    monkeypatch.setattr(shared, "_sweep", late)
+    folder = shared.shared_folder("name", lambda new: (new / "file").write_text("whole"))
+    assert (folder / "file").read_text() == "whole"
+    shared._leave(os.getpid())
+    assert not base.exists()
+
+
+def test_processes_that_come_and_go_at_once_do_not_hinder_each_other(place):
+    program = """
+import os, random
+from llmkit.work import shared
+for _ in range(150):
+    folder = shared.shared_folder(random.choice("ab"), lambda new: (new / "file").write_text("whole"))
+    assert (folder / "file").read_text() == "whole"
+    shared._leave(os.getpid())
+"""
+    started = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[1] for process in started] == [""] * 4
+    assert list(place.iterdir()) == []
+
+
 def test_what_fails_leaves_nothing(place, monkeypatch):
     monkeypatch.setattr(shared, "place", lambda: place)
 
