@@ -14,6 +14,7 @@ from llmkit.core.inputs import RawFile
 from llmkit.data.sources import Broken
 from llmkit.prediction.outputs import BINS, Said
 from llmkit.prediction.rows import Item
+from llmkit.text.personal import redact
 
 LEAST_SURE = 20
 EXCERPT_CHARS = 300
@@ -29,6 +30,12 @@ class Doubtful(NamedTuple):
     row: int
     said: str
     text: str
+
+
+def shown(text: str) -> str:
+    """Return a text as anyone may see it."""
+    kinds = redact(text)[1]
+    return f"(not shown, since it holds {' and '.join(f'<{kind}>' for kind in kinds)})" if kinds else text
 
 
 @dataclass
@@ -86,7 +93,11 @@ class Tally:
         known = np.flatnonzero(np.isfinite(said.sure))
         for i in known[np.argsort(said.sure[known], kind="stable")[:LEAST_SURE]].tolist():
             item, text = items[i], "\n".join(text or "" for text in items[i].texts.values())
-            self._doubt(Doubtful(float(said.sure[i]), item.file, item.row, said.words[i], text[:EXCERPT_CHARS]))
+            # Of the whole text: cut, or in words, an address is none that could be recognized.
+            seen = shown(text)
+            words = seen if said.quotes and seen != text else said.words[i]
+            known_by = (float(said.sure[i]), item.file, item.row)
+            self._doubt(Doubtful(*known_by, words[:EXCERPT_CHARS], seen[:EXCERPT_CHARS]))
 
     def _doubt(self, row: Doubtful) -> None:
         self.doubtful = heapq.nsmallest(LEAST_SURE, [*self.doubtful, row])
