@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.adapter import ADAPTER, read_record
 from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
 from llmkit.core.reading import read_json
 from llmkit.data.artifacts import Model
 from llmkit.modeling.adapters import Adapter, Base
@@ -116,7 +116,9 @@ def write_card(
         chat: The tokenizer has a chat template that the model was trained with.
         base: What the adapter in the directory is loaded onto; None for a whole model.
     """
-    library = ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {base.path}"]
+    library = (
+        ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {dumps(base.path)}"]
+    )
     lines = [
         "---",
         *library,
@@ -152,12 +154,12 @@ def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     """Return the card's code that loads a base, as the adapter knows it, and the adapter onto it."""
     adapter = read_json(directory / ADAPTER)
     labels = read_record(directory)["config"].get("id2label") if adapter["modules_to_save"] else None
-    named = ", ".join(f"{int(number)}: {json.dumps(name)}" for number, name in (labels or {}).items())
+    named = ", ".join(f"{int(number)}: {dumps(name)}" for number, name in (labels or {}).items())
     lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
     more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""
-    place = f'"{base.path}"'
+    place = dumps(base.path)
     if Path(base.path).suffix == ".gguf":
-        place = f'"{Path(base.path).parent}", gguf_file="{Path(base.path).name}"'
+        place = f"{dumps(str(Path(base.path).parent))}, gguf_file={dumps(Path(base.path).name)}"
     lines.append(f"base = {head.auto_class}.from_pretrained({place}{more})")
     if rows := adapter.get("trainable_token_indices"):
         lines.append(f"base.resize_token_embeddings({max(next(iter(rows.values()))) + 1})")
