@@ -294,6 +294,31 @@ def test_what_is_said_of_personal_data_quotes_none_of_it(cli, jsonl, tmp_path, s
     assert "wren" not in page
 
 
+@pytest.mark.parametrize("options", [[], ["-s", "answer=vector"]])
+def test_a_text_that_no_token_stands_for_has_no_answer(cli, jsonl, tmp_path, options):
+    model = save_headed(tmp_path / "model", SENTIMENT)
+    file = model / "tokenizer.json"
+    own = json.loads(file.read_text())  # no special tokens, and what is invisible is taken out
+    stripped = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    file.write_text(json.dumps({**own, "post_processor": None, "normalizer": stripped}))
+    data = jsonl("rows.jsonl", [{"text": text} for text in ("a boat", "\u200b", None, "the sea")])
+    outcome = cli("predict", model, "-i", data, "-o", "out", *options, "--json")
+    assert outcome.code == 0, outcome.err
+    assert [outcome.json["metrics"][f"rows_{name}"] for name in ("read", "predicted", "without_text")] == [4, 2, 2]
+    name = "vector" if options else "label"
+    assert [row[name] is None for row in rows_of()] == [False, True, True, False]
+    assert [row["text"] for row in rows_of()] == ["a boat", "\u200b", None, "the sea"]
+
+
+def test_texts_with_the_sign_of_their_end_in_them_are_told_from_others(cli, jsonl, tmp_path):
+    settings = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    model = save_headed(tmp_path / "model", SENTIMENT, "t5", eos_token_id=3, **settings)  # [SEP]
+    texts = ["a boat", "a [SEP] b", "the sea"]
+    assert cli("predict", model, "-i", jsonl("rows.jsonl", texts), "-o", "out").code == 0
+    for text, row in zip(texts, rows_of(), strict=True):
+        assert list(row["scores"].values()) == pytest.approx(logits(model, text).softmax(-1).tolist(), abs=1e-5)
+
+
 def test_labels_that_are_numbered_stay_distinct():
     assert distinct(["a", "a", "a (0)", "b"]) == ["a (0)'", "a (1)", "a (0)", "b"]
 

@@ -19,7 +19,8 @@ def answer_all(
 ) -> tuple[list[Any], int]:
     """Return the answers in the order of the requests, and how many texts were cut.
 
-    Equal requests are asked once.
+    Equal requests are asked once. Where no token stands for a text, None is answered: the model would be asked of
+    padding alone.
 
     Args:
         answers: Who answers.
@@ -35,9 +36,11 @@ def answer_all(
     answers.prepare(distinct)
     lengths = [len(answers.encoded(request).ids) for request in distinct]
     most = 0 if alone else BATCH_TOKENS.get(answers.model.device.type, BATCH_TOKENS["cuda"])
-    found: dict[Request, Any] = {}
-    for batch in batches(lengths, most):
-        asked = [distinct[i] for i in batch]
+    found: dict[Request, Any] = dict.fromkeys(distinct)
+    places = [i for i, length in enumerate(lengths) if length]
+    advance(len(distinct) - len(places))
+    for batch in batches([lengths[i] for i in places], most):
+        asked = [distinct[places[i]] for i in batch]
         found.update(zip(asked, _answer(answers, asked), strict=True))
         advance(len(asked))
     advance(len(requests) - len(distinct))

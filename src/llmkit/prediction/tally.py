@@ -46,7 +46,7 @@ class Tally:
         records: What the reader gave, to be skipped by a later run.
         rows: Rows read, unreadable ones included.
         predicted: Rows with an answer.
-        without_text: Rows without, since a text is missing.
+        without_text: Rows without, since a text is missing or no token stands for it.
         failed: Rows that could not be read.
         cut: Rows longer than what the model reads.
         files: Per file its rows, those without text, and those that could not be read.
@@ -76,6 +76,11 @@ class Tally:
             self.without_text, counts[1] = self.without_text + 1, counts[1] + 1
         else:
             self.predicted += 1
+
+    def without_token(self, file: RawFile) -> None:
+        """Move a counted row to those without a text."""
+        self.predicted, self.without_text = self.predicted - 1, self.without_text + 1
+        self.files[file.path][1] += 1
 
     def unreadable(self, file: RawFile, record: Broken) -> None:
         """Count a row that could not be read, or the several that it stands for."""
