@@ -78,6 +78,7 @@ def test_wrong_type_or_value(fails, stage_commands, stage, setting, words):
     ("pretrain", "model.arch=lama", "model.arch: architecture 'lama' is unknown to transformers; did you mean 'llama'"),
     ("pretrain", "model.config.hiden_size=3", "model.config.hiden_size: not a setting of llama; did you mean 'hidden"),
     ("finetune", "objective={type: sfd}", "objective.type: unknown objective 'sfd'; did you mean 'sft'? (--set)"),
+    ("finetune", "adapter={type: lora, last: 2}", "adapter.last: unknown field; it is one of another type of adapter"),
     ("eval", "tasks.0.type=answer", "tasks.0.type: unknown task 'answer'; did you mean 'answers'? (--set)"),
     ("eval", "tasks.0.promt=chat", "tasks.0.promt: unknown field; did you mean 'prompt'? (--set)"),
     ("eval", "tasks=[{type: generation, data: x, metrics: [ruge]}]", "unknown metric 'ruge'; did you mean 'rouge'?"),

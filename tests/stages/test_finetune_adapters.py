@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -123,8 +124,9 @@ def test_head_and_layers_leave_whole_models_with_the_rest_as_it_was(finetune, ch
 
 
 @pytest.mark.parametrize("objective", ["classification", "token_classification"])
-def test_new_heads_are_saved_with_the_adapter(finetune, jsonl, objective):
-    rows = [{"text": text, "label": label} for text in TEXTS for label in ("x", "y")]
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_new_heads_are_saved_with_the_adapter(finetune, cli, jsonl, objective, reload_here, capsys):
+    rows = [{"text": text, "label": label} for text in TEXTS for label in ("x", "好 😀")]
     if objective == "token_classification":
         rows = [{"words": text.split(), "tags": ["O", "B-A", "O"]} for text in TEXTS]
     data = jsonl("rows.jsonl", rows)
@@ -132,9 +134,16 @@ def test_new_heads_are_saved_with_the_adapter(finetune, jsonl, objective):
     assert outcome.code == 0, outcome.err
     assert "score whole" in outcome.err
     model = load_model("out")
-    assert sorted(model.config.label2id) == (["x", "y"] if objective == "classification" else ["B-A", "O"])
+    labels = ["x", "好 😀"] if objective == "classification" else ["B-A", "O"]
+    assert sorted(model.config.label2id) == labels
     saved = load_file("out/adapter_model.safetensors")
     assert torch.equal(model.score.weight, saved["base_model.model.score.weight"])
+    assert cli("export", "--model", "out", "-o", "merged").code == 0
+    assert model.config.architectures == load_model("merged").config.architectures == [type(model).__name__]
+    (code,) = re.findall(r"```python\n(.*?)```", Path("out/README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(code.replace('"DIR"', '"out"'), {})
+    shown = capsys.readouterr().out
+    assert any(label in shown for label in labels)
 
 
 def test_added_tokens_get_rows_that_are_trained(finetune, chain, tmp_path):

@@ -15,6 +15,7 @@ import transformers
 
 from headed import BODY, NAMES, POSITIONS, READER, SENTIMENT, STARS, TOPICS, save_headed
 from llmkit.core.manifest import read_manifest
+from llmkit.prediction.outputs import distinct
 from texts import sentences
 
 TEXTS = sentences(30, seed=3)
@@ -118,6 +119,7 @@ def test_rows_without_a_text_are_kept_and_unreadable_ones_are_counted(cli, tmp_p
     ]  # fmt: skip
     rejected = pq.read_table("out/rejected/sample.parquet").to_pylist()
     assert [(row["row"], row["line"]) for row in rejected] == [(2, 3), (4, None)]
+    assert rejected[1]["excerpt"] == "{'text': 5}"
 
     strict = cli("predict", model, "-i", "rows.jsonl", "-o", "strict", "--strict")
     assert strict.code == 3
@@ -280,7 +282,50 @@ def test_the_report_shows_what_was_said_and_escapes_it(cli, jsonl, tmp_path):
     )
 
 
+@pytest.mark.parametrize("spec", [NAMES, {**NAMES, "labels": ["NOUN", "VERB"]}, READER])
+def test_what_is_said_of_personal_data_quotes_none_of_it(cli, jsonl, tmp_path, spec):
+    model = save_headed(tmp_path / "model", spec, max_position_embeddings=512)
+    texts = ["wren@example.org said so " + "word " * 30, "word " * 57 + "now write to wren@example.org"]
+    data = jsonl("rows.jsonl", [{"question": "who?", "text": text} for text in texts])
+    assert cli("predict", model, "-i", data, "-o", "out").code == 0
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert page.count("Least sure rows") == 1
+    assert "(not shown, since it holds &lt;EMAIL&gt;)" in page
+    assert "wren" not in page
+
+
+@pytest.mark.parametrize("options", [[], ["-s", "answer=vector"]])
+def test_a_text_that_no_token_stands_for_has_no_answer(cli, jsonl, tmp_path, options):
+    model = save_headed(tmp_path / "model", SENTIMENT)
+    file = model / "tokenizer.json"
+    own = json.loads(file.read_text())  # no special tokens, and what is invisible is taken out
+    stripped = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    file.write_text(json.dumps({**own, "post_processor": None, "normalizer": stripped}))
+    data = jsonl("rows.jsonl", [{"text": text} for text in ("a boat", "\u200b", None, "the sea")])
+    outcome = cli("predict", model, "-i", data, "-o", "out", *options, "--json")
+    assert outcome.code == 0, outcome.err
+    assert [outcome.json["metrics"][f"rows_{name}"] for name in ("read", "predicted", "without_text")] == [4, 2, 2]
+    name = "vector" if options else "label"
+    assert [row[name] is None for row in rows_of()] == [False, True, True, False]
+    assert [row["text"] for row in rows_of()] == ["a boat", "\u200b", None, "the sea"]
+
+
+def test_texts_with_the_sign_of_their_end_in_them_are_told_from_others(cli, jsonl, tmp_path):
+    settings = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    model = save_headed(tmp_path / "model", SENTIMENT, "t5", eos_token_id=3, **settings)  # [SEP]
+    texts = ["a boat", "a [SEP] b", "the sea"]
+    assert cli("predict", model, "-i", jsonl("rows.jsonl", texts), "-o", "out").code == 0
+    for text, row in zip(texts, rows_of(), strict=True):
+        assert list(row["scores"].values()) == pytest.approx(logits(model, text).softmax(-1).tolist(), abs=1e-5)
+
+
+def test_labels_that_are_numbered_stay_distinct():
+    assert distinct(["a", "a", "a (0)", "b"]) == ["a (0)'", "a (1)", "a (0)", "b"]
+
+
 @pytest.mark.parametrize(("options", "code", "words"), [
+    (["-i", "texts.jsonl", "-o", "out", "-s", "threshold=50"], 2, "threshold"),
+    (["-i", "texts.jsonl", "-o", "out", "-s", "threshold={good: 1.5}"], 2, "threshold"),
     (["-i", "texts.jsonl"], 2, "--output is required"),
     (["-i", "gone.jsonl", "-o", "out"], 3, "no such file or directory: gone.jsonl"),
     (["-i", "other.jsonl", "-o", "out"], 3, "inputs.0: no column for text (usually text, sentence, review, content,"

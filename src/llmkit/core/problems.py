@@ -104,6 +104,8 @@ def _meant(path: KeyPath, own: Sequence[str], root: type[BaseModel]) -> str:
         return said.replace(f"'{group}", "'").replace("'--", "'")
     near_it = nearest(typed, own)
     if "did you mean" not in near_it and (found := field_of(typed, elsewhere)):
+        if found == f"{group}{typed}":
+            return f"; it is one of another type of {path[-2]}"
         return f"; did you mean '{found}'?"
     return near_it
 

@@ -85,7 +85,11 @@ def flops_per_token(model: torch.nn.Module, context_length: int) -> float:
     no gradient of its own, 4 instead of 6; below the first that is trained nothing goes back at all, which leaves 2.
     """
     config = model.config
-    weights, passed, reached = 0, 0, False
+    # Gradients of lookup tables come through all that follows, those of a tied output layer too.
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    reached = any(id(p) in tables or "trainable_tokens_delta" in name for name, p in named)
+    weights, passed = 0, 0
     for weight in _matrices(model):
         reached = reached or weight.requires_grad
         weights += weight.numel()

@@ -20,7 +20,8 @@ def answer_all(
 ) -> tuple[list[Any], int]:
     """Return the answers in the order of the requests, and how many texts were cut.
 
-    Equal requests are asked once.
+    Equal requests are asked once. Where no token stands for a text, None is answered: the model would be asked of
+    padding alone.
 
     Args:
         answers: Who answers.
@@ -36,10 +37,13 @@ def answer_all(
     answers.prepare(distinct)
     lengths = [len(answers.encoded(request).ids) for request in distinct]
     most = 0 if alone else BATCH_TOKENS.get(answers.model.device.type, BATCH_TOKENS["cuda"])
-    found: dict[Request, Any] = {}
-    for asked, said in _answered(answers, [[distinct[i] for i in batch] for batch in batches(lengths, most)]):
-        found.update(zip(asked, said, strict=True))
-        advance(len(asked))
+    found: dict[Request, Any] = dict.fromkeys(distinct)
+    places = [i for i, length in enumerate(lengths) if length]
+    advance(len(distinct) - len(places))
+    asked = [[distinct[places[i]] for i in batch] for batch in batches([lengths[i] for i in places], most)]
+    for batch, said in _answered(answers, asked):
+        found.update(zip(batch, said, strict=True))
+        advance(len(batch))
     advance(len(requests) - len(distinct))
     cut = {request for request in distinct if answers.encoded(request).cut}
     return [found[request] for request in requests], sum(request in cut for request in requests)

@@ -30,12 +30,14 @@ class Said:
         bins: Histogram of how sure the model is, from 0 to 1 in `BINS` bins.
         sure: Of each row how sure it is, `[rows]`; NaN where that has no meaning.
         words: What was said of each row, in words.
+        quotes: The words hold parts of the texts.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     sure: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     words: list[str] = field(default_factory=list)
+    quotes: bool = False
 
 
 class Output:
@@ -154,7 +156,7 @@ class Spans(Output):
         sure = np.array([min((span["score"] for span in row), default=np.nan) for row in rows])
         words = [", ".join(f"{span['label']}: {span['text']}" for span in row) for row in rows]
         scores = np.array([span["score"] for row in rows for span in row])
-        return [pa.array(rows, self.fields()[0].type)], Said(counts, _bins(scores), sure, words)
+        return [pa.array(rows, self.fields()[0].type)], Said(counts, _bins(scores), sure, words, quotes=True)
 
     def _spans(self, found: TagsFound, text: str) -> list[dict[str, Any]]:
         words, first = np.unique(found.words, return_index=True)
@@ -212,7 +214,7 @@ class Answers(Output):
         sure = 1 / (1 + np.exp(-np.abs(margin)))
         said = Said(
             Counter("answered" if is_there else NO_ANSWER for is_there in there), _bins(sure), sure,
-            [span[0] or NO_ANSWER for span in spans],
+            [span[0] or NO_ANSWER for span in spans], quotes=True,
         )  # fmt: skip
         own, starts, ends = zip(*spans, strict=True)
         scores = ([found.score for found in answers], [found.none for found in answers])
@@ -259,7 +261,13 @@ def thresholds_of(
 
 def distinct(names: Sequence[str]) -> list[str]:
     """Return the labels' names, those that several outputs have with the number of the output behind them."""
-    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
+    counts, found = Counter(names), list[str]()
+    for i, name in enumerate(names):
+        own = name if counts[name] == 1 else f"{name} ({i})"
+        while own in found or (own != name and own in counts):
+            own += "'"
+        found.append(own)
+    return found
 
 
 def _floats(values: NDArray[Any]) -> pa.Array:

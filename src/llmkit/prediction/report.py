@@ -13,8 +13,7 @@ from llmkit.core.digest import digest_file, digest_text
 from llmkit.core.page import Histogram, Page, histogram_ticks, percent
 from llmkit.data.artifacts import Predictions
 from llmkit.prediction.outputs import BINS, Output
-from llmkit.prediction.tally import Tally
-from llmkit.text.personal import redact
+from llmkit.prediction.tally import Tally, shown
 
 COUNTS_SHOWN = 100
 FILES_SHOWN = 50
@@ -56,7 +55,7 @@ def write_report(directory: Path, tally: Tally, facts: dict[str, str]) -> None:
     if tally.doubtful:
         page.heading("Least sure rows")
         for row in tally.doubtful:
-            page.quote(f"{row.file}, row {row.row + 1}: {row.said}", _shown(row.text), prose=True)
+            page.quote(f"{row.file}, row {row.row + 1}: {row.said}", row.text, prose=True)
     page.heading("Files")
     names = [(path, *counts) for path, counts in list(tally.files.items())[:FILES_SHOWN]]
     page.table(("file", "rows", "without a text", "unreadable"), names)
@@ -65,7 +64,7 @@ def write_report(directory: Path, tally: Tally, facts: dict[str, str]) -> None:
     page.write(found.report)
     folder = directory / Predictions.REJECTED
     folder.mkdir(exist_ok=True)
-    broken = [{**row, "excerpt": _shown(row["excerpt"])} for row in tally.broken]
+    broken = [{**row, "excerpt": shown(row["excerpt"])} for row in tally.broken]
     pq.write_table(pa.Table.from_pylist(broken, schema=_REJECTED), folder / Predictions.SAMPLE, compression="zstd")
 
 
@@ -94,12 +93,6 @@ def shares(said: Any, most: int) -> str:
     parts = [f"{name} {count:,} ({percent(count, total)})" for name, count in items[:most]]
     more = len(items) - most
     return ", ".join([*parts, *([f"{more:,} more"] if more > 0 else [])])
-
-
-def _shown(text: str) -> str:
-    """Return a text as anyone may see it."""
-    kinds = redact(text)[1]
-    return f"(not shown, since it holds {' and '.join(f'<{kind}>' for kind in kinds)})" if kinds else text
 
 
 def _type(kind: pa.DataType) -> str:

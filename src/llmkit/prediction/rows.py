@@ -34,6 +34,7 @@ FIELDS: dict[type[Request], dict[str, tuple[str, ...]]] = {
     Span: {"question": ("question", "query"), "text": (*_TEXT, "context", "passage", "paragraph", "article")},
 }
 """Per kind of request the fields of a row, and the names under which columns usually hold them."""
+EXCERPT_CHARS = 200
 _HINT = "--text-field COLUMN names the column of the text, --column FIELD=COLUMN that of another field"
 OPTIONAL = frozenset({"pair"})
 """Read only where a column has that name or is given: what usually holds a second text may hold anything."""
@@ -101,10 +102,10 @@ class Reader:
             try:
                 yield self._item(record, file, name)
             except RowError as error:
-                yield Broken(record.row, str(error), excerpt=str(record.fields)[:200])
+                yield Broken(record.row, str(error), excerpt=str(record.fields)[:EXCERPT_CHARS])
 
     def _item(self, record: Record, file: RawFile, name: str) -> Item:
-        values = record.fields
+        values = {**record.fields}
         if self.ours and isinstance(values.get("meta"), str):
             values = {**meta_of(values), **values}
         texts = {field: _text(values.pop(column, None), column) for field, column in self.fields.items()}

@@ -65,7 +65,7 @@ class Prediction:
 
     def window(self, rows: Rows, path: Path, advance: Callable[[int], None]) -> Tally:
         """Answer the next window of rows and write it as Parquet, unless there are no more."""
-        tally, items = Tally(), list[Item]()
+        tally, items, files = Tally(), list[Item](), list[RawFile]()
         size = 0
         while tally.records < WINDOW_ROWS and size < WINDOW_CHARS and (found := next(rows, None)) is not None:
             file, row = found
@@ -74,21 +74,33 @@ class Prediction:
                 continue
             tally.item(file, row)
             items.append(row)
+            files.append(file)
             size += sum(len(text or "") for text in row.texts.values())
-        asked = [item for item in items if item.request is not None]
-        columns = self._answer(asked, tally, advance)
+        asked = [(file, item) for file, item in zip(files, items, strict=True) if item.request is not None]
+        columns = self._answer([item for _, item in asked], tally, advance)
+        for file, item in asked:
+            if item.request is None:
+                tally.without_token(file)
         if items:
-            place = iter(range(len(asked)))
+            place = itertools.count()
             index = pa.array([None if item.request is None else next(place) for item in items], pa.int64())
             pq.write_table(self._table(items, [column.take(index) for column in columns]), path)
             fsync(path)
         return tally
 
     def _answer(self, items: list[Item], tally: Tally, advance: Callable[[int], None]) -> list[pa.Array]:
+        """Return the columns of rows with an answer; those for whose text no token stands lose their request."""
+        nothing = [pa.nulls(0, field.type) for field in self.output.fields()]
         if not items:
-            return [pa.nulls(0, field.type) for field in self.output.fields()]
+            return nothing
         requests = [item.request for item in items if item.request is not None]
         found, tally.cut = answer_all(self.answers, requests, alone=self.alone, advance=advance)
+        for item, answer in zip(items, found, strict=True):
+            item.request = None if answer is None else item.request
+        items = [item for item in items if item.request is not None]
+        found = [answer for answer in found if answer is not None]
+        if not items:
+            return nothing
         columns, said = self.output.columns(found, [item.texts["text"] or "" for item in items])
         tally.answered(items, said)
         return columns

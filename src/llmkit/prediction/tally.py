@@ -14,6 +14,7 @@ from llmkit.core.inputs import RawFile
 from llmkit.data.sources import Broken
 from llmkit.prediction.outputs import BINS, Said
 from llmkit.prediction.rows import Item
+from llmkit.text.personal import redact
 
 LEAST_SURE = 20
 EXCERPT_CHARS = 300
@@ -31,6 +32,12 @@ class Doubtful(NamedTuple):
     text: str
 
 
+def shown(text: str) -> str:
+    """Return a text as anyone may see it."""
+    kinds = redact(text)[1]
+    return f"(not shown, since it holds {' and '.join(f'<{kind}>' for kind in kinds)})" if kinds else text
+
+
 @dataclass
 class Tally:
     """Counts of some rows, or of the whole run once added up.
@@ -39,7 +46,7 @@ class Tally:
         records: What the reader gave, to be skipped by a later run.
         rows: Rows read, unreadable ones included.
         predicted: Rows with an answer.
-        without_text: Rows without, since a text is missing.
+        without_text: Rows without, since a text is missing or no token stands for it.
         failed: Rows that could not be read.
         cut: Rows longer than what the model reads.
         files: Per file its rows, those without text, and those that could not be read.
@@ -70,6 +77,11 @@ class Tally:
         else:
             self.predicted += 1
 
+    def without_token(self, file: RawFile) -> None:
+        """Move a counted row to those without a text."""
+        self.predicted, self.without_text = self.predicted - 1, self.without_text + 1
+        self.files[file.path][1] += 1
+
     def unreadable(self, file: RawFile, record: Broken) -> None:
         """Count a row that could not be read, or the several that it stands for."""
         counts = self.files.setdefault(file.path, [0, 0, 0])
@@ -86,7 +98,11 @@ class Tally:
         known = np.flatnonzero(np.isfinite(said.sure))
         for i in known[np.argsort(said.sure[known], kind="stable")[:LEAST_SURE]].tolist():
             item, text = items[i], "\n".join(text or "" for text in items[i].texts.values())
-            self._doubt(Doubtful(float(said.sure[i]), item.file, item.row, said.words[i], text[:EXCERPT_CHARS]))
+            # Of the whole text: cut, or in words, an address is none that could be recognized.
+            seen = shown(text)
+            words = seen if said.quotes and seen != text else said.words[i]
+            known_by = (float(said.sure[i]), item.file, item.row)
+            self._doubt(Doubtful(*known_by, words[:EXCERPT_CHARS], seen[:EXCERPT_CHARS]))
 
     def _doubt(self, row: Doubtful) -> None:
         self.doubtful = heapq.nsmallest(LEAST_SURE, [*self.doubtful, row])

@@ -83,6 +83,9 @@ class HeadAnswers:
         self.limit = min((limit for limit in limits if limit), default=UNLIMITED)
         own = model.config.get_text_config().pad_token_id
         self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
+        # T5 and BART read a label at the last end of a text, and refuse rows of which one has more ends than another.
+        ended = self.kind is Label and model.config.is_encoder_decoder
+        self._end: int | None = model.config.eos_token_id if ended else None
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self._known: dict[Request, Encoded] = {}
 
@@ -128,6 +131,8 @@ class HeadAnswers:
             NotFiniteError: An answer is no number.
         """
         rows = [self.encoded(request) for request in requests]
+        if len({row.ids.count(self._end) for row in rows}) > 1:
+            return [answer for request in requests for answer in self.answer([request])]
         numbers = self._numbers(rows).cpu().numpy()
         if not np.isfinite(numbers).all():
             raise NotFiniteError(f"the model in '{self.where}' gives a text numbers that are NaN or infinite")

@@ -31,6 +31,7 @@ _LABELLED = 1000
 """Labels whose counts stand in the manifest; the report has more."""
 AnySource = Annotated[Source, Family("source", shorthand=("files", "path"))]
 Read = list[tuple[Source, list[RawFile]]]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Config(BaseConfig):
@@ -50,7 +51,7 @@ class Config(BaseConfig):
     answer: Literal["auto", "vector"] = "auto"
     """What is asked: what the model's head gives, or the vectors of its body, whatever stands on it: as its
     `modules.json` says (sentence-transformers), else the mean of the tokens' vectors."""
-    threshold: float | dict[str, float] | None = None
+    threshold: Share | dict[str, Share] | None = None
     """Probability from which a label is said, for all of them or by name; below it `label` is null. null: of several
     labels those from 0.5 on, of one the likeliest."""
     max_tokens: int | None = Field(None, ge=4)

@@ -116,7 +116,9 @@ def write_card(
         chat: The tokenizer has a chat template that the model was trained with.
         base: What the adapter in the directory is loaded onto; None for a whole model.
     """
-    library = ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {base.path}"]
+    library = (
+        ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {dumps(base.path)}"]
+    )
     lines = [
         "---",
         *library,
@@ -152,12 +154,12 @@ def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     """Return the card's code that loads a base, as the adapter knows it, and the adapter onto it."""
     adapter = read_json(directory / ADAPTER)
     labels = read_record(directory)["config"].get("id2label") if adapter["modules_to_save"] else None
-    named = ", ".join(f"{int(number)}: {dumps(name, ascii_only=True)}" for number, name in (labels or {}).items())
+    named = ", ".join(f"{int(number)}: {dumps(name)}" for number, name in (labels or {}).items())
     lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
     more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""
-    place = f'"{base.path}"'
+    place = dumps(base.path)
     if Path(base.path).suffix == ".gguf":
-        place = f'"{Path(base.path).parent}", gguf_file="{Path(base.path).name}"'
+        place = f"{dumps(str(Path(base.path).parent))}, gguf_file={dumps(Path(base.path).name)}"
     lines.append(f"base = {head.auto_class}.from_pretrained({place}{more})")
     if rows := adapter.get("trainable_token_indices"):
         lines.append(f"base.resize_token_embeddings({max(next(iter(rows.values()))) + 1})")

@@ -24,7 +24,7 @@ LAYER = 4 * D * D + 3 * D * F
 def made(wrap, **more):
     sizes = {"vocab_size": V, "hidden_size": D, "intermediate_size": F, "num_attention_heads": 2}
     arch = "qwen3_moe" if "num_experts" in more else "llama"
-    config = AutoConfig.for_model(arch, num_hidden_layers=2, tie_word_embeddings=False, **{**sizes, **more})
+    config = AutoConfig.for_model(arch, num_hidden_layers=2, **{**sizes, "tie_word_embeddings": False, **more})
     model = AutoModelForCausalLM.from_config(config)
     wrap.wrap(model, CausalLM())
     return model
@@ -39,6 +39,10 @@ def test_flops_of_frozen_matrices(adapter, matrices):
     whole = 6 * (2 * LAYER + D * V)
     attention = 12 * 2 * 2 * 8 * 10
     assert flops_per_token(made(adapter), 10) == pytest.approx(matrices + attention * matrices / whole)
+
+
+def test_a_tied_head_is_passed_back_through_all_layers_to_the_embedding():
+    assert flops_per_token(made(Head(), tie_word_embeddings=True), 0) == 4 * 2 * LAYER + 6 * D * V
 
 
 def test_lora_costs_two_thirds_of_the_whole_at_least_and_its_own_matrices():

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 ROUTERS = frozenset(("gate", "router", "router_gate", "shared_expert_gate"))
 """What modules that choose between experts are called; `gate_proj` is one of an expert's own matrices."""
-MAMBA = frozenset(("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"))
-"""Architectures whose kernels take a layer's weight past the layer: an adapter beside it would never be asked."""
-PAST_THE_LAYER = frozenset(("out_proj", "conv1d"))
+MAMBA = frozenset((
+    "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "mamba", "mamba2", "nemotron_h", "zamba2",
+))  # fmt: skip
+"""Architectures whose scans take a layer's weight past the layer: an adapter beside it would never be asked."""
+PAST_THE_LAYER = frozenset(("out_proj", "conv1d", "x_proj", "dt_proj"))
 NAMES_SHOWN = 8
 
 

@@ -106,7 +106,8 @@ class LoRA(Adapter):
         there = [full for full, _ in model.named_modules() if chosen([full], [name])]
         if there:
             why = (
-                f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left alone"
+                f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left"
+                " alone, and so is what a scan takes past its layer"
             )
             return ConfigError(why, f"name others, such as {short_names(names)}; adapter=head trains the head")
         last = list(dict.fromkeys(full.rpartition(".")[2] for full in names))

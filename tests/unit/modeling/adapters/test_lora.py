@@ -28,6 +28,7 @@ MODELS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "untied": (AutoModelForCausalLM, "llama", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
     "conv1d": (AutoModelForCausalLM, "gpt2", {"n_positions": 32}),
     "mixture": (AutoModelForCausalLM, "qwen3_moe", {**MIXTURE, "num_key_value_heads": 1}),
+    "recurrent": (AutoModelForCausalLM, "mamba", {"state_size": 4}),
     "encoder": (AutoModelForMaskedLM, "bert", {}),
     "labels": (AutoModelForSequenceClassification, "bert", {"num_labels": 3}),
     "decoder labels": (AutoModelForSequenceClassification, "llama", {"num_labels": 3, "pad_token_id": 0}),
@@ -39,7 +40,7 @@ IDS = torch.arange(1, 21).view(2, 10)
 
 def made(name: str) -> Any:
     auto, arch, settings = MODELS[name]
-    sizes = {key: value for key, value in SIZES.items() if arch != "gpt2" or key != "intermediate_size"}
+    sizes = {key: value for key, value in SIZES.items() if arch not in ("gpt2", "mamba") or key != "intermediate_size"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = auto.from_config(AutoConfig.for_model(arch, **{**sizes, **settings})).eval()
@@ -148,6 +149,18 @@ def test_a_mixtures_experts_are_adapted_and_its_routers_left_alone():
     experts = {name: shape for name, shape in shapes.items() if "experts" in name and "layers.0" in name}
     assert sorted(experts.values()) == [(8, 8), (8, 16), (16, 8), (16, 8)]  # rank 2 for each of the 4 experts
     assert lora.describe(model).what == ("LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj")
+
+
+def test_an_adapter_stands_beside_no_matrix_that_a_scan_takes_past_its_layer():
+    """Mamba multiplies by `dt_proj.weight` itself: what stood beside it would have no gradient, and be merged."""
+    model = made("recurrent")
+    LoRA(r=2).wrap(model, head_of(model.config))
+    stirred(model)
+    model(input_ids=IDS, labels=IDS).loss.backward()
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert trained and all(p.grad is not None and p.grad.any() for p in trained.values())
+    with pytest.raises(ConfigError, match="'dt_proj' is no matrix that LoRA adapts"):
+        LoRA(targets=["dt_proj"]).wrap(made("recurrent"), head_of(model.config))
 
 
 def test_the_model_answers_as_its_base_until_it_is_trained_and_while_it_is_off():
