@@ -41,7 +41,7 @@ def _has(read: Read, split: str) -> bool | None:
         return getattr(read.maker.config, FRACTIONS[split]) > 0 if tokens else None
     place = Path(read.path)
     manifest = read_manifest(place)
-    return (place / split).is_dir() if manifest is not None and manifest.kind == Tokens.KIND else None
+    return Tokens(place).has(split) if manifest is not None and manifest.kind == Tokens.KIND else None
 
 
 def _way(read: Read, split: str) -> str:
