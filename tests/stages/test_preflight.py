@@ -149,6 +149,9 @@ WRONG = {
     "an adapter's adapter": ("finetune", [
         "--lora", "-r", "finetune.yaml", "--lora", "--model", "build/model", "-o", "b"], [
         "finetune-2: model: build/model is an adapter itself, and lora needs a whole model"], 2),
+    "an adapter of a split model": ("finetune", ["--lora", "-s", "parallel.shard=2", "--nproc", "2"], [
+        "finetune: parallel: shard 2 x tensor 1 x context 1: a model of which only a part is trained (adapter: lora)"
+        " is not split"], 2),
     "no prediction": ("export", ["-r", "predict=", "--model", "build/base", "-i", "texts.jsonl", "-o", "build/said"], [
         "predict: model: build/base has the head causal_lm: it writes text, and predict gives labels, numbers, tags,"
         " spans and vectors"], 3),
@@ -441,5 +444,9 @@ def test_raw_rows_are_what_the_objective_takes_them_for(checked, project, chain)
 
 def test_a_model_behind_an_address_is_not_looked_for(checked, chain):
     task = f"tasks=[{{type: answers, data: {chain.pairs}}}]"
-    found = checked("-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task)
-    assert found.problems == []
+    given = ["-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task]
+    assert checked(*given).problems == []
+    there = checked(*given, "-s", f"runtime={{type: openai, tokenizer: {chain.base}}}")
+    assert there.of["eval", "links", "runtime.tokenizer"] == f"{chain.base}: a model, there already"
+    (problem,) = checked(*given, "-s", "runtime={type: openai, tokenizer: nowhere}").problems
+    assert "eval: runtime.tokenizer: no such directory: nowhere" in problem
