@@ -27,8 +27,8 @@ HEAD = """\
 # llmkit
 
 > One command line from raw text to an exported language model: `clean`, `tokenize`, `pretrain`, `finetune`, `eval`,
-> `export`. Every stage reads directories and writes one, its artifact. One config language (YAML recipes and `--set`),
-> one artifact format with lineage, exact resume, exit codes that say what happened.
+> `export`, and `predict`. Every stage reads directories and writes one, its artifact. One config language (YAML recipes
+> and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
 
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs
@@ -46,6 +46,8 @@ JSON = {
     "`recipes list`": ("status", "exit_code", "recipes"),
     "`summary`": ("status", "exit_code", "stages"),
     "`lineage`": ("status", "exit_code", "verified", "lineage"),
+    "`preflight`": ("status", "exit_code", "runs", "found"),
+    "`tidy`": ("status", "exit_code", "directory", "left", "kept", "bytes"),
 }  # fmt: skip
 """The keys of what `--json` prints; a test holds them to real output."""
 

@@ -382,6 +382,11 @@ def test_a_task_and_a_metric_measure(cli, chain):
 EXPORTER = '''"""An exporter of our own."""
 
 from llmkit.exporters.safetensors import Safetensors
+from llmkit.runtimes.transformers import Transformers
+
+
+class Reader(Transformers):
+    """What loads it in the fresh process, which imports this file."""
 
 
 class Noted(Safetensors):
@@ -393,6 +398,9 @@ class Noted(Safetensors):
     def write(self, model, tokenizer, directory, *more, **others):
         super().write(model, tokenizer, directory, *more, **others)
         (directory / "note.txt").write_text(self.note)
+
+    def runtime(self):
+        return Reader(plain=True)
 '''
 
 
@@ -402,4 +410,43 @@ def test_an_exporter_writes_and_is_proved(cli, chain):
     assert done.code == 0, done.err
     assert Path("out/note.txt").read_text() == "ours"
     assert done.json["metrics"]["parity"]["passed"]
+    assert done.json["metrics"]["parity"]["runtimes"]["export"]["runtime"]["type"] == "exporters.py:Reader"
     assert "exporters.py:Noted" in cli("summary", "out").out
+
+
+TALKER = '''"""A source that talks."""
+
+from llmkit.data.sources.files import Files
+
+
+class Talker(Files):
+    """Files, with words."""
+
+    def read(self, file):
+        print("reading")
+        yield from super().read(file)
+
+    def files(self):
+        print("looking")
+        return super().files()
+'''
+
+
+@pytest.mark.parametrize("command", [["preflight"], ["plan", "--stage", "clean"], ["clean", "--dry-run"]])
+def test_what_a_part_prints_is_no_result(cli, step, command):
+    Path("my/talker.py").write_text(TALKER)
+    sets = ["-s", "inputs=[{type: my/talker.py:Talker, path: a.jsonl}]"]
+    done = cli(*command, "-r", "clean.yaml", *sets, "--json")
+    assert done.code == 0, done.err
+    assert done.json["exit_code"] == 0
+
+
+def test_processes_of_a_training_import_from_where_the_command_does(cli, monkeypatch):
+    commands = []
+    monkeypatch.setattr("llmkit.work.launch.start", lambda nproc, command: commands.append(command) or 0)
+    given = ["pretrain", "--data", "tokens", "-s", "model=llama-7m", "--max-steps", 1, "--nproc", 2, "-o", "out"]
+    for path in (sys.path, [*sys.path, str(Path.cwd())]):
+        monkeypatch.setattr(sys, "path", path)
+        outcome = cli(*given)
+        assert outcome.code == 0, outcome.err
+    assert [command[1:4] for command in commands] == [["-P", "-m", "llmkit"], ["-m", "llmkit", commands[1][3]]]

@@ -92,7 +92,7 @@ def test_a_chain_that_is_right(checked):
     assert found.of["", "disk", ""].startswith("the chain writes ")
     # Every check has said something of this chain, or has nothing to say where all is well.
     assert {module.replace("_", " ") for module in _modules()} - {check for _, check, _ in found.of} == {
-        "extras", "splits",
+        "adapters", "extras", "splits",
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ WRONG = {
         "clean: inputs.0: the output . holds the input raw: writing would remove it"], 2),
     "not ours": ("clean", ["-o", "raw"], ["--output raw is not an llmkit artifact and not empty"], 2),
     "rows": ("finetune", ["-s", "objective=classification"], [
-        "finetune: objective: classification reads text_label or text_pair, and the data hold prompt_completion"], 2),
+        "finetune: objective: classification reads text_label or text_pair, and the data hold prompt_completion"], 3),
     "vocabulary": ("pretrain", ["-s", "model.config.vocab_size=300"], [
         "pretrain: model.config.vocab_size: 300 is too small: the tokenizer has 400 ids"], 2),
     "context": ("finetune", ["-s", "context_length=128"], [
@@ -146,6 +146,18 @@ WRONG = {
         "eval: tasks.0.split: build/tokens has no split 'test', which perplexity measures on"], 3),
     "room for an answer": ("eval", ["-s", "tasks.1.max_new_tokens=64"], [
         "eval: tasks.1.max_new_tokens: 64 leave no room for a question in the 64 positions of the model"], 2),
+    "an adapter's adapter": ("finetune", [
+        "--lora", "-r", "finetune.yaml", "--lora", "--model", "build/model", "-o", "b"], [
+        "finetune-2: model: build/model is an adapter itself, and lora needs a whole model"], 2),
+    "an adapter of a split model": ("finetune", ["--lora", "-s", "parallel.shard=2", "--nproc", "2"], [
+        "finetune: parallel: shard 2 x tensor 1 x context 1: a model of which only a part is trained (adapter: lora)"
+        " is not split"], 2),
+    "no prediction": ("export", ["-r", "predict=", "--model", "build/base", "-i", "texts.jsonl", "-o", "build/said"], [
+        "predict: model: build/base has the head causal_lm: it writes text, and predict gives labels, numbers, tags,"
+        " spans and vectors"], 3),
+    "no score": ("finetune", ["-s", "objective=classification", "-s", "data=[labels.jsonl]"], [
+        "eval: model: build/model has the head sequence_classification, which does not answer the score requests of"
+        " perplexity"], 3),
     "rows of a task": ("pairs", ["-s", "inputs.0.row={type: text_label, columns: {text: prompt, label: license}}"], [
         "finetune: objective: sft reads ",
         "eval: tasks.1.data: generation asks questions, and build/pairs holds text_label"], 2),
@@ -157,6 +169,7 @@ def test_a_chain_that_is_wrong_in_one_way(checked, project, what):
     name, options, messages, code = WRONG[what]
     (project / "raw").mkdir()
     (project / "raw/a.txt").write_text("a text")
+    (project / "labels.jsonl").write_text('{"text": "one", "label": "a"}\n{"text": "two", "label": "b"}\n')
     few = {
         "an input inside": ["clean"],
         "not ours": ["clean"],
@@ -411,13 +424,29 @@ def test_an_exporter_that_cannot_write_the_architecture(checked, monkeypatch):
 
 
 def test_a_stage_without_a_recipe_is_given_by_its_options(checked):
-    found = checked("clean", "tokenize", "pretrain", "-r", "predict=", "--model", "build/base", "-i", "texts.jsonl")
+    given = ["clean", "tokenize", "pretrain", "-r", "predict=", "--model", "build/base", "-i", "texts.jsonl"]
+    found = checked(*given, "-s", "answer=vector")
     assert (found.code, found.problems) == (0, [])
     assert found.of["predict", "links", "model"] == "build/base: a model, by pretrain"
     assert found.of["predict", "links", "inputs.0"] == "texts.jsonl: 1 file"
 
 
+def test_raw_rows_are_what_the_objective_takes_them_for(checked, project, chain):
+    rows = [{"text": text, "label": "good" if i % 2 else "bad"} for i, text in enumerate(sentences(8))]
+    (project / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["finetune", "--data", "labels.jsonl", "--model", str(chain.base), "-s", "objective=classification"]
+    found = checked(*given, "-o", "judge", "-r", "predict=", "--model", "judge", "-i", "labels.jsonl")
+    assert (found.code, found.problems) == (0, [])
+    rows = "classification reads rows that are text_label (text, label: class)"
+    assert found.of["finetune", "rows", "objective"] == rows
+    assert found.of["predict", "answers", "model"] == "sequence_classification predicts"
+
+
 def test_a_model_behind_an_address_is_not_looked_for(checked, chain):
     task = f"tasks=[{{type: answers, data: {chain.pairs}}}]"
-    found = checked("-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task)
-    assert found.problems == []
+    given = ["-r", "eval=", "--model", "http://127.0.0.1:9/v1", "-s", task]
+    assert checked(*given).problems == []
+    there = checked(*given, "-s", f"runtime={{type: openai, tokenizer: {chain.base}}}")
+    assert there.of["eval", "links", "runtime.tokenizer"] == f"{chain.base}: a model, there already"
+    (problem,) = checked(*given, "-s", "runtime={type: openai, tokenizer: nowhere}").problems
+    assert "eval: runtime.tokenizer: no such directory: nowhere" in problem

@@ -148,8 +148,10 @@ def test_a_run_that_is_alive_keeps_all_of_its_folder(cli, build, left):
     with subprocess.Popen([sys.executable, holder, "hold", out], stdout=subprocess.PIPE, text=True) as process:
         try:
             process.stdout.readline()
+            shutil.copytree(build / "export/.partial", out / ".partial-20260101-000000")
             assert left(build, "--unfinished", "--remove")[1] == ["busy/.partial"]
             assert (out / ".partial/run.json").exists()
+            shutil.rmtree(out / ".partial-20260101-000000")
             assert "a process is at work there" in cli("tidy", build).out
         finally:
             process.kill()
@@ -172,8 +174,51 @@ def test_folders_of_others_with_such_names_stay(build, left):
     for name in (".partial", ".partial-20260101-000000"):
         (build / "theirs" / name).mkdir(parents=True)
         (build / "theirs" / name / "data.txt").write_text("theirs")
+        (build / "theirs" / name / "lock").write_text("17 theirs")
+    for path in ("theirs/.partial-removed-17/data.txt", "theirs/exit.json", "exit.json"):
+        (build / path).parent.mkdir(exist_ok=True)
+        (build / path).write_text('{"exit_code": 1, "mine": true}')
+    before = files(build / "theirs")
     assert not any(path.startswith("theirs") for side in left(build, "--remove", "--unfinished") for path in side)
-    assert (build / "theirs/.partial/data.txt").exists()
+    assert files(build / "theirs") == before
+    assert (build / "exit.json").exists()
+
+
+def test_how_a_launched_run_has_ended_goes_where_the_run_has_gone(build, left):
+    verdict = '{"exit_code": 3, "rank": 0, "processes": 2, "message": "no such file"}'
+    for name in ("failed", "notes"):
+        (build / name).mkdir(exist_ok=True)
+        (build / name / "exit.json").write_text(verdict)
+    assert left(build, "--remove")[0] == ["export/.partial", "failed/exit.json", "notes/exit.json"]
+    assert not (build / "failed").exists()
+    assert (build / "notes/mine.txt").exists(), "the user's own, beside it"
+
+
+def test_only_checkpoints_go_from_among_them(cli, build, left):
+    assert cli(*(build / "base.txt").read_text().splitlines(), "-o", build / "base").code == 0
+    kept = build / "base/checkpoints"
+    shutil.copytree(kept / "step-00000006", kept / "the-good-one")
+    shutil.copytree(kept / "step-00000004", kept / "step-00000004-mine")
+    (kept / "zzz").mkdir()
+    assert left(build / "base", "--remove")[0] == ["checkpoints/step-00000004", "checkpoints/step-00000006"]
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "step-00000004-mine", "step-00000008", "the-good-one", "zzz",
+    ]  # fmt: skip
+
+
+def test_the_current_folder_stays(cli, build, monkeypatch):
+    monkeypatch.chdir(build / "export")
+    outcome = cli("tidy", ".", "--remove")
+    assert outcome.code == 0, outcome.err
+    assert "freed in ." in outcome.out
+
+
+def test_what_a_live_run_takes_away_meanwhile_is_not_missed(build, left, monkeypatch):
+    walk = os.walk
+    monkeypatch.setattr(
+        "llmkit.core.leftovers.os.walk", lambda top: ((at, inner, [*names, "gone"]) for at, inner, names in walk(top))
+    )
+    assert left(build)[0] == ["export/.partial"]
 
 
 def test_a_removal_that_dies_in_the_middle_leaves_nothing_that_looks_whole(cli, build, left, monkeypatch):

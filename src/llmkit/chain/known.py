@@ -19,6 +19,7 @@ from llmkit.data.rows import Row
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from llmkit.modeling.heads import Head
     from llmkit.modeling.vocabulary import Vocabulary
 
 Place = Run | Path | None
@@ -211,6 +212,22 @@ def _model_to_tune(chain: Chain, run: Run) -> KnownModel | None:
     if base is None:
         return None
     return replace(base, tokenizer=_tokenizer_of_model(chain, run), where=str(run.output or run.label))
+
+
+@_once
+def head_of_place(chain: Chain, place: Place) -> Head | None:
+    """Return what stands on a model's body; None where nothing is known of it.
+
+    Raises:
+        UserError: There is none on the path.
+    """
+    if isinstance(place, Run):
+        objective = getattr(place.config, "objective", None)
+        return objective.model_head() if objective is not None else None
+    from llmkit.modeling.heads import head_of
+
+    model = model_of(chain, place)
+    return head_of(model.config) if model is not None else None
 
 
 @_once

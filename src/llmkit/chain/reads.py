@@ -36,6 +36,8 @@ def reads_of(stage: str, config: Any) -> list[Read]:
             found += _model(name, value, KINDS.get((stage, name), MODELS))
         elif name == "tokenizer" and isinstance(path := getattr(value, "path", None), str):
             found.append(Read(f"{name}.path", path, ("tokens", *MODELS), value))
+        elif name == "runtime" and isinstance(path := getattr(value, "tokenizer", None), str):
+            found.append(Read(f"{name}.tokenizer", path, ("tokens", *MODELS)))
         elif name == "tasks":
             found += [read for i, task in enumerate(value) for read in _task(f"{name}.{i}.data", task)]
     return found

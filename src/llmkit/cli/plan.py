@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -41,9 +43,11 @@ def plan(
     path = find_recipe(recipe, chosen.name) if recipe else None
     base = {"path": model} if model and chosen.name == "pretrain" else model
     options = {"inputs": ("--input", input or None), "data": ("--data", data or None), "model": ("--model", base)}
-    config = chosen.resolve(recipe=path, sets=sets or (), options=options, absent=chosen.stand_ins).config
-    chosen.check(config)
-    console, found = Console(json_mode=json), chosen.plan(config, nproc)
+    console = Console(json_mode=json)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the result's, whatever a part prints
+        config = chosen.resolve(recipe=path, sets=sets or (), options=options, absent=chosen.stand_ins).config
+        chosen.check(config)
+        found = chosen.plan(config, nproc)
     for warning in found.warnings:
         console.warn(warning)
     if json:

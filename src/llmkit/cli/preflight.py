@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,9 +67,11 @@ def preflight(
     if output is not None:
         raise ConfigError(f"--output {output} stands before the recipe that it is for",
                           hint=f"llmkit preflight -r {groups[0][0]} -o {output} ...")  # fmt: skip
-    given, as_json = read_groups(groups, sets or ())
-    chain = link(given)
-    raise typer.Exit(show(chain, check_chain(chain), json_mode=json or as_json))
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the result's, whatever a part prints
+        given, as_json = read_groups(groups, sets or ())
+        chain = link(given)
+        found = check_chain(chain)
+    raise typer.Exit(show(chain, found, json_mode=json or as_json))
 
 
 def split_groups(words: Sequence[str]) -> tuple[list[str], list[Group]]:

@@ -41,7 +41,8 @@ def run_stage(name: str, options: StageOptions, named: Named, *, several: bool =
     recipe = find_recipe(options.recipe, name) if options.recipe else None
     resolved = stage.resolve(recipe=recipe, sets=options.sets or (), options=named)
     if options.dry_run:
-        stage.check(resolved.config)
+        with contextlib.redirect_stdout(sys.stderr):
+            stage.check(resolved.config)
         print_config(resolved, console)
         return
     if options.preview is not None:
@@ -93,7 +94,9 @@ def _run_as_team(stage: Stage[Any], config: Config, context: Context, nproc: int
 
     check_launch(nproc)
     if nproc > 1 and not is_ours():
-        raise typer.Exit(start(nproc, [sys.executable, "-m", "llmkit", *sys.argv[1:]]))
+        # `-m` would put the current folder before all others on the path of the processes, and of them alone.
+        path = [] if str(Path.cwd()) in sys.path else ["-P"]
+        raise typer.Exit(start(nproc, [sys.executable, *path, "-m", "llmkit", *sys.argv[1:]]))
     if world()[1] == 1:
         _run(stage, config, context, nproc)
         return

@@ -6,6 +6,8 @@ keeps sealed folders (checkpoints) that a longer one goes on from. All else in O
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -23,6 +25,8 @@ from llmkit.core.seal import SEAL, is_whole
 
 ASIDE = re.compile(rf"{re.escape(PARTIAL)}-(?:\d{{8}}-\d{{6}}|removed-\d+)")
 """Names of runs that were moved aside: by `--force`, and by a removal that was killed in the middle."""
+CHECKPOINT = re.compile(r"step-\d+")
+"""Names in the folder that a finished run has kept: what is called otherwise somebody has put there."""
 KIND = Literal["run", "aside", "checkpoint", "exit"]
 Resumable = Callable[[str], bool]
 """Tells of a stage by its name whether an interrupted run of it is gone on with."""
@@ -73,22 +77,22 @@ def remove(item: Leftover, resumable: Resumable) -> str:
     Nothing is half gone in its place: a run is renamed first, and a checkpoint loses its seal first, so that after a
     crash here neither is taken for something to go on from.
     """
-    lock = Lock(item.out / PARTIAL if item.kind != "aside" else item.path)
-    there = item.kind == "aside" or (item.out / PARTIAL).is_dir()
+    apart = item.kind == "aside"
+    lock = Lock(item.path if apart else item.out / PARTIAL)
     try:
         lock.acquire()
     except ConfigError:
         return "a process is at work there"
     try:
-        now = [other for other in _in_output(item.out, resumable, ours=True) if other.path == item.path]
+        now = [other for other in _in_output(item.out, resumable, ours=not apart) if other.path == item.path]
         if [(other.kind, other.what, other.flag) for other in now] != [(item.kind, item.what, item.flag)]:
             return "it has changed"
         _remove(item)
     finally:
-        if not there:
-            shutil.rmtree(item.out / PARTIAL, ignore_errors=True)  # the lock alone has made it
+        if lock.dir.is_dir() and _names(lock.dir) == {LOCK}:  # the lock alone has made it
+            shutil.rmtree(lock.dir, ignore_errors=True)
         lock.release()
-    if not any(item.out.iterdir()):
+    with contextlib.suppress(OSError):  # what else is in it stays, and so does the current folder
         item.out.rmdir()
     return ""
 
@@ -103,6 +107,11 @@ def _remove(item: Leftover) -> None:
         item.path.rename(place)
     elif item.kind == "checkpoint":
         (place / SEAL).unlink(missing_ok=True)
+    for entry in _entries(place):  # what it is known by goes last: killed in between, it is found again
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        elif entry.name not in (RUN, LOCK):
+            Path(entry.path).unlink()
     shutil.rmtree(place)
 
 
@@ -110,7 +119,7 @@ def _folders(root: Path) -> Iterator[Path]:
     """Yield a folder and those below it, but none that is hidden, a link, or holds what a run has kept."""
     yield root
     kept = {kept for kept in (_kept_folder(root),) if kept}
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+    for entry in _entries(root):
         if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in kept:
             yield from _folders(Path(entry.path))
 
@@ -127,7 +136,7 @@ def _in_output(out: Path, resumable: Resumable, *, ours: bool = False) -> Iterat
     if _is_folder(partial) and (item := _partial(out, resumable, ours=ours)) is not None:
         busy, unfinished = item.kept and not item.flag, bool(item.flag)
         yield item
-    for entry in sorted(os.scandir(out), key=lambda entry: entry.name):
+    for entry in () if busy else _entries(out):
         place = Path(entry.path)
         if ASIDE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and _is_run(place):
             why = "moved aside by --force" if "removed" not in entry.name else "a removal that was interrupted"
@@ -136,7 +145,7 @@ def _in_output(out: Path, resumable: Resumable, *, ours: bool = False) -> Iterat
     if not busy:
         yield from _checkpoints(out, extended=unfinished)
     exit_file = out / EXIT
-    if not busy and exit_file.is_file() and not exit_file.is_symlink() and not (out / MANIFEST).exists():
+    if not busy and _is_verdict(exit_file) and not (out / MANIFEST).exists():
         yield Leftover(
             exit_file, out, "exit", "how a run under a launcher has ended", "the run is gone", _size(exit_file)
         )
@@ -145,8 +154,8 @@ def _in_output(out: Path, resumable: Resumable, *, ours: bool = False) -> Iterat
 def _partial(out: Path, resumable: Resumable, *, ours: bool) -> Leftover | None:
     """Return the run in `.partial`; None where it is none of ours."""
     place = out / PARTIAL
-    names = {entry.name for entry in os.scandir(place)}
-    if names and not names & {RUN, LOCK, MANIFEST}:
+    names = _names(place)
+    if (names and not _is_run(place) and MANIFEST not in names) or not place.is_dir():
         return None
     size, stage = _size(place), _stage(place)
     what = _stage_words(place)
@@ -170,7 +179,7 @@ def _checkpoints(out: Path, *, extended: bool) -> Iterator[Leftover]:
     name = _kept_folder(out)
     if not name or not _is_folder(out / name):
         return
-    entries = sorted(os.scandir(out / name), key=lambda entry: entry.name)
+    entries = [entry for entry in _entries(out / name) if CHECKPOINT.fullmatch(entry.name)]
     folders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
     whole = [folder for folder in folders if is_whole(folder)]
     for folder in folders:
@@ -200,19 +209,47 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, by name; nothing if a run that has just ended has taken it away."""
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in _entries(folder)}
+
+
 def _is_run(place: Path) -> bool:
-    return any((place / name).exists() for name in (RUN, LOCK)) or "removed" in place.name
+    """Tell a run's folder from one of somebody else's: by the run's file or, killed before it, by the empty lock."""
+    lock = place / LOCK
+    return _stage(place) is not None or (lock.is_file() and not lock.is_symlink() and not lock.stat().st_size)
+
+
+def _is_verdict(file: Path) -> bool:
+    """Tell the file in which a launched run says how it has ended from another of that name."""
+    if not file.is_file() or file.is_symlink():
+        return False
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() == {"exit_code", "rank", "processes", "message"}
 
 
 def _in_use(partial: Path) -> bool:
-    if not (partial / LOCK).exists():  # whoever works there has made it
-        return False
-    lock = Lock(partial)
+    """Tell whether a process holds the lock; makes none, and asks for no more than to read."""
     try:
-        lock.acquire()
-    except ConfigError:
+        lock = os.open(partial / LOCK, os.O_RDONLY)
+    except FileNotFoundError:  # whoever works there has made it
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    lock.release()
+    finally:
+        os.close(lock)
     return False
 
 
@@ -244,5 +281,10 @@ def _size(path: Path) -> int:
     """Return the bytes of a file, or of all files of a folder that no other name keeps."""
     if not path.is_dir():
         return path.lstat().st_size
-    stats = ((Path(folder) / name).lstat() for folder, _, names in os.walk(path) for name in names)
-    return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # of a run that is alive
+                stat = (Path(folder) / name).lstat()
+                total += stat.st_size if stat.st_nlink == 1 else 0
+    return total

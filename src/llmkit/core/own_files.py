@@ -169,8 +169,25 @@ class _Imports(ast.NodeTransformer):
             and isinstance(given, ast.Constant)
             and isinstance(given.value, str)
         ):
-            self._take(given.value, (), node)
+            self._called(node, called, given.value)
         return self.generic_visit(node)
+
+    def _called(self, node: ast.Call, called: str, name: str) -> None:
+        """Read what a call imports, and let it find there what a statement would."""
+        dotted = name.lstrip(".")
+        if level := len(name) - len(dotted):
+            if level - 1 <= len(self.package):
+                self._take_relative([*self.package[: len(self.package) - level + 1], *dotted.split(".")], ())
+        elif self._take(name, (), node):
+            level = len(self.package) + 1
+            owner = getattr(node.func, "value", None)
+            if owner is not None and getattr(owner, "id", "") != "importlib":
+                return  # somebody's own function
+            if called == "import_module":
+                node.args, node.keywords = [ast.Constant("." * level + name), _name("__package__")], []
+            elif len(node.args) == 1 and not node.keywords:
+                here = ast.Call(_name("globals"), [], [])
+                node.args += [here, ast.Constant(None), ast.Tuple([], ast.Load()), ast.Constant(level)]
 
     def _take(self, dotted: str, names: Iterable[str], node: ast.stmt | ast.expr) -> bool:
         """Read what an absolute import reaches; return whether it lies beside the file."""
@@ -218,6 +235,10 @@ class _Imports(ast.NodeTransformer):
             return
         yield ast.ImportFrom(above, [ast.alias(last, f"_{alias.name.replace('.', '_')}")], level)
         yield ast.ImportFrom(None, [ast.alias(alias.name.partition(".")[0])], level)
+
+
+def _name(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
 
 
 def _bytes(path: Path) -> bytes:

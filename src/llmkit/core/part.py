@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -54,6 +54,13 @@ class Part(BaseModel):
         if self.origin is None:
             return made
         return blank, (str(self.origin.path), self.origin.identity), *made[2:]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other fields if some are given: what was computed of the old ones does not go along."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in [name for name in vars(copy) if update and name not in type(self).model_fields]:
+            del vars(copy)[name]
+        return copy
 
     @property
     def type_name(self) -> str:

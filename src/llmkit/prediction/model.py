@@ -38,13 +38,26 @@ def choose_head(path: Path, wanted: Wanted) -> Head:
         read_config(path, Embedding())
         return Embedding()
     head = head_of(read_config(path))
+    check_predicts(head, f"the model in '{path}'")
+    return head
+
+
+def check_predicts(head: Head, where: str) -> None:
+    """Make sure that a head gives predictions.
+
+    Args:
+        head: The head.
+        where: What to call the model, for errors.
+
+    Raises:
+        DataError: It writes text, or fills masks.
+    """
     words = _OTHERS.get(head.answer) if not hasattr(head, "labels") else None
     if words is not None:
         raise DataError(
-            f"the model in '{path}' has the head {head.type_name}: {words}",
+            f"{where} has the head {head.type_name}: {words}",
             "-s answer=vector gives the vectors of its body; finetune with objective=classification gives it labels",
         )
-    return head
 
 
 def settle_precision(precision: Precision) -> Literal["float32", "bf16"]:

@@ -109,6 +109,9 @@ def plan_parallel(config: ParallelConfig, world_size: int) -> Plan:
     return Plan(data, config.shard, config.tensor, config.context)
 
 
+_WHOLE = "use parallel.data alone: every process then has the whole model"
+
+
 def check_splits(job: Job, config: ParallelConfig, adapter: Adapter) -> None:
     """Refuse to split what was never split: models beside the trained one, adapters, coupled rows, rollouts.
 
@@ -117,19 +120,30 @@ def check_splits(job: Job, config: ParallelConfig, adapter: Adapter) -> None:
     """
     if not config.splits:
         return
-    name = job.objective.type_name
-    asked = f"parallel: shard {config.shard} x tensor {config.tensor} x context {config.context}"
-    whole = "use parallel.data alone: every process then has the whole model"
+    check_whole(config, adapter)
+    name, asked, whole = job.objective.type_name, _asked(config), _WHOLE
     if job.models.companions:
         beside = ", ".join(job.models.companions)
         raise ConfigError(f"{asked}: {name} has models beside the trained one ({beside}), which are not split", whole)
-    if adapter.type_name != "full":
-        raise ConfigError(f"{asked}: a model of which only a part is trained (adapter: {adapter.type_name}) is not"
-                          " split", whole)  # fmt: skip
     if job.objective.couples:
         raise ConfigError(f"{asked}: the loss of {name} couples all rows of a step, which are not split", whole)
     if job.feed.generates:
         raise ConfigError(f"{asked}: the model makes its own data, which a model in parts cannot", whole)
+
+
+def check_whole(config: ParallelConfig, adapter: Adapter) -> None:
+    """Refuse to split a model of which only a part is trained.
+
+    Raises:
+        ConfigError: That is asked for.
+    """
+    if config.splits and adapter.type_name != "full":
+        raise ConfigError(f"{_asked(config)}: a model of which only a part is trained (adapter: {adapter.type_name}) is"
+                          " not split", _WHOLE)  # fmt: skip
+
+
+def _asked(config: ParallelConfig) -> str:
+    return f"parallel: shard {config.shard} x tensor {config.tensor} x context {config.context}"
 
 
 def layer_classes(model: PreTrainedModel) -> list[str]:

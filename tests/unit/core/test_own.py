@@ -110,6 +110,10 @@ def test_an_edit_is_another_class_in_the_same_process():
     ("", "from words import MARK"),
     ("", "import words; MARK = words.MARK"),
     ("", "from .words import MARK"),
+    ("import importlib\n", "MARK = importlib.import_module('words').MARK"),
+    ("from importlib import import_module\nMARK = import_module('words').MARK\n", "pass"),
+    ("from importlib import import_module\n", "MARK = import_module('.words', __package__).MARK"),
+    ("", "MARK = __import__('words').MARK"),
 ])  # fmt: skip
 def test_a_module_beside_the_file_is_imported_and_counts(imports, inside):
     digest = write("my/words.py", "MARK = '!'\n")
@@ -131,6 +135,9 @@ def test_a_module_beside_the_file_is_imported_and_counts(imports, inside):
     ("import lang.marks as m; MARK = m.MARK", "import lang.signs\nMARK = lang.signs.MARK"),
     ("from lang import marks; MARK = marks.MARK", "from . import signs\nMARK = signs.MARK"),
     ("from lang import marks; MARK = marks.MARK", "from lang import signs\nMARK = signs.MARK"),
+    ("import importlib; MARK = importlib.import_module('lang.marks').MARK",
+     "import importlib\nMARK = importlib.import_module('lang.signs').MARK"),
+    ("MARK = __import__('lang.marks').marks.MARK", "MARK = __import__('lang.signs').signs.MARK"),
 ])  # fmt: skip
 @pytest.mark.parametrize("package", [True, False])
 def test_a_package_beside_the_file_is_imported_and_counts(statement, inner, package):

@@ -87,4 +87,6 @@ def test_json_has_the_keys_that_are_said(llms, chain, cli):
     assert tuple(cli("recipes", "list", "--json").json) == next(said)
     assert tuple(cli("summary", "corpus", "--json").json) == next(said)
     assert tuple(cli("lineage", "corpus", "--json").json) == next(said)
+    assert tuple(cli("preflight", "-r", "clean=", "-i", "corpus", "--json").json) == next(said)
+    assert tuple(cli("tidy", "corpus", "--json").json) == next(said)
     assert next(said, None) is None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from llmkit.chain.runs import Chain, Finding, Read, Run
 from llmkit.core.manifest import read_manifest
 from llmkit.data.artifacts import Tokens
+from llmkit.data.split import Split
 
 FRACTIONS = {"validation": "validation_fraction", "test": "test_fraction"}
 
@@ -41,7 +43,7 @@ def _has(read: Read, split: str) -> bool | None:
         return getattr(read.maker.config, FRACTIONS[split]) > 0 if tokens else None
     place = Path(read.path)
     manifest = read_manifest(place)
-    return (place / split).is_dir() if manifest is not None and manifest.kind == Tokens.KIND else None
+    return Tokens(place).has(cast("Split", split)) if manifest is not None and manifest.kind == Tokens.KIND else None
 
 
 def _way(read: Read, split: str) -> str:
