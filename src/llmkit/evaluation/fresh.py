@@ -19,6 +19,13 @@ from llmkit.runtimes import Request, Running, Runtime
 from llmkit.work.child import die_with, run_child
 
 
+TEXTS = (
+    "The ferry leaves at 9:45, doesn't it?", "def half(x):\n\treturn x / 2  # x >= 0", "  Two  blanks, and a line\r\n\n",
+    "渡轮上午九点四十五分开。", "Zoë paid €1,234.50 – naïve… 👩‍🚀",
+)  # fmt: skip
+"""What both tokenizers read: words, numbers, code, blanks, scripts, and signs of several bytes."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a runtime has answered.
@@ -26,10 +33,14 @@ class Answers:
     Attributes:
         given: An answer to each request, in their order.
         versions: Of what has answered: `Facts.versions`.
+        read: The ids of `TEXTS`; None where the runtime has no tokenizer.
+        ends: Ids at which it stops writing; None if unknown.
     """
 
     given: Sequence[Any]
     versions: Mapping[str, str]
+    read: Sequence[Sequence[int]] | None = None
+    ends: frozenset[int] | None = None
 
 
 def ask(running: Running, requests: Sequence[Request], runtime: str) -> Answers:
@@ -53,7 +64,9 @@ def ask(running: Running, requests: Sequence[Request], runtime: str) -> Answers:
                 f"the runtime '{runtime}' does not answer {request.kind} requests: {reason}", hint or None
             )
     (given,) = Engine(running).ask([Asked(requests)])
-    return Answers(given, dict(running.facts.versions))
+    tokenizer, facts = running.tokenizer, running.facts
+    read = None if tokenizer is None else [list(tokenizer(text)["input_ids"]) for text in TEXTS]
+    return Answers(given, dict(facts.versions), read, facts.ends)
 
 
 def ask_afresh(runtime: Runtime, directory: Path, requests: Sequence[Request], scratch: Path) -> Answers:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from llmkit.core.errors import CheckFailedError
-from llmkit.evaluation.fresh import Answers, ask, ask_afresh
+from llmkit.evaluation.fresh import TEXTS, Answers, ask, ask_afresh
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Logits, Request, Running, Runtime
 
@@ -117,10 +117,12 @@ class Parity:
             Whether they agree and by how much, in JSON's types.
 
         Raises:
-            CheckFailedError: They are not of one shape.
+            CheckFailedError: They are not of one shape, or what stands around them differs: how text is read, and where
+                writing ends.
         """
         import numpy as np
 
+        self._check_borders(ours, theirs)
         rows = [_numbers(self.requests, answers) for answers in (ours, theirs)]
         for one, other in zip(*rows, strict=True):
             if one.shape != other.shape:
@@ -147,6 +149,22 @@ class Parity:
             "chosen": self.head.chosen,
             "auto_class": self.head.auto_class,
         }
+
+    def _check_borders(self, ours: Answers, theirs: Answers) -> None:
+        if ours.read is not None and theirs.read is not None:
+            for text, one, other in zip(TEXTS, ours.read, theirs.read, strict=True):
+                if list(one) != list(other):
+                    raise CheckFailedError(
+                        f"the export reads text otherwise: {text!r} as the ids {_few(other)}, and {self.where} as"
+                        f" {_few(one)}",
+                        hint="nothing was exported; compare tokenizer.json and tokenizer_config.json",
+                    )
+        if self.head.answer == "tokens" and None not in (ours.ends, theirs.ends) and ours.ends != theirs.ends:
+            raise CheckFailedError(
+                f"the export stops writing at the ids {sorted(theirs.ends or ())}, and {self.where} at"
+                f" {sorted(ours.ends or ())}",
+                hint="nothing was exported; compare eos_token_id in generation_config.json",
+            )
 
     def _finite(self, answers: Answers) -> Answers:
         import numpy as np
@@ -205,3 +223,7 @@ def _choices(asked: Request, given: Any, answer: Answer, *, several: bool) -> li
         numbers = numbers.ravel()[: numbers.size // time * time].reshape(time, -1)
     chosen: list[Any] = (numbers[0] > 0 if several else numbers.argmax(-1)).tolist()
     return chosen
+
+
+def _few(ids: Sequence[int]) -> str:
+    return f"{list(ids[:8])}{'...' if len(ids) > 8 else ''}"

@@ -54,6 +54,7 @@ class Facts:
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         two_sided: A prompt is read whole by an encoder, with the special tokens that its tokenizer puts around a text.
         labels: Names of what it chooses from, in the order of its outputs.
+        ends: Ids at which it stops writing; None if unknown.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
     """
 
@@ -62,6 +63,7 @@ class Facts:
     start: int | None = None
     two_sided: bool = False
     labels: tuple[str, ...] = ()
+    ends: frozenset[int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -131,7 +131,7 @@ class HeadAnswers:
             NotFiniteError: An answer is no number.
         """
         rows = [self.encoded(request) for request in requests]
-        if len({row.ids.count(self._end) for row in rows}) > 1:
+        if len({row.ids.count(self._end) for row in rows if self._end is not None}) > 1:
             return [answer for request in requests for answer in self.answer([request])]
         numbers = self._numbers(rows).cpu().numpy()
         if not np.isfinite(numbers).all():

@@ -115,6 +115,7 @@ class InMemory(Running):
             start=eos if bos is None else bos,
             two_sided=bool(self.model.config.is_encoder_decoder),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
+            ends=frozenset(self.ends),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
 

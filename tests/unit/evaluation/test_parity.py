@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,6 +114,28 @@ def test_another_vocabulary_is_another_model():
     one, other = ([np.zeros((2, size), np.float32), Written((1, 2), "", ended=False)] for size in (10, 12))
     with pytest.raises(CheckFailedError, match=r"answers with numbers \[2, 12\], and model with \[2, 10\]"):
         compare(parity(prompts=1), one, other)
+
+
+@pytest.mark.parametrize(
+    ("borders", "words"),
+    [
+        ({"read": [[1], [2], [3], [4], [7, 8]]}, "the export reads text otherwise: 'Zoë paid"),
+        ({"ends": frozenset({2, 9})}, "the export stops writing at the ids [2, 9], and model at [9]"),
+    ],
+)
+def test_what_stands_around_the_numbers_is_compared(borders, words):
+    asked = parity(prompts=1)
+    given = [np.ones((2, 10), np.float32), Written((1, 2), "", ended=False)]
+    alike = {"read": [[1], [2], [3], [4], [5]], "ends": frozenset({9})}
+
+    def found(**changed):
+        sides = Answers(given, {}, **alike), Answers(given, {}, **alike | changed)
+        return asked.compare(*sides, tolerance=lambda *_: 0.0, exact=True)
+
+    assert found()["passed"]
+    assert found(read=None, ends=None)["passed"], "a runtime may have no tokenizer"
+    with pytest.raises(CheckFailedError, match=re.escape(words)):
+        found(**borders)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
