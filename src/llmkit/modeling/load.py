@@ -82,7 +82,6 @@ def load_model(
             ignore_mismatched_sizes=True,  # told apart below, with names and shapes
         )
     model.config.name_or_path = str(path)  # what the user named, which a GGUF file's directory is not
-    model.config.architectures = [type(model).__name__]  # with the head that it has now, whatever it was saved with
     check_weights(model, info, head, path)
     check_finite(model, path)
     if type(own) is type(head or own):
@@ -91,6 +90,7 @@ def load_model(
         _draw_outputs(model, info, head, seed)
     with loading(path), torch.random.fork_rng(devices=[]):
         try_out(model, head or own)
+    model.config.architectures = [type(model).__name__]  # with the head that it has now, whatever it was saved with
     return model
 
 

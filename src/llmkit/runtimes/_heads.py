@@ -84,8 +84,8 @@ class HeadAnswers:
         own = model.config.get_text_config().pad_token_id
         self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
         # T5 and BART read a label at the last end of a text, and refuse rows of which one has more ends than another.
-        ended = self.kind is Label and model.config.is_encoder_decoder
-        self._end: int | None = model.config.eos_token_id if ended else None
+        end = model.config.eos_token_id if self.kind is Label and model.config.is_encoder_decoder else None
+        self._end = -1 if end is None else int(end)
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self._known: dict[Request, Encoded] = {}
 
