@@ -431,6 +431,17 @@ def test_a_stage_without_a_recipe_is_given_by_its_options(checked):
     assert found.of["predict", "links", "inputs.0"] == "texts.jsonl: 1 file"
 
 
+@pytest.mark.parametrize(("more", "disk"), [
+    ([], "535.0 kB at most"),  # 33,440 weights of 4 bytes, and in the one checkpoint again with 8 of the optimizer
+    (["--lora"], "278.5 kB at most"),  # the same of 17,408
+])  # fmt: skip
+def test_what_an_adapter_takes_is_counted(checked, chain, more, disk):
+    found = checked("finetune", "--data", str(chain.pairs), "--model", str(chain.base), *more, "-o", "tuned")
+    assert found.code == 0, found.err
+    assert found.of["finetune", "disk", ""].startswith(disk)
+    assert found.of["finetune", "memory", ""].endswith("; 33,440 parameters")
+
+
 def test_raw_rows_are_what_the_objective_takes_them_for(checked, project, chain):
     rows = [{"text": text, "label": "good" if i % 2 else "bad"} for i, text in enumerate(sentences(8))]
     (project / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
