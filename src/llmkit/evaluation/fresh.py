@@ -18,9 +18,8 @@ from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Runtime
 from llmkit.work.child import die_with, run_child
 
-
 TEXTS = (
-    "The ferry leaves at 9:45, doesn't it?", "def half(x):\n\treturn x / 2  # x >= 0", "  Two  blanks, and a line\r\n\n",
+    "The ferry leaves at 9:45, doesn't it?", "def half(x):\n\treturn x / 2  # x >= 0", "  Two  blanks, a line\r\n\n",
     "渡轮上午九点四十五分开。", "Zoë paid €1,234.50 – naïve… 👩‍🚀",
 )  # fmt: skip
 """What both tokenizers read: words, numbers, code, blanks, scripts, and signs of several bytes."""

@@ -93,10 +93,16 @@ def new_config(arch: str, given_settings: dict[str, Any], needs: dict[str, Any],
 
 def position_limit(config: PreTrainedConfig) -> int | None:
     """Return how many positions a model has, None if it has no limit (as T5, whose positions are relative)."""
-    limit = getattr(config, "max_position_embeddings", None)
+    limit = None if is_boundless(config) else getattr(config, "max_position_embeddings", None)
     if limit is None or config.model_type not in POSITIONS_AFTER_PADDING:
         return limit
     return int(limit) - _before_positions(config.pad_token_id)
+
+
+def is_boundless(config: PreTrainedConfig) -> bool:
+    """Tell whether a config class itself says -1 positions, for "any number", as that of XLNet does."""
+    said = getattr(type(config), "max_position_embeddings", None)
+    return isinstance(said, property) and config.max_position_embeddings == -1
 
 
 def one_line(error: BaseException) -> str:

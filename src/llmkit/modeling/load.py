@@ -10,7 +10,7 @@ from llmkit.core.adapter import is_adapter
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.reading import damaged, reading
 from llmkit.core.seal import changed_files, is_whole
-from llmkit.modeling.architecture import SIZES, config_class, position_limit
+from llmkit.modeling.architecture import SIZES, config_class, is_boundless, position_limit
 from llmkit.modeling.directory import check_config, weight_files
 from llmkit.modeling.finite import check_finite
 from llmkit.modeling.gguf import weights_of
@@ -132,7 +132,7 @@ def read_config(path: str | Path, head: Head | None = None) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     for name in SIZES:  # by their standard names, which the file need not have
         size = getattr(config, name, None)
-        if isinstance(size, int) and size < 1:
+        if isinstance(size, int) and size < 1 and not (name == "max_position_embeddings" and is_boundless(config)):
             raise damaged(folder / "config.json", f"{name}: expected at least 1, got {size}")
     return check_head(config, path, head)
 
