@@ -179,7 +179,8 @@ def test_a_killed_run_goes_on_unless_the_part_has_changed(step, tmp_path, monkey
 def test_a_worker_refuses_a_file_that_has_changed_since(cli, step):
     Path("my/steps.py").write_text(STEP.replace(
         "from words", "import os, pathlib\nif os.environ.get('EDIT'):\n"
-        "    pathlib.Path('my/words.py').write_text('MARK = 2')\nfrom words"))  # fmt: skip
+        "    new = pathlib.Path(f'my/{os.getpid()}.new')\n    new.write_text('MARK = 2')\n"
+        "    new.replace('my/words.py')\nfrom words"))  # fmt: skip
     failed = run(*step, "--workers", 2, "--json", env={"EDIT": "1"})
     message = json.loads(failed.stdout)["message"]
     assert (failed.returncode, message) == (2, f"{Path('my/steps.py').resolve()} has changed since this run has begun")
@@ -449,4 +450,4 @@ def test_processes_of_a_training_import_from_where_the_command_does(cli, monkeyp
         monkeypatch.setattr(sys, "path", path)
         outcome = cli(*given)
         assert outcome.code == 0, outcome.err
-    assert [command[1:4] for command in commands] == [["-P", "-m", "llmkit"], ["-m", "llmkit", commands[1][3]]]
+    assert [command[1:4] for command in commands] == [["-P", "-m", "llmkit"], ["-m", "llmkit", *sys.argv[1:2]]]
