@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from llmkit.cli.main import run
 from llmkit.training.checkpoint import latest
 from llmkit.training.metrics import read_metrics
-from tiny import one_thread, untimed
+from tiny import untimed
 
 STEPS = 12
 SETTINGS = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "log_every=1", "-s", "checkpoint.every=4",
@@ -26,16 +26,14 @@ def test_a_killed_lora_training_ends_to_the_bit_where_an_undisturbed_one_does(ch
     start = ["finetune", "--data", chain.pairs, "--model", chain.base, *SETTINGS, *lora, "--max-steps", STEPS]
     arguments = [*map(str, start), "-q"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
-    with one_thread():
-        assert run([*arguments, "-o", str(straight)]) == 0
+    assert run([*arguments, "-o", str(straight)]) == 0
     script = [sys.executable, str(Path(__file__).with_name("killed.py")), "7", *arguments, "-o", str(killed)]
     assert subprocess.run(script, check=False, capture_output=True).returncode == -signal.SIGKILL
     checkpoint, torn = latest(killed / ".partial/checkpoints")
     assert not torn
     assert checkpoint is not None and checkpoint.name == "step-00000004"
     assert all("lora_" in name for name in load_file(checkpoint / "model.safetensors"))
-    with one_thread():
-        assert run([*arguments, "-o", str(killed)]) == 0
+    assert run([*arguments, "-o", str(killed)]) == 0
     assert_same_model(killed, straight)
     assert untimed(read_metrics(killed)) == untimed(read_metrics(straight))
     changed = load_file(straight / "adapter_model.safetensors")

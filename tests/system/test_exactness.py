@@ -20,7 +20,7 @@ from llmkit.training.checkpoint import MODEL, latest
 from llmkit.training.metrics import read_metrics
 from llmkit.work.launch import start
 from texts import sentences, write_jsonl
-from tiny import one_thread, untimed
+from tiny import untimed
 
 SIZES = "hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2"
 GPT2 = ["-s", "model.arch=gpt2", "-s", f"model.config={{{SIZES}}}"]
@@ -42,9 +42,8 @@ def train(arguments: list[Any], out: Path, *, nproc: int = 1, killed_at: int = 0
 
 
 def train_here(arguments: list[Any], out: Path) -> None:
-    """Run llmkit in this process, which saves the start of Python and torch."""
-    with one_thread():
-        assert run([*map(str, arguments), "-q", "-o", str(out)]) == 0
+    """Run llmkit in this process, which saves the start of Python and torch, by as many threads as a child has."""
+    assert run([*map(str, arguments), "-q", "-o", str(out)]) == 0
 
 
 def assert_killed_and_resumed(arguments: list[Any], folder: Path, *, nproc: int = 1) -> int:

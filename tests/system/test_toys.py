@@ -27,7 +27,7 @@ from llmkit.training.checkpoint import FEED, MODEL, OPTIMIZER, latest
 from llmkit.training.metrics import read_metrics
 from llmkit.work.launch import start
 from texts import sentences, write_jsonl
-from tiny import one_thread, untimed
+from tiny import untimed
 
 ROWS = 64
 TRAINING = ["-s", "context_length=64", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1",
@@ -90,8 +90,7 @@ def arguments(toy: str, folder: Path, chain: Any) -> list[Any]:
 
 
 def train_here(command: list[Any], out: Path) -> None:
-    with one_thread():
-        assert run([*map(str, command), "-q", "-o", str(out)]) == 0
+    assert run([*map(str, command), "-q", "-o", str(out)]) == 0
 
 
 def train(command: list[Any], out: Path, *, nproc: int = 1, killed_at: int = 0) -> None:
