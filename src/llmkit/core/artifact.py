@@ -31,6 +31,7 @@ from llmkit.core.manifest import (
     PARTIAL,
     Artifact,
     Manifest,
+    Output,
     artifact_id,
     describe_output,
     git_state,
@@ -145,15 +146,7 @@ class Build:
         stop.check()
         if self.inputs.listing:
             (self.dir / INPUT_FILES).write_text("\n".join(self.inputs.listing) + "\n", encoding="utf-8")
-        apart = tuple(f"{folder}/" for folder in (SCRATCH, self.kept.folder) if folder)
-        outputs = [
-            describe_output(self.dir, path, payload=any(fnmatch(_relative(self.dir, path), p) for p in payload))
-            for path in sorted(self.dir.rglob("*"))
-            if path.is_file()
-            and _relative(self.dir, path) not in OWN
-            and not _relative(self.dir, path).startswith(apart)
-        ]
-        assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
+        outputs = self._outputs(payload)
         fields = self.fingerprint.fields
         manifest = Manifest(
             stage=fields["stage"],
@@ -187,6 +180,17 @@ class Build:
         manifest.write(self.dir / MANIFEST)  # from here on the work is whole: an interrupted move is completed
         move_up(self.dir, self.out)
         return Artifact(self.out, manifest)
+
+    def _outputs(self, payload: Sequence[str]) -> list[Output]:
+        """Describe what was written, but the bookkeeping, and what is kept for a longer run."""
+        apart = tuple(f"{folder}/" for folder in (SCRATCH, self.kept.folder) if folder)
+        outputs = [
+            describe_output(self.dir, path, payload=any(fnmatch(name, pattern) for pattern in payload))
+            for path in sorted(self.dir.rglob("*"))
+            if path.is_file() and (name := _relative(self.dir, path)) not in OWN and not name.startswith(apart)
+        ]
+        assert any(output.payload for output in outputs), f"nothing matches the payload patterns {payload}"
+        return outputs
 
     def _take_if_current(self) -> bool:
         """Take the finished artifact if it is what this run would make. Needs no lock and no write permission."""

@@ -50,6 +50,7 @@ def load_model(
     """
     import torch
 
+    numbers: torch.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     config = read_config(path, head)
     own, relabelled, merged = head_of(config), False, None
     folder = Path(path)
@@ -58,29 +59,14 @@ def load_model(
 
         merged = load_adapted(folder, own, seed, pad_token_id)
         if head is None or (type(own) is type(head) and not head.relabels(config)):
-            return merged.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+            return merged.to(numbers)
     else:
         folder = weights_of(existing_directory(path, "model"))
         weight_files(folder)
     if head is not None:
         relabelled = type(own) is not type(head) or head.relabels(config)
         head.configure(config, pad_token_id)
-    auto_model = (head or own).auto_model()
-    model: PreTrainedModel
-    with loading(path), torch.random.fork_rng(devices=[]):
-        kind = weightless(folder, config, auto_model)  # before memory is taken for weights
-        torch.manual_seed(seed)
-        model, info = (auto_model if merged is None else type(kind)).from_pretrained(
-            folder if merged is None else None,
-            config=config,
-            state_dict=None if merged is None else merged.state_dict(),
-            dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told apart below, with names and shapes
-        )
+    model, info = _filled(path, folder if merged is None else merged, config, head or own, seed, numbers)
     model.config.name_or_path = str(path)  # what the user named, which a GGUF file's directory is not
     check_weights(model, info, head, path)
     check_finite(model, path)
@@ -92,6 +78,38 @@ def load_model(
         try_out(model, head or own)
     model.config.architectures = [type(model).__name__]  # with the head that it has now, whatever it was saved with
     return model
+
+
+def _filled(
+    path: str | Path,
+    weights: Path | PreTrainedModel,
+    config: PreTrainedConfig,
+    head: Head,
+    seed: int,
+    dtype: torch.dtype,
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Return a model with a head and what transformers says of its weights: those of a folder, or of another model."""
+    import torch
+
+    auto_model = head.auto_model()
+    with loading(path), torch.random.fork_rng(devices=[]):
+        apart = isinstance(weights, Path)
+        kind = weightless(
+            weights if isinstance(weights, Path) else Path(path), config, auto_model
+        )  # before memory is taken
+        torch.manual_seed(seed)
+        found: tuple[PreTrainedModel, dict[str, Any]] = (auto_model if apart else type(kind)).from_pretrained(
+            weights if apart else None,
+            config=config,
+            state_dict=None if isinstance(weights, Path) else weights.state_dict(),
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told apart by who calls, with names and shapes
+        )
+    return found
 
 
 def _draw_outputs(model: PreTrainedModel, info: dict[str, Any], head: Head, seed: int) -> None:

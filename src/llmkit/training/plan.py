@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,12 +136,7 @@ def plan(
     size, tables = count_parameters(model), count_embeddings(model)
     config.adapted.wrap(model, head)
     trained = config.adapted.describe(model)
-    epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
-    held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
-    steps, batch_tokens = _steps(config, epoch_tokens), config.batch_tokens
-    if counted is not None:
-        epoch_tokens, held_out = counted.tokens_per_epoch, counted.held_out_tokens
-        steps, batch_tokens = counted.steps, counted.batch_tokens
+    epoch_tokens, held_out, steps, batch_tokens = _amounts(config, facts, counted)
     readers = max(1, num_processes // (config.parallel.tensor * config.parallel.context))
     per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, readers)
     cuda = torch.cuda.is_available()
@@ -176,6 +172,17 @@ def plan(
         checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
         disk=disk_needed(model, config),
     )  # fmt: skip
+
+
+def _amounts(
+    config: TrainingConfig, facts: Sequence[Mapping[str, Any]], counted: Counted | None
+) -> tuple[int | None, int, int | None, int]:
+    """Return the tokens of an epoch and of validation, the steps, and the tokens of each: counted, or of artifacts."""
+    if counted is not None:
+        return counted.tokens_per_epoch, counted.held_out_tokens, counted.steps, counted.batch_tokens
+    epoch_tokens = sum(f["splits"]["train"]["tokens"] for f in facts) if facts else None
+    held_out = sum(f["splits"]["validation"]["tokens"] for f in facts if "validation" in f["splits"])
+    return epoch_tokens, held_out, _steps(config, epoch_tokens), config.batch_tokens
 
 
 class _Times(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -109,14 +110,7 @@ def ready(
     models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
     targets, base = _wrap(config, objective, models, grown, named, context.console)
 
-    def encode_all() -> dict[str, Any]:
-        tokenizer.save_pretrained(place / "tokenizer")
-        columns = objective.columns(vocabulary)
-        encoder = Encoder(objective, kind, columns, config.context_length, place / "tokenizer", tokenizer)
-        fraction = config.validation_fraction
-        rows.counts |= encode(rows.corpora, encoder, place / "rows", engine, context.console, fraction)
-        return {"rows": rows.counts["train"].rows}
-
+    encode_all = partial(_encode, config, objective, vocabulary, tokenizer, rows, place, engine, context.console)
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
@@ -136,6 +130,24 @@ def ready(
         targets=targets,
         base=base,
     )
+
+
+def _encode(
+    config: RowTrainingConfig,
+    objective: RowObjective,
+    vocabulary: Vocabulary,
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Rows,
+    place: Path,
+    engine: Engine,
+    console: Console,
+) -> dict[str, Any]:
+    """Encode the rows into a folder, by the tokenizer as it is saved there; return how many there are to train on."""
+    tokenizer.save_pretrained(place / "tokenizer")
+    columns = objective.columns(vocabulary)
+    encoder = Encoder(objective, rows.kind, columns, config.context_length, place / "tokenizer", tokenizer)
+    rows.counts |= encode(rows.corpora, encoder, place / "rows", engine, console, config.validation_fraction)
+    return {"rows": rows.counts["train"].rows}
 
 
 def fit(
