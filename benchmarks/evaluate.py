@@ -1,6 +1,6 @@
 """How fast `llmkit eval` measures a small model on samples of mixed lengths, against another checkout of llmkit.
 
-python benchmarks/evaluate.py --before ../llmkit-before/src [--rounds 3] [--cases perplexity,answers] [--json FILE]
+python benchmarks/evaluate.py --before ../llmkit-before/src [--rounds 3] [--cores 1] [--cases perplexity,answers]
 
 `perplexity`: the documentation of Python, from one line to many windows of the model. `answers`: questions and answers
 of 5 to 150 words. `system`: the same behind one system prompt of 60 words. `generation`: greedy answers of up to 48
@@ -8,7 +8,7 @@ tokens, of which some end soon and some never. `all`: the first two and the last
 
 The model is a Llama of 6 layers of 256 with random weights and a vocabulary of 8,192; a fiftieth of its tokens end an
 answer, so that lengths differ. A run starts when everything is imported, and ends with the results written; loading the
-model is not counted. Contenders run in processes of their own, on one core with one thread, in turns; medians are
+model is not counted. Contenders run in processes of their own, on as many cores as threads, in turns; medians are
 shown. Linux only.
 """
 
@@ -108,7 +108,7 @@ def tasks(case: str, work: Path) -> str:
     return f"tasks={json.dumps([made[name] for name in names])}"
 
 
-def compare(bench: Bench, case: str, sources: dict[str, Path]) -> None:
+def compare(bench: Bench, case: str, sources: dict[str, Path], num_cores: int) -> None:
     """Let the checkouts take turns, and note the medians and what is claimed of them."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in sources}
     paths = os.environ.get("PYTHONPATH")
@@ -120,8 +120,8 @@ def compare(bench: Bench, case: str, sources: dict[str, Path]) -> None:
         command = [sys.executable, "-P", str(HERE / "_evaluating.py"), str(out), "--model", str(bench.work / "model")]
         os.environ["PYTHONPATH"] = str(sources[name])
         try:
-            cores = sorted(os.sched_getaffinity(0))[-1:]
-            measured = run([*command, "-s", tasks(case, bench.work)], cores=cores, log=log)
+            cores = sorted(os.sched_getaffinity(0))[-num_cores:]
+            measured = run([*command, "-s", tasks(case, bench.work)], cores=cores, log=log, threads=num_cores)
         except RunError as error:
             bench.failures.append(f"{case}: {name}: {error}")
             return
@@ -160,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, help="the directory `src` of another checkout")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=1, help="cores, each with a thread, of every contender")
     parser.add_argument("--cases", default="perplexity,answers,system,generation,all")
     parser.add_argument("--work", type=Path, help="where the model and the data are kept; made anew otherwise")
     parser.add_argument("--json", type=Path)
@@ -173,7 +174,7 @@ def main() -> None:
             write_data(bench.work, texts)
         sources = {"before": given.before.resolve(), "now": HERE.parent / "src"}
         for case in given.cases.split(","):
-            compare(bench, case, sources)
+            compare(bench, case, sources, given.cores)
         print_tables(bench)
         finish(bench, given.json, PACKAGES)
 

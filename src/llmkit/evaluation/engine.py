@@ -1,9 +1,9 @@
 """Put the requests of any number of tasks to one model: each once, those of like length together, answers kept.
 
 Requests are read in windows, so that memory does not bound their number, nor their number the time of the first answer:
-the first window is one batch, and each is twice the one before. Within a window requests of a kind are sorted, and
-batches filled up to as many padded tokens as suit the model. A batch that does not fit into memory is halved, and so
-are those after it.
+the first window is a quarter of a batch, and each is twice the one before. Within a window requests of a kind are
+sorted, and batches filled up to as many padded tokens as suit the model. A batch that does not fit into memory is
+halved, and so are those after it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from llmkit.core.errors import DataError, MemoryLimitError
@@ -19,9 +20,10 @@ from llmkit.core.machine import limit_of
 from llmkit.evaluation.kept import Kept, key_of
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Score
+from llmkit.runtimes._lanes import side_by_side
 from llmkit.runtimes._prefixes import shared_prefixes
 
-FIRST_WINDOW, WINDOW = 1, 128
+FIRST_WINDOW, WINDOW = 0.25, 128
 """Batches that are read before any is asked, at first and at most."""
 COPIES = 8
 """Keys and values of shared prefixes are copied for every row: at most for so many times the tokens of a batch."""
@@ -169,8 +171,8 @@ class Engine:
                     waits[number] += 1
         if known := len(window) - len(waits):
             done(known)
-        for batch in self._batches(list(pending.values())):
-            for part, answers in self._halving(batch):
+        for parts in self._answered(list(pending.values())):
+            for part, answers in parts:
                 pairs = [(one.key, answer) for one, answer in zip(part, answers, strict=True)]
                 self.kept.add(pairs)
                 found.update(pairs)
@@ -178,6 +180,11 @@ class Engine:
                 finished = {row for one in part for row in one.rows if not waits[row]}
                 if finished:
                     done(len(finished))
+
+    def _answered(self, pending: list[_Pending]) -> Iterator[list[tuple[list[_Pending], list[Any]]]]:
+        """Yield the parts of each batch with their answers, so many batches at a time as suit the model."""
+        for kind, batches in groupby(self._batches(pending), key=lambda batch: type(batch[0].request)):
+            yield from side_by_side(self._halving, batches, self.running.lanes(kind))
 
     def _batches(self, pending: list[_Pending]) -> Iterator[list[_Pending]]:
         """Yield batches of one kind, the longest first: what does not fit into memory is found at once."""
@@ -203,13 +210,13 @@ class Engine:
             for one in members:
                 one.group, one.prefix, one.longest = number, prefix.length, max(each.tokens for each in members)
 
-    def _halving(self, batch: list[_Pending]) -> Iterator[tuple[list[_Pending], list[Any]]]:
+    def _halving(self, batch: list[_Pending]) -> list[tuple[list[_Pending], list[Any]]]:
         """Ask a batch, in smaller parts if it does not fit into memory."""
-        parts = [batch]
+        parts, found = [batch], []
         while parts:
             part = parts.pop()
             try:
-                answers = self.running.answer([one.request for one in part])
+                found.append((part, self.running.answer([one.request for one in part])))
             except NotFiniteError as error:
                 names = " or ".join(filter(None, dict.fromkeys(one.whose for one in part)))
                 raise NotFiniteError((f"{names}: " if names else "") + error.message, error.hint) from error
@@ -223,8 +230,7 @@ class Engine:
                 parts += [part[half:], part[:half]]
                 # What has failed once would fail again: from here on batches are that small.
                 self.batch_tokens = max(1, max(one.tokens for one in part) * half)
-                continue
-            yield part, answers
+        return found
 
     @staticmethod
     def _too_large(one: _Pending) -> MemoryLimitError:

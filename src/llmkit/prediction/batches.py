@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmkit.runtimes import Request
+from llmkit.runtimes._lanes import lanes_of, side_by_side
 
 if TYPE_CHECKING:
     from llmkit.runtimes._heads import HeadAnswers
@@ -41,33 +42,12 @@ def answer_all(
     places = [i for i, length in enumerate(lengths) if length]
     advance(len(distinct) - len(places))
     asked = [[distinct[places[i]] for i in batch] for batch in batches([lengths[i] for i in places], most)]
-    for batch, said in _answered(answers, asked):
+    for batch, said in zip(asked, side_by_side(partial(_answer, answers), asked, lanes_of(answers.model)), strict=True):
         found.update(zip(batch, said, strict=True))
         advance(len(batch))
     advance(len(requests) - len(distinct))
     cut = {request for request in distinct if answers.encoded(request).cut}
     return [found[request] for request in requests], sum(request in cut for request in requests)
-
-
-def _answered(answers: HeadAnswers, asked: list[list[Request]]) -> Iterator[tuple[list[Request], list[Any]]]:
-    """Yield batches with their answers; on a CPU each core has one of its own.
-
-    Cores that share the small products of one batch wait for each other, and the sums depend on how many they are.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    rope = str(getattr(answers.model.config, "rope_parameters", ""))
-    stateful = "dynamic" in rope or "longrope" in rope  # such tables are changed by every row that is longer
-    if answers.model.device.type != "cpu" or threads == 1 or stateful:
-        yield from ((batch, _answer(answers, batch)) for batch in asked)
-        return
-    pool = ThreadPoolExecutor(threads, "batch", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield from zip(asked, pool.map(lambda batch: _answer(answers, batch), asked), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the number is the process's, though each thread has its own
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

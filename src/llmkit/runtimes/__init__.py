@@ -140,6 +140,10 @@ class Running:
         """Return how many padded tokens of a kind are best computed together."""
         return BATCH_TOKENS
 
+    def lanes(self, kind: type[Request]) -> int:  # noqa: ARG002 - most use the whole machine for one
+        """Return how many batches of a kind are best answered at a time; `answer` is called by so many threads then."""
+        return 1
+
     def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
         """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""
         return ""

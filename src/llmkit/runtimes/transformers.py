@@ -175,7 +175,16 @@ class InMemory(Running):
 
         if self.model.device.type != "cpu" or kind is Generate:
             return BATCH_TOKENS
-        return min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
+        return CORE_TOKENS if self.lanes(kind) > 1 else min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
+
+    def lanes(self, kind: type[Request]) -> int:
+        """Return one for each core of a CPU; `generate` is not made for threads, and of a training nothing is known."""
+        from llmkit.runtimes._lanes import lanes_of
+
+        if self.trained or kind is Generate:
+            return 1
+        self.alone(kind)  # measured once, before there are threads
+        return lanes_of(self.model)
 
     def computing(self) -> AbstractContextManager[Any]:
         """Return the modes that everything is computed in."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from threading import Barrier
+
 import pytest
+import torch
 
 from llmkit.core.errors import DataError, MemoryLimitError
 from llmkit.evaluation import engine
@@ -67,7 +70,8 @@ def test_batches_are_filled_up_to_the_budget_with_rows_of_like_length(monkeypatc
     assert all(max(sizes) * len(sizes) <= 64 for sizes in toy.batches)
 
 
-def test_a_row_over_the_budget_is_asked_alone():
+def test_a_row_over_the_budget_is_asked_alone(monkeypatch):
+    monkeypatch.setattr(engine, "FIRST_WINDOW", 1)
     toy = Toy()
     assert len(list(Engine(toy, batch_tokens=8).ask(rows(score(20, 1), score(4, 2), score(4, 3))))) == 3
     assert toy.batches == [[20], [4, 4]]
@@ -94,10 +98,12 @@ def test_windows_double_so_that_the_first_answer_needs_few_rows():
 
     answers = Engine(toy, batch_tokens=512).ask(stream())
     next(answers)
-    assert len(read) == 6, "600 tokens: a batch and a part of one"
-    assert [next(answers) for _ in range(6)]
-    assert len(read) == 6 + 11
-    assert len(list(answers)) == 53
+    assert len(read) == 2, "200 tokens: a quarter of a batch and a part of one"
+    assert [next(answers) for _ in range(2)]
+    assert len(read) == 2 + 3
+    assert [next(answers) for _ in range(3)]
+    assert len(read) == 2 + 3 + 6
+    assert len(list(answers)) == 54
     asked = [one.target[0] for one in toy.asked]
     assert asked == sorted(asked)
 
@@ -195,3 +201,34 @@ def test_copies_of_a_long_prefix_are_bounded(monkeypatch):
     prefix = tuple(range(90))
     list(Engine(toy, batch_tokens=1000).ask(rows(*(Score((*prefix, n), (1,)) for n in range(200)))))
     assert max(map(len, toy.batches)) == 8 * 1000 // 91
+
+
+def test_several_batches_are_answered_at_a_time_and_come_in_order():
+    class Two(Toy):
+        both = Barrier(2, timeout=30)
+
+        def lanes(self, kind):
+            return 2
+
+        def answer(self, requests):
+            self.both.wait()  # ends the test where one batch waits for the other
+            return super().answer(requests)
+
+    toy = Two()
+    threads = torch.get_num_threads()
+    asked = [Asked([score(100, number) for number in range(6)])]
+    assert list(Engine(toy, batch_tokens=100).ask(asked)) == [[0.0, -1.0, -2.0, -3.0, -4.0, -5.0]]
+    assert toy.batches == [[100]] * 6
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
+
+
+def test_an_error_of_one_of_several_batches_ends_the_others():
+    class Two(Toy):
+        def lanes(self, kind):
+            return 2
+
+    threads = torch.get_num_threads()
+    with pytest.raises(NotFiniteError, match="toy task: the model in 'toy' gives a text the log-likelihood nan"):
+        list(Engine(Two(), batch_tokens=64).ask(rows(*(score(60, number) for number in (1, 2, 999, 4, 5, 6)))))
+    torch.set_num_threads(threads)

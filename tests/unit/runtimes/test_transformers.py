@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from llmkit.core.errors import DataError
+from llmkit.evaluation.engine import Asked, Engine
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Logits, Score, Written
 from llmkit.runtimes.transformers import InMemory, Transformers
@@ -257,3 +258,20 @@ def test_the_positions_of_a_request():
     sizes = [one.tokens(request) for request in (Score((1, 2), (3, 4)), Generate((1, 2), 5), Logits((1, 2, 3)))]
     assert sizes == [3, 7, 3]
     assert one.takes(Generate(({"role": "user", "content": "a"},), 5)) == "prompts are ids here, not turns"
+
+
+def test_each_core_has_a_batch_of_its_own_and_the_scores_are_those_of_one_to_the_bit():
+    built, threads = running(), torch.get_num_threads()
+    lengths = [1 + 7 * number % 40 for number in range(60)]
+    asked = [Asked([Score(ids, (*ids[:3], END))]) for ids in prompts(*lengths)]
+    found = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            assert built.lanes(Score) == built.lanes(Logits) == number and built.lanes(Generate) == 1
+            assert InMemory(built.model, TOKENIZER, trained=True).lanes(Score) == 1
+            found.append(list(Engine(built, batch_tokens=64).ask(asked)))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
