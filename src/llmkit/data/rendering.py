@@ -1,4 +1,4 @@
-"""Chat templates: those of a directory, the default one, and conversations to text.
+"""Chat templates: those of a directory, those that are shipped, and conversations to text.
 
 The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
 evaluation and serving alike, so that the three cannot differ.
@@ -7,29 +7,25 @@ evaluation and serving alike, so that the three cannot differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
 from llmkit.data.clock import CLOCK, KEY, clock, has_clock
+from llmkit.data.templates.shipped import CHAT_TEMPLATE, DEFAULT_TOKENS, SHIPPED
+from llmkit.data.turns import written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as chat templates take it: {role, content} in order."""
+Turns = Sequence[Mapping[str, Any]]
+"""A conversation as chat templates take it: {role, content} in order, `tool_calls` or `reasoning_content` beside."""
+Tools = Sequence[Mapping[str, Any]]
+"""What the assistant may call, as chat templates take it: JSON schemas of functions."""
 
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""ChatML, with the BOS that every pretraining document starts with."""
-
-DEFAULT_TOKENS = ("<|im_start|>", "<|im_end|>")
-"""Tokens that `CHAT_TEMPLATE` writes."""
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
 ROLES_SHOWN = 12
@@ -95,25 +91,61 @@ def chosen_template(templates: str | Mapping[str, str] | None, name: str | None 
 
     Args:
         templates: A tokenizer's, as it has them: one, several by name, or none.
-        name: Which.
+        name: Which: one of these, or of those that are shipped.
 
     Raises:
         ConfigError: There is none of that name, or none is named and there are several without a default.
         DataError: It is no text.
     """
     named: Mapping[str, Any] = templates if isinstance(templates, Mapping) and templates else {}
-    named = named or {DEFAULT: templates or CHAT_TEMPLATE}
+    named = named or ({DEFAULT: templates} if templates else {})
+    if not named and name in (None, DEFAULT):
+        return CHAT_TEMPLATE
     template = named.get(name or DEFAULT)
     if isinstance(template, str):
         return template
     if template is not None:
         raise DataError(f"the chat template in tokenizer_config.json is no text: {str(template)[:40]}")
+    if name in SHIPPED:
+        return SHIPPED[name].text
     if name is not None:
-        raise ConfigError(f"template: the model has no chat template '{name}'{nearest(name, named)}")
+        raise ConfigError(
+            f"template: the model has no chat template '{name}'{nearest(name, [*named, *SHIPPED])}",
+            hint=f"shipped, for models that have none: {', '.join(SHIPPED)}",
+        )
     raise ConfigError(
         f"the model has several chat templates and none is the default: {', '.join(sorted(named))}",
         hint="llmkit finetune -s template=NAME trains with one and saves it with the model",
     )
+
+
+def give_template(tokenizer: PreTrainedTokenizerFast, name: str | None, say: Callable[[str], None]) -> None:
+    """Give the tokenizer one template, its own or a shipped one, and the tokens that it writes; say what is new.
+
+    Args:
+        tokenizer: The tokenizer.
+        name: Of the template; None for its own or, where there is none, ChatML.
+        say: Takes a line for people.
+
+    Raises:
+        ConfigError, DataError: See `chosen_template` and `ensure_template`.
+    """
+    own = tokenizer.chat_template
+    if name is None and ensure_template(tokenizer):
+        say("the tokenizer has no chat template: it gets the ChatML one")
+        return
+    tokenizer.chat_template = chosen_template(own, name)
+    if name not in SHIPPED or (isinstance(own, Mapping) and name in own):
+        return
+    from tokenizers import AddedToken
+
+    vocabulary, wanted = tokenizer.get_vocab(), SHIPPED[name].tokens
+    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in wanted if token not in known])
+    new = [token for token in wanted if token not in vocabulary]
+    instead = " instead of its own" if own else ""
+    tokens = f", and the tokens {' '.join(new)}" if new else ""
+    say(f"the tokenizer gets the chat template '{name}'{instead}{tokens}")
 
 
 def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -129,34 +161,47 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     if gone:
         raise DataError(
             f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
-            hint="train it with `llmkit tokenize`, which adds them, or give the tokenizer a chat_template",
+            hint=f"-s template=chatml adds these tokens and trains their rows; others: {', '.join(SHIPPED)}",
         )
     tokenizer.chat_template = CHAT_TEMPLATE
     return True
 
 
-def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:
+def render(
+    tokenizer: PreTrainedTokenizerFast, turns: Turns, *, tools: Tools | None = None, prompt: bool = False
+) -> str:
     """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
 
     Raises:
         DataError: The template refuses the conversation, such as one whose roles do not alternate.
     """
-    (text,) = render_all(tokenizer, [turns], prompt=prompt)
+    (text,) = render_all(tokenizer, [turns], [tools], prompt=prompt)
     if isinstance(text, DataError):
         raise text
     return text
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, tools: Tools | None = None) -> list[int]:
     """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
+    text = render(tokenizer, turns, tools=tools, prompt=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
 def render_all(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], *, prompt: bool = False
+    tokenizer: PreTrainedTokenizerFast,
+    conversations: Sequence[Turns],
+    tools: Sequence[Tools | None] | None = None,
+    *,
+    prompt: bool = False,
 ) -> list[str | DataError]:
     """Return the text of each conversation, or why the template refuses it.
+
+    Args:
+        tokenizer: The tokenizer, with a template.
+        conversations: What to render.
+        tools: Those of each conversation.
+        prompt: End where the assistant is to speak.
 
     Raises:
         ConfigError: There are several templates, and none is the default.
@@ -168,13 +213,15 @@ def render_all(
     compiled = compile_template(chosen_template(tokenizer.chat_template))
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
     shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
-    found: list[str | DataError] = []
-    for turns in conversations:
+
+    def write(turns: Turns, offered: Tools | None) -> str | DataError:
         try:
-            found.append(rendered(compiled, turns, shared))
+            return rendered(compiled, turns, {**shared, "tools": [*offered]} if offered else shared)
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
-            found.append(_refused(turns, explained(error, compiled)))
-    return found
+            return _refused(turns, explained(error, compiled))
+
+    offers: Sequence[Tools | None] = tools or [None] * len(conversations)
+    return [written(turns, partial(write, offered=own)) for turns, own in zip(conversations, offers, strict=True)]
 
 
 def _refused(turns: Turns, why: str) -> DataError:

@@ -15,7 +15,7 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
-from llmkit.data.packing import Column, EncodedRows, Example, LeftOut, RowBuckets, RowPacker
+from llmkit.data.packing import Column, EncodedRows, Outcome, RowBuckets, RowPacker
 from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -62,7 +62,7 @@ class Encoder:
 
         self.plain = type(self.tokenizer) is PreTrainedTokenizerFast
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
         tokenizer = self._loaded()
         if not self.is_fast:
@@ -120,6 +120,8 @@ def encode(
         slow = replace(encoder, is_fast=False)
         counts = encode_rows(corpora, slow, folder, engine=engine, console=console, validation_fraction=fraction)
     train = counts["train"]
+    if train.examples > train.rows:
+        console.info(f"{train.rows:,} rows become {train.examples:,} examples: {encoder.objective.expands}")
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
     for code, number in train.notes.items():

@@ -120,8 +120,12 @@ class Row(Part):
         """Return what copies of a text should agree on, such as its label; None if nothing."""
         return None
 
-    def turns(self, row: Mapping[str, Any]) -> list[dict[str, str]] | None:  # noqa: ARG002 - the interface
+    def turns(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:  # noqa: ARG002 - the interface
         """Return the row as a conversation of {role, content}; None where it is none."""
+        return None
+
+    def tools(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:  # noqa: ARG002 - the interface
+        """Return what the assistant may call in the conversation; None for nothing."""
         return None
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -6,12 +6,15 @@ import re
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import Namespace
 
+from llmkit.data.turns import texts_in
+
 if TYPE_CHECKING:
-    from llmkit.data.rendering import Turns
+    from llmkit.data.rendering import Tools, Turns
 
 STEPS, STEPS_PER_CHARACTER = 2**24, 256
 """What a rendering may do, and more for every character of its conversation: rounds, calls, characters made."""
@@ -43,12 +46,14 @@ class Budget:
 
     Args:
         turns: The conversation; a longer one may take more.
+        tools: What may be called in it.
     """
 
-    __slots__ = ("_turns", "_until", "left", "look")
+    __slots__ = ("_tools", "_turns", "_until", "left", "look")
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, tools: Tools | None = None) -> None:
         self.left, self.look, self._turns, self._until = STEPS, STEPS - LOOK_EVERY, turns, 0.0
+        self._tools = tools
 
     def spend(self, steps: int) -> None:
         """Count steps; see `check`."""
@@ -58,8 +63,11 @@ class Budget:
 
     @property
     def characters(self) -> int:
-        """Length of the conversation."""
-        return sum(len(turn["content"]) for turn in self._turns)
+        """Length of the conversation and its tools."""
+        texts = (
+            text for turn in self._turns for name, part in turn.items() if name != "role" for text in texts_in(part)
+        )
+        return sum(map(len, chain(texts, texts_in(self._tools))))
 
     @property
     def all_left(self) -> int:

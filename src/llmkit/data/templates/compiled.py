@@ -72,7 +72,7 @@ def rendered(template: Template, turns: Turns, variables: Mapping[str, Any]) -> 
     Raises:
         BoundsError: It does more than it may. A template may also raise anything else.
     """
-    budget, parts = Budget(turns), list[str]()
+    budget, parts = Budget(turns, variables.get("tools")), list[str]()
     # As `Template.render` does, without copying what is the same for all conversations.
     context = template.new_context({**variables, "messages": turns, BUDGET: budget}, shared=True)
     stream = template.root_render_func(context)

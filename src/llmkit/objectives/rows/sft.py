@@ -10,11 +10,11 @@ import numpy as np
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
 from llmkit.data.chat import CONVERSATIONS
-from llmkit.data.targets import Encoded, encode_chats
+from llmkit.data.targets import Encoded, Part, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, Outcome, RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
 
 NOTES = {
-    "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
+    "unprompted": "answers are read but not learned: the chat template does not begin them with the prompt that asks",
+    "unasked": "answers are read but not learned: nothing is asked before them",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+    "untold": "conversations have tools that the chat template does not write",
 }
-"""What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
+"""What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -35,7 +37,9 @@ FAST_FROM = 64
 class SFT(NextToken, RowObjective):
     """Loss on the assistant's tokens only, the end of its turn included.
 
-    A conversation longer than a block is cut at its end; one of which no answer is left is left out.
+    Each answer is learned behind what inference shows before it. Where a template writes earlier turns otherwise once
+    more follows, a conversation becomes several examples: as few as that needs, each answer in one of them.
+    One longer than a block is cut at its end; one of which no answer is left is left out.
     """
 
     rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
@@ -43,19 +47,21 @@ class SFT(NextToken, RowObjective):
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
+    expands: ClassVar[str] = "the chat template writes earlier turns otherwise once more follows"
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
-    ) -> Sequence[Example | LeftOut]:
+    ) -> Sequence[Outcome]:
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
         from llmkit.modeling.templated import templated_encoder
 
-        conversations = [kind.turns(row) or [] for row in rows]
-        fakes = [token is not None for token in literal_specials(tokenizer, conversations)]
-        whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
+        conversations, tools = [kind.turns(row) or [] for row in rows], [kind.tools(row) for row in rows]
+        fakes = [token is not None for token in literal_specials(tokenizer, conversations, tools)]
+        whole = [number for number, fake in enumerate(fakes) if not fake]
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
-        encoded = iter(encode_chats(tokenizer, whole, fast))
-        found: list[Example | LeftOut] = []
+        chats = [conversations[number] for number in whole]
+        encoded = iter(encode_chats(tokenizer, chats, fast, tools=[tools[number] for number in whole]))
+        found: list[Outcome] = []
         for fake in fakes:
             if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
@@ -64,7 +70,7 @@ class SFT(NextToken, RowObjective):
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
             else:
-                found.append(self._example(made, tokenizer, limit))
+                found.append(self._outcome(made, tokenizer, limit))
         return found
 
     def marks(self, example: Example, name: str) -> list[str]:
@@ -79,17 +85,25 @@ class SFT(NextToken, RowObjective):
 
     def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:
         """Return EOS, and what the template ends the assistant's turn with: the last target of every answer."""
-        ids = super().end_ids(tokenizer, rows)
-        ender = borders_of(tokenizer).ender_id
-        return ids if ender is None or ender in ids else [*ids, ender]
+        ids = [*super().end_ids(tokenizer, rows), *borders_of(tokenizer).end_ids]
+        return list(dict.fromkeys(ids))
+
+    @classmethod
+    def _outcome(cls, made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
+        if not any(part.answers for part in made.parts) and made.notes["joined"]:
+            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
+        examples = [cls._example(part, tokenizer, limit) for part in made.parts]
+        found = [example for example in examples if example.targets]
+        if not found:
+            return LeftOut("unsupervised", "no assistant tokens within context_length")
+        found[0].notes = made.notes
+        found[0].cut |= len(found) < len(examples)
+        return found[0] if len(found) == 1 else found
 
     @staticmethod
-    def _example(made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example | LeftOut:
-        ids, labels = made.ids, made.labels
-        notes = {name: number for name in NOTES if (number := getattr(made, f"num_{name}"))}
-        if not made.answers and (made.num_rewritten or made.num_joined):
-            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
-        said = [answer.content for answer in made.answers]
+    def _example(part: Part, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example:
+        ids, labels = part.ids, part.labels
+        said = [answer.content for answer in part.answers]
         num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
         cut = ids.size > limit
         if cut:
@@ -97,6 +111,4 @@ class SFT(NextToken, RowObjective):
             num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
             unread = Unread()  # the unknown token is a special one, and has no bytes here
         targets = int((labels != IGNORED).sum())
-        if not targets:
-            return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread=unread)
