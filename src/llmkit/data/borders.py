@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
 from llmkit.data.clock import date_of
-from llmkit.data.rendering import Tools, Turns, render_all
+from llmkit.data.chat import texts_in
+from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
-from llmkit.data.turns import texts_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -46,7 +45,7 @@ class Borders:
             and the marks of an empty thought.
         tail: All that it writes behind an answer.
         begun: What its prompts end with beside what it writes before an answer, such as `<think>`; empty for nothing.
-        call_ender: Text of the token that ends a turn of the assistant that calls tools: most templates have one for all.
+        call_ender: Text of the token that ends a turn that calls tools: most templates have one for all.
         call_ender_id: Its id, or `ender_id`.
         controls: Texts of the tokens that the template writes around turns: a message that holds one could fake a turn.
     """
@@ -136,10 +135,10 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     )
 
 
-def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: Mapping[str, Any]) -> str:
+def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
     """Return the token that ends a call of a tool: that of other answers if it is there, else the last special one."""
     calls = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
-    (text,) = render_all(tokenizer, [[user, calls]], [[_TOOL]])
+    (text,) = render_all(tokenizer, [[{**user, "tools": [_TOOL]}, calls]])
     if not isinstance(text, str) or _VALUE not in text:
         return ender
     tail = text[text.rindex(_VALUE) + len(_VALUE) :]
@@ -197,17 +196,13 @@ def _first(tokens: Iterable[str], text: str) -> str:
     return min(found)[2] if found else ""
 
 
-def literal_special(tokenizer: PreTrainedTokenizerFast, turns: Turns, tools: Tools | None = None) -> str | None:
+def literal_special(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> str | None:
     """Return a token that stands literally in a message though it could fake a turn, if there is one."""
-    return next(literal_specials(tokenizer, [turns], [tools]))
+    return next(literal_specials(tokenizer, [turns]))
 
 
-def literal_specials(
-    tokenizer: PreTrainedTokenizerFast,
-    conversations: Sequence[Turns],
-    tools: Sequence[Tools | None] | None = None,
-) -> Iterator[str | None]:
-    """Yield of each conversation a token in a message or a tool that could fake a turn, if there is one.
+def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable[Turns]) -> Iterator[str | None]:
+    """Yield of each conversation a token in a message that could fake a turn, if there is one.
 
     Special tokens are such, and those that the template writes around turns, whether or not they are marked special.
     """
@@ -216,20 +211,9 @@ def literal_specials(
     longest_first = sorted(filter(None, tokens - _THINKING), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
-    offers: Sequence[Tools | None] = tools or [None] * len(conversations)
-    for turns, own in zip(conversations, offers, strict=True):
-        texts = (text for turn in turns for text in _texts(turn))
-        if own:
-            texts = chain(texts, texts_in(own))
-        found = (match for text in texts for form in (text, *normalize(text)) if (match := pattern.search(form)))
-        yield next((match[0] for match in found), None)
-
-
-def _texts(turn: Mapping[str, Any]) -> Iterable[str]:
-    content = turn.get("content")
-    if len(turn) == 2 and isinstance(content, str):  # most have a role and a content alone
-        return (content,)
-    return texts_in({name: part for name, part in turn.items() if name != "role"})
+    for turns in conversations:
+        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
+        yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 
 def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], tuple[str, ...]]:

@@ -1,11 +1,17 @@
-"""Conversations: rows as turns, and the answers in them."""
+"""Conversations: rows as turns, the answers in them, and what of them is learned.
+
+A turn is {role, content}, the content a string that may be empty. It may also have `reasoning_content`, `tool_calls`
+with arguments that are objects, `tool_call_id`, `name`, and the `weight` 0 of what is not to be learned. The first turn
+has the `tools` of the conversation: whatever begins a conversation has them too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.json import dumps
 from llmkit.data.rows import Row
 from llmkit.data.rows.messages import Messages
 
@@ -14,6 +20,12 @@ CONVERSATION = Messages()
 
 CONVERSATIONS = ("messages", "prompt_completion")
 """Kinds of rows that are conversations."""
+
+Turn = dict[str, Any]
+TrainOn = Literal["assistant", "last", "all"]
+OWN = frozenset(("tools", "weight", "train"))
+"""Keys of turns that no template is given."""
+_PLAIN = {"role", "content"}
 
 
 def conversation(question: str, answer: str) -> dict[str, Any]:
@@ -26,7 +38,7 @@ def conversations_in(column: str) -> Row:
     return Messages(columns={"messages": column})
 
 
-def turns(kind: Row, row: Mapping[str, Any]) -> list[dict[str, str]]:
+def turns(kind: Row, row: Mapping[str, Any]) -> list[Turn]:
     """Return a row as a conversation.
 
     Raises:
@@ -38,7 +50,7 @@ def turns(kind: Row, row: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[dict[str, str]], str] | None:
+def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[Turn], str] | None:
     """Return the last answer of a conversation and the turns before it; None where it ends with another turn.
 
     Raises:
@@ -46,3 +58,35 @@ def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[dict[str, str]], s
     """
     *before, last = turns(kind, row)
     return (before, last["content"]) if last["role"] == "assistant" else None
+
+
+def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:
+    """Return a conversation in which `train: False` stands at the assistant's turns that are not learned."""
+    last = max((i for i, turn in enumerate(conversation) if turn["role"] == "assistant"), default=-1)
+    return [
+        {**turn, "train": False}
+        if turn["role"] == "assistant" and (turn.get("weight") == 0 or (train_on == "last" and i != last))
+        else turn
+        for i, turn in enumerate(conversation)
+    ]
+
+
+def is_trained(turn: Turn) -> bool:
+    """Tell whether a turn is one of the assistant's that is to be learned; see `mark_trained`."""
+    return turn["role"] == "assistant" and bool(turn.get("train", True))
+
+
+def texts_in(turn: Turn) -> Iterator[str]:
+    """Yield all that a template may write of a turn: what is said and thought, and calls and tools as JSON."""
+    yield turn["content"]
+    if turn.keys() != _PLAIN:
+        yield from (text for key in ("reasoning_content", "name", "tool_call_id") if (text := turn.get(key)))
+        yield from (dumps(turn[key]) for key in ("tool_calls", "tools") if key in turn)
+
+
+def for_template(conversation: Sequence[Turn]) -> tuple[Sequence[Turn], list[Turn] | None]:
+    """Return messages and tools as transformers' `apply_chat_template` gives them to a template."""
+    if all(turn.keys() == _PLAIN for turn in conversation):
+        return conversation, None
+    messages = [{key: part for key, part in turn.items() if key not in OWN} for turn in conversation]
+    return messages, conversation[0].get("tools") if conversation else None

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
+from llmkit.data.calls import Messages, write_calls
+from llmkit.data.chat import for_template
 from llmkit.data.clock import CLOCK, KEY, clock, has_clock
 from llmkit.data.templates.shipped import CHAT_TEMPLATE, DEFAULT_TOKENS, SHIPPED
-from llmkit.data.turns import written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Turns = Sequence[Mapping[str, Any]]
-"""A conversation as chat templates take it: {role, content} in order, `tool_calls` or `reasoning_content` beside."""
-Tools = Sequence[Mapping[str, Any]]
-"""What the assistant may call, as chat templates take it: JSON schemas of functions."""
+Turns = Sequence[dict[str, Any]]
+"""A conversation, see `llmkit.data.chat`: {role, content} in order."""
 
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
@@ -167,41 +166,28 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     return True
 
 
-def render(
-    tokenizer: PreTrainedTokenizerFast, turns: Turns, *, tools: Tools | None = None, prompt: bool = False
-) -> str:
+def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:
     """Return the text of a conversation; with `prompt`, ending where the assistant is to speak.
 
     Raises:
         DataError: The template refuses the conversation, such as one whose roles do not alternate.
     """
-    (text,) = render_all(tokenizer, [turns], [tools], prompt=prompt)
+    (text,) = render_all(tokenizer, [turns], prompt=prompt)
     if isinstance(text, DataError):
         raise text
     return text
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, tools: Tools | None = None) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
     """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    text = render(tokenizer, turns, tools=tools, prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
     return ids
 
 
 def render_all(
-    tokenizer: PreTrainedTokenizerFast,
-    conversations: Sequence[Turns],
-    tools: Sequence[Tools | None] | None = None,
-    *,
-    prompt: bool = False,
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], *, prompt: bool = False
 ) -> list[str | DataError]:
     """Return the text of each conversation, or why the template refuses it.
-
-    Args:
-        tokenizer: The tokenizer, with a template.
-        conversations: What to render.
-        tools: Those of each conversation.
-        prompt: End where the assistant is to speak.
 
     Raises:
         ConfigError: There are several templates, and none is the default.
@@ -214,17 +200,22 @@ def render_all(
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
     shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
 
-    def write(turns: Turns, offered: Tools | None) -> str | DataError:
+    def write(messages: Messages, variables: Mapping[str, Any]) -> str | DataError:
         try:
-            return rendered(compiled, turns, {**shared, "tools": [*offered]} if offered else shared)
+            return rendered(compiled, messages, variables)
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
-            return _refused(turns, explained(error, compiled))
+            return _refused(messages, explained(error, compiled))
 
-    offers: Sequence[Tools | None] = tools or [None] * len(conversations)
-    return [written(turns, partial(write, offered=own)) for turns, own in zip(conversations, offers, strict=True)]
+    found = []
+    for turns in conversations:
+        messages, tools = for_template(turns)
+        variables = {**shared, "tools": tools} if tools else shared
+        found.append(write_calls(messages, partial(write, variables=variables)) if messages is not turns
+                     else write(turns, variables))  # fmt: skip
+    return found
 
 
-def _refused(turns: Turns, why: str) -> DataError:
+def _refused(turns: Messages, why: str) -> DataError:
     roles = ", ".join(turn["role"] for turn in turns[:ROLES_SHOWN]) + (", ..." if len(turns) > ROLES_SHOWN else "")
     return DataError(
         f"the chat template refuses a conversation of {roles}: {why}",

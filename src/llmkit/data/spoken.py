@@ -7,15 +7,16 @@ the last answer decides, and those whose own context it begins with are learned 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
-from llmkit.data.rendering import Tools, Turns, render_all
+from llmkit.data.calls import called
+from llmkit.data.chat import is_trained
+from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened, split_thinking
-from llmkit.data.turns import WEIGHT, content_of, functions_of, names_of, reasoning_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,7 +63,7 @@ class Spoken:
         views: The renderings in which it is learned; one without answers where there are none.
         notes: How many answers are not learned, or not as the data has them, by the reason: `altered`, the template
             does not write all of it or writes something else; `unprompted`, the template does not begin it with the
-            prompt that asks for it; `unasked`, nothing is asked before it. `untold` counts conversations of which the
+            prompt that asks for it; `unasked`, nothing is asked before it. `tools` counts conversations of which the
             template does not write the tools.
     """
 
@@ -78,72 +79,46 @@ class _Asked(NamedTuple):
     turn: Mapping[str, Any]
 
 
-def find_spoken(
-    tokenizer: PreTrainedTokenizerFast,
-    conversations: Sequence[Turns],
-    tools: Sequence[Tools | None] | None = None,
-    learned: Sequence[Collection[int] | None] | None = None,
-) -> list[Spoken | DataError]:
+def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns]) -> list[Spoken | DataError]:
     """Return where the assistant's answers lie in each conversation, or why that cannot be told.
 
     An answer is found by rendering what inference would ask for it, and the conversation as it ends with it: that works
     with any template, whether or not it has `{% generation %}` tags. A turn with which the assistant opens a
-    conversation answers nothing and is only context; so is one of weight 0.
-
-    Args:
-        tokenizer: The tokenizer, with a template.
-        conversations: What to look at.
-        tools: What the assistant may call in each.
-        learned: Which turns are learned where they are answers; None for all, of each or of all conversations.
+    conversation answers nothing and is only context; so is one that is marked as not trained.
     """
-    offers: Sequence[Tools | None] = tools or [None] * len(conversations)
-    chosen: Sequence[Collection[int] | None] = learned or [None] * len(conversations)
-    wanted = [_wanted(turns, which) for turns, which in zip(conversations, chosen, strict=True)]
-    shown = [_shown(turns) for turns in conversations]
-    rendered = render_all(tokenizer, shown, offers)
+    rendered = render_all(tokenizer, conversations)
+    wanted = [[i for i, turn in enumerate(turns) if is_trained(turn)] for turns in conversations]
     asked = [
         (number, i)
         for number, places in enumerate(wanted)
         for i in places
-        if isinstance(rendered[number], str) and _is_asked(shown[number][:i])
+        if isinstance(rendered[number], str) and _is_asked(conversations[number][:i])
     ]
-    inner = [(number, i) for number, i in asked if i + 1 < len(shown[number])]
-    prompts = render_all(tokenizer, [shown[n][:i] for n, i in asked], [offers[n] for n, _ in asked], prompt=True)
-    ends = render_all(tokenizer, [shown[n][: i + 1] for n, i in inner], [offers[n] for n, _ in inner])
+    inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]
+    prompts = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
+    ends = render_all(tokenizer, [conversations[number][: i + 1] for number, i in inner])
     afters = dict(zip(inner, ends, strict=True))
     answers: list[list[_Asked]] = [[] for _ in conversations]
     for (number, i), prompt in zip(asked, prompts, strict=True):
-        answers[number].append(_Asked(prompt, afters.get((number, i), rendered[number]), shown[number][i]))
+        answers[number].append(_Asked(prompt, afters.get((number, i), rendered[number]), conversations[number][i]))
     borders = borders_of(tokenizer) if asked else None
     found = [_spoken(text, own, borders) for text, own in zip(rendered, answers, strict=True)]
     for number, one in enumerate(found):
         if isinstance(one, Spoken):
             unasked = len(wanted[number]) - len(answers[number])
-            found[number] = _noted(one, unasked=unasked, untold=_is_untold(one, offers[number]))
+            found[number] = _noted(one, unasked=unasked, tools=_is_untold(one, conversations[number]))
     return found
-
-
-def _wanted(turns: Turns, learned: Collection[int] | None) -> list[int]:
-    return [
-        i
-        for i, turn in enumerate(turns)
-        if turn["role"] == "assistant" and turn.get(WEIGHT) != 0 and (learned is None or i in learned)
-    ]
-
-
-def _shown(turns: Turns) -> Turns:
-    """Return turns without what is for training alone."""
-    if not any(WEIGHT in turn for turn in turns):
-        return turns
-    return [{name: part for name, part in turn.items() if name != WEIGHT} for turn in turns]
 
 
 def _is_asked(turns: Turns) -> bool:
     return any(turn["role"] != "system" for turn in turns)
 
 
-def _is_untold(spoken: Spoken, tools: Tools | None) -> bool:
-    return bool(tools) and any(name not in view.text for view in spoken.views for name in names_of(tools))
+def _is_untold(spoken: Spoken, turns: Turns) -> bool:
+    """Tell whether the template leaves out what the assistant may call."""
+    tools = turns[0].get("tools") if turns else None
+    names = [str((tool.get("function") or tool).get("name", "")) for tool in tools or ()]
+    return any(name not in view.text for view in spoken.views for name in names)
 
 
 def _noted(spoken: Spoken, **more: int) -> Spoken:
@@ -174,7 +149,7 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
 
 def _unprompted(asked: _Asked) -> DataError:
     turn = asked.turn
-    if not (content_of(turn).strip() or functions_of(turn)) and opened(str(asked.prompt)):
+    if not (turn["content"].strip() or called(turn)) and opened(str(asked.prompt)):
         return DataError(
             "the last answer is empty, and its prompt has begun a thought: nothing tells where that ends",
             hint="leave such conversations out of the data",
@@ -205,15 +180,15 @@ def _is_altered(answer: Answer, text: str, turn: Mapping[str, Any]) -> bool:
     """Tell whether something else is learned than the data has, blanks and marks of thinking aside."""
     learned = "".join(text[answer.start : answer.said_end].split())
     said = split_thinking(answer.content, opened(text[: answer.start]))
-    parts = [said.thinking, said.answer, reasoning_of(turn)]
-    parts += [str(function.get("name")) for function in functions_of(turn)]
+    parts = [said.thinking, said.answer, turn.get("reasoning_content", "")]
+    parts += [function["name"] for function in called(turn)]
     return not all("".join(part.split()) in learned for part in parts)
 
 
 def _answer(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> Answer:
     """Return where an answer lies in a text that ends with it."""
-    start, content = len(prompt), content_of(turn)
-    if functions_of(turn):
+    start, content = len(prompt), turn["content"]
+    if called(turn):
         ender = borders.call_ender
         place = after.rfind(ender, start) if ender else -1
         said_end = place if place >= 0 else max(start, len(after.rstrip()))
@@ -242,9 +217,9 @@ def _led(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> 
     The more is a thought, empty or begun, as of DeepSeek-R1's prompts: what the data thinks ends one that is begun.
     Nothing is returned where the answer would not follow from the prompt.
     """
-    marks, content = opened(prompt), content_of(turn)
+    marks, content = opened(prompt), turn["content"]
     asked = prompt.rstrip().removesuffix(borders.begun)
-    if functions_of(turn) and not content:
+    if called(turn) and not content:
         at = len(asked) if after.startswith(asked) else 0
         is_led = at > 0
     else:
@@ -256,8 +231,8 @@ def _led(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> 
     if marks is None:
         return prompt + after[at:]
     said = split_thinking(content, marks)
-    thinking = said.thinking if said.ended and said.thinking else reasoning_of(turn).strip()
-    return f"{prompt}{thinking}\n{marks[1]}\n\n{after[at:].lstrip() if functions_of(turn) else after[at:]}"
+    thinking = said.thinking if said.ended and said.thinking else turn.get("reasoning_content", "").strip()
+    return f"{prompt}{thinking}\n{marks[1]}\n\n{after[at:].lstrip() if called(turn) else after[at:]}"
 
 
 def _bare(text: str) -> str:

@@ -8,7 +8,7 @@ inference makes them, must begin the row, and each answer's last target is a tok
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
 from llmkit.data.continuing import continued
 from llmkit.data.packing import IGNORED
-from llmkit.data.rendering import Tools, Turns
+from llmkit.data.rendering import Turns
 from llmkit.data.spoken import Answer, View, find_spoken
 
 if TYPE_CHECKING:
@@ -90,8 +90,6 @@ def encode_chats(
     fast: Fast | None = None,
     *,
     scored: bool = False,
-    tools: Sequence[Tools | None] | None = None,
-    learned: Sequence[Collection[int] | None] | None = None,
 ) -> list[Encoded | DataError]:
     """Encode conversations and mark what the assistant is to learn to say.
 
@@ -100,13 +98,11 @@ def encode_chats(
         conversations: What to encode.
         fast: Finds the same ids as the tokenizer sooner, where it can.
         scored: Tell the answer itself from what stands around it; else `said` and `said_end` are `start` and `end`.
-        tools: What the assistant may call in each.
-        learned: Which turns are learned where they are answers; None for all, of each or of all conversations.
 
     Returns:
         The ids and targets of each; or why it cannot be encoded.
     """
-    found = find_spoken(tokenizer, conversations, tools, learned)
+    found = find_spoken(tokenizer, conversations)
     views = [view for one in found if not isinstance(one, DataError) for view in one.views]
     if not views:
         return [one for one in found if isinstance(one, DataError)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import exchange
-from llmkit.data.rendering import Tools, Turns
+from llmkit.data.chat import exchange, mark_trained
+from llmkit.data.rendering import Turns
 from llmkit.data.targets import encode_chats
 
 if TYPE_CHECKING:
@@ -62,15 +62,13 @@ def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str |
         yield row["id"], before, answer
 
 
-def scored_answer(
-    tokenizer: PreTrainedTokenizerFast, turns: Turns, tools: Tools | None = None
-) -> tuple[list[int], list[int], str]:
+def scored_answer(tokenizer: PreTrainedTokenizerFast, conversation: Turns) -> tuple[list[int], list[int], str]:
     """Return what is read before the last answer of a conversation, its tokens and its text, as training has them.
 
     What the template writes before an answer is read, and so is its thinking. No tokens are returned of an answer that
     the template refuses, or that shares a token with what is around it: training does not teach it either.
     """
-    (made,) = encode_chats(tokenizer, [turns], scored=True, tools=[tools], learned=[{len(turns) - 1}])
+    (made,) = encode_chats(tokenizer, [mark_trained(conversation, "last")], scored=True)
     part = None if isinstance(made, DataError) else made.parts[-1]
     if part is None or not part.answers:
         return [], [], ""

@@ -42,7 +42,6 @@ BEGINS_TO_THINK = (
 
 def encode_parts(tokenizer, turns, **how):
     """Encode one conversation, with the tokenizer and with what is faster, which has to find the same."""
-    how = {name: [value] if name in ("tools", "learned") else value for name, value in how.items()}
     (found,), (sooner,) = (
         encode_chats(tokenizer, [turns], fast, **how) for fast in (None, templated_encoder(tokenizer))
     )
@@ -63,16 +62,13 @@ def encode_chat(tokenizer, turns, **how):
     return part
 
 
-def learned(tokenizer, messages, tools=None):
+def learned(tokenizer, messages):
     """Return the texts that are learned; each is checked to follow the prompt's ids and to end where one stops."""
-    shown = [{name: part for name, part in turn.items() if name != "weight"} for turn in messages]
     prompts = [
-        encode_prompt(tokenizer, shown[:i], tools=tools)
-        for i in range(1, len(shown))
-        if shown[i]["role"] == "assistant"
+        encode_prompt(tokenizer, messages[:i]) for i in range(1, len(messages)) if messages[i]["role"] == "assistant"
     ]
     texts = []
-    for part in encode_parts(tokenizer, messages, tools=tools).parts:
+    for part in encode_parts(tokenizer, messages).parts:
         for answer in part.answers:
             targets = run_ids(part.labels, answer)
             assert targets[-1] in borders_of(tokenizer).end_ids

@@ -124,10 +124,6 @@ class Row(Part):
         """Return the row as a conversation of {role, content}; None where it is none."""
         return None
 
-    def tools(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:  # noqa: ARG002 - the interface
-        """Return what the assistant may call in the conversation; None for nothing."""
-        return None
-
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the row for people, as captions and texts."""
         return list(self.texts(row).items())

@@ -6,18 +6,16 @@ import re
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import Namespace
 
-from llmkit.data.turns import texts_in
-
 if TYPE_CHECKING:
-    from llmkit.data.rendering import Tools, Turns
+    from llmkit.data.calls import Messages
 
 STEPS, STEPS_PER_CHARACTER = 2**24, 256
 """What a rendering may do, and more for every character of its conversation: rounds, calls, characters made."""
+_PLAIN = ("role", "content")
 SECONDS = 10.0
 """Processor time of a rendering."""
 LOOK_EVERY = 2**16
@@ -46,14 +44,12 @@ class Budget:
 
     Args:
         turns: The conversation; a longer one may take more.
-        tools: What may be called in it.
     """
 
-    __slots__ = ("_tools", "_turns", "_until", "left", "look")
+    __slots__ = ("_turns", "_until", "left", "look")
 
-    def __init__(self, turns: Turns, tools: Tools | None = None) -> None:
+    def __init__(self, turns: Messages) -> None:
         self.left, self.look, self._turns, self._until = STEPS, STEPS - LOOK_EVERY, turns, 0.0
-        self._tools = tools
 
     def spend(self, steps: int) -> None:
         """Count steps; see `check`."""
@@ -63,11 +59,10 @@ class Budget:
 
     @property
     def characters(self) -> int:
-        """Length of the conversation and its tools."""
-        texts = (
-            text for turn in self._turns for name, part in turn.items() if name != "role" for text in texts_in(part)
-        )
-        return sum(map(len, chain(texts, texts_in(self._tools))))
+        """Length of the conversation."""
+        more = (part for turn in self._turns if len(turn) > 2 for key, part in turn.items() if key not in _PLAIN)
+        texts = sum(len(turn.get("content") or "") for turn in self._turns)
+        return texts + sum(size_of(part, sys.maxsize) for part in more)
 
     @property
     def all_left(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
-from llmkit.data.chat import CONVERSATIONS
+from llmkit.data.chat import CONVERSATIONS, mark_trained
 from llmkit.data.targets import Encoded, Part, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
@@ -27,7 +27,7 @@ NOTES = {
     "unasked": "answers are read but not learned: nothing is asked before them",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
-    "untold": "conversations have tools that the chat template does not write",
+    "tools": "conversations have tools that the chat template does not write",
 }
 """What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
 FAST_FROM = 64
@@ -55,12 +55,11 @@ class SFT(NextToken, RowObjective):
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
         from llmkit.modeling.templated import templated_encoder
 
-        conversations, tools = [kind.turns(row) or [] for row in rows], [kind.tools(row) for row in rows]
-        fakes = [token is not None for token in literal_specials(tokenizer, conversations, tools)]
-        whole = [number for number, fake in enumerate(fakes) if not fake]
+        conversations = [mark_trained(kind.turns(row) or [], "assistant") for row in rows]
+        fakes = [token is not None for token in literal_specials(tokenizer, conversations)]
+        whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
-        chats = [conversations[number] for number in whole]
-        encoded = iter(encode_chats(tokenizer, chats, fast, tools=[tools[number] for number in whole]))
+        encoded = iter(encode_chats(tokenizer, whole, fast))
         found: list[Outcome] = []
         for fake in fakes:
             if fake:
