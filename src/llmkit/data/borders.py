@@ -7,15 +7,15 @@ generation stops. Templates in the wild leave out either: both are mended, in wo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
-from llmkit.data.clock import date_of
 from llmkit.data.chat import texts_in
+from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
 
