@@ -41,7 +41,9 @@ def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]
         if isinstance(made, str) and all(name in made for name in names):
             return made
         found.append(made)
-    return next((made for made in found if isinstance(made, DataError)), None) or DataError(
+    if all(isinstance(made, DataError) for made in found):
+        return found[0]
+    return DataError(
         f"the chat template does not write calls of tools, such as of '{names[0]}'",
         hint="llmkit finetune -s template=chatml_tools trains with one that does, or give the tokenizer another one",
     )
