@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
+from llmkit.data.chat import texts_in
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -182,7 +183,7 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
     for turns in conversations:
-        texts = (text for turn in turns for text in (turn["content"], *normalize(turn["content"])))
+        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
         yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 

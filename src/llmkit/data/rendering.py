@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
+from llmkit.data.chat import for_template
 from llmkit.data.clock import CLOCK, KEY, clock, has_clock
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as chat templates take it: {role, content} in order."""
+Turns = Sequence[dict[str, Any]]
+"""A conversation, see `llmkit.data.chat`: {role, content} in order."""
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -165,13 +166,18 @@ def render_all(
     from llmkit.data.templates.compiled import compile_template, explained, rendered
 
     # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
-    compiled = compile_template(chosen_template(tokenizer.chat_template))
+    template = chosen_template(tokenizer.chat_template)
+    compiled = compile_template(template)
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
     shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
     found: list[str | DataError] = []
     for turns in conversations:
+        messages, tools = for_template(turns)
+        if "tool_calls" not in template and any("tool_calls" in turn for turn in messages):
+            found.append(_refused(turns, "it writes no calls of tools"))
+            continue
         try:
-            found.append(rendered(compiled, turns, shared))
+            found.append(rendered(compiled, messages, {**shared, "tools": tools} if tools else shared))
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
             found.append(_refused(turns, explained(error, compiled)))
     return found

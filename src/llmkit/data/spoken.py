@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
+from llmkit.data.chat import is_trained
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened, split_thinking
 
@@ -64,7 +65,7 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
         (number, i)
         for number, turns in enumerate(conversations)
         for i in range(1, len(turns))
-        if turns[i]["role"] == "assistant" and isinstance(rendered[number], str) and _is_asked(turns[:i])
+        if is_trained(turns[i]) and isinstance(rendered[number], str) and _is_asked(turns[:i])
     ]
     prompts = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
     inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
-from llmkit.data.chat import CONVERSATIONS
+from llmkit.data.chat import CONVERSATIONS, TrainOn, Turn, is_empty, is_trained, mark_trained, unwritten
 from llmkit.data.targets import Encoded, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
@@ -26,6 +28,9 @@ NOTES = {
     "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+    "empty": "answers are empty: they are read but not learned",
+    "tools": "rows have tools, of which the chat template writes nothing",
+    "reasoning": "rows have reasoning, of which the chat template writes nothing",
 }
 """What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
 FAST_FROM = 64
@@ -44,27 +49,38 @@ class SFT(NextToken, RowObjective):
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
 
+    train_on: TrainOn = "assistant"
+    """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
+    turns alone; or `all` of it, every token behind the first, as pretraining on chats does. Turns of the weight 0 are
+    only read, but with `all`."""
+
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
     ) -> Sequence[Example | LeftOut]:
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
         from llmkit.modeling.templated import templated_encoder
 
-        conversations = [kind.turns(row) or [] for row in rows]
+        conversations = [mark_trained(kind.turns(row) or [], self.train_on) for row in rows]
         fakes = [token is not None for token in literal_specials(tokenizer, conversations)]
         whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
         encoded = iter(encode_chats(tokenizer, whole, fast))
         found: list[Example | LeftOut] = []
-        for fake in fakes:
+        for turns, fake in zip(conversations, fakes, strict=True):
             if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
                 continue
             made = next(encoded)
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
+            elif self.train_on == "all":
+                found.append(_noted(_whole(made, turns, limit), turns, tokenizer))
+            elif not any(map(is_trained, turns)):
+                found.append(
+                    LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
+                )
             else:
-                found.append(self._example(made, tokenizer, limit))
+                found.append(_noted(self._example(made, tokenizer, limit), turns, tokenizer))
         return found
 
     def marks(self, example: Example, name: str) -> list[str]:
@@ -100,3 +116,21 @@ class SFT(NextToken, RowObjective):
         if not targets:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
         return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)
+
+
+def _whole(made: Encoded, turns: Sequence[Turn], limit: int) -> Example | LeftOut:
+    """Return an example in which every token is learned that another one precedes."""
+    ids = made.ids[:limit]
+    if ids.size < 2:
+        return LeftOut("unsupervised", "no token to learn behind the first")
+    labels = np.append(ids[1:], made.labels[:limit][-1])  # which may be the EOS that no template writes
+    num_bytes = sum(len(turn["content"].encode()) for turn in turns)
+    targets = int((labels != IGNORED).sum())
+    return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, made.ids.size > limit)
+
+
+def _noted(found: Example | LeftOut, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast) -> Example | LeftOut:
+    """Add what of a conversation is not learned, or not written, to an example's notes."""
+    missing = Counter(unwritten(turns, tokenizer.chat_template))
+    missing["empty"] = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
+    return replace(found, notes={**found.notes, **+missing}) if +missing and isinstance(found, Example) else found
