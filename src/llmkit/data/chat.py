@@ -13,12 +13,13 @@ from typing import Any, Literal
 from llmkit.core.errors import ConfigError
 from llmkit.core.json import dumps
 from llmkit.data.rows import Row
+from llmkit.data.rows._calls import sent_calls
 from llmkit.data.rows.messages import Messages
 
 CONVERSATION = Messages()
-"""Rows that are conversations, as our own artifacts hold them."""
+"""Rows that are conversations of texts alone, as our own artifacts hold them."""
 
-CONVERSATIONS = ("messages", "prompt_completion")
+CONVERSATIONS = ("messages", "prompt_completion", "alpaca")
 """Kinds of rows that are conversations."""
 
 Turn = dict[str, Any]
@@ -53,19 +54,31 @@ def turns(kind: Row, row: Mapping[str, Any]) -> list[Turn]:
 def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[Turn], str] | None:
     """Return the last answer of a conversation and the turns before it; None where it ends with another turn.
 
+    Calls of tools are no answer: they are not compared as text.
+
     Raises:
         ConfigError: Rows of this kind are no conversations.
     """
     *before, last = turns(kind, row)
-    return (before, last["content"]) if last["role"] == "assistant" else None
+    return (before, last["content"]) if is_answer(last) else None
+
+
+def is_answer(turn: Turn) -> bool:
+    """Tell whether a turn is what the assistant says in words."""
+    return turn["role"] == "assistant" and bool(turn["content"] or not turn.get("tool_calls"))
 
 
 def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:
-    """Return a conversation in which `train: False` stands at the assistant's turns that are not learned."""
+    """Return a conversation in which `train: False` stands at the assistant's turns that are not learned.
+
+    These are turns of the weight 0, empty ones and, with `last`, all but the last. With `all` none is marked.
+    """
     last = max((i for i, turn in enumerate(conversation) if turn["role"] == "assistant"), default=-1)
     return [
         {**turn, "train": False}
-        if turn["role"] == "assistant" and (turn.get("weight") == 0 or (train_on == "last" and i != last))
+        if turn["role"] == "assistant"
+        and train_on != "all"
+        and (turn.get("weight") == 0 or is_empty(turn) or (train_on == "last" and i != last))
         else turn
         for i, turn in enumerate(conversation)
     ]
@@ -74,6 +87,11 @@ def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:
 def is_trained(turn: Turn) -> bool:
     """Tell whether a turn is one of the assistant's that is to be learned; see `mark_trained`."""
     return turn["role"] == "assistant" and bool(turn.get("train", True))
+
+
+def is_empty(turn: Turn) -> bool:
+    """Tell whether a turn has neither words nor calls."""
+    return not turn["content"].strip() and not turn.get("tool_calls")
 
 
 def texts_in(turn: Turn) -> Iterator[str]:
@@ -85,8 +103,29 @@ def texts_in(turn: Turn) -> Iterator[str]:
 
 
 def for_template(conversation: Sequence[Turn]) -> tuple[Sequence[Turn], list[Turn] | None]:
-    """Return messages and tools as transformers' `apply_chat_template` gives them to a template."""
+    """Return messages and tools as transformers' `apply_chat_template` gives them to a template.
+
+    What is thought has the names `reasoning_content` and `thinking`; a call without words has no `content`, which is
+    null in the data.
+    """
     if all(turn.keys() == _PLAIN for turn in conversation):
         return conversation, None
-    messages = [{key: part for key, part in turn.items() if key not in OWN} for turn in conversation]
+    messages = []
+    for turn in conversation:
+        message = {key: part for key, part in turn.items() if key not in OWN}
+        if "tool_calls" in message and not message["content"]:
+            del message["content"]
+        if "reasoning_content" in message:
+            message = {"thinking": message["reasoning_content"], **message}
+        messages.append(message)
     return messages, conversation[0].get("tools") if conversation else None
+
+
+def for_server(conversation: Sequence[Turn]) -> dict[str, Any]:
+    """Return messages, and tools if there are any, as servers with OpenAI's interface take them."""
+    messages = [{key: part for key, part in turn.items() if key not in OWN} for turn in conversation]
+    for message in messages:
+        if "tool_calls" in message:
+            message["tool_calls"] = sent_calls(message["tool_calls"])
+    tools = conversation[0].get("tools") if conversation else None
+    return {"messages": messages, **({"tools": tools} if tools else {})}

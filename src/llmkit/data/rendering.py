@@ -196,7 +196,8 @@ def render_all(
     from llmkit.data.templates.compiled import compile_template, explained, rendered
 
     # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
-    compiled = compile_template(chosen_template(tokenizer.chat_template))
+    template = chosen_template(tokenizer.chat_template)
+    compiled = compile_template(template)
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
     shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
 

@@ -62,9 +62,9 @@ class Spoken:
     Attributes:
         views: The renderings in which it is learned; one without answers where there are none.
         notes: How many answers are not learned, or not as the data has them, by the reason: `altered`, the template
-            does not write all of it or writes something else; `unprompted`, the template does not begin it with the
-            prompt that asks for it; `unasked`, nothing is asked before it. `tools` counts conversations of which the
-            template does not write the tools.
+            does not write all of it or writes something else; `reasoning`, it does not write that; `unprompted`, it
+            does not begin the answer with the prompt that asks for it; `unasked`, nothing is asked before it. `tools`
+            counts conversations of which the template does not write the tools.
     """
 
     views: tuple[View, ...]
@@ -132,7 +132,7 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
     if borders is None or not asked:
         return Spoken((View(text, ()),))
     placed: list[tuple[Answer, str]] = []
-    altered = 0
+    altered = unreasoned = 0
     for prompt, ended, turn in asked:
         if isinstance(prompt, DataError) or isinstance(ended, DataError):
             return next(one for one in (prompt, ended) if isinstance(one, DataError))
@@ -140,9 +140,10 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
         if after:
             placed.append((_answer(prompt, after, turn, borders), after))
             altered += _is_altered(placed[-1][0], after, turn)
+            unreasoned += _is_unreasoned(after[len(prompt) :], turn.get("reasoning_content"))
     if not after:
         return _unprompted(asked[-1])
-    notes = {"altered": altered, "unprompted": len(asked) - len(placed)}
+    notes = {"altered": altered, "reasoning": unreasoned, "unprompted": len(asked) - len(placed)}
     views = _views(text, placed, borders)
     return Spoken(views, {name: number for name, number in notes.items() if number})
 
@@ -178,11 +179,19 @@ def _views(text: str, placed: Sequence[tuple[Answer, str]], borders: Borders) ->
 
 def _is_altered(answer: Answer, text: str, turn: Mapping[str, Any]) -> bool:
     """Tell whether something else is learned than the data has, blanks and marks of thinking aside."""
-    learned = "".join(text[answer.start : answer.said_end].split())
+    learned = _joined(text[answer.start : answer.said_end])
     said = split_thinking(answer.content, opened(text[: answer.start]))
-    parts = [said.thinking, said.answer, turn.get("reasoning_content", "")]
-    parts += [function["name"] for function in called(turn)]
-    return not all("".join(part.split()) in learned for part in parts)
+    parts = [said.thinking, said.answer, *(function["name"] for function in called(turn))]
+    return not all(_joined(part) in learned for part in parts)
+
+
+def _is_unreasoned(learned: str, reasoning: str | None) -> bool:
+    return bool(reasoning) and _joined(reasoning or "") not in _joined(learned)
+
+
+def _joined(text: str) -> str:
+    """Return a text without its blanks."""
+    return "".join(text.split())
 
 
 def _answer(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> Answer:

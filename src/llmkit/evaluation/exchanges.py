@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import exchange, mark_trained
+from llmkit.data.chat import Turn, is_answer, mark_trained, turns
 from llmkit.data.rendering import Turns
 from llmkit.data.targets import encode_chats
 
@@ -48,8 +48,20 @@ class Skipped:
         return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
 
 
-def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str | None]]:
+def read_exchanges(path: str) -> Iterator[tuple[str, list[Turn], str | None]]:
     """Yield each row's id, the turns before its last answer, and that; None where it does not end with an answer.
+
+    Calls of tools are no answer: they are not compared as text.
+
+    Raises:
+        ConfigError: The rows are no conversations.
+    """
+    for name, (*before, last) in read_conversations(path):
+        yield name, before if is_answer(last) else [], last["content"] if is_answer(last) else None
+
+
+def read_conversations(path: str) -> Iterator[tuple[str, list[Turn]]]:
+    """Yield each row's id and its turns.
 
     Raises:
         ConfigError: The rows are no conversations.
@@ -58,8 +70,7 @@ def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str |
 
     kind = examples_row(Path(path))
     for row in Examples(path).rows(["id", *(field.name for field in kind.schema())]):
-        before, answer = exchange(kind, row) or ([], None)
-        yield row["id"], before, answer
+        yield row["id"], turns(kind, row)
 
 
 def scored_answer(tokenizer: PreTrainedTokenizerFast, conversation: Turns) -> tuple[list[int], list[int], str]:

@@ -19,13 +19,13 @@ from llmkit.data.packing import Column, EncodedRows, Outcome, RowBuckets, RowPac
 from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
+from llmkit.objectives.rows import RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from llmkit.core.console import Console
     from llmkit.data.rows import Row
-    from llmkit.objectives.rows import RowObjective
     from llmkit.work.engine import Engine
 
 WORKERS_FROM = 20_000
@@ -90,6 +90,8 @@ def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Count
     """Count what the objective has to know of all rows, such as labels; reads the columns of the rows alone."""
     columns = [field.name for field in kind.schema()]
     noticed: Counter[Any] = Counter()
+    if type(objective).notice is RowObjective.notice:
+        return noticed
     for corpus in corpora:
         for row in Examples(corpus).rows(columns):
             noticed.update(objective.notice(row))

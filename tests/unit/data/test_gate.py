@@ -76,7 +76,7 @@ def test_earlier_thoughts_are_learned_where_they_are_thought():
         ["polite\n</think>\n\nYou are welcome.<｜end｜>"],
     ]
     (made,) = encode_chats(style("phi3"), [THOUGHTS])  # writes none
-    assert made.notes == {"altered": 2}
+    assert made.notes == {"reasoning": 2}
 
 
 def test_calls_of_tools_are_answers():

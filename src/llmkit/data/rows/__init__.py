@@ -63,6 +63,18 @@ class Row(Part):
         """Return the same kind as an examples artifact holds it: with its types, under its own names."""
         return self.model_copy(update={"columns": {}})
 
+    def needed(self) -> list[str]:
+        """Return the columns without which there is no row."""
+        return [self.column(field) for field in self.aliases if field not in self.optional]
+
+    def joined(self, other: Row) -> Row | None:
+        """Return the kind that an artifact with rows of both holds; None where they do not go together."""
+        return self if self == other else None
+
+    def whole(self) -> Self:
+        """Return the kind that reads whatever the rows behind the first ones may have, where that is another one."""
+        return self
+
     def recognize(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:  # noqa: ARG002 - for types
         """Fill in what is not given: the columns by their names and, where a field may have several types, its type.
 
@@ -121,7 +133,7 @@ class Row(Part):
         return None
 
     def turns(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:  # noqa: ARG002 - the interface
-        """Return the row as a conversation of {role, content}; None where it is none."""
+        """Return the row as a conversation of {role, content}, see `llmkit.data.chat`; None where it is none."""
         return None
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from typing import Annotated, Any, Literal, Self
@@ -74,7 +75,10 @@ class Tabular(Source):
     @cached_property
     def _row_kind(self) -> Row | None:
         if self.messages_field is not None:
-            return conversations_in(self.messages_field)
+            chats = conversations_in(self.messages_field)
+            with suppress(RowMismatch):  # else each row says that it has no such column
+                return chats.recognize(*self.sample())
+            return chats
         if self.row is None:
             return self.own_row()
         kept = None if self.columns else self.own_row()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
-from llmkit.data.chat import CONVERSATIONS, mark_trained
+from llmkit.data.chat import CONVERSATIONS, TrainOn, Turn, is_empty, is_trained, mark_trained
 from llmkit.data.targets import Encoded, Part, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
@@ -27,7 +29,9 @@ NOTES = {
     "unasked": "answers are read but not learned: nothing is asked before them",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+    "empty": "answers are empty: they are read but not learned",
     "tools": "conversations have tools that the chat template does not write",
+    "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
 """What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
 FAST_FROM = 64
@@ -49,27 +53,36 @@ class SFT(NextToken, RowObjective):
     notes: ClassVar[Mapping[str, str]] = NOTES
     expands: ClassVar[str] = "the chat template writes earlier turns otherwise once more follows"
 
+    train_on: TrainOn = "assistant"
+    """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
+    turns alone; or `all` of it, every token behind the first, as pretraining on chats does. Turns of the weight 0 are
+    only read, but with `all`."""
+
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
     ) -> Sequence[Outcome]:
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
         from llmkit.modeling.templated import templated_encoder
 
-        conversations = [mark_trained(kind.turns(row) or [], "assistant") for row in rows]
+        conversations = [mark_trained(kind.turns(row) or [], self.train_on) for row in rows]
         fakes = [token is not None for token in literal_specials(tokenizer, conversations)]
         whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
         encoded = iter(encode_chats(tokenizer, whole, fast))
         found: list[Outcome] = []
-        for fake in fakes:
+        for turns, fake in zip(conversations, fakes, strict=True):
             if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
                 continue
             made = next(encoded)
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
+            elif self.train_on != "all" and not any(map(is_trained, turns)):
+                found.append(
+                    LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
+                )
             else:
-                found.append(self._outcome(made, tokenizer, limit))
+                found.append(self._outcome(made, turns, tokenizer, limit))
         return found
 
     def marks(self, example: Example, name: str) -> list[str]:
@@ -87,27 +100,39 @@ class SFT(NextToken, RowObjective):
         ids = [*super().end_ids(tokenizer, rows), *borders_of(tokenizer).end_ids]
         return list(dict.fromkeys(ids))
 
-    @classmethod
-    def _outcome(cls, made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
-        if not any(part.answers for part in made.parts) and made.notes["joined"]:
+    def _outcome(self, made: Encoded, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
+        parts = made.parts if self.train_on != "all" else (*made.parts[:-1], _whole(made.parts[-1]))
+        if not any((part.labels != IGNORED).any() for part in parts) and made.notes["joined"]:
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
-        examples = [cls._example(part, tokenizer, limit) for part in made.parts]
+        examples = [_example(part, tokenizer, limit) for part in parts]
+        if self.train_on == "all":
+            examples[-1].num_bytes = sum(len(turn["content"].encode()) for turn in turns)
         found = [example for example in examples if example.targets]
         if not found:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
-        found[0].notes = made.notes
+        empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
+        found[0].notes = made.notes + Counter(empty=empty)
         found[0].cut |= len(found) < len(examples)
         return found[0] if len(found) == 1 else found
 
-    @staticmethod
-    def _example(part: Part, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example:
-        ids, labels = part.ids, part.labels
-        said = [answer.content for answer in part.answers]
-        num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
-        cut = ids.size > limit
-        if cut:
-            ids, labels = ids[:limit], labels[:limit]
-            num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
-            unread = Unread()  # the unknown token is a special one, and has no bytes here
-        targets = int((labels != IGNORED).sum())
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread=unread)
+
+def _whole(part: Part) -> Part:
+    """Return a part in which every token is learned that another one precedes."""
+    if part.ids.size < 2:
+        return part
+    return replace(
+        part, labels=np.append(part.ids[1:], part.labels[-1])
+    )  # which may be the EOS that no template writes
+
+
+def _example(part: Part, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example:
+    ids, labels = part.ids, part.labels
+    said = [answer.content for answer in part.answers]
+    num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
+    cut = ids.size > limit
+    if cut:
+        ids, labels = ids[:limit], labels[:limit]
+        num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+        unread = Unread()  # the unknown token is a special one, and has no bytes here
+    targets = int((labels != IGNORED).sum())
+    return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread=unread)
