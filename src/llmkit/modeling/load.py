@@ -255,11 +255,12 @@ def grow_embeddings(model: PreTrainedModel, size: int, known: int | None = None)
         with torch.random.fork_rng(devices=[]):  # the rows are drawn first, then overwritten
             model.resize_token_embeddings(size, mean_resizing=False)
     head = model.get_output_embeddings()
-    grown = [model.get_input_embeddings().weight, *([] if head is None else [head.weight, head.bias])]
+    weights = [model.get_input_embeddings().weight, *([] if head is None else [head.weight])]
     with torch.no_grad():
-        for tensor in grown:
-            if tensor is not None:  # tied ones are set twice, to the same mean
-                tensor[old:size] = tensor[:old].mean(dim=0, keepdim=True)
+        for tensor in weights:  # tied ones are set twice, to the same mean
+            tensor[old:size] = tensor[:old].mean(dim=0, keepdim=True)
+        if head is not None and head.bias is not None:  # what is there is no adapter's to change
+            head.bias[rows:size] = head.bias[:rows].mean()
     return size - old
 
 
