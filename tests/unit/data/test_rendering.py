@@ -39,7 +39,8 @@ def test_the_named_one_is_chosen_else_the_default():
         (
             "one",
             "rag",
-            "template: the model has no chat template 'rag'; valid: chatml, chatml_tools, default, gemma, llama3, phi3, plain",
+            "template: the model has no chat template 'rag'; valid: chatml, chatml_tools, default, gemma, llama3, phi3,"
+            " plain",
         ),
         ({"rag": "R", "tool_use": "T"}, None, "several chat templates and none is the default: rag, tool_use"),
     ],
