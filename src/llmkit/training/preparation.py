@@ -273,7 +273,8 @@ def _job(
 def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     """Return what the manifest says of the rows."""
     train = rows.counts["train"]
-    found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
+    found: dict[str, Any] = {"rows": train.rows, "examples": train.examples}
+    found |= {"targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
     found |= {f"answers_{name}": number for name, number in train.notes.items()}
