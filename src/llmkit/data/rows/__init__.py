@@ -195,10 +195,10 @@ def _check_mixed(kinds: Sequence[Row], rows: Sequence[Mapping[str, Any]], where:
     Raises:
         ConfigError: They are; the message has the columns of the first row of each kind.
     """
-    read = [(kind.type_name, [row for row in rows if _reads(kind, row)]) for kind in kinds]
-    if sum(len(own) for _, own in read) > len({id(row) for _, own in read for row in own}):
+    read = [(kind.type_name, [i for i, row in enumerate(rows) if _reads(kind, row)]) for kind in kinds]
+    if sum(len(own) for _, own in read) > len({i for _, own in read for i in own}):
         return
-    found = [f"{len(own):,} {name} (the first has {listed(own[0])})" for name, own in read]
+    found = [f"{len(own):,} {name} (the first has {listed(rows[own[0]])})" for name, own in read]
     first = kinds[0].type_name
     raise ConfigError(
         f"row: {where} holds rows of several kinds; of the first {len(rows):,}: {', '.join(found)}",
