@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.packing import IGNORED, LeftOut
-from llmkit.data.rendering import render
+from llmkit.data.rendering import CHAT_TEMPLATE, render
+from llmkit.data.rows import RowError
 from llmkit.data.rows.messages import Messages
 from llmkit.objectives.rows.sft import SFT
+from odd_chats import ROWS
 from tiny import byte_tokenizer
 
 TALK = [
@@ -288,3 +292,18 @@ def test_templates_get_what_transformers_gives_them(rows):
     tokenizer.chat_template = CALLS
     theirs = tokenizer.apply_chat_template(given, tools=tools, tokenize=False)
     assert render(tokenizer, kind.turns(kind.parse(rows))) == theirs
+
+
+@given(ROWS, st.sampled_from(["assistant", "last", "all"]), st.sampled_from([CHAT_TEMPLATE, CALLS]))
+@settings(max_examples=200)
+def test_any_row_becomes_an_example_or_says_why_not(raw, train_on, template):
+    kind, tokenizer = Messages(holds="all"), byte_tokenizer(template=template)
+    try:
+        row = kind.parse(raw)
+    except RowError:
+        return
+    (found,) = SFT(train_on=train_on).encode([row], kind, tokenizer, 1000)
+    if isinstance(found, LeftOut):
+        assert found.why
+    else:
+        assert found.targets == (found.columns["labels"] != IGNORED).sum() > 0

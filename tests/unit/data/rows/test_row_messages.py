@@ -5,7 +5,6 @@ import json
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labelled import write_examples
 from llmkit.cleaning.reading import row_kind
@@ -14,11 +13,11 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.chat import CONVERSATION, conversation, conversations_in, exchange, turns
 from llmkit.data.corpus import CorpusWriter, Document, examples_row
 from llmkit.data.rows import RowError
-from llmkit.data.rows._turns import READ
 from llmkit.data.rows.messages import Messages
 from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.rows.text_label import TextLabel
 from llmkit.data.sources.files import Files
+from odd_chats import ROWS
 
 CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
 
@@ -254,23 +253,6 @@ def test_rows_of_an_old_artifact_go_with_new_ones(tmp_path):
     assert [kind.parse(row) for row in Examples(tmp_path).rows()] == [
         {"messages": CHAT}, {"messages": KEPT, "tools": json.dumps([SCHEMA])},
     ]  # fmt: skip
-
-
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 2), st.floats(allow_nan=True), st.text(max_size=3),
-    st.sampled_from(["user", "assistant", "system", "tool", "human", "function_call", "{}", "[", '[{"name": 1}]']),
-)  # fmt: skip
-NAMES = st.one_of(
-    st.sampled_from([*READ, "type", "text", "function", "arguments", "id", "images", "name"]), st.text(max_size=3)
-)
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4))
-)
-MESSAGES = st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(READ), VALUES))
-ROWS = st.fixed_dictionaries({}, optional={
-    "messages": st.one_of(VALUES, st.lists(st.one_of(MESSAGES, st.sampled_from([*CHAT, *TALK])), max_size=4)),
-    "tools": VALUES, "system": VALUES,
-})  # fmt: skip
 
 
 @given(ROWS)
