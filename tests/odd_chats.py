@@ -21,7 +21,8 @@ LEAVES = st.one_of(
     st.sampled_from(["user", "assistant", "system", "tool", "human", "function_call", "{}", "[", '[{"name": 1}]']),
 )  # fmt: skip
 NAMES = st.one_of(
-    st.sampled_from([*sorted(READ), "type", "text", "function", "arguments", "id", "images", "name"]), st.text(max_size=3)
+    st.sampled_from([*sorted(READ), "type", "text", "function", "arguments", "id", "images", "name"]),
+    st.text(max_size=3),
 )
 VALUES = st.recursive(
     LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4))
