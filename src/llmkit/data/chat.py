@@ -60,12 +60,8 @@ def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[Turn], str] | None
         ConfigError: Rows of this kind are no conversations.
     """
     *before, last = turns(kind, row)
-    return (before, last["content"]) if is_answer(last) else None
-
-
-def is_answer(turn: Turn) -> bool:
-    """Tell whether a turn is what the assistant says in words."""
-    return turn["role"] == "assistant" and bool(turn["content"] or not turn.get("tool_calls"))
+    in_words = last["role"] == "assistant" and bool(last["content"] or not last.get("tool_calls"))
+    return (before, last["content"]) if in_words else None
 
 
 def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import Turn, is_answer, mark_trained, turns
+from llmkit.data.chat import Turn, exchange, mark_trained, turns
 from llmkit.data.rendering import Turns
 from llmkit.data.targets import encode_chats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from llmkit.data.rows import Row
 
 NO_ANSWER = "do not end with an answer"
 FAKES = "hold a token that could fake a turn as text"
@@ -56,8 +58,9 @@ def read_exchanges(path: str) -> Iterator[tuple[str, list[Turn], str | None]]:
     Raises:
         ConfigError: The rows are no conversations.
     """
-    for name, (*before, last) in read_conversations(path):
-        yield name, before if is_answer(last) else [], last["content"] if is_answer(last) else None
+    for name, kind, row in _read(path):
+        before, answer = exchange(kind, row) or ([], None)
+        yield name, before, answer
 
 
 def read_conversations(path: str) -> Iterator[tuple[str, list[Turn]]]:
@@ -66,11 +69,16 @@ def read_conversations(path: str) -> Iterator[tuple[str, list[Turn]]]:
     Raises:
         ConfigError: The rows are no conversations.
     """
+    for name, kind, row in _read(path):
+        yield name, turns(kind, row)
+
+
+def _read(path: str) -> Iterator[tuple[str, Row, dict[str, Any]]]:
     from llmkit.data.corpus import examples_row
 
     kind = examples_row(Path(path))
     for row in Examples(path).rows(["id", *(field.name for field in kind.schema())]):
-        yield row["id"], turns(kind, row)
+        yield row["id"], kind, row
 
 
 def scored_answer(tokenizer: PreTrainedTokenizerFast, conversation: Turns) -> tuple[list[int], list[int], str]:

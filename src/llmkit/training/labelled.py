@@ -39,7 +39,7 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
             found.append(source)
             continue
         try:
-            kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns}).whole()
+            kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
             usual = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
             error.hint = _way(source, objective, columns) or usual

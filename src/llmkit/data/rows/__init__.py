@@ -146,6 +146,7 @@ def recognize(
     names: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str] = MappingProxyType({}),
+    where: str = "the data",
 ) -> Row:
     """Find out what kind of rows some data hold.
 
@@ -157,6 +158,7 @@ def recognize(
         names: Columns of the data.
         rows: A sample of its rows.
         columns: Columns of fields that the user has named.
+        where: What the rows are of, for errors.
 
     Raises:
         ConfigError: A named column is not there, no kind fits, or several do; the message says how near each comes.
@@ -176,6 +178,7 @@ def recognize(
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"
     if best:
+        _check_mixed(best, rows, where)
         raise ConfigError(
             f"row: {have} may be {' or '.join(row.describe() for row in best)}",
             hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
@@ -184,6 +187,31 @@ def recognize(
         "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
         hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
     )
+
+
+def _check_mixed(kinds: Sequence[Row], rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Refuse rows of which some are of one kind and some of another one.
+
+    Raises:
+        ConfigError: They are; the message has the columns of the first row of each kind.
+    """
+    read = [(kind.type_name, [i for i, row in enumerate(rows) if _reads(kind, row)]) for kind in kinds]
+    if sum(len(own) for _, own in read) > len({i for _, own in read for i in own}):
+        return
+    found = [f"{len(own):,} {name} (the first has {listed(rows[own[0]])})" for name, own in read]
+    first = kinds[0].type_name
+    raise ConfigError(
+        f"row: {where} holds rows of several kinds; of the first {len(rows):,}: {', '.join(found)}",
+        hint=f"put them into files of their own; with row: {first} the others are broken rows, which are counted",
+    )
+
+
+def _reads(kind: Row, raw: Mapping[str, Any]) -> bool:
+    try:
+        kind.parse(raw)
+    except RowError:
+        return False
+    return True
 
 
 def _named(kind: str) -> type[Row]:

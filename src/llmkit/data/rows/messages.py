@@ -82,7 +82,7 @@ class Messages(Row):
         return f"messages (messages{place}{self._layout})"
 
     def parse(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the conversation and its tools; the errors name the turn."""
+        """Return the conversation, and its tools if it has any; the errors name the turn."""
         column = self.column("messages")
         items = expect(value_of(raw, column), list, f"field '{column}'")
         messages = [read_message(item, f"{column}.{i}") for i, item in enumerate(items)]
@@ -93,7 +93,7 @@ class Messages(Row):
         _check(messages, column)
         tools = tools_of(raw.get(self.column("tools")), f"field '{self.column('tools')}'")
         if self.holds == "all":
-            return {"messages": messages, "tools": tools}
+            return {"messages": messages, **({"tools": tools} if tools is not None else {})}
         more = sorted({key for message in messages for key in message} - {"role", "content"})
         if more or tools is not None:
             what = listed([*more, *(["tools"] if tools is not None else [])])

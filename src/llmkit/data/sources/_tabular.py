@@ -88,7 +88,7 @@ class Tabular(Source):
         if self.row == "auto":
             if not rows:
                 raise DataError(f"row: auto: no row of {self.path} can be read", "say what the rows are: row: NAME")
-            return recognize(None, names, rows, self.columns)
+            return recognize(None, names, rows, self.columns, self.path)
         row = self.row.model_copy(update={"columns": self.columns or self.row.columns})
         if not rows:
             return row

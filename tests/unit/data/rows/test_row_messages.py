@@ -5,7 +5,6 @@ import json
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from labelled import write_examples
 from llmkit.cleaning.reading import row_kind
@@ -14,11 +13,11 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.chat import CONVERSATION, conversation, conversations_in, exchange, turns
 from llmkit.data.corpus import CorpusWriter, Document, examples_row
 from llmkit.data.rows import RowError
-from llmkit.data.rows._turns import READ
 from llmkit.data.rows.messages import Messages
 from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.rows.text_label import TextLabel
 from llmkit.data.sources.files import Files
+from odd_chats import ROWS
 
 CHAT = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
 
@@ -140,7 +139,7 @@ def test_plain_conversations_are_kept_as_they_always_were():
         RowError, match=r"it has weight, and the first rows have not: row: \{type: messages, holds: all"
     ):
         kind.parse({"messages": [CHAT[0], {**CHAT[1], "weight": 0}]})
-    assert kind.whole().parse({"messages": CHAT}) == {"messages": CHAT, "tools": None}
+    assert kind.whole().parse({"messages": CHAT, "tools": None}) == {"messages": CHAT}
 
 
 def test_what_is_not_read_of_messages_is_said():
@@ -252,25 +251,8 @@ def test_rows_of_an_old_artifact_go_with_new_ones(tmp_path):
             writer.write(Document("0" * 32, record.text, "s", row=record.fields, kind=kind))
     writer.close()
     assert [kind.parse(row) for row in Examples(tmp_path).rows()] == [
-        {"messages": CHAT, "tools": None}, {"messages": KEPT, "tools": json.dumps([SCHEMA])},
+        {"messages": CHAT}, {"messages": KEPT, "tools": json.dumps([SCHEMA])},
     ]  # fmt: skip
-
-
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 2), st.floats(allow_nan=True), st.text(max_size=3),
-    st.sampled_from(["user", "assistant", "system", "tool", "human", "function_call", "{}", "[", '[{"name": 1}]']),
-)  # fmt: skip
-NAMES = st.one_of(
-    st.sampled_from([*READ, "type", "text", "function", "arguments", "id", "images", "name"]), st.text(max_size=3)
-)
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4))
-)
-MESSAGES = st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(READ), VALUES))
-ROWS = st.fixed_dictionaries({}, optional={
-    "messages": st.one_of(VALUES, st.lists(st.one_of(MESSAGES, st.sampled_from([*CHAT, *TALK])), max_size=4)),
-    "tools": VALUES, "system": VALUES,
-})  # fmt: skip
 
 
 @given(ROWS)
@@ -288,6 +270,6 @@ def test_any_json_is_a_conversation_or_says_why_not(raw):
     assert all(isinstance(turn["content"], str) for turn in kind.turns(row))
     assert isinstance(kind.key_text(row), str)
     assert all(isinstance(text, str) for _, text in kind.show(row))
-    arrays = [pa.array([row[field.name]], field.type) for field in kind.schema()]
+    arrays = [pa.array([row.get(field.name)], field.type) for field in kind.schema()]
     kept = {field.name: array.to_pylist()[0] for field, array in zip(kind.schema(), arrays, strict=True)}
     assert kind.parse(kept) == row

@@ -107,6 +107,19 @@ def test_only_the_kinds_that_may_be_meant_are_tried():
     assert error.hint == "say which: row: prompt_completion, or row: text_label"
 
 
+def test_rows_of_several_kinds_in_one_file_are_told_apart():
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    error = refused(chat, chat, {"prompt": "a", "completion": "b"})
+    assert error.message == (
+        "row: the data holds rows of several kinds; of the first 3: 2 messages (the first has messages),"
+        " 1 prompt_completion (the first has prompt, completion)"
+    )
+    assert error.hint == (
+        "put them into files of their own; with row: messages the others are broken rows, which are counted"
+    )
+    assert "may be" in refused({**chat, "prompt": "a", "completion": "b"}).message  # one row is both
+
+
 def test_no_kind_fits_says_how_near_each_came():
     error = refused({"id": 1, "sentence": "a", "lable": "b"}, kinds=["tags", "text_label"])
     assert error.message.split("\n") == [
