@@ -87,7 +87,7 @@ def test_what_the_template_drops_is_said(cli, chain, jsonl):
     assert "2 rows were left out: the chat template refuses a conversation of user, assistant, tool, assistant:" in told
     assert "it writes no calls of tools" in told
     assert "1 rows have tools, of which the chat template writes nothing" in told
-    assert "1 rows have reasoning, of which the chat template writes nothing" in told
+    assert "1 answers are learned without their reasoning: the chat template does not write it" in told
     assert "1 answers are empty: they are read but not learned" in told
 
 

@@ -25,12 +25,15 @@ def called(turn: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [call["function"] for call in turn.get("tool_calls") or ()]
 
 
-def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]) -> str | DataError:
+def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]) -> str | DataError | None:
     """Return what a template writes of messages, calls of tools in the first form of which it writes the names.
 
     Args:
         messages: As a template takes them.
         write: Renders one form of them.
+
+    Returns:
+        The text; why the template refuses all forms; or None where it leaves calls out of all.
     """
     names = [function["name"] for turn in messages for function in called(turn)]
     if not names:
@@ -41,12 +44,7 @@ def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]
         if isinstance(made, str) and all(name in made for name in names):
             return made
         found.append(made)
-    if all(isinstance(made, DataError) for made in found):
-        return found[0]
-    return DataError(
-        f"the chat template does not write calls of tools, such as of '{names[0]}'",
-        hint="llmkit finetune -s template=chatml_tools trains with one that does, or give the tokenizer another one",
-    )
+    return found[0] if all(isinstance(made, DataError) for made in found) else None
 
 
 def _formed(turn: Mapping[str, Any], silent: Any, *, as_text: bool) -> Mapping[str, Any]:

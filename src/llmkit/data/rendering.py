@@ -28,6 +28,8 @@ Turns = Sequence[dict[str, Any]]
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
 ROLES_SHOWN = 12
+REFUSED_HINT = "leave such conversations out of the data, or give the tokenizer another chat_template"
+TOOLS_HINT = "llmkit finetune -s template=chatml_tools trains with one that does, or give the tokenizer another one"
 
 
 def templates_in(folder: Path) -> dict[str, str]:
@@ -210,15 +212,12 @@ def render_all(
     found = []
     for turns in conversations:
         messages, tools = for_template(turns)
-        variables = {**shared, "tools": tools} if tools else shared
-        found.append(write_calls(messages, partial(write, variables=variables)) if messages is not turns
-                     else write(turns, variables))  # fmt: skip
+        one = partial(write, variables={**shared, "tools": tools} if tools else shared)
+        made = one(turns) if messages is turns else write_calls(messages, one)
+        found.append(_refused(turns, "it writes no calls of tools", TOOLS_HINT) if made is None else made)
     return found
 
 
-def _refused(turns: Messages, why: str) -> DataError:
+def _refused(turns: Messages, why: str, hint: str = REFUSED_HINT) -> DataError:
     roles = ", ".join(turn["role"] for turn in turns[:ROLES_SHOWN]) + (", ..." if len(turns) > ROLES_SHOWN else "")
-    return DataError(
-        f"the chat template refuses a conversation of {roles}: {why}",
-        hint="leave such conversations out of the data, or give the tokenizer another chat_template",
-    )
+    return DataError(f"the chat template refuses a conversation of {roles}: {why}", hint=hint)

@@ -110,7 +110,7 @@ def test_calls_with_thoughts_of_one_question_share_an_example():
 def test_calls_that_the_template_does_not_write_are_refused(name):
     (found,) = encode_chats(style(name), [[user("Rome?"), calls("Rome")]])
     assert isinstance(found, DataError)
-    assert found.message == "the chat template does not write calls of tools, such as of 'weather'"
+    assert found.message.endswith("refuses a conversation of user, assistant: it writes no calls of tools")
     assert "-s template=chatml_tools" in found.hint
 
 

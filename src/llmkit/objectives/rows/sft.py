@@ -30,7 +30,7 @@ NOTES = {
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
     "empty": "answers are empty: they are read but not learned",
-    "tools": "conversations have tools that the chat template does not write",
+    "tools": "rows have tools, of which the chat template writes nothing",
     "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
 """What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
