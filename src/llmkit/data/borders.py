@@ -43,6 +43,8 @@ class Borders:
         ender_id: Its id, or EOS's; None where there is neither.
         header: What the template writes before an answer but not at the end of a prompt, though it is more than blanks
             and the marks of an empty thought.
+        asks: What its prompts end with behind a question.
+        lead: What it writes between such a prompt and the answer; None where that does not follow from the prompt.
         tail: All that it writes behind an answer.
         begun: What its prompts end with beside what it writes before an answer, such as `<think>`; empty for nothing.
         call_ender: Text of the token that ends a turn that calls tools: most templates have one for all.
@@ -53,6 +55,8 @@ class Borders:
     ender: str
     ender_id: int | None
     header: str
+    asks: str
+    lead: str | None
     tail: str
     begun: str
     call_ender: str
@@ -112,8 +116,8 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     ))  # fmt: skip
     system = {"role": "system", "content": "Sfour"}
     error: DataError | None = None
-    for first in ((), (system,)):
-        asked, plain, ended, followed = _rendered(tokenizer, first, user, answer, more)
+    for first, question in (((), user), ((system,), user), ((), {**user, "tools": [_TOOL]})):
+        asked, plain, ended, followed = _rendered(tokenizer, first, question, answer, more)
         if not isinstance(ended, DataError):
             break
         error = error or ended
@@ -122,29 +126,39 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
         raise error
     frame = "".join(text for text in (asked, ended, followed) if isinstance(text, str))
     tail = ended[ended.rfind(_ANSWER) + len(_ANSWER) :]
-    lead = ended[len(asked) : ended.rfind(_ANSWER)] if isinstance(asked, str) and ended.startswith(asked) else ""
-    ender = _first((token for token in _added(tokenizer) if token not in lead), tail)
+    asks = asked[asked.rfind(_QUESTION) + len(_QUESTION) :] if isinstance(asked, str) and _QUESTION in asked else ""
+    follows = isinstance(asked, str) and ended.startswith(asked)
+    lead = ended[len(asked) : ended.rfind(_ANSWER)] if isinstance(asked, str) and follows else None
+    ender = _first((token for token in _added(tokenizer) if token not in (lead or "")), tail)
     header = _header(asked, plain, ended) if isinstance(asked, str) and isinstance(plain, str) else ""
     begun = _beside(asked, ended) if isinstance(asked, str) else ""
     controls = {token for token in _added(tokenizer) if token in frame} - _THINKING
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
     call_ender = _call_ender(tokenizer, ender, user) if ender else ""
     call_end_id = tokenizer.convert_tokens_to_ids(call_ender) if call_ender else end_id
-    return Borders(
-        ender, end_id, header, tail, begun, call_ender, call_end_id, frozenset({*controls, call_ender} - {""})
-    )
+    controls = frozenset({*controls, call_ender} - {""})
+    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, controls)
 
 
 def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
-    """Return the token that ends a call of a tool: that of other answers if it is there, else the last special one."""
-    calls = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
-    (text,) = render_all(tokenizer, [[{**user, "tools": [_TOOL]}, calls]])
-    if not isinstance(text, str) or _VALUE not in text:
+    """Return the token that ends a turn with calls: that of other answers if it is there, else the last special one.
+
+    One that ends each of several calls does not end the turn; then it is EOS that is learned.
+    """
+    for calls in ([_CALL, {**_CALL, "id": "Celeven12"}], [_CALL]):  # some templates write no more than one
+        turn = {"role": "assistant", "content": "", "tool_calls": calls}
+        (text,) = render_all(tokenizer, [[{**user, "tools": [_TOOL]}, turn]])
+        if isinstance(text, str) and _VALUE in text:
+            break
+    else:
         return ender
     tail = text[text.rindex(_VALUE) + len(_VALUE) :]
+    if ender in tail:
+        return ender
     special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     found = [(tail.rindex(token), len(token), token) for token in special if token in tail]
-    return ender if ender in tail or not found else max(found)[2]
+    last = max(found)[2] if found else ""
+    return last if last and text[text.index(_VALUE) :].count(last) == 1 else ""
 
 
 def _rendered(

@@ -7,6 +7,7 @@ the last answer decides, and those whose own context it begins with are learned 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,31 +16,14 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
 from llmkit.data.calls import called
 from llmkit.data.chat import is_trained
+from llmkit.data.placed import Answer, answer_in, text_behind
 from llmkit.data.rendering import Turns, render_all
-from llmkit.data.thinking import MARKS, opened, split_thinking
+from llmkit.data.thinking import opened, split_thinking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Rendered = str | DataError
-
-
-class Answer(NamedTuple):
-    """One answer, as places in the text of its conversation, in characters.
-
-    Attributes:
-        start: Where the prompt ends, as inference renders it.
-        end: Behind the last character that is learned: behind the token that ends the turn, if the template writes one.
-        said: Where the answer itself begins, behind what the template writes before it and behind its thinking.
-        said_end: Where it ends.
-        content: The whole message.
-    """
-
-    start: int
-    end: int
-    said: int
-    said_end: int
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +56,15 @@ class Spoken:
 
 
 class _Asked(NamedTuple):
-    """An answer with the prompt that asks for it and the conversation as it ends with it, as the template has them."""
+    """An answer, the prompt that asks for it, and the prompt with the answer behind it: empty if that does not follow.
+
+    `is_bare` tells that its thinking was left out.
+    """
 
     prompt: Rendered
-    ended: Rendered
-    turn: Mapping[str, Any]
+    after: Rendered
+    turn: dict[str, Any]
+    is_bare: bool = False
 
 
 def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns]) -> list[Spoken | DataError]:
@@ -88,26 +76,61 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
     """
     rendered = render_all(tokenizer, conversations)
     wanted = [[i for i, turn in enumerate(turns) if is_trained(turn)] for turns in conversations]
-    asked = [
+    places = [
         (number, i)
-        for number, places in enumerate(wanted)
-        for i in places
+        for number, own in enumerate(wanted)
+        for i in own
         if isinstance(rendered[number], str) and _is_asked(conversations[number][:i])
     ]
-    inner = [(number, i) for number, i in asked if i + 1 < len(conversations[number])]
-    prompts = render_all(tokenizer, [conversations[number][:i] for number, i in asked], prompt=True)
-    ends = render_all(tokenizer, [conversations[number][: i + 1] for number, i in inner])
-    afters = dict(zip(inner, ends, strict=True))
+    borders = borders_of(tokenizer) if places else None
     answers: list[list[_Asked]] = [[] for _ in conversations]
-    for (number, i), prompt in zip(asked, prompts, strict=True):
-        answers[number].append(_Asked(prompt, afters.get((number, i), rendered[number]), conversations[number][i]))
-    borders = borders_of(tokenizer) if asked else None
+    if borders is not None:
+        for (number, _), asked in zip(places, _asked(tokenizer, conversations, places, rendered, borders), strict=True):
+            answers[number].append(asked)
     found = [_spoken(text, own, borders) for text, own in zip(rendered, answers, strict=True)]
     for number, one in enumerate(found):
         if isinstance(one, Spoken):
             unasked = len(wanted[number]) - len(answers[number])
             found[number] = _noted(one, unasked=unasked, tools=_is_untold(one, conversations[number]))
     return found
+
+
+def _asked(
+    tokenizer: PreTrainedTokenizerFast,
+    conversations: Sequence[Turns],
+    places: Sequence[tuple[int, int]],
+    rendered: Sequence[Rendered],
+    borders: Borders,
+) -> list[_Asked]:
+    """Render the answers at some places; one whose thinking does not follow from its prompt, without that."""
+    inner = [(number, i) for number, i in places if i + 1 < len(conversations[number])]
+    prompts = render_all(tokenizer, [conversations[number][:i] for number, i in places], prompt=True)
+    ends = dict(zip(inner, render_all(tokenizer, [conversations[n][: i + 1] for n, i in inner]), strict=True))
+    found = [
+        _behind(prompt, ends.get((number, i), rendered[number]), conversations[number][i], borders)
+        for (number, i), prompt in zip(places, prompts, strict=True)
+    ]
+    bare = {k: turn for k, one in enumerate(found) if one.after == "" and (turn := _without_thinking(one)) is not None}
+    again = render_all(tokenizer, [[*conversations[places[k][0]][: places[k][1]], turn] for k, turn in bare.items()])
+    for (k, turn), ended in zip(bare.items(), again, strict=True):
+        one = _behind(found[k].prompt, ended, turn, borders)
+        if isinstance(one.after, str) and one.after:
+            found[k] = one._replace(is_bare=True)
+    return found
+
+
+def _behind(prompt: Rendered, ended: Rendered, turn: dict[str, Any], borders: Borders) -> _Asked:
+    is_written = isinstance(prompt, str) and isinstance(ended, str)
+    return _Asked(prompt, text_behind(prompt, ended, turn, borders) if is_written else ended, turn)
+
+
+def _without_thinking(asked: _Asked) -> dict[str, Any] | None:
+    """Return an answer without what is thought before it; None where nothing is."""
+    said = split_thinking(asked.turn["content"])
+    if not (said.thinking or asked.turn.get("reasoning_content")):
+        return None
+    kept = {name: part for name, part in asked.turn.items() if name != "reasoning_content"}
+    return {**kept, "content": said.answer}
 
 
 def _is_asked(turns: Turns) -> bool:
@@ -132,20 +155,19 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
     if borders is None or not asked:
         return Spoken((View(text, ()),))
     placed: list[tuple[Answer, str]] = []
-    altered = unreasoned = 0
-    for prompt, ended, turn in asked:
-        if isinstance(prompt, DataError) or isinstance(ended, DataError):
-            return next(one for one in (prompt, ended) if isinstance(one, DataError))
-        after = ended if ended.startswith(prompt) else _led(prompt, ended, turn, borders)
+    notes: Counter[str] = Counter()
+    for prompt, after, turn, is_bare in asked:
+        if isinstance(prompt, DataError) or isinstance(after, DataError):
+            return next(one for one in (prompt, after) if isinstance(one, DataError))
         if after:
-            placed.append((_answer(prompt, after, turn, borders), after))
-            altered += _is_altered(placed[-1][0], after, turn)
-            unreasoned += _is_unreasoned(after[len(prompt) :], turn.get("reasoning_content"))
-    if not after:
+            answer = answer_in(prompt, after, turn, borders)
+            placed.append((answer, after))
+            notes["altered"] += _is_altered(answer, after, turn)
+            notes["reasoning"] += is_bare or _is_unreasoned(after[answer.start :], turn.get("reasoning_content"))
+    if not asked[-1].after:
         return _unprompted(asked[-1])
-    notes = {"altered": altered, "reasoning": unreasoned, "unprompted": len(asked) - len(placed)}
-    views = _views(text, placed, borders)
-    return Spoken(views, {name: number for name, number in notes.items() if number})
+    notes["unprompted"] = len(asked) - len(placed)
+    return Spoken(_views(text, placed, borders), +notes)
 
 
 def _unprompted(asked: _Asked) -> DataError:
@@ -192,60 +214,3 @@ def _is_unreasoned(learned: str, reasoning: str | None) -> bool:
 def _joined(text: str) -> str:
     """Return a text without its blanks."""
     return "".join(text.split())
-
-
-def _answer(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> Answer:
-    """Return where an answer lies in a text that ends with it."""
-    start, content = len(prompt), turn["content"]
-    if called(turn):
-        ender = borders.call_ender
-        place = after.rfind(ender, start) if ender else -1
-        said_end = place if place >= 0 else max(start, len(after.rstrip()))
-        return Answer(start, said_end + len(ender) if place >= 0 else said_end, start, said_end, content)
-    at, said_end = _place(start, prompt, after, content, borders)
-    place = after.find(borders.ender, max(start, said_end)) if borders.ender else -1
-    return Answer(start, place + len(borders.ender) if place >= 0 else said_end, at, said_end, content)
-
-
-def _place(start: int, prompt: str, after: str, content: str, borders: Borders) -> tuple[int, int]:
-    """Return where what is said begins and ends, in a text that ends with it; all but what is around it if unknown."""
-    own = len(after) - len(borders.tail) if after.endswith(borders.tail) else after.rfind(borders.ender, start)
-    own = len(after.rstrip()) if own < 0 else own
-    own = max(start, own)
-    thought = split_thinking(content, opened(prompt))
-    said = thought.answer if thought.ended else content
-    for text in (said, said.strip()):
-        if text and (place := after.rfind(text, start, own)) >= 0:
-            return place, place + len(text)
-    return min(start, own), own
-
-
-def _led(prompt: str, after: str, turn: Mapping[str, Any], borders: Borders) -> str:
-    """Return the text of an answer behind a prompt that says more than the template writes before an answer.
-
-    The more is a thought, empty or begun, as of DeepSeek-R1's prompts: what the data thinks ends one that is begun.
-    Nothing is returned where the answer would not follow from the prompt.
-    """
-    marks, content = opened(prompt), turn["content"]
-    asked = prompt.rstrip().removesuffix(borders.begun)
-    if called(turn) and not content:
-        at = len(asked) if after.startswith(asked) else 0
-        is_led = at > 0
-    else:
-        at, end = _place(0, prompt, after, content, borders)
-        before = _bare(after[:at])
-        is_led = end > at >= len(_bare(asked)) and bool(before) and prompt.startswith(before)
-    if not is_led:
-        return ""
-    if marks is None:
-        return prompt + after[at:]
-    said = split_thinking(content, marks)
-    thinking = said.thinking if said.ended and said.thinking else turn.get("reasoning_content", "").strip()
-    return f"{prompt}{thinking}\n{marks[1]}\n\n{after[at:].lstrip() if called(turn) else after[at:]}"
-
-
-def _bare(text: str) -> str:
-    """Return a text without the marks of thinking and the blanks at its end."""
-    stripped = text.rstrip()
-    mark = next((mark for pair in MARKS for mark in pair if stripped.endswith(mark)), None)
-    return stripped if mark is None else _bare(stripped.removesuffix(mark))

@@ -19,8 +19,9 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import Borders, borders_of
 from llmkit.data.continuing import continued
 from llmkit.data.packing import IGNORED
+from llmkit.data.placed import Answer
 from llmkit.data.rendering import Turns
-from llmkit.data.spoken import Answer, View, find_spoken
+from llmkit.data.spoken import View, find_spoken
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from llmkit.data.chat import CONVERSATION
 from llmkit.data.packing import IGNORED, EncodedRows, RowPacker, examples_of
 from llmkit.data.rendering import encode_prompt, render
+from llmkit.data.rows.messages import Messages
 from llmkit.modeling.companions import Models
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.rows.sft import SFT
@@ -19,6 +19,7 @@ from styles import THOUGHTS, TOOLS, TURNS, calls, said, style, user
 from tiny import model
 
 pytest.importorskip("trl", reason="TRL, which llmkit[dev] installs, is not there")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL's, about its own and transformers' options
 
 QUESTION = [user("1 + 2?"), said("It is 3.")]
 THINKS = [user("1 + 2?"), said("It is 3.", reasoning_content="one more than 2")]
@@ -67,7 +68,8 @@ def targets_of(trainer):
 
 
 def encoded(tokenizer, conversations):
-    found = SFT().encode([{"messages": turns} for turns in conversations], CONVERSATION, tokenizer, 2048)
+    kind = Messages(holds="all")
+    found = SFT().encode([kind.parse(row_of(turns)) for turns in conversations], kind, tokenizer, 2048)
     return [example for outcome in found for example in examples_of(outcome)]
 
 
@@ -76,7 +78,7 @@ def loss_of(learner, examples, tokenizer):
     vocabulary = vocabulary_of(tokenizer)
     rows = EncodedRows.of(SFT().columns(vocabulary), examples)
     packer = RowPacker(rows, 1024, seed=None, pad_id=vocabulary.padding)
-    tensors, counts = SFT().collate(packer.blocks(0, range(packer.num_blocks)), vocabulary, 0)
+    tensors, counts = SFT().collate(packer.blocks(0, range(packer.num_blocks(0))), vocabulary, 0)
     with torch.no_grad():
         ((total, _),) = SFT().loss(Models(learner), tensors).values()
     return float(total) / counts["tokens"]
