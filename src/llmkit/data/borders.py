@@ -141,9 +141,9 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
 
 
 def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
-    """Return the token that ends a turn with calls: that of other answers if it is there, else the last special one.
+    """Return the token that ends a turn with calls: that of other answers or EOS, else the first special one behind.
 
-    One that ends each of several calls does not end the turn; then it is EOS that is learned.
+    One that ends each of several calls does not end the turn. Nothing is returned where there is none: EOS is learned.
     """
     for calls in ([_CALL, {**_CALL, "id": "Celeven12"}], [_CALL]):  # some templates write no more than one
         turn = {"role": "assistant", "content": "", "tool_calls": calls}
@@ -153,12 +153,10 @@ def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, 
     else:
         return ender
     tail = text[text.rindex(_VALUE) + len(_VALUE) :]
-    if ender in tail:
-        return ender
+    behind = text[text.index(_VALUE) :]
     special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    found = [(tail.rindex(token), len(token), token) for token in special if token in tail]
-    last = max(found)[2] if found else ""
-    return last if last and text[text.index(_VALUE) :].count(last) == 1 else ""
+    known = next((token for token in (ender, tokenizer.eos_token) if token and token in tail), "")
+    return known or _first((token for token in special if behind.count(token) == 1), tail)
 
 
 def _rendered(
