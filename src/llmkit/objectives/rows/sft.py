@@ -28,11 +28,14 @@ NOTES = {
     "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+}
+"""What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
+ROW_NOTES = {
     "empty": "answers are empty: they are read but not learned",
     "tools": "rows have tools, of which the chat template writes nothing",
     "reasoning": "rows have reasoning, of which the chat template writes nothing",
 }
-"""What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
+"""What is said of rows, see `_noted`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -47,7 +50,7 @@ class SFT(NextToken, RowObjective):
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "pack"
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
-    notes: ClassVar[Mapping[str, str]] = NOTES
+    notes: ClassVar[Mapping[str, str]] = {**NOTES, **ROW_NOTES}
 
     train_on: TrainOn = "assistant"
     """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
@@ -75,7 +78,7 @@ class SFT(NextToken, RowObjective):
                 found.append(LeftOut("refused", made.message))
             elif self.train_on == "all":
                 found.append(_noted(_whole(made, turns, limit), turns, tokenizer))
-            elif not any(map(is_trained, turns)):
+            elif not any(map(is_trained, turns)) and any(turn["role"] == "assistant" for turn in turns):
                 found.append(
                     LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
                 )
