@@ -195,7 +195,7 @@ def test_all_of_a_conversation_is_every_token_behind_bos():
     assert learned(example) == text.removeprefix("<|bos|>")
     assert example.num_bytes == sum(len(turn["content"].encode()) for turn in TALK)
     cut = sft({"messages": TALK}, train_on="all", limit=9)
-    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (8, True, 9)
+    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (9, True, 9)  # the last predicts what is cut off
 
 
 def test_all_ends_with_eos_where_the_template_ends_no_turn():
