@@ -120,8 +120,9 @@ def _asked(
 
 
 def _behind(prompt: Rendered, ended: Rendered, turn: dict[str, Any], borders: Borders) -> _Asked:
-    is_written = isinstance(prompt, str) and isinstance(ended, str)
-    return _Asked(prompt, text_behind(prompt, ended, turn, borders) if is_written else ended, turn)
+    if isinstance(prompt, str) and isinstance(ended, str):
+        return _Asked(prompt, text_behind(prompt, ended, turn, borders), turn)
+    return _Asked(prompt, ended, turn)
 
 
 def _without_thinking(asked: _Asked) -> dict[str, Any] | None:
