@@ -111,7 +111,7 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
 
 
 def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
-    user, answer, more = ({"role": role, "content": text} for role, text in (
+    user, answer, more = (dict[str, Any](role=role, content=text) for role, text in (
         ("user", _QUESTION), ("assistant", _ANSWER), ("user", _MORE),
     ))  # fmt: skip
     system = {"role": "system", "content": "Sfour"}
@@ -136,8 +136,8 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
     call_ender = _call_ender(tokenizer, ender, user) if ender else ""
     call_end_id = tokenizer.convert_tokens_to_ids(call_ender) if call_ender else end_id
-    controls = frozenset({*controls, call_ender} - {""})
-    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, controls)
+    own = frozenset({*controls, call_ender} - {""})
+    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, own)
 
 
 def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
@@ -160,7 +160,7 @@ def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, 
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerFast, first: Sequence[dict[str, str]], *turns: dict[str, str]
+    tokenizer: PreTrainedTokenizerFast, first: Sequence[dict[str, Any]], *turns: dict[str, Any]
 ) -> tuple[str | DataError, str | DataError, str | DataError, str | DataError]:
     """Return the question with a prompt and without, with its answer, and with what may follow."""
     user, answer, more = turns

@@ -88,8 +88,9 @@ def _begun(prompt: str, ended: str, turn: Mapping[str, Any], borders: Borders) -
         return at
     rest = ended[len(asked) :].lstrip()
     rest = next((rest.removeprefix(last) for _, last in MARKS if rest.startswith(last)), rest).lstrip()
-    is_begun = asked != prompt.rstrip() and ended.startswith(asked)
-    return len(ended) - len(rest) if is_begun and rest and not rest.startswith(_BEGINS) else None
+    is_begun = borders.begun.startswith(_BEGINS) and asked != prompt.rstrip() and ended.startswith(asked)
+    is_said = bool(turn["content"].strip() or called(turn)) and not rest.startswith(_BEGINS)
+    return len(ended) - len(rest) if is_begun and is_said and rest else None
 
 
 def _asked(prompt: str, borders: Borders) -> str:

@@ -120,8 +120,9 @@ def _asked(
 
 
 def _behind(prompt: Rendered, ended: Rendered, turn: dict[str, Any], borders: Borders) -> _Asked:
-    is_written = isinstance(prompt, str) and isinstance(ended, str)
-    return _Asked(prompt, text_behind(prompt, ended, turn, borders) if is_written else ended, turn)
+    if isinstance(prompt, str) and isinstance(ended, str):
+        return _Asked(prompt, text_behind(prompt, ended, turn, borders), turn)
+    return _Asked(prompt, ended, turn)
 
 
 def _without_thinking(asked: _Asked) -> dict[str, Any] | None:
@@ -164,7 +165,7 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
             placed.append((answer, after))
             notes["altered"] += _is_altered(answer, after, turn)
             notes["reasoning"] += is_bare or _is_unreasoned(after[answer.start :], turn.get("reasoning_content"))
-    if not asked[-1].after:
+    if not placed:
         return _unprompted(asked[-1])
     notes["unprompted"] = len(asked) - len(placed)
     return Spoken(_views(text, placed, borders), +notes)
@@ -174,7 +175,7 @@ def _unprompted(asked: _Asked) -> DataError:
     turn = asked.turn
     if not (turn["content"].strip() or called(turn)) and opened(str(asked.prompt)):
         return DataError(
-            "the last answer is empty, and its prompt has begun a thought: nothing tells where that ends",
+            "the answer is empty, and its prompt has begun a thought: nothing tells where that ends",
             hint="leave such conversations out of the data",
         )
     return DataError(

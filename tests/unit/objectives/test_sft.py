@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.data.chat import CONVERSATION
-from llmkit.data.packing import IGNORED, LeftOut
+from llmkit.data.packing import IGNORED, Column, EncodedRows, LeftOut
 from llmkit.data.rendering import CHAT_TEMPLATE, render
 from llmkit.data.rows import RowError
 from llmkit.data.rows.messages import Messages
 from llmkit.objectives.rows.sft import SFT
 from odd_chats import ROWS
+from styles import style
 from tiny import byte_tokenizer
 
 TALK = [
@@ -195,7 +196,7 @@ def test_all_of_a_conversation_is_every_token_behind_bos():
     assert learned(example) == text.removeprefix("<|bos|>")
     assert example.num_bytes == sum(len(turn["content"].encode()) for turn in TALK)
     cut = sft({"messages": TALK}, train_on="all", limit=9)
-    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (8, True, 9)
+    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (9, True, 9)  # the last predicts what is cut off
 
 
 def test_all_ends_with_eos_where_the_template_ends_no_turn():
@@ -260,6 +261,12 @@ def test_a_template_without_calls_leaves_the_row_out_and_others_are_told_what_it
     words = {"messages": [TOLD["messages"][0], TOLD["messages"][3]], "tools": TOLD["tools"]}
     assert sft(words).notes == {"tools": 1, "reasoning": 1}
     assert not sft({"messages": TALK}).notes
+
+
+def test_generation_stops_where_calls_end_as_well():
+    tokenizer = style("llama3")
+    ends = tokenizer.convert_tokens_to_ids(["<|eos|>", "<|eot|>", "<|eom|>"])
+    assert SFT().end_ids(tokenizer, EncodedRows.of({"input_ids": Column()}, [])) == ends
 
 
 def test_control_tokens_in_calls_and_tools_fake_no_turn():

@@ -27,7 +27,7 @@ SHAREGPT_KEYS = ("from", "value")
 READ = frozenset((*KEYS, *REASONING, *SHAREGPT_KEYS, "function_call"))
 MORE = (*REASONING, "tool_calls", "function_call", "tool_call_id", "name", "weight")
 """What a message may have beside role and content."""
-NOTHING = (None, "", [], {})
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 MEDIA = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 TEXT_PARTS = frozenset(("text", "input_text", "output_text"))
 _PLAIN = {"role", "content"}

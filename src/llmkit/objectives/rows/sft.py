@@ -33,7 +33,7 @@ NOTES = {
     "tools": "rows have tools, of which the chat template writes nothing",
     "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
-"""What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
+"""What is said of answers that are not learned as they are, and of rows, by the names in `Encoded.notes`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -77,7 +77,7 @@ class SFT(NextToken, RowObjective):
             made = next(encoded)
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
-            elif self.train_on != "all" and not any(map(is_trained, turns)):
+            elif self.train_on != "all" and _only_untrained(turns):
                 found.append(
                     LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
                 )
@@ -114,6 +114,12 @@ class SFT(NextToken, RowObjective):
         found[0].notes = made.notes + Counter(empty=empty)
         found[0].cut |= len(found) < len(examples)
         return found[0] if len(found) == 1 else found
+
+
+def _only_untrained(turns: Sequence[Turn]) -> bool:
+    """Tell whether there are answers, and none of them is to be learned."""
+    said = [turn for turn in turns if turn["role"] == "assistant"]
+    return bool(said) and not any(map(is_trained, said))
 
 
 def _whole(part: Part) -> Part:
