@@ -133,6 +133,8 @@ class RowTrainingConfig(TrainingConfig):
     """What the model is trained to do."""
     adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
     """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
+    merge: bool = False
+    """Leave a plain model that the adapter is merged into, instead of the adapter, which stays in the checkpoint."""
     template: str | None = None
     """Which of several chat templates to train with; the model is saved with that one alone. null: the default one."""
     date: Date = None
@@ -150,6 +152,17 @@ class RowTrainingConfig(TrainingConfig):
     def adapted(self) -> Adapter:
         """What of the model is trained."""
         return self.adapter
+
+    @model_validator(mode="after")
+    def _check_merge(self) -> RowTrainingConfig:
+        if self.merge and not self.adapter.is_apart:
+            raise ValueError(f"merge is for adapters: {self.adapter.type_name} leaves a whole model as it is")
+        if self.merge and not self.adapter.merges:
+            raise ValueError(
+                f"the virtual tokens of {self.adapter.type_name} are no weights of a model, and cannot be merged: leave"
+                " merge out, eval and predict take what is left as it is; or adapter=lora"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_template(self) -> RowTrainingConfig:

@@ -265,7 +265,7 @@ def disk_needed(model: PreTrainedModel, config: TrainingConfig, found: int = 0) 
 
 def _left_bytes(model: PreTrainedModel, config: TrainingConfig) -> int:
     """Return the bytes of the weights that a run leaves: a whole model's, or an adapter's."""
-    if config.adapted.is_apart:
+    if config.adapted.is_apart and not getattr(config, "merge", False):
         return 4 * trained_parameters(model)
     return int(4 * sum(parameter.numel() for parameter in model.parameters()))
 

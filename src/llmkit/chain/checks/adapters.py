@@ -27,5 +27,6 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:  # noqa: ARG001 - the in
 def _leaves_adapter(read: Read) -> bool:
     if isinstance(read.place, Run):
         maker = read.place.resolved
-        return bool(maker is not None and getattr(getattr(maker.config, "adapter", None), "is_apart", False))
+        apart = maker is not None and getattr(getattr(maker.config, "adapter", None), "is_apart", False)
+        return bool(apart and not getattr(maker.config, "merge", False))
     return isinstance(read.place, Path) and is_adapter(read.place)
