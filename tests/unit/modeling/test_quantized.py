@@ -41,11 +41,11 @@ def test_a_layer_and_its_gradient_are_those_of_the_rounded_matrix(bits):
 
 
 def test_four_bits_are_the_nearest_values_of_nf4():
-    """Each block of 64 is scaled by its largest, and takes the nearest of 16 values (Dettmers et al. 2023, appendix E)."""
+    """Each block of 64 is scaled by its largest, and takes the nearest of 16 (Dettmers et al. 2023, appendix E)."""
     values = torch.tensor([
-        -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
-        -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-        0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+        -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+        -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+        0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
     ])  # fmt: skip
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 3, bias=False)

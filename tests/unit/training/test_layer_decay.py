@@ -91,8 +91,14 @@ def test_rates_are_told_and_the_logged_ones_act(tmp_path):
     step = run.optimizer.step
     run.optimizer.step = lambda: (grads.update({n: p.grad.clone() for n, p in start.named_parameters()}), step())[1]
     run.train()
-    for name, wanted in (("model.norm.weight", 0.1), ("model.layers.1.mlp.up_proj.weight", 0.05),
-                         ("model.layers.0.mlp.up_proj.weight", 0.025), ("model.embed_tokens.weight", 0.0125)):  # fmt: skip
+    up = "model.layers.{}.mlp.up_proj.weight"
+    wanted_rates = {
+        "model.norm.weight": 0.1,
+        up.format(1): 0.05,
+        up.format(0): 0.025,
+        "model.embed_tokens.weight": 0.0125,
+    }
+    for name, wanted in wanted_rates.items():
         moved = before[name] - start.get_parameter(name)
         torch.testing.assert_close(moved, wanted * grads[name], atol=1e-7, rtol=1e-4)
     from llmkit.training.metrics import read_metrics

@@ -61,7 +61,7 @@ class Virtual(Adapter):
 
         if model.config.is_encoder_decoder:
             raise ConfigError(
-                f"adapter: {self.type_name} is for models of one stack, and a {type(model).__name__} has two, an encoder"
+                f"adapter: {self.type_name} is for models of one stack, and a {type(model).__name__} has an encoder"
                 " and a decoder",
                 "adapter=lora",
             )
