@@ -1,4 +1,4 @@
-"""Kill a training of an adapter with no word of farewell: the same command ends where an undisturbed one does, to the bit."""
+"""Kill a training of an adapter without a farewell: the same command ends where an undisturbed one does, to the bit."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class _FrozenLinear(torch.autograd.Function):
             rows = gradient.reshape(-1, gradient.shape[-1]).to(dtype)
             if needs_inputs:
                 found[0] = rows @ ctx.layer.weight.to(dtype)
-            if down is not None:
+            if down is not None and up is not None and flat is not None and low is not None:
                 low_gradient = (rows @ up.to(dtype)).mul_(ctx.scale)
                 if needs_inputs:
                     found[0].addmm_(low_gradient, down.to(dtype))  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ inputs are exactly those of a layer with the rounded weights. Only one matrix is
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,9 @@ class QuantizedLinear(torch.nn.Linear):
         linear: The layer whose weights are rounded; on the meta device only sizes are those of a real one.
         bits: `4bit` for NormalFloat of bitsandbytes, blocks of 64; `8bit` for torchao's integers, a scale a row.
     """
+
+    packed: torch.Tensor
+    scales: torch.Tensor
 
     def __init__(self, linear: torch.nn.Linear, bits: Bits) -> None:
         torch.nn.Module.__init__(self)
@@ -77,8 +81,9 @@ def _packed(weight: torch.Tensor, bits: Bits) -> tuple[torch.Tensor, torch.Tenso
         library = require("quantized", MODULES[bits])
         found, state = library.functional.quantize_4bit(weight.float(), blocksize=BLOCK, quant_type="nf4")
         return found, state.absmax
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of kernels for GPUs that it could not load
     require("quantized", MODULES[bits])
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_  # type: ignore[import-untyped]
 
     layer = torch.nn.Linear(columns, rows, bias=False, device="meta")
     layer.weight = torch.nn.Parameter(weight.float(), requires_grad=False)

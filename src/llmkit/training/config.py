@@ -58,7 +58,8 @@ class TrainingConfig(Config):
     batch_tokens: int = Field(16384, ge=8)
     """Tokens per optimizer step, a multiple of `context_length`."""
     micro_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384."""
+    """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384, of an
+    adapter on a CPU 1,024."""
     max_steps: Annotated[int | None, Budget] = Field(None, ge=1)
     """Optimizer steps. Of the limits given, the one that is reached first holds; raising it extends a finished run."""
     max_tokens: Annotated[int | None, Budget] = Field(None, ge=1)

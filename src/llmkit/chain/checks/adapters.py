@@ -27,6 +27,7 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:  # noqa: ARG001 - the in
 def _leaves_adapter(read: Read) -> bool:
     if isinstance(read.place, Run):
         maker = read.place.resolved
-        apart = maker is not None and getattr(getattr(maker.config, "adapter", None), "is_apart", False)
-        return bool(apart and not getattr(maker.config, "merge", False))
+        if maker is None or getattr(maker.config, "merge", False):
+            return False
+        return bool(getattr(getattr(maker.config, "adapter", None), "is_apart", False))
     return isinstance(read.place, Path) and is_adapter(read.place)

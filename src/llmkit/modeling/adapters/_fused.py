@@ -22,7 +22,9 @@ class FusedLinear(Linear):
         if args or kwargs or self.disable_adapters or self.merged or torch.compiler.is_compiling():
             found: torch.Tensor = super().forward(x, *args, **kwargs)
             return found
-        return frozen_linear(x, self.base_layer, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name])
+        base, down, up = self.base_layer, self.lora_A[name].weight, self.lora_B[name].weight
+        assert isinstance(base, torch.nn.Linear) and isinstance(down, torch.Tensor) and isinstance(up, torch.Tensor)
+        return frozen_linear(x, base, down, up, self.scaling[name])
 
 
 def fuse(model: PreTrainedModel) -> None:

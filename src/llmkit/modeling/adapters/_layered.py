@@ -69,8 +69,8 @@ def own_parameters(model: PreTrainedModel) -> int:
     """Return the number of parameters of a wrapped model without what was put beside them."""
     from llmkit.modeling.quantized import quantized_weights
 
-    named = sum(p.numel() for name, p in model.named_parameters() if not any(word in name for word in BESIDE))
-    return named + quantized_weights(model)
+    named = (p.numel() for name, p in model.named_parameters() if not any(word in name for word in BESIDE))
+    return int(sum(named)) + quantized_weights(model)
 
 
 def counted_names(names: Collection[str]) -> str:

@@ -119,14 +119,14 @@ class Virtual(Adapter):
         inputs = dict(kwargs)
         if args:
             inputs["input_ids"] = args[0]
-        cache = inputs.get("cache")
+        cache = inputs.get("cache", inputs.get("past_key_values"))
         past = 0 if cache is None else int(cache.get_seq_length())
         mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
         if mask is not None and mask.ndim == 2:
             inputs["attention_mask"] = _filled_before(mask, self.tokens, 1)
         if positions is not None:
             inputs["position_ids"] = positions + self.tokens
-        holder["cut"] = self.put_before(model, model.get_submodule(MODULE).weight, inputs, past)  # type: ignore[arg-type]
+        holder["cut"] = self.put_before(model, model.get_submodule(MODULE).weight, inputs, past)
         return (), inputs
 
     def _behind(self, model: PreTrainedModel, output: Any) -> Any:
@@ -188,8 +188,8 @@ class Virtual(Adapter):
                     raise DataError(f"{where}: it has no {name} of {list(tensor.shape)}", hint)
                 found.copy_(tensor)
         model.requires_grad_(requires_grad=False)
-        own._put_in(model, vectors.clone().requires_grad_(requires_grad=False), [], config.task_type)
-        model.eval()
+        own._put_in(model, vectors.clone(), [], config.task_type)
+        model.requires_grad_(requires_grad=False).eval()
 
     def merge(self, model: PreTrainedModel) -> None:
         """Leave the model as it is: no weight of it could do what the vectors do."""

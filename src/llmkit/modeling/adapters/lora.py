@@ -33,7 +33,7 @@ class LoRA(Layered):
     """What the product of the two matrices is scaled by, over `r`."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of a matrix's inputs that LoRA does not see; the experts of a mixture have none."""
-    targets: Literal["auto", "all-linear"] | Annotated[list[str], Field(min_length=1)] = "auto"  # type: ignore[assignment]
+    targets: Literal["auto", "all-linear"] | Annotated[list[str], Field(min_length=1)] = "auto"
     """Matrices by the end of their names, such as [q_proj, v_proj]. auto, or all-linear as peft says: all of the body,
     those of experts too, but no router. Never the head or the embedding."""
     rslora: bool = False

@@ -29,7 +29,8 @@ class Prompt(Virtual):
         if table.device.type == "meta":
             return torch.empty(self.tokens, table.shape[1], device="meta")
         drawn = torch.randint(len(table), (self.tokens,))
-        return table[drawn].detach().float().clone()
+        found: torch.Tensor = table[drawn].detach().float().clone()
+        return found
 
     def put_before(self, model: PreTrainedModel, vectors: torch.Tensor, inputs: dict[str, Any], past: int) -> int:
         """Put the vectors before the embeddings of the row, unless they are in the cache."""
