@@ -14,10 +14,12 @@ from llmkit.core.manifest import read_manifest
 from llmkit.modeling.load import load_model
 
 OPTIONS = ["-s", "optimizer.lr=0.05", "-s", "schedule.type=constant", "-s", "schedule.warmup_steps=0"]
+ROOM = ["-s", "context_length=60", "-s", "batch_tokens=240"]
+"""Of the base's 64 positions four are for virtual tokens."""
 KINDS = {
     "ia3": ["-s", "adapter=ia3"],
-    "prompt": ["-s", "adapter={type: prompt, tokens: 4}"],
-    "prefix": ["-s", "adapter={type: prefix, tokens: 4}"],
+    "prompt": ["-s", "adapter={type: prompt, tokens: 4}", *ROOM],
+    "prefix": ["-s", "adapter={type: prefix, tokens: 4}", *ROOM],
     "dora": ["--lora", "-s", "adapter.r=4", "-s", "adapter.dora=true"],
 }
 TEXTS = ["a clear morning", "a dark evening", "the old harbour", "the new bridge"]
@@ -117,6 +119,7 @@ def test_merge_leaves_a_plain_model_that_answers_as_the_adapter_would(finetune, 
     (["-s", "merge=true"], "merge is for adapters: full leaves a whole model as it is"),
     ([*KINDS["prefix"], "-s", "merge=true"], "the virtual tokens of prefix are no weights of a model"),
     (["-s", "adapter={type: ia3, targets: [k_porj]}"], "the model has no matrix 'k_porj'; did you mean 'k_proj'?"),
+    (["-s", "adapter={type: prompt, tokens: 4}"], "context_length: 64 and 4 virtual tokens are over the 64 positions"),
     (["-s", "adapter={type: prompt, tokens: 0}"], "adapter.tokens: should be greater than or equal to 1, not 0"),
     (["--lora", "-s", "adapter.quantize=3bit"], "adapter.quantize"),
 ])  # fmt: skip

@@ -23,13 +23,14 @@ SETTINGS = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "log_ever
             "-s", "validate.every=6", "-s", "validation_fraction=0.2", "-s", "optimizer.lr=0.01"]  # fmt: skip
 
 
+ROOM = ["-s", "context_length=60", "-s", "batch_tokens=240"]  # of the base's 64 positions four are virtual tokens
 KINDS = {
     "lora": ["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1"],  # so that the random state counts
     "dora": ["--lora", "-s", "adapter.r=4", "-s", "adapter.dora=true"],
     "4bit": ["--lora", "-s", "adapter.r=4", "-s", "adapter.quantize=4bit"],
     "ia3": ["-s", "adapter=ia3"],
-    "prompt": ["-s", "adapter={type: prompt, tokens: 4}"],
-    "prefix": ["-s", "adapter={type: prefix, tokens: 4}"],
+    "prompt": ["-s", "adapter={type: prompt, tokens: 4}", *ROOM],
+    "prefix": ["-s", "adapter={type: prefix, tokens: 4}", *ROOM],
 }
 ROWS = {
     "sft": None,

@@ -162,7 +162,7 @@ TERMS = (
     ("use_rslora", "adapter.rslora=true", ""),
     ("use_dora", "adapter.dora=true", ""),
     ("freeze_trainable_layers num_layers_to_train unfrozen_layers", "adapter.last", "of adapter: layers"),
-    ("merge_lora merge_adapter", "merge=true", "or export, which writes the merged model of an adapter's directory"),
+    ("merge_lora merge_adapter", "merge", "or export, which writes the merged model of an adapter's directory"),
     ("num_virtual_tokens prompt_length prefix_length", "adapter.tokens", "of adapter: prompt or prefix"),
     ("layerwise_lr_decay layer_wise_lr_decay llrd lr_decay_rate", "optimizer.layer_decay", ""),
     ("load_in_4bit load_in_8bit quantization quantize bits quantization_config qlora", "adapter.quantize", _QUANTIZED),
