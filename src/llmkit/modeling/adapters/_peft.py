@@ -65,6 +65,12 @@ def adapter_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 def merge(model: PreTrainedModel) -> None:
     """Take peft's layers out again, added to the weights."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):  # peft's (IA)^3 unpacks only those that are one layer
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, module.modules_to_save[NAME])
     tuner_of(model).merge_and_unload()
     del vars(model)[TUNER]
     model.requires_grad_(requires_grad=True)

@@ -35,7 +35,7 @@ def test_what_is_loaded_and_merged_answers_as_what_was_trained(saved, name):
     loaded = load_model(folder)
     assert type(loaded) is type(made(name))
     torch.testing.assert_close(logits(loaded), wanted, atol=1e-5, rtol=0)
-    assert (wanted - logits(load_model(folder.parent / "base"))).abs().max() > 1e-3
+    assert (wanted - logits(load_model(folder.parent / "base"))).abs().max() > 1e-5
 
 
 @PEFT_OWN
@@ -56,8 +56,8 @@ def test_auto_trains_what_peft_does_for_architectures_that_both_know():
         model = made(name)
         IA3().wrap(model, head_of(model.config))
         own = {found for found in trained_names(model) if "ia3_" in found}
-        theirs = {found for found in trained_names(get_peft_model(made(name), IA3Config(task_type=task)))
-                  if "ia3_" in found}  # fmt: skip
+        config = IA3Config(task_type=task, fan_in_fan_out=name == "conv1d")
+        theirs = {found for found in trained_names(get_peft_model(made(name), config)) if "ia3_" in found}
         if name == "labels":  # peft takes `attention.output.dense` for a feed-forward layer's as well
             theirs = {found for found in theirs if ".attention.output." not in found}
         assert own == theirs, name
