@@ -18,7 +18,7 @@ from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job
 
 AUTO_MICRO_BATCH_TOKENS = 16384
-APART_MICRO_BATCH_TOKENS = 1024
+APART_MICRO_BATCH_TOKENS = 512
 """The same beside frozen weights on a CPU. What is kept for the way back is nearly all of a run's memory there, and
 fewer tokens at a time cost nothing: there are no gradients of large matrices to add up."""
 COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
