@@ -200,7 +200,7 @@ def test_a_base_that_has_changed_is_refused(cli, own, changed, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda config: config.update(peft_type="IA3"), "of a type that llmkit does not know: IA3"),
+    (lambda config: config.update(peft_type="LOHA"), "of a type that llmkit does not know: LOHA"),
     (lambda config: config.update(r=0), "adapter_config.json cannot be read: r: expected at least 1, got 0"),
     (lambda config: config.update(r=8), "is not of this base"),
     (lambda config: config.update(target_modules=["nothing"]), "is not of this base"),

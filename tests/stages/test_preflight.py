@@ -149,6 +149,9 @@ WRONG = {
     "an adapter's adapter": ("finetune", [
         "--lora", "-r", "finetune.yaml", "--lora", "--model", "build/model", "-o", "b"], [
         "finetune-2: model: build/model is an adapter itself, and lora needs a whole model"], 2),
+    "an export of virtual tokens": ("finetune", [
+        "-s", "adapter={type: prompt, tokens: 4}", "-s", "context_length=60", "-s", "batch_tokens=240"], [
+        "export: model: build/model is an adapter of the kind prompt, whose virtual tokens cannot be merged"], 2),
     "an adapter of a split model": ("finetune", ["--lora", "-s", "parallel.shard=2", "--nproc", "2"], [
         "finetune: parallel: shard 2 x tensor 1 x context 1: a model of which only a part is trained (adapter: lora)"
         " is not split"], 2),

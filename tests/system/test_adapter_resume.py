@@ -1,13 +1,15 @@
-"""Kill a LoRA training with no word of farewell: the same command ends where an undisturbed one does, to the bit."""
+"""Kill a training of an adapter without a farewell: the same command ends where an undisturbed one does, to the bit."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from killed import assert_same_model
 from safetensors.torch import load_file
 
@@ -21,9 +23,41 @@ SETTINGS = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "log_ever
             "-s", "validate.every=6", "-s", "validation_fraction=0.2", "-s", "optimizer.lr=0.01"]  # fmt: skip
 
 
-def test_a_killed_lora_training_ends_to_the_bit_where_an_undisturbed_one_does(chain: Any, tmp_path: Path):
-    lora = ["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1"]  # so that the random state counts
-    start = ["finetune", "--data", chain.pairs, "--model", chain.base, *SETTINGS, *lora, "--max-steps", STEPS]
+ROOM = ["-s", "context_length=60", "-s", "batch_tokens=240"]  # of the base's 64 positions four are virtual tokens
+KINDS = {
+    "lora": ["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1"],  # so that the random state counts
+    "dora": ["--lora", "-s", "adapter.r=4", "-s", "adapter.dora=true"],
+    "4bit": ["--lora", "-s", "adapter.r=4", "-s", "adapter.quantize=4bit"],
+    "ia3": ["-s", "adapter=ia3"],
+    "prompt": ["-s", "adapter={type: prompt, tokens: 4}", *ROOM],
+    "prefix": ["-s", "adapter={type: prefix, tokens: 4}", *ROOM],
+}
+ROWS = {
+    "sft": None,
+    "classification": [{"text": text, "label": text[0]} for text in ("a b", "a c d", "b c", "b d e", "a e f", "b f")],
+    "token_classification": [{"words": ["a", word], "tags": ["O", "B-X"]} for word in ("b", "c", "d", "e", "f", "g")],
+}
+
+
+def _cells() -> list[Any]:
+    fast = (("lora", "sft"), ("prefix", "sft"))
+    return [
+        pytest.param(kind, objective, marks=[] if (kind, objective) in fast else [pytest.mark.slow])
+        for kind in KINDS
+        for objective in ROWS
+    ]
+
+
+@pytest.mark.parametrize(("kind", "objective"), _cells())
+def test_a_killed_training_of_an_adapter_ends_to_the_bit_where_an_undisturbed_one_does(
+    chain: Any, tmp_path: Path, kind: str, objective: str
+):
+    data = chain.pairs
+    if rows := ROWS[objective]:
+        data = tmp_path / "rows.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows * 4), encoding="utf-8")
+    more = [*KINDS[kind], "-s", f"objective={objective}", "-s", "batch_rows=4"]
+    start = ["finetune", "--data", data, "--model", chain.base, *SETTINGS, *more, "--max-steps", STEPS]
     arguments = [*map(str, start), "-q"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     assert run([*arguments, "-o", str(straight)]) == 0
@@ -32,7 +66,8 @@ def test_a_killed_lora_training_ends_to_the_bit_where_an_undisturbed_one_does(ch
     checkpoint, torn = latest(killed / ".partial/checkpoints")
     assert not torn
     assert checkpoint is not None and checkpoint.name == "step-00000004"
-    assert all("lora_" in name for name in load_file(checkpoint / "model.safetensors"))
+    whole = ("lora_", "ia3_", "virtual_tokens", "score")
+    assert all(any(word in name for word in whole) for name in load_file(checkpoint / "model.safetensors"))
     assert run([*arguments, "-o", str(killed)]) == 0
     assert_same_model(killed, straight)
     assert untimed(read_metrics(killed)) == untimed(read_metrics(straight))

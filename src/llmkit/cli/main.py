@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -97,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for name in ("torch.utils._pytree", "torchao"):  # of torchao, which accelerate imports wherever it is installed
+        logging.getLogger(name).setLevel(logging.ERROR)
     # OpenMP threads that spin long while they wait take the cores from the very threads they wait for, as soon as
     # anything else runs. Tokens/s of the quickstart's pretraining on 2 cores, alone and beside a busy process: 11,000
     # and 650 with libgomp's 300,000 spins, 10,200 and 2,500 with 5,000.

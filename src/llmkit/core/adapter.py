@@ -27,6 +27,16 @@ def is_adapter(path: str | Path) -> bool:
     return (folder / ADAPTER).is_file() and not (folder / CONFIG).is_file()
 
 
+def peft_type(path: str | Path) -> str:
+    """Return what peft calls an adapter's type, such as `LORA`.
+
+    Raises:
+        DataError: adapter_config.json is damaged.
+    """
+    found = read_json(Path(path) / ADAPTER, "peft_type")["peft_type"]
+    return str(found)
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """Return what llmkit has recorded of an adapter's base, `digest` and `config`; {} for one made elsewhere.
 

@@ -18,6 +18,10 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "gguf": {"gguf": "models in GGUF files"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
+    "quantized": {
+        "bitsandbytes": "`finetune` with adapter.quantize: 4bit",
+        "torchao": "adapter.quantize: 8bit",
+    },
     "ray": {"ray": "`clean` and `tokenize` with --engine ray"},
 }
 """Extra name -> the modules it brings, each with what needs it; it counts as installed when all of them are there."""

@@ -38,7 +38,7 @@ class Word:
 
 
 _LORA = "--lora, or adapter: lora in a recipe, with any objective"
-_QUANTIZED = "quantized weights are not there yet; finetune trains float32 weights, in bf16 where the hardware has it"
+_QUANTIZED = "4bit or 8bit, of adapter: lora"
 _PREFERENCES = "training on preferences and rewards is not there yet; sft learns the preferred answers"
 _UPLOAD = "nothing is uploaded; `hf upload` takes the directory that export writes"
 _SERVE = "serving is not there yet; servers load the directory that export writes"
@@ -156,7 +156,7 @@ TERMS = (
     ("context_parallel_size cp", "parallel.context", ""),
     ("cpu_offload offload", "parallel.cpu_offload=true", ""),
     ("flash_attention flash_attn use_flash_attn attn_implementation", "", _FUSED),
-    ("use_lora use_peft peft qlora finetuning_type peft_type", "--lora adapter", "lora is one of its kinds"),
+    ("use_lora use_peft peft finetuning_type peft_type", "--lora adapter", "lora is one of its kinds"),
     ("lora_r lora_rank rank", "adapter.r", ""),
     ("lora_alpha", "adapter.alpha", ""),
     ("lora_dropout", "adapter.dropout", ""),
@@ -164,8 +164,10 @@ TERMS = (
     ("use_rslora", "adapter.rslora=true", ""),
     ("use_dora", "adapter.dora=true", ""),
     ("freeze_trainable_layers num_layers_to_train unfrozen_layers", "adapter.last", "of adapter: layers"),
-    ("merge_lora merge_adapter", "", "export writes the merged model of an adapter's directory"),
-    ("load_in_4bit load_in_8bit quantization quantize bits quantization_config", "", _QUANTIZED),
+    ("merge_lora merge_adapter", "merge", "or export, which writes the merged model of an adapter's directory"),
+    ("num_virtual_tokens prompt_length prefix_length", "adapter.tokens", "of adapter: prompt or prefix"),
+    ("layerwise_lr_decay layer_wise_lr_decay llrd lr_decay_rate", "optimizer.layer_decay", ""),
+    ("load_in_4bit load_in_8bit quantization quantize bits quantization_config qlora", "adapter.quantize", _QUANTIZED),
     ("dpo pref_beta beta reward_model rl", "", _PREFERENCES),
     # When
     ("save_steps save_interval save_every checkpoint_every ckpt_interval", "checkpoint.every", "in steps"),
@@ -192,7 +194,10 @@ PARTS = {
     ),
     "adapter": (
         ("none all", "full", ""),
-        ("qlora ia3 adalora prefix prompt", "", "lora is the one kind of peft's that is trained here"),
+        ("qlora", "lora", "with adapter.quantize: 4bit"),
+        ("adalora loha lokr vera", "", "of peft's kinds lora, ia3, prompt and prefix are trained here"),
+        ("prompt_tuning soft_prompt", "prompt", ""),
+        ("prefix_tuning", "prefix", ""),
         ("freeze last_layers partial", "layers", ""),
         ("linear_probe classifier", "head", ""),
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.adapter import base_of, read_record
-from llmkit.core.errors import DataError
-from llmkit.modeling.adapters._peft import load, merge, read_adapter, read_weights, rows_needed
+from llmkit.core.adapter import base_of, is_adapter, peft_type, read_record
+from llmkit.core.errors import ConfigError, DataError
+from llmkit.modeling.adapters import Adapter, adapter_of
+from llmkit.modeling.adapters._peft import read_adapter, read_weights, rows_needed
 from llmkit.modeling.heads import Head, heads
 from llmkit.modeling.loaded import loading
 
@@ -25,6 +26,7 @@ def adapted_config(folder: Path) -> PreTrainedConfig:
 
     from llmkit.modeling.load import read_config
 
+    member_of(folder)
     adapter, base = read_adapter(folder), read_config(base_of(folder))
     record = read_record(folder)
     if record:
@@ -36,6 +38,36 @@ def adapted_config(folder: Path) -> PreTrainedConfig:
         _configure(config, adapter.task_type, folder)
     config._name_or_path = str(folder)
     return config
+
+
+def member_of(folder: Path) -> Adapter:
+    """Return the kind of adapter that a directory holds.
+
+    Raises:
+        DataError: llmkit has none of that type.
+    """
+    kind = peft_type(folder)
+    found = adapter_of(kind)
+    if found is None:
+        raise DataError(
+            f"the adapter in '{folder}' is of a type that llmkit does not know: {kind}",
+            "merge it in Python: PeftModel.from_pretrained(base, DIR).merge_and_unload().save_pretrained(MERGED)",
+        )
+    return found
+
+
+def check_merges(path: str | Path) -> None:
+    """Make sure that a plain model can be made of what is in a directory.
+
+    Raises:
+        ConfigError: It is an adapter of virtual tokens.
+    """
+    if is_adapter(path) and not (kind := member_of(Path(path))).merges:
+        raise ConfigError(
+            f"model: {path} is an adapter of the kind {kind.type_name}: its virtual tokens are no weights of a model,"
+            " and cannot be merged",
+            "llmkit eval and predict take the directory as it is; a model of its own comes of training with --lora",
+        )
 
 
 def _configure(config: PreTrainedConfig, task: str | None, folder: Path) -> None:
@@ -52,7 +84,7 @@ def _configure(config: PreTrainedConfig, task: str | None, folder: Path) -> None
 
 
 def load_adapted(folder: Path, head: Head, seed: int, pad_token_id: int | None) -> PreTrainedModel:
-    """Load the base of an adapter in float32, and merge the adapter into it.
+    """Load the base of an adapter in float32, and merge the adapter into it; virtual tokens stay before its rows.
 
     Args:
         folder: The adapter's.
@@ -76,8 +108,9 @@ def load_adapted(folder: Path, head: Head, seed: int, pad_token_id: int | None) 
             "the head was not saved: train it again with modules_to_save, or with llmkit finetune --lora",
         )
     grow_embeddings(model, rows_needed(read_adapter(folder), tensors))
-    load(model, folder)
-    merge(model)
+    kind = member_of(folder)
+    kind.load(model, folder)
+    kind.merge(model)
     model.config.name_or_path = str(folder)
     if model.can_generate() and (folder / "generation_config.json").is_file():
         from transformers import GenerationConfig

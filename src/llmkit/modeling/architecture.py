@@ -94,6 +94,8 @@ def new_config(arch: str, given_settings: dict[str, Any], needs: dict[str, Any],
 def position_limit(config: PreTrainedConfig) -> int | None:
     """Return how many positions a model has, None if it has no limit (as T5, whose positions are relative)."""
     limit = None if is_boundless(config) else getattr(config, "max_position_embeddings", None)
+    if limit is not None:
+        limit -= getattr(config, "virtual_tokens", 0)  # those of an adapter, before every row
     if limit is None or config.model_type not in POSITIONS_AFTER_PADDING:
         return limit
     return int(limit) - _before_positions(config.pad_token_id)

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from llmkit.modeling.adapters import trained_parameters
 from llmkit.modeling.losses import auto_chunk_size
+from llmkit.modeling.quantized import quantized_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -141,7 +142,7 @@ def estimate_memory(
 ) -> Memory:
     """Return the peak memory of a training step by part: float32 weights, gradients and optimizer state.
 
-    Frozen weights have no gradient and no state of an optimizer.
+    Frozen weights have no gradient and no state of an optimizer; those in few bits count as such.
 
     Args:
         model: The model, on any device.
@@ -163,7 +164,7 @@ def estimate_memory(
     logits = chunk * vocab * (8 + width) + vocab * dim * (own + width) + num_blocks * context_length * dim * 4
     live = _live_bytes(model, num_blocks, context_length, bf16, freeze)
     return Memory(
-        weights=4 * parameters,
+        weights=4 * parameters + quantized_bytes(model),
         gradients=4 * trained_parameters(model),
         optimizer=optimizer_bytes(model, optimizer),
         activations=int(live * (CUDA_HEAP if cuda else CPU_HEAP)),

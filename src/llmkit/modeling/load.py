@@ -55,11 +55,12 @@ def load_model(
     own, relabelled, merged = head_of(config), False, None
     folder = Path(path)
     if is_adapter(path):
-        from llmkit.modeling.adapted import load_adapted
+        from llmkit.modeling.adapted import check_merges, load_adapted
 
         merged = load_adapted(folder, own, seed, pad_token_id)
         if head is None or (type(own) is type(head) and not head.relabels(config)):
             return merged.to(numbers)
+        check_merges(path)
     else:
         folder = weights_of(existing_directory(path, "model"))
         weight_files(folder)

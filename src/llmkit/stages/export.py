@@ -75,9 +75,11 @@ STAGE = Export()
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.evaluation.parity import Parity
+    from llmkit.modeling.adapted import check_merges
     from llmkit.modeling.load import count_parameters
     from llmkit.runtimes.transformers import Transformers
 
+    check_merges(path)
     ours, proving = Transformers(), config.exporter.runtime()
     running = ours.load(str(path))
     model, tokenizer = running.model, running.tokenizer

@@ -81,6 +81,10 @@ class Finetune(TrainingStage[Config]):
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
+        if is_adapter(model):
+            from llmkit.modeling.adapted import check_merges
+
+            check_merges(model)
         if config.adapter.is_apart and is_adapter(model):
             raise ConfigError(
                 f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",

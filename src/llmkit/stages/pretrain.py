@@ -102,6 +102,8 @@ def packing_of(config: Config) -> Packing:
 def _model(
     config: Config, context: Context, tokenizer: PreTrainedTokenizerFast, vocabulary: Vocabulary, tokens: Path
 ) -> PreTrainedModel:
+    from llmkit.modeling.adapted import check_merges
+
     head, path = config.objective.model_head(), config.model.path
     if path is None:
         model = build_model(
@@ -114,6 +116,7 @@ def _model(
         if config.init_from is not None:
             load_weights(model, config.init_from)
         return model
+    check_merges(path)
     model = load_model(path, head)
     check_positions(model.config, config.context_length, path)
     if tokenizer_digest(path) != tokenizer_digest(tokens):

@@ -18,6 +18,9 @@ from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job
 
 AUTO_MICRO_BATCH_TOKENS = 16384
+APART_MICRO_BATCH_TOKENS = 512
+"""The same beside frozen weights on a CPU. What is kept for the way back is nearly all of a run's memory there, and
+fewer tokens at a time cost nothing: there are no gradients of large matrices to add up."""
 COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
 """Training FLOPs from which compiling wins back what it costs.
 
@@ -44,12 +47,18 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
     if precision == "bf16" and device == "cpu" and _is_held_back():
         torch.backends.cuda.enable_flash_sdp(False)  # its name says CUDA, it holds for CPUs as well
     if micro == "auto":
-        micro = max(config.context_length, min(config.batch_tokens, AUTO_MICRO_BATCH_TOKENS))
+        micro = max(config.context_length, min(config.batch_tokens, most_at_once(config, device)))
     if compiled == "auto":
         minutes = math.inf if config.max_minutes is None else config.max_minutes
         long = flops >= COMPILE_FLOPS.get(device, math.inf) and minutes >= COMPILE_MINUTES
         compiled = long and not config.parallel.splits
     return {"precision": precision, "micro_batch_tokens": micro, "compile": compiled}
+
+
+def most_at_once(config: TrainingConfig, device: str) -> int:
+    """Return the tokens of one forward pass where the recipe says `auto`, at most."""
+    beside = config.adapted.is_apart and device == "cpu"
+    return APART_MICRO_BATCH_TOKENS if beside else AUTO_MICRO_BATCH_TOKENS
 
 
 def check_batch(job: Job, num_processes: int) -> None:

@@ -58,7 +58,8 @@ class TrainingConfig(Config):
     batch_tokens: int = Field(16384, ge=8)
     """Tokens per optimizer step, a multiple of `context_length`."""
     micro_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384."""
+    """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384, of an
+    adapter on a CPU 512."""
     max_steps: Annotated[int | None, Budget] = Field(None, ge=1)
     """Optimizer steps. Of the limits given, the one that is reached first holds; raising it extends a finished run."""
     max_tokens: Annotated[int | None, Budget] = Field(None, ge=1)
@@ -133,6 +134,8 @@ class RowTrainingConfig(TrainingConfig):
     """What the model is trained to do."""
     adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
     """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
+    merge: bool = False
+    """Leave a plain model that the adapter is merged into, instead of the adapter, which stays in the checkpoint."""
     template: str | None = None
     """Which of several chat templates to train with; the model is saved with that one alone. null: the default one. For
     a model without one: `chatml`, `chatml_tools`, `llama3`, `gemma`, `phi3` or `plain`, whose tokens it gets."""
@@ -151,6 +154,17 @@ class RowTrainingConfig(TrainingConfig):
     def adapted(self) -> Adapter:
         """What of the model is trained."""
         return self.adapter
+
+    @model_validator(mode="after")
+    def _check_merge(self) -> RowTrainingConfig:
+        if self.merge and not self.adapter.is_apart:
+            raise ValueError(f"merge is for adapters: {self.adapter.type_name} leaves a whole model as it is")
+        if self.merge and not self.adapter.merges:
+            raise ValueError(
+                f"the virtual tokens of {self.adapter.type_name} are no weights of a model, and cannot be merged: leave"
+                " merge out, eval and predict take what is left as it is; or adapter=lora"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_template(self) -> RowTrainingConfig:

@@ -12,7 +12,7 @@ from llmkit.data.order import Order
 from llmkit.data.packing import EncodedRows
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.training.budget import Budget
-from llmkit.training.preparation import fit
+from llmkit.training.preparation import fit, lies_apart
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ def count_rows(
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
     feed = make_feed(
         objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
-        seed=config.seed, pad_id=vocabulary.padding,
+        seed=config.seed, pad_id=vocabulary.padding, apart=lies_apart(objective, config.adapter),
     )  # fmt: skip
     return Counted(
         config,
         objective,
         feed,
-        config.batch_blocks if objective.layout == "pack" else config.batch_rows,
+        config.batch_blocks if feed.same_width else config.batch_rows,
         counts["train"].rows,
         int(held_out.num_tokens.sum()),
         int(train.num_tokens.sum()),

@@ -153,7 +153,7 @@ def _whole(head: Head) -> list[str]:
 def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     """Return the card's code that loads a base, as the adapter knows it, and the adapter onto it."""
     adapter = read_json(directory / ADAPTER)
-    labels = read_record(directory)["config"].get("id2label") if adapter["modules_to_save"] else None
+    labels = read_record(directory)["config"].get("id2label") if adapter.get("modules_to_save") else None
     named = ", ".join(f"{int(number)}: {dumps(name)}" for number, name in (labels or {}).items())
     lines = ["from peft import PeftModel", f"from transformers import {head.auto_class}, AutoTokenizer", ""]
     more = f", num_labels={len(labels)}, id2label={{{named}}}" if labels else ""

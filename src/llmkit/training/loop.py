@@ -32,7 +32,7 @@ from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
 from llmkit.training.memory import check_machine, check_room, checkpoint_room, has_copies
 from llmkit.training.metrics import Meter, Utilization
-from llmkit.training.optimizers import set_lr
+from llmkit.training.optimizers import lowest_lr, set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
 from llmkit.training.placement import clip_gradients, gather, make_whole, place, total_norm
 from llmkit.training.restart import check_left, find_start
@@ -65,6 +65,8 @@ class Trainer:
         self.budget = Budget(config, job)
         self._place()
         self.optimizer = config.optimizer.build(self.trained)
+        if words := config.optimizer.rates(self.model):
+            console.info(words)
         self.checkpoints = directory / Model.CHECKPOINTS
         self.state = self._restore()
         self._choose()
@@ -228,7 +230,7 @@ class Trainer:
         epoch = round(self.feed.epoch_of(self.state.step * self.job.batch_blocks), 4)
         return {
             "step": self.state.step, "tokens": self.state.tokens, "epoch": epoch,
-            "loss": found.total, "lr": lr, "grad_norm": norm,
+            "loss": found.total, "lr": lr, **lowest_lr(self.optimizer), "grad_norm": norm,
         }  # fmt: skip
 
     def _blocks(self, step: int) -> range:

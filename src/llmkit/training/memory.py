@@ -24,7 +24,7 @@ from llmkit.modeling.adapters import trained_parameters
 from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.modeling.heads import head_of
-from llmkit.training.auto import AUTO_MICRO_BATCH_TOKENS
+from llmkit.training.auto import most_at_once
 from llmkit.training.placement import is_split
 from llmkit.training.resume import checkpoints_in
 
@@ -78,7 +78,8 @@ def device_limit() -> int:
 def micro_batch_tokens(config: TrainingConfig, num_processes: int = 1) -> int:
     """Return the tokens of one forward pass of one process."""
     tokens = config.micro_batch_tokens
-    limit = AUTO_MICRO_BATCH_TOKENS if tokens == "auto" else tokens
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    limit = most_at_once(config, device) if tokens == "auto" else tokens
     return max(config.context_length, min(config.batch_tokens // num_processes, limit))
 
 
@@ -265,7 +266,7 @@ def disk_needed(model: PreTrainedModel, config: TrainingConfig, found: int = 0) 
 
 def _left_bytes(model: PreTrainedModel, config: TrainingConfig) -> int:
     """Return the bytes of the weights that a run leaves: a whole model's, or an adapter's."""
-    if config.adapted.is_apart:
+    if config.adapted.is_apart and not getattr(config, "merge", False):
         return 4 * trained_parameters(model)
     return int(4 * sum(parameter.numel() for parameter in model.parameters()))
 

@@ -13,6 +13,7 @@ from llmkit.core.adapter import base_digest
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
 from llmkit.core.context import Context
+from llmkit.core.errors import ConfigError
 from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
@@ -24,7 +25,7 @@ from llmkit.data.rendering import chosen_template, give_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.templates.shipped import SHIPPED
 from llmkit.data.unread import Unread
-from llmkit.modeling.adapters import Base, Targets
+from llmkit.modeling.adapters import Adapter, Base, Targets
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -130,6 +131,7 @@ def ready(
         adapter=config.adapter,
         targets=targets,
         base=base,
+        merge=config.merge,
     )
 
 
@@ -177,7 +179,14 @@ def fit(
         if getattr(shape, "type_vocab_size", 0) < 2:
             tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     updates: dict[str, Any] = {} if config.limited else {"max_epochs": config.default_epochs}
-    limit = position_limit(shape)
+    virtual = config.adapter.num_virtual
+    limit = None if (positions := position_limit(shape)) is None else max(1, positions - virtual)
+    if virtual and limit is not None and limit < config.context_length and "context_length" in config.model_fields_set:
+        raise ConfigError(
+            f"context_length: {config.context_length} and {virtual} virtual tokens are over the {positions} positions"
+            f" of the model in {path}",
+            f"-s context_length={limit}",
+        )
     if limit is not None and limit < config.context_length and "context_length" not in config.model_fields_set:
         updates |= {"context_length": limit, "batch_tokens": max(1, config.batch_tokens // limit) * limit}
     return config.model_copy(update=updates), tokenizer
@@ -200,7 +209,7 @@ def _load(
     model = load_model(path, head, seed=config.seed, pad_token_id=pads)
     if type(head_of(read_config(path))) is not type(head):
         console.info(f"the model gets a new head: {head.type_name}")
-    if objective.layout == "pack":
+    if objective.layout == "pack" and config.adapter.packs:
         check_isolation(model)
     known = vocabulary_of(load_tokenizer(path)).size if config.template in SHIPPED else None
     grown = _grow(model, vocabulary, path, tokenizer, known, console)
@@ -238,9 +247,18 @@ def _wrap(
         return None, None
     targets = adapter.describe(models.main)
     console.info(targets.words)
+    if lies_apart(objective, adapter):
+        console.info(
+            f"rows with virtual tokens before them share no block: {config.batch_rows} rows a step (batch_rows)"
+        )
     if grown and not adapter.is_apart:
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
     return targets, Base(named, base_digest(Path(named))) if adapter.is_apart else None
+
+
+def lies_apart(objective: RowObjective, adapter: Adapter) -> bool:
+    """Tell whether rows that the objective would have share blocks must not, for what the adapter puts before each."""
+    return objective.layout == "pack" and not adapter.packs
 
 
 def _job(
@@ -256,14 +274,14 @@ def _job(
 ) -> Job:
     feed = make_feed(
         objective, train, held_out, context_length=config.context_length, batch_rows=config.batch_rows,
-        seed=config.seed, pad_id=vocabulary.padding, unread=unread,
+        seed=config.seed, pad_id=vocabulary.padding, apart=lies_apart(objective, config.adapter), unread=unread,
     )  # fmt: skip
     return Job(
         models,
         objective,
         vocabulary,
         objective.feed(feed, vocabulary, config.seed),
-        config.batch_blocks if objective.layout == "pack" else config.batch_rows,
+        config.batch_blocks if feed.same_width else config.batch_rows,
         resume_from=context.checkpoint,
         title="Fine-tuning report",
         facts={"rows": f"{num_rows:,}"},

@@ -148,6 +148,7 @@ def make_feed(
     batch_rows: int,
     seed: int,
     pad_id: int,
+    apart: bool = False,
     unread: Unread = Unread(),  # noqa: B008 - a tuple
 ) -> Feed:
     """Lay encoded rows out as the objective asks.
@@ -160,14 +161,15 @@ def make_feed(
         batch_rows: Rows per step, where a block is one row.
         seed: Seed of the order.
         pad_id: Token id that fills up a block.
+        apart: Rows may not share blocks, whatever the objective says.
         unread: What the tokenizer did not read of the rows to validate on.
     """
     text = int(held.num_bytes.sum()), unread
-    if objective.layout == "pack":
+    if objective.layout == "pack" and not apart:
         order = Order(RowPacker(rows, context_length, seed=seed, pad_id=pad_id))
         held_out = HeldOut(RowPacker(held, context_length, seed=None, pad_id=pad_id), *text) if len(held) else None
         return Feed(order, held_out, block_tokens=context_length)
-    batch_blocks = batch_rows if objective.layout == "bucket" else None
-    held_out = HeldOut(RowBuckets(held, seed=None), *text) if len(held) else None
-    stream = Order(RowBuckets(rows, seed=seed, batch_blocks=batch_blocks))
+    batch_blocks = None if objective.layout == "pad" else batch_rows
+    held_out = HeldOut(RowBuckets(held, seed=None, positions=apart), *text) if len(held) else None
+    stream = Order(RowBuckets(rows, seed=seed, batch_blocks=batch_blocks, positions=apart))
     return Feed(stream, held_out, block_tokens=float(rows.num_tokens.mean()), same_width=False)

@@ -51,6 +51,7 @@ class Prepared:
         adapter: What of the model is trained.
         targets: The same in numbers; None for all of it.
         base: The model that an adapter is trained on, where a run leaves the adapter alone.
+        merge: The adapter is merged into its base, and a plain model left.
     """
 
     job: Job
@@ -67,6 +68,7 @@ class Prepared:
     adapter: Adapter = FULL
     targets: Targets | None = None
     base: Base | None = None
+    merge: bool = False
 
 
 class TrainingStage(Stage[C]):
@@ -117,6 +119,7 @@ class TrainingStage(Stage[C]):
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
+    from llmkit.training.merging import make_plain
     from llmkit.training.saving import mend, nothing_lost
 
     mend(prepared, context.console)
@@ -126,11 +129,12 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
         if trainer.held_out is None:
             context.console.info(_NOT_VALIDATED)
         state = trainer.train()
+        merged = make_plain(prepared, trainer, context.console)
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
     with nothing_lost(build.dir, context.console):
-        metrics = {**_save(build, prepared, answers, state), "ended": state.ended}
+        metrics = {**_save(build, prepared, answers, state), **merged, "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
@@ -149,8 +153,8 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
     from llmkit.training.finish import save_model, training_metrics, write_card
     from llmkit.training.report import write_report
 
-    job, model = prepared.job, prepared.job.models.main
-    adapter, targets, base = prepared.adapter, prepared.targets, prepared.base
+    job, model, targets = prepared.job, prepared.job.models.main, prepared.targets
+    adapter, base = (FULL, None) if prepared.merge else (prepared.adapter, prepared.base)
     save_model(
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids,
         adapter=adapter, base=base,

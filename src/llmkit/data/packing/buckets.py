@@ -28,15 +28,19 @@ class RowBuckets:
         rows: The rows.
         seed: Seed of the order, not negative; None takes the longest first, for scoring every row exactly once.
         batch_blocks: Blocks per batch; None shuffles rows whatever their length.
+        positions: Give `position_ids` as well, as packers of blocks do.
 
     Raises:
         DataError: There are no rows.
     """
 
-    def __init__(self, rows: EncodedRows, *, seed: int | None, batch_blocks: int | None = None) -> None:
+    def __init__(
+        self, rows: EncodedRows, *, seed: int | None, batch_blocks: int | None = None, positions: bool = False
+    ) -> None:
         if not len(rows):
             raise DataError("there are no rows to train on", "check the report of the data's stage")
         self.rows, self.seed, self.batch_blocks = rows, seed, batch_blocks
+        self.positions = positions
         self._cached: tuple[int, Ints] | None = None
 
     def num_blocks(self, epoch: int) -> int:  # noqa: ARG002 - part of the contract
@@ -48,6 +52,10 @@ class RowBuckets:
         chosen = np.asarray(indices, np.int64)
         rows = self._order(epoch)[chosen]
         columns = {"num_tokens": self.rows.num_tokens[rows], **self.rows.padded(rows)}
+        if self.positions:
+            width = columns["input_ids"].shape[1]
+            columns["position_ids"] = np.tile(np.arange(width), (rows.size, 1))
+            return Batch(numbers=chosen, pads={**self.rows.pads, "position_ids": 0}, **columns)
         return Batch(numbers=chosen, pads=self.rows.pads, **columns)
 
     def documents(self, epoch: int, indices: ArrayLike) -> Ints:

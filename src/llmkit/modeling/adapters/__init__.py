@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from llmkit.core.errors import ConfigError
-from llmkit.core.registry import Part
+from llmkit.core.registry import Family, Part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,9 +58,20 @@ class Adapter(Part):
 
     Attributes:
         is_apart: A run leaves the adapter alone, which is nothing without its base; else it leaves a whole model.
+        merges: A model with the adapter can be made a plain one.
+        packs: Rows may share a block; else each has one of its own.
+        peft_type: What peft calls an adapter that is apart.
     """
 
     is_apart: ClassVar[bool] = False
+    merges: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
+    peft_type: ClassVar[str | None] = None
+
+    @property
+    def num_virtual(self) -> int:
+        """Virtual tokens before each row, which take positions."""
+        return 0
 
     def wrap(self, model: PreTrainedModel, head: Head, *, seed: int = 0, grown: range = range(0)) -> None:
         """Freeze what is not trained, and add what is; in place.
@@ -116,6 +127,13 @@ class Adapter(Part):
             "adapter=lora leaves them as they are",
         )
         yield
+
+
+def adapter_of(kind: str) -> Adapter | None:
+    """Return the member that loads what peft calls a type, such as `LORA`; None where there is none."""
+    family = Family("adapter")
+    parts = (cast("type[Adapter]", family.load(name)) for name in family.members())
+    return next((part() for part in parts if part.peft_type == kind), None)
 
 
 def trained_parameters(model: Any) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.adapter import ADAPTER, WEIGHTS
+from llmkit.core.adapter import ADAPTER, RECORD, WEIGHTS
+from llmkit.core.durable import write_json
 from llmkit.core.errors import ConfigError, DataError, UserError
 from llmkit.core.reading import damaged, read_json, reading
 from llmkit.modeling.architecture import one_line
@@ -15,12 +18,13 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from llmkit.modeling.adapters import Base
+
 NAME = "default"
 PREFIX = "base_model.model."
 """What `PeftModel` puts before the model's own names."""
 TUNER = "_llmkit_tuner"
-KNOWN = "LORA"
-OWN = ("lora_", "modules_to_save", "trainable_tokens_delta")
+OWN = ("lora_", "ia3_", "modules_to_save", "trainable_tokens_delta")
 """In the names of what an adapter brings along."""
 
 
@@ -30,12 +34,12 @@ def attach(model: PreTrainedModel, config: Any) -> None:
     Raises:
         ConfigError: peft cannot, in its words.
     """
-    from peft.tuners.lora import LoraModel
+    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of layers that are not ours to choose
-            tuner = LoraModel(model, config, NAME)
+            tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, NAME)
     except (ValueError, NotImplementedError, TypeError) as error:
         raise ConfigError(f"adapter: peft cannot adapt a {type(model).__name__} so: {one_line(error)}") from error
     vars(model)[TUNER] = tuner  # past `nn.Module`, of which it would become a part, in a circle
@@ -61,31 +65,66 @@ def adapter_state(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 def merge(model: PreTrainedModel) -> None:
     """Take peft's layers out again, added to the weights."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):  # peft's (IA)^3 unpacks only those that are one layer
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, module.modules_to_save[NAME])
     tuner_of(model).merge_and_unload()
     del vars(model)[TUNER]
     model.requires_grad_(requires_grad=True)
 
 
+def write_adapter(
+    directory: Path, config: Any, tensors: Mapping[str, torch.Tensor], model: PreTrainedModel, base: Base
+) -> None:
+    """Write adapter_config.json and adapter_model.safetensors, as peft does, and what llmkit knows of the base.
+
+    A config.json would make transformers take the directory for a whole model: the model's is in the record.
+
+    Args:
+        directory: Where to.
+        config: peft's.
+        tensors: What was trained, by peft's names.
+        model: The wrapped model.
+        base: What it was wrapped as.
+    """
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    config = copy.copy(config)
+    config.base_model_name_or_path, config.inference_mode = base.path, True
+    for name, value in vars(config).items():
+        if isinstance(value, set):  # which peft would write in another order every time
+            setattr(config, name, sorted(value))
+    config.save_pretrained(str(directory))
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / WEIGHTS,
+              metadata={"format": "pt"})  # fmt: skip
+    own = {**model.config.to_diff_dict(), "architectures": [type(model).__name__]}
+    own.pop("_name_or_path", None)
+    write_json(directory / RECORD, {"digest": base.digest, "config": own})
+    if model.can_generate():
+        model.generation_config.save_pretrained(directory)
+
+
 def read_adapter(folder: Path) -> Any:
-    """Read adapter_config.json.
+    """Read adapter_config.json as peft does.
 
     Raises:
-        DataError: It is damaged, or of an adapter of another type than LoRA.
+        DataError: It is damaged.
     """
-    file = folder / ADAPTER
-    kind = read_json(file, "peft_type")["peft_type"]
-    if kind != KNOWN:
-        raise DataError(
-            f"the adapter in '{folder}' is of a type that llmkit does not know: {kind}",
-            "merge it in Python: PeftModel.from_pretrained(base, DIR).merge_and_unload().save_pretrained(MERGED)",
-        )
-    from peft import LoraConfig
+    from peft import PeftConfig
 
+    file = folder / ADAPTER
+    read_json(file, "peft_type")
     with reading(file), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config = LoraConfig.from_pretrained(str(folder))
-        if type(config.r) is not int or config.r < 1:
-            raise ValueError(f"r: expected at least 1, got {config.r!r}")
+        config = PeftConfig.from_pretrained(str(folder))
+        for name in ("r", "num_virtual_tokens"):
+            value = getattr(config, name, 1)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}: expected at least 1, got {value!r}")
     return config
 
 
@@ -109,15 +148,20 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def rows_needed(config: Any, tensors: dict[str, torch.Tensor]) -> int:
     """Return the rows that a base's embedding must have: those of added tokens are the adapter's own."""
-    indices = config.trainable_token_indices or []
+    indices = getattr(config, "trainable_token_indices", None) or []
     lists = indices.values() if isinstance(indices, dict) else [indices]
     found = [max(rows) + 1 for rows in lists if rows]
     found += [len(tensor) for name, tensor in tensors.items() if name.endswith(("embed_tokens.weight", "wte.weight"))]
     return max(found, default=0)
 
 
-def load(model: PreTrainedModel, folder: Path) -> None:
+def load(model: PreTrainedModel, folder: Path, put_in: Callable[[PreTrainedModel, Any], None] = attach) -> None:
     """Wrap a base as a directory's adapter_config.json says, and fill in the weights; in eval mode.
+
+    Args:
+        model: The base.
+        folder: The directory.
+        put_in: Puts the layers in, given the config.
 
     Raises:
         DataError: They are damaged, or of another base.
@@ -130,7 +174,7 @@ def load(model: PreTrainedModel, folder: Path) -> None:
     hint = f"base_model_name_or_path in {folder / ADAPTER} names it"
     try:
         with torch.random.fork_rng(devices=[]):
-            attach(model, config)
+            put_in(model, config)
         result: Any = set_peft_model_state_dict(model, tensors)
     except UserError as error:
         raise DataError(f"{where}: {error.message}", hint) from error

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from llmkit.core.adapter import RECORD, WEIGHTS
-from llmkit.core.durable import write_json
-from llmkit.core.errors import ConfigError, nearest
-from llmkit.modeling.adapters import Adapter, Base, Targets, trained_parameters
+from llmkit.core.errors import ConfigError
+from llmkit.modeling.adapters import Targets, trained_parameters
+from llmkit.modeling.adapters._layered import Layered, counted_names, no_match, own_parameters
 from llmkit.modeling.adapters._parts import chosen, head_modules, matrices, short_names, shortest
-from llmkit.modeling.adapters._peft import PREFIX, adapter_state, attach, load, merge, peft_config, tuner_of
+from llmkit.modeling.adapters._peft import attach, peft_config, tuner_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from llmkit.modeling.heads import Head
 
-ALL = "all-linear"
-BESIDE = ("lora_", "trainable_tokens_delta", "original_module")
-"""In names of what is there beside the model's own weights, or twice."""
+ALL = ("auto", "all-linear")
 
 
-class LoRA(Adapter):
+class LoRA(Layered):
     """Train two matrices of a low rank beside each one of the model, which stays as it is.
 
     New heads are trained whole, and so are the rows of tokens that the model did not have. What a run leaves is an
@@ -40,15 +33,18 @@ class LoRA(Adapter):
     """What the product of the two matrices is scaled by, over `r`."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of a matrix's inputs that LoRA does not see; the experts of a mixture have none."""
-    targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = ALL  # type: ignore[assignment]
-    """Matrices by the end of their names, such as [q_proj, v_proj]. all-linear: all of the body, those of experts too,
-    but no router. Never the head or the embedding."""
+    targets: Literal["auto", "all-linear"] | Annotated[list[str], Field(min_length=1)] = "auto"
+    """Matrices by the end of their names, such as [q_proj, v_proj]. auto, or all-linear as peft says: all of the body,
+    those of experts too, but no router. Never the head or the embedding."""
     rslora: bool = False
     """Scale by `alpha` over the root of `r` (Kalajdzievski 2023), for high ranks."""
     dora: bool = False
     """Train the length of each row apart from its direction (Liu et al. 2024); slower."""
+    quantize: Literal["4bit", "8bit"] | None = None
+    """Keep the frozen matrices of the body in 4 bits (NF4, by bitsandbytes) or 8 (by torchao): QLoRA. What a run leaves
+    is the same adapter; it is merged with the base as it is in its directory."""
 
-    is_apart: ClassVar[bool] = True
+    peft_type: ClassVar[str | None] = "LORA"
 
     def wrap(self, model: PreTrainedModel, head: Head, *, seed: int = 0, grown: range = range(0)) -> None:
         """Put peft's layers around the matrices; the second of each pair is zero, so that nothing changes yet.
@@ -59,6 +55,10 @@ class LoRA(Adapter):
         import torch
 
         linear, experts = self._chosen(model, head)
+        if self.quantize is not None:
+            from llmkit.modeling.quantized import quantize
+
+            quantize(model, matrices(model, head).linear, self.quantize)
         modules = [name for name, _ in model.named_modules() if name and name not in linear]
         parameters = [name for name, _ in model.named_parameters() if name not in experts]
         from peft import LoraConfig
@@ -80,16 +80,19 @@ class LoRA(Adapter):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             attach(model, config)
+        from llmkit.modeling.adapters._fused import fuse
+
+        fuse(model)
 
     def _chosen(self, model: PreTrainedModel, head: Head) -> tuple[list[str], list[str]]:
         found = matrices(model, head)
-        if self.targets == ALL:
+        if self.targets in ALL:
             linear, experts = found
         else:
             linear, experts = chosen(found.linear, self.targets), chosen(found.experts, self.targets)
             for name in self.targets:
                 if not (chosen(linear, [name]) or chosen(experts, [name])):
-                    raise self._no_match(model, name, [*found.linear, *found.experts])
+                    raise no_match(model, "LoRA", name, [*found.linear, *found.experts])
         if not (linear or experts):
             raise ConfigError(f"adapter: a {type(model).__name__} has no matrix that LoRA could adapt", "adapter=full")
         if experts and (self.dropout or self.dora):
@@ -101,83 +104,21 @@ class LoRA(Adapter):
             )
         return linear, experts
 
-    @staticmethod
-    def _no_match(model: PreTrainedModel, name: str, names: list[str]) -> ConfigError:
-        there = [full for full, _ in model.named_modules() if chosen([full], [name])]
-        if there:
-            why = (
-                f"adapter.targets: '{name}' is no matrix that LoRA adapts: heads, embeddings and routers are left"
-                " alone, and so is what a scan takes past its layer"
-            )
-            return ConfigError(why, f"name others, such as {short_names(names)}; adapter=head trains the head")
-        last = list(dict.fromkeys(full.rpartition(".")[2] for full in names))
-        return ConfigError(f"adapter.targets: the model has no matrix '{name}'{nearest(name, last)}")
-
     def describe(self, model: PreTrainedModel) -> Targets:
         """Name the matrices, and what is trained whole."""
         names = [name for name, _ in model.named_parameters()]
-        total = sum(p.numel() for name, p in model.named_parameters() if not any(word in name for word in BESIDE))
         adapted = (name.partition(".lora_")[0].replace(".base_layer", "") for name in names if ".lora_A" in name)
-        experts = [full.rpartition(".")[2] for full in tuner_of(model).targeted_parameter_names]
-        kind = "DoRA" if self.dora else "LoRA"
-        what = (
-            f"{kind} of rank {self.r} on {short_names([*(n for n in adapted if not n.endswith('experts')), *experts])}"
-        )
+        shown = [*(n for n in adapted if not n.endswith("experts")), *tuner_of(model).targeted_parameter_names]
+        what = f"{'DoRA' if self.dora else 'LoRA'} of rank {self.r} on {counted_names(shown)}"
+        if self.quantize:
+            what += f", beside weights in {self.quantize.removesuffix('bit')} bits"
         config = peft_config(model)
         if config.modules_to_save:
             what += f"; {short_names(sorted(config.modules_to_save))} whole"
         if rows := config.trainable_token_indices:
             count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
             what += f"; {count:,} new rows of the vocabulary"
-        return Targets(what, trained_parameters(model), total)
-
-    def save(
-        self, directory: Path, model: PreTrainedModel, base: Base | None, weights: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write adapter_config.json and adapter_model.safetensors, as peft does, and what llmkit knows of the base.
-
-        A config.json would make transformers take the directory for a whole model: the model's is in the record.
-        """
-        from safetensors.torch import save_file
-
-        assert base is not None, "an adapter is of a model that was there"
-        directory.mkdir(parents=True, exist_ok=True)
-        config = copy.copy(peft_config(model))
-        config.base_model_name_or_path, config.inference_mode = base.path, True
-        for name, value in vars(config).items():
-            if isinstance(value, set):  # which peft would write in another order every time
-                setattr(config, name, sorted(value))
-        config.save_pretrained(str(directory))
-        state = adapter_state(model) if weights is None else weights
-        tensors = {f"{PREFIX}{name}": tensor.contiguous() for name, tensor in state.items()}
-        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
-        own = {**model.config.to_diff_dict(), "architectures": [type(model).__name__]}
-        own.pop("_name_or_path", None)
-        write_json(directory / RECORD, {"digest": base.digest, "config": own})
-        if model.can_generate():
-            model.generation_config.save_pretrained(directory)
-
-    def load(self, model: PreTrainedModel, directory: Path) -> None:
-        """Wrap a base as adapter_config.json says, and fill in the weights.
-
-        Raises:
-            DataError: They are damaged, or of another base.
-        """
-        load(model, directory)
-
-    def merge(self, model: PreTrainedModel) -> None:
-        """Add the products to the matrices, and put what was trained whole in its place."""
-        merge(model)
-
-    @contextmanager
-    def off(self, model: PreTrainedModel) -> Iterator[None]:
-        """Answer as the base does, new heads and rows included."""
-        tuner = tuner_of(model)
-        tuner.disable_adapter_layers()
-        try:
-            yield
-        finally:
-            tuner.enable_adapter_layers()
+        return Targets(what, trained_parameters(model), own_parameters(model))
 
 
 def _token_rows(model: PreTrainedModel, grown: range) -> dict[str, list[int]] | None:

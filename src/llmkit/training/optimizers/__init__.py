@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 
+RATES_SHOWN = 8
+
+
 class Optimizer(Part):
     """What all optimizers have."""
 
@@ -23,6 +26,10 @@ class Optimizer(Part):
     """Decay of matrices, decoupled from the gradient except in `adam` and `sgd`; vectors (norms, biases) have none."""
     decay_embeddings: bool = True
     """Whether embeddings are matrices to be decayed."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Share of the rate of the layer above that each layer has (Clark et al. 2020, "ELECTRA"); 1 for the same rate
+    everywhere. What stands behind the last layer has `lr` itself, the last layer this share of it, the embeddings the
+    smallest."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this global norm."""
 
@@ -39,17 +46,45 @@ class Optimizer(Part):
         if factors is None:
             return self._groups(model)
         return [
-            {**group, "lr": factor * self.lr}
+            {**group, "lr": factor * group.get("lr", self.lr)}
             for name, factor in factors.items()
             for group in self._groups(model.get_submodule(name))
         ]
 
+    def rates(self, model: torch.nn.Module) -> str:
+        """Return the peak rates of the layers in words; nothing where all have the same."""
+        if self.layer_decay == 1:
+            return ""
+        from llmkit.training.optimizers._layerwise import depths
+
+        found = depths(model)
+        shown = {place.words: self.lr * self.layer_decay**place.below for place in sorted(set(found.values()))}
+        names = [f"{words} {rate:.3g}" for words, rate in shown.items()]
+        if len(names) > RATES_SHOWN:
+            names = [*names[: RATES_SHOWN // 2], "...", *names[-RATES_SHOWN // 2 :]]
+        return f"peak rates, each layer {self.layer_decay:g} of the one above: {', '.join(names)}"
+
     def _groups(self, model: torch.nn.Module) -> list[dict[str, Any]]:
+        if self.layer_decay == 1:
+            return self._decayed_and_not(model, trained(model))
+        from llmkit.training.optimizers._layerwise import depths
+
+        found = depths(model)
+        below = sorted({place.below for place in found.values()})  # the highest rate first, which is the one logged
+        return [
+            {**group, "lr": self.lr * self.layer_decay**depth, "below": depth}
+            for depth in below
+            for group in self._decayed_and_not(model, [p for p in trained(model) if found[id(p)].below == depth])
+        ]
+
+    def _decayed_and_not(
+        self, model: torch.nn.Module, parameters: Sequence[torch.nn.Parameter]
+    ) -> list[dict[str, Any]]:
         decayed: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         embeddings = embedding_ids(model)
         matrices = matrix_ids(model)
-        for parameter in trained(model):
+        for parameter in parameters:
             is_decayed = id(parameter) in matrices and (self.decay_embeddings or id(parameter) not in embeddings)
             (decayed if is_decayed else rest).append(parameter)
         found = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -161,3 +196,9 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
     return float(optimizer.param_groups[0]["lr"])
+
+
+def lowest_lr(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the lowest learning rate as `lr_lowest`, where layers have rates of their own."""
+    layered = [float(group["lr"]) for group in optimizer.param_groups if "below" in group]
+    return {"lr_lowest": min(layered)} if layered else {}

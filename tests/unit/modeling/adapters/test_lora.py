@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from llmkit.core.adapter import base_digest
 from llmkit.core.errors import ConfigError
@@ -17,54 +15,7 @@ from llmkit.modeling.adapters._peft import TUNER
 from llmkit.modeling.adapters.lora import LoRA
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import grow_embeddings, load_model
-
-SIZES: dict[str, Any] = {
-    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
-    "pad_token_id": None,
-}  # fmt: skip
-MIXTURE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "head_dim": 8}
-MODELS: dict[str, tuple[Any, str, dict[str, Any]]] = {
-    "tied": (AutoModelForCausalLM, "llama", {"num_key_value_heads": 1, "tie_word_embeddings": True}),
-    "untied": (AutoModelForCausalLM, "llama", {"num_key_value_heads": 1, "tie_word_embeddings": False}),
-    "conv1d": (AutoModelForCausalLM, "gpt2", {"n_positions": 32}),
-    "mixture": (AutoModelForCausalLM, "qwen3_moe", {**MIXTURE, "num_key_value_heads": 1}),
-    "recurrent": (AutoModelForCausalLM, "mamba", {"state_size": 4}),
-    "encoder": (AutoModelForMaskedLM, "bert", {}),
-    "labels": (AutoModelForSequenceClassification, "bert", {"num_labels": 3}),
-    "decoder labels": (AutoModelForSequenceClassification, "llama", {"num_labels": 3, "pad_token_id": 0}),
-}
-PEFT_OWN = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-"""peft still asks transformers by the old name."""
-IDS = torch.arange(1, 21).view(2, 10)
-
-
-def made(name: str) -> Any:
-    auto, arch, settings = MODELS[name]
-    sizes = {key: value for key, value in SIZES.items() if arch not in ("gpt2", "mamba") or key != "intermediate_size"}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model = auto.from_config(AutoConfig.for_model(arch, **{**sizes, **settings})).eval()
-    model.config.architectures = [type(model).__name__]  # as a saved one's
-    return model
-
-
-def logits(model: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return model(input_ids=IDS).logits
-
-
-def stirred(model: Any) -> Any:
-    """Give everything that is trained other values, as training would."""
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    return model
-
-
-def names(model: Any) -> set[str]:
-    return {name.removeprefix("base_model.model.") for name, p in model.named_parameters() if p.requires_grad}
+from small_models import IDS, MODELS, PEFT_OWN, logits, made, stirred, trained_names
 
 
 @pytest.fixture
@@ -137,7 +88,7 @@ def test_the_same_parameters_are_trained_as_by_peft():
         lora, model = LoRA(r=4, targets=targets), made(name)
         lora.wrap(model, head_of(model.config))
         config = LoraConfig(r=4, target_modules=targets, modules_to_save=whole, task_type=task)
-        assert names(model) == names(get_peft_model(made(name), config)), name
+        assert trained_names(model) == trained_names(get_peft_model(made(name), config)), name
 
 
 def test_a_mixtures_experts_are_adapted_and_its_routers_left_alone():
@@ -148,7 +99,10 @@ def test_a_mixtures_experts_are_adapted_and_its_routers_left_alone():
     assert not [name for name in shapes if ".gate." in name or "lm_head" in name or "embed" in name]
     experts = {name: shape for name, shape in shapes.items() if "experts" in name and "layers.0" in name}
     assert sorted(experts.values()) == [(8, 8), (8, 16), (16, 8), (16, 8)]  # rank 2 for each of the 4 experts
-    assert lora.describe(model).what == ("LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj")
+    assert (
+        lora.describe(model).what
+        == "LoRA of rank 2 on q_proj, k_proj, v_proj, o_proj, gate_up_proj, down_proj (2 of each)"
+    )
 
 
 def test_an_adapter_stands_beside_no_matrix_that_a_scan_takes_past_its_layer():
@@ -169,12 +123,12 @@ def test_the_model_answers_as_its_base_until_it_is_trained_and_while_it_is_off()
     lora.wrap(model, head_of(model.config))
     torch.testing.assert_close(logits(model), base, atol=1e-6, rtol=0)
     changed = logits(stirred(model))
-    trained = names(model)
+    trained = trained_names(model)
     assert (changed - base).abs().max() > 1e-2
     with lora.off(model):
         torch.testing.assert_close(logits(model), base, atol=1e-6, rtol=0)
     assert torch.equal(logits(model), changed)
-    assert names(model) == trained
+    assert trained_names(model) == trained
 
 
 def test_the_same_seed_draws_the_same_matrices_and_leaves_the_global_state():
@@ -195,9 +149,72 @@ def test_alpha_scales_by_the_rank_or_its_root(options, same):
     assert model.model.layers[0].mlp.up_proj.scaling["default"] == same
 
 
-def test_dora_merges(saved):
-    folder, wanted = saved("untied", LoRA(r=4, dora=True))
+@pytest.mark.parametrize("name", ["tied", "untied", "conv1d"])
+@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}, {"dora": True, "rslora": True}], ids=str)
+def test_dora_and_rslora_merge(saved, name, options):
+    folder, wanted = saved(name, LoRA(r=4, **options))
     torch.testing.assert_close(logits(load_model(folder)), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"dora": True}, {"rslora": True}], ids=str)
+def test_dora_and_rslora_merge_with_rows_of_added_tokens(saved, options):
+    folder, wanted = saved("tied", LoRA(r=4, **options), grown=3)
+    torch.testing.assert_close(logits(load_model(folder)), wanted, atol=1e-5, rtol=0)
+
+
+def test_auto_is_all_linear_as_peft_calls_it():
+    found = []
+    for targets in ("auto", "all-linear"):
+        model = made("mixture")
+        LoRA(r=2, targets=targets).wrap(model, head_of(model.config))
+        found.append(trained_names(model))
+    assert found[0] == found[1] != set()
+
+
+def gradients(name, *, fused, bf16=False):
+    """The logits of a stirred model, and the gradients of all that is trained, by the fused layer or by peft's own."""
+    from peft.tuners.lora.layer import Linear
+
+    from llmkit.modeling.adapters._fused import FusedLinear
+
+    model = made(name)
+    LoRA(r=4).wrap(model, head_of(model.config))
+    stirred(model)
+    layers = [module for module in model.modules() if type(module) is FusedLinear]
+    assert layers
+    for layer in layers:
+        layer.__class__ = FusedLinear if fused else Linear
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        output = model(input_ids=IDS).logits
+    output.float().square().sum().backward()
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+    return [output.detach().float(), *(p.grad for p in model.parameters() if p.requires_grad)]
+
+
+@pytest.mark.parametrize("name", ["tied", "labels"])
+def test_the_fused_layer_computes_what_pefts_own_does(name):
+    for one, other in zip(gradients(name, fused=True), gradients(name, fused=False), strict=True):
+        torch.testing.assert_close(one / other.abs().max(), other / other.abs().max(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tied", "labels"])
+def test_in_bf16_the_fused_layer_is_no_farther_from_float32_than_pefts_own(name):
+    exact = gradients(name, fused=False)
+
+    def error(fused):
+        found = gradients(name, fused=fused, bf16=True)
+        return sum(float((one - other).norm() / other.norm()) for one, other in zip(found, exact, strict=True))
+
+    assert error(fused=True) < 1.1 * error(fused=False)
+
+
+def test_dropout_and_dora_keep_pefts_own_layer():
+    from llmkit.modeling.adapters._fused import FusedLinear
+
+    for options in ({"dropout": 0.1}, {"dora": True}):
+        model = made("tied")
+        LoRA(r=4, **options).wrap(model, head_of(model.config))
+        assert not [module for module in model.modules() if isinstance(module, FusedLinear)]
 
 
 def test_targets_are_counted_by_hand():
@@ -206,7 +223,7 @@ def test_targets_are_counted_by_hand():
     targets = lora.describe(model)
     assert targets.trained == 2 * (4 * (16 + 16) + 4 * (24 + 16))
     assert targets.total == sum(p.numel() for p in made("tied").parameters())
-    assert targets.what == "LoRA of rank 4 on q_proj, down_proj"
+    assert targets.what == "LoRA of rank 4 on q_proj, down_proj (2 of each)"
 
 
 @pytest.mark.parametrize(("name", "lora", "words", "hint"), [
