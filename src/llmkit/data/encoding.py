@@ -7,6 +7,7 @@ joined in the order of the data. A run that was killed goes on where it was.
 from __future__ import annotations
 
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llmkit.data.artifacts import Examples
 from llmkit.data.artifacts.corpus import read_rows, shard_metadata
 from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
-from llmkit.data.split import Split, split_of
+from llmkit.data.split import Split, key_of, split_of_key
 from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
@@ -30,6 +31,8 @@ TASK_ROWS = 1024
 BATCH_ROWS = 256
 """Rows encoded at a time."""
 SIDES: tuple[Split, ...] = ("train", "validation")
+Encoded = Example | LeftOut | list[Example | LeftOut]
+"""What becomes of one row: an example, none, or several of which some may be left out."""
 
 
 class RowEncoder(Protocol):
@@ -39,7 +42,7 @@ class RowEncoder(Protocol):
     def columns(self) -> Mapping[str, Column]:
         """The columns of every example."""
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Encoded]:
         """Return what becomes of each row."""
 
 
@@ -87,6 +90,8 @@ class Counts:
         why: The first reason of each code.
         notes: What examples were noted for, by the objective's names for it.
         unread: Bytes that their targets stand for, and that the tokenizer did not read.
+        long: How many rows were too long, by the tokens that they have.
+        keys: What stands for the text of each row, see `key_of`.
     """
 
     rows: int = 0
@@ -96,6 +101,8 @@ class Counts:
     why: dict[str, str] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     unread: Unread = Unread()  # noqa: RUF009 - a tuple
+    long: Counter[int] = field(default_factory=Counter)
+    keys: array[int] = field(default_factory=lambda: array("Q"), compare=False)
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
@@ -103,6 +110,8 @@ class Counts:
         self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.notes += other.notes
+        self.long += other.long
+        self.keys += other.keys
         self.why = {**other.why, **self.why}
 
 
@@ -181,14 +190,18 @@ def encode_task(task: Task) -> dict[str, Counts]:
     for piece in task.pieces:
         position = piece.position
         for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
-            examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
+            examples: dict[Split, list[tuple[int, Example]]] = {side: [] for side in SIDES}
             for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
-                if _count(found, counts[side]):
-                    examples[side][position] = found  # type: ignore[assignment]
+                key = key_of(row["text"])
+                side = split_of_key(key, validation_fraction=task.validation_fraction, test_fraction=0)
+                counts[side].keys.append(key)
+                for one in found if isinstance(found, list) else [found]:
+                    if _count(one, counts[side]):
+                        examples[side].append((position, one))  # type: ignore[arg-type]
                 position += 1
             for side, kept in examples.items():  # at once: loose arrays take twice the memory
-                parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
+                made, positions = [one for _, one in kept], [place for place, _ in kept]
+                parts[side].append(EncodedRows.of(task.encoder.columns, made, positions))
     for side in SIDES:
         save_joined(task.folder / side, parts[side])
     parts.clear()
@@ -197,6 +210,8 @@ def encode_task(task: Task) -> dict[str, Counts]:
 
 
 def _count(found: Example | LeftOut, counts: Counts) -> bool:
+    if found.length:
+        counts.long[found.length] += 1
     if isinstance(found, LeftOut):
         counts.left_out[found.code] += 1
         counts.why.setdefault(found.code, found.why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 from pydantic import Field
 
@@ -49,6 +49,9 @@ class Config(RowTrainingConfig):
 
     data: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = Field(min_length=1)
     """Labelled rows: examples artifacts, or whatever `clean` reads, taken as it is."""
+    validation_data: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = []
+    """Rows to validate on, of the same kind; none of `data` are held out then. Those that stand in `data` as well are
+    counted."""
     columns: dict[str, str] = {}
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
@@ -62,18 +65,20 @@ class Config(RowTrainingConfig):
 
 
 class Found(NamedTuple):
-    """What a run reads: the rows, what they are, and the model."""
+    """What a run reads: the rows, what they are, the model, and rows to validate on."""
 
     data: Readable
     kind: Row
     sources: list[Source]
     model: Path
+    held: Readable | None = None
+    held_sources: list[Source] = []
 
 
 class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
-    name, version, config = "finetune", 5, Config
+    name, version, config = "finetune", 6, Config
     stand_ins = {"data": [NO_DATA]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:
@@ -88,7 +93,13 @@ class Finetune(TrainingStage[Config]):
                 " --lora",
             )
         add_templates(model, inputs)
-        return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
+        kind = check_kind(row_kind(sources, "data"), config.objective)
+        if not config.validation_data:
+            return Found(data, kind, sources, model)
+        held = choose_rows(config.validation_data, config.objective, config.columns, "validation_data")
+        row_kind([*sources, *held], "data and validation_data")
+        described = describe_inputs(held, inputs, kind="examples", role="validation_data")
+        return Found(data, kind, sources, model, described, held)
 
     def settle(self, config: Config, context: Context, found: Found) -> Config:
         """Settle the date of a chat template that asks for it: part of the run, which may go on tomorrow."""
@@ -100,12 +111,17 @@ class Finetune(TrainingStage[Config]):
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:
         """Read and encode the rows, and make the model ready."""
         say_what_rows(found.sources, "data", context.console)
+        say_what_rows(found.held_sources, "validation_data", context.console)
         with Engine(workers=config.workers) as engine:
 
             def read(work: Path) -> list[Path]:
                 return read_inputs(found.data, found.kind, work, engine, context)[0]
 
-            return ready(config, context, build, read, found.kind, found.model, config.model, engine)
+            def read_held(work: Path) -> list[Path]:
+                return read_inputs(cast("Readable", found.held), found.kind, work, engine, context)[0]
+
+            held = None if found.held is None else read_held
+            return ready(config, context, build, read, found.kind, found.model, config.model, engine, held)
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""

@@ -130,7 +130,7 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
     with nothing_lost(build.dir, context.console):
-        metrics = {**_save(build, prepared, answers, state), "ended": state.ended}
+        metrics = {**_save(build, prepared, answers, state, trainer.best.record(state)), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
@@ -143,7 +143,9 @@ def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
     return {}
 
 
-def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: TrainState) -> dict[str, Any]:
+def _save(
+    build: Build, prepared: Prepared, answers: Sequence[Any], state: TrainState, best: dict[str, Any]
+) -> dict[str, Any]:
     """Write model, card and report; return the metrics."""
     from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import save_model, training_metrics, write_card
@@ -162,7 +164,8 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
         **_adapted(prepared),
         **prepared.metrics,
         **done,
-        **training_metrics(build.dir),
+        **training_metrics(build.dir, best["best"]["step"] if best else None),
+        **best,
         **_unread(job),
     }
     facts = {**prepared.facts, **training_facts(metrics)}
@@ -206,6 +209,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     if "rows" in metrics:
         facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
+    if best := metrics.get("best"):
+        facts["kept"] = f"the weights of step {best['step']:,}, by {best['measure']} {best['value']:.4f}"
     if "loss" in metrics:
         facts["loss"] = f"{metrics['loss']:.4f}"
     if "bits_per_byte" in metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,10 +11,10 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
 from llmkit.data.chat import CONVERSATIONS
 from llmkit.data.targets import Encoded, encode_chats
-from llmkit.data.unread import Unread
+from llmkit.data.windows import shorter_chats
 from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, LONG, Example, LeftOut, RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -35,7 +35,7 @@ FAST_FROM = 64
 class SFT(NextToken, RowObjective):
     """Loss on the assistant's tokens only, the end of its turn included.
 
-    A conversation longer than a block is cut at its end; one of which no answer is left is left out.
+    A conversation longer than a block loses its first exchanges; its last answer and the end of that are never cut.
     """
 
     rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
@@ -43,6 +43,7 @@ class SFT(NextToken, RowObjective):
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
+    splits: ClassVar[bool] = True
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
@@ -66,6 +67,12 @@ class SFT(NextToken, RowObjective):
             else:
                 found.append(self._example(made, tokenizer, limit))
         return found
+
+    def shorter(
+        self, row: Mapping[str, Any], kind: Row, fits: Callable[[Mapping[str, Any]], bool], *, split: bool
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """Return the conversation without its first exchanges, or cut between exchanges into several."""
+        return shorter_chats(row, kind.turns(row) or [], fits, split=split)
 
     def marks(self, example: Example, name: str) -> list[str]:
         """Return what is learned; of the last token of an answer also that its end is, where no token says so."""
@@ -91,12 +98,11 @@ class SFT(NextToken, RowObjective):
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         said = [answer.content for answer in made.answers]
         num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
-        cut = ids.size > limit
-        if cut:
-            ids, labels = ids[:limit], labels[:limit]
-            num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
-            unread = Unread()  # the unknown token is a special one, and has no bytes here
         targets = int((labels != IGNORED).sum())
         if not targets:
-            return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)
+            return LeftOut("unsupervised", "no assistant tokens")
+        if ids.size > limit:
+            return LeftOut(
+                LONG, f"an answer that does not fit into context_length {limit:,} with its question", ids.size
+            )
+        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, notes=notes, unread=unread)
