@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
@@ -16,6 +17,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -55,7 +57,8 @@ class Config(RowTrainingConfig):
     columns: dict[str, str] = {}
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
-    """Directory of the model to start from, or its file in GGUF."""
+    """Directory of the model to start from, its file in GGUF, or its name on the Hugging Face hub (`ORG/NAME`, or
+    `ORG/NAME@REVISION`), where it is in the hub's cache on this machine."""
     optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW(lr=5e-5, weight_decay=0.01)
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig(type="linear", warmup_steps=20, min_lr_ratio=0)
@@ -85,7 +88,7 @@ class Finetune(TrainingStage[Config]):
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
-        model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
+        model = model_directory(inputs.add_directory(located(config.model), Model.KINDS, role="model"))
         if config.adapter.is_apart and is_adapter(model):
             raise ConfigError(
                 f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",
@@ -121,19 +124,21 @@ class Finetune(TrainingStage[Config]):
                 return read_inputs(cast("Readable", found.held), found.kind, work, engine, context)[0]
 
             held = None if found.held is None else read_held
-            return ready(config, context, build, read, found.kind, found.model, config.model, engine, held)
+            prepared = ready(config, context, build, read, found.kind, found.model, config.model, engine, held)
+        named = ", ".join(Path(source.root()).name for source in found.sources)
+        return replace(prepared, facts={"data": named, **prepared.facts})
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""
         sources = choose_rows(config.data, config.objective, config.columns)
         kind = check_kind(row_kind(sources, "data"), config.objective)
-        preview_rows(config, model_directory(config.model), sources, kind, count, console)
+        preview_rows(config, model_directory(located(config.model)), sources, kind, count, console)
 
     def plan(self, config: Config, num_processes: int) -> Estimate:
         """Work out parameters, FLOPs, memory, time and disk; the rows that are there are encoded to count them."""
         from llmkit.training.estimate import estimate
 
-        spec = ModelConfig(path=config.model)
+        spec = ModelConfig(path=str(located(config.model)))
         if missing := [source.root() for source in config.data if not _is_there(source)]:
             found = estimate(config, spec, config.objective, [], num_processes)
             if [Path(path).name for path in missing] != [NO_DATA]:

@@ -13,6 +13,7 @@ from llmkit.core.adapter import base_digest
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
 from llmkit.core.context import Context
+from llmkit.core.hub import located
 from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
@@ -36,6 +37,7 @@ from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
+from llmkit.training.stops import prober
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -128,16 +130,21 @@ def ready(
     )
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = _encoded(place, own=held is not None)
+    ends = objective.end_ids(tokenizer, train)
+    stops = None
+    if objective.chats and context.leads:
+        stops = prober(models.main, tokenizer, held_out, ends, config.context_length, context.console)
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
         _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
-        end_ids=objective.end_ids(tokenizer, train),
+        end_ids=ends,
         chat=objective.chats,
         suffix=", fine-tuned",
-        facts=objective.facts(),
+        facts={**_facts(config, kind, path), **objective.facts()},
+        stops=stops,
         metrics=_metrics(objective, rows) if context.leads else {},
         resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
@@ -267,7 +274,7 @@ def _wrap(
     console.info(targets.words)
     if grown and not adapter.is_apart:
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
-    return targets, Base(named, base_digest(Path(named))) if adapter.is_apart else None
+    return targets, Base(named, base_digest(located(named))) if adapter.is_apart else None
 
 
 def _job(
@@ -295,6 +302,15 @@ def _job(
         title="Fine-tuning report",
         facts={"rows": f"{num_rows:,}"},
     )
+
+
+def _facts(config: RowTrainingConfig, kind: Row, path: Path) -> dict[str, str]:
+    """Return what card and report say of the rows and of how they are written."""
+    found = {"objective": f"{config.objective.type_name}, on rows of {kind.type_name}"}
+    if config.objective.chats:
+        own = f"the model's own, {config.template}" if config.template else "the model's own"
+        found["chat template"] = own if templates_in(path) else "ChatML: the model had none"
+    return found
 
 
 def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:

@@ -98,11 +98,12 @@ class SFT(NextToken, RowObjective):
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         said = [answer.content for answer in made.answers]
         num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
-        targets = int((labels != IGNORED).sum())
-        if not targets:
+        learned = np.flatnonzero(labels != IGNORED)
+        if not learned.size:
             return LeftOut("unsupervised", "no assistant tokens")
-        if ids.size > limit:
+        if learned[-1] >= limit:
             return LeftOut(
                 LONG, f"an answer that does not fit into context_length {limit:,} with its question", ids.size
             )
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, notes=notes, unread=unread)
+        ids, labels = ids[:limit], labels[:limit]  # nothing is learned behind that
+        return Example({"input_ids": ids, "labels": labels}, learned.size, num_bytes, notes=notes, unread=unread)
