@@ -17,7 +17,7 @@ from llmkit.data.packing.encoded import EncodedRows
 from llmkit.data.packing.packer import cumulative
 
 IDS, LABELS = "input_ids", "labels"
-CHUNK_TOKENS = 2**17
+CHUNK_TOKENS = 2**14
 """Looked at together: as many as a core's cache holds."""
 Hashes = NDArray[np.uint64]
 
@@ -92,18 +92,20 @@ def _look(rows: EncodedRows, names: list[str], chunk: Ints, *, spoken: bool) -> 
         return asked, _of_values(rows, chunk), count, first, second, last
     labels, begin, end, where = _flat(rows, LABELS, chunk)
     learned = labels != IGNORED
-    answers = _sums(np.where(learned, _mixed(labels, where), np.uint64(0)))
-    numbers = np.concatenate([[0], np.cumsum(learned)])
-    count = numbers[end] - numbers[begin]
+    found = np.flatnonzero(learned)
+    answers = _sums(_mixed(labels[found], where[found]))
+    upto = np.searchsorted(found, end)
+    since = np.concatenate([[0], upto[:-1]])
+    count = upto - since
     there = count > 0
-    last = _at(labels, _before(np.flatnonzero(learned), end), there)
-    start = begin
+    last = _at(labels, _before(found, end), there)
     if spoken:
         before = np.concatenate([[False], learned[:-1]])
         before[begin[begin < end]] = False
         start = np.where(there, _before(np.flatnonzero(learned & ~before), end), begin)
         asked = np.where(there, sums[np.minimum(start + 1, end)] - sums[begin], asked)
-    return asked, answers[end] - answers[start], count, first, second, last
+        since = np.searchsorted(found, start)
+    return asked, answers[upto] - answers[since], count, first, second, last
 
 
 def _flat(rows: EncodedRows, name: str, chunk: Ints) -> tuple[NDArray[Any], Ints, Ints, Ints]:
