@@ -157,6 +157,8 @@ class Finetune(TrainingStage[Config]):
 
         context = Context(place, Console(quiet=True))
         found = self.describe(config, Inputs())
+        if found.held is not None:
+            config = config.model_copy(update={"validation_fraction": 0})
 
         def read(work: Path) -> list[Path]:
             return read_inputs(found.data, found.kind, work, engine, context)[0]

@@ -40,9 +40,18 @@ class Best:
         folder: The run's `checkpoints/`.
         measure: What is compared; None for the loss, of which no weights are kept.
         objective: Says which of its measures are better the lower they are.
+        validated: There is data to validate on.
+
+    Raises:
+        ConfigError: There is none, and the best weights are to be kept.
     """
 
-    def __init__(self, folder: Path, measure: str | None, objective: Objective) -> None:
+    def __init__(self, folder: Path, measure: str | None, objective: Objective, *, validated: bool = True) -> None:
+        if measure is not None and not validated:
+            raise ConfigError(
+                f"keep_best: {measure} is measured on validation data, and there is none",
+                "raise validation_fraction, name validation_data, or leave keep_best out",
+            )
         self.folder, self.keeps, self.measure = folder, measure is not None, measure or LOSS
         self.sign = 1 if self.measure.startswith(LOWER) or self.measure in objective.lower else -1
 

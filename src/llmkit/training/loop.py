@@ -67,7 +67,7 @@ class Trainer:
         self._place()
         self.optimizer = config.optimizer.build(self.trained)
         self.checkpoints = directory / Model.CHECKPOINTS
-        self.best = Best(self.checkpoints, config.keep_best, job.objective)
+        self.best = Best(self.checkpoints, config.keep_best, job.objective, validated=self.held_out is not None)
         self.state = self._restore()
         self._choose()
         self.made = -1  # the last step whose blocks the model has made

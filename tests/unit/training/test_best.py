@@ -165,3 +165,8 @@ def test_a_measure_that_there_is_not_names_the_nearest(tmp_path):
             {"step": 1, "tokens": 2, "validation_loss": 1.0, "accuracy": 0.5}, TrainState(0, 0, 0.0, {})
         )
     assert error.value.hint == "it has validation_loss, accuracy"
+
+
+def test_without_validation_data_there_is_no_best(tmp_path):
+    with pytest.raises(ConfigError, match="accuracy is measured on validation data, and there is none"):
+        Best(tmp_path, "accuracy", Measured(), validated=False)
