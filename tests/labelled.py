@@ -31,6 +31,7 @@ WORDS = (
 TEXTS = (ENGLISH, CHINESE, WORDS)
 
 MAKERS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "alpaca": lambda text: {"instruction": text[:20], "input": text[20:60], "output": text[60:]},
     "messages": lambda text: {
         "messages": [{"role": "user", "content": text[:60]}, {"role": "assistant", "content": text[60:]}]
     },

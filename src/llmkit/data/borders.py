@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
+from llmkit.data.chat import texts_in
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _QUESTION, _ANSWER, _MORE = "Qone", "Atwo", "Qthree"
 """Contents that no template writes of itself."""
+_VALUE = "Vfive"
+_CALL = {"id": "Csix12345", "type": "function", "function": {"name": "Fseven", "arguments": {"Aeight": _VALUE}}}
+_PARAMETERS = {"type": "object", "properties": {"Aeight": {"type": "string", "description": "Dnine"}}}
+_TOOL = {"type": "function", "function": {"name": "Fseven", "description": "Dten", "parameters": _PARAMETERS}}
 _THINKING = {mark for pair in MARKS for mark in pair}
 
 _known: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[object, Borders]] = WeakKeyDictionary()
@@ -38,17 +43,30 @@ class Borders:
         ender_id: Its id, or EOS's; None where there is neither.
         header: What the template writes before an answer but not at the end of a prompt, though it is more than blanks
             and the marks of an empty thought.
+        asks: What its prompts end with behind a question.
+        lead: What it writes between such a prompt and the answer; None where that does not follow from the prompt.
         tail: All that it writes behind an answer.
         begun: What its prompts end with beside what it writes before an answer, such as `<think>`; empty for nothing.
+        call_ender: Text of the token that ends a turn that calls tools: most templates have one for all.
+        call_ender_id: Its id, or `ender_id`.
         controls: Texts of the tokens that the template writes around turns: a message that holds one could fake a turn.
     """
 
     ender: str
     ender_id: int | None
     header: str
+    asks: str
+    lead: str | None
     tail: str
     begun: str
+    call_ender: str
+    call_ender_id: int | None
     controls: frozenset[str]
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end answers."""
+        return tuple(dict.fromkeys(i for i in (self.ender_id, self.call_ender_id) if i is not None))
 
 
 def borders_of(tokenizer: PreTrainedTokenizerFast) -> Borders:
@@ -98,8 +116,8 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     ))  # fmt: skip
     system = {"role": "system", "content": "Sfour"}
     error: DataError | None = None
-    for first in ((), (system,)):
-        asked, plain, ended, followed = _rendered(tokenizer, first, user, answer, more)
+    for first, question in (((), user), ((system,), user), ((), {**user, "tools": [_TOOL]})):
+        asked, plain, ended, followed = _rendered(tokenizer, first, question, answer, more)
         if not isinstance(ended, DataError):
             break
         error = error or ended
@@ -108,13 +126,39 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
         raise error
     frame = "".join(text for text in (asked, ended, followed) if isinstance(text, str))
     tail = ended[ended.rfind(_ANSWER) + len(_ANSWER) :]
-    lead = ended[len(asked) : ended.rfind(_ANSWER)] if isinstance(asked, str) and ended.startswith(asked) else ""
-    ender = _first((token for token in _added(tokenizer) if token not in lead), tail)
+    asks = asked[asked.rfind(_QUESTION) + len(_QUESTION) :] if isinstance(asked, str) and _QUESTION in asked else ""
+    follows = isinstance(asked, str) and ended.startswith(asked)
+    lead = ended[len(asked) : ended.rfind(_ANSWER)] if isinstance(asked, str) and follows else None
+    ender = _first((token for token in _added(tokenizer) if token not in (lead or "")), tail)
     header = _header(asked, plain, ended) if isinstance(asked, str) and isinstance(plain, str) else ""
     begun = _beside(asked, ended) if isinstance(asked, str) else ""
     controls = {token for token in _added(tokenizer) if token in frame} - _THINKING
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
-    return Borders(ender, end_id, header, tail, begun, frozenset(controls))
+    call_ender = _call_ender(tokenizer, ender, user) if ender else ""
+    call_end_id = tokenizer.convert_tokens_to_ids(call_ender) if call_ender else end_id
+    controls = frozenset({*controls, call_ender} - {""})
+    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, controls)
+
+
+def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
+    """Return the token that ends a turn with calls: that of other answers if it is there, else the last special one.
+
+    One that ends each of several calls does not end the turn; then it is EOS that is learned.
+    """
+    for calls in ([_CALL, {**_CALL, "id": "Celeven12"}], [_CALL]):  # some templates write no more than one
+        turn = {"role": "assistant", "content": "", "tool_calls": calls}
+        (text,) = render_all(tokenizer, [[{**user, "tools": [_TOOL]}, turn]])
+        if isinstance(text, str) and _VALUE in text:
+            break
+    else:
+        return ender
+    tail = text[text.rindex(_VALUE) + len(_VALUE) :]
+    if ender in tail:
+        return ender
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    found = [(tail.rindex(token), len(token), token) for token in special if token in tail]
+    last = max(found)[2] if found else ""
+    return last if last and text[text.index(_VALUE) :].count(last) == 1 else ""
 
 
 def _rendered(
@@ -182,7 +226,7 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
     for turns in conversations:
-        texts = (text for turn in turns for text in (turn["content"], *normalize(turn["content"])))
+        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
         yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 

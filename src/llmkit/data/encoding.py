@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.data.artifacts import Examples
 from llmkit.data.artifacts.corpus import read_rows, shard_metadata
-from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
+from llmkit.data.packing.encoded import (
+    Column,
+    EncodedRows,
+    Example,
+    LeftOut,
+    Outcome,
+    examples_of,
+    save_joined,
+)
 from llmkit.data.split import Split, key_of, split_of_key
 from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
@@ -31,8 +39,6 @@ TASK_ROWS = 1024
 BATCH_ROWS = 256
 """Rows encoded at a time."""
 SIDES: tuple[Split, ...] = ("train", "validation")
-Encoded = Example | LeftOut | list[Example | LeftOut]
-"""What becomes of one row: an example, none, or several of which some may be left out."""
 
 
 class RowEncoder(Protocol):
@@ -42,7 +48,7 @@ class RowEncoder(Protocol):
     def columns(self) -> Mapping[str, Column]:
         """The columns of every example."""
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Encoded]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
 
 
@@ -84,6 +90,7 @@ class Counts:
 
     Attributes:
         rows: Those that became examples.
+        examples: What they became; a row may become several.
         targets: Targets in them.
         cut: Those of which something was left out.
         left_out: Those that became none, by the code of the reason.
@@ -95,6 +102,7 @@ class Counts:
     """
 
     rows: int = 0
+    examples: int = 0
     targets: int = 0
     cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -107,6 +115,7 @@ class Counts:
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.examples += other.examples
         self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.notes += other.notes
@@ -195,13 +204,12 @@ def encode_task(task: Task) -> dict[str, Counts]:
                 key = key_of(row["text"])
                 side = split_of_key(key, validation_fraction=task.validation_fraction, test_fraction=0)
                 counts[side].keys.append(key)
-                for one in found if isinstance(found, list) else [found]:
-                    if _count(one, counts[side]):
-                        examples[side].append((position, one))  # type: ignore[arg-type]
+                _count(found, counts[side])
+                examples[side] += ((position, example) for example in examples_of(found))
                 position += 1
             for side, kept in examples.items():  # at once: loose arrays take twice the memory
-                made, positions = [one for _, one in kept], [place for place, _ in kept]
-                parts[side].append(EncodedRows.of(task.encoder.columns, made, positions))
+                positions = [position for position, _ in kept]
+                parts[side].append(EncodedRows.of(task.encoder.columns, [example for _, example in kept], positions))
     for side in SIDES:
         save_joined(task.folder / side, parts[side])
     parts.clear()
@@ -209,16 +217,18 @@ def encode_task(task: Task) -> dict[str, Counts]:
     return counts
 
 
-def _count(found: Example | LeftOut, counts: Counts) -> bool:
-    if found.length:
-        counts.long[found.length] += 1
+def _count(found: Outcome, counts: Counts) -> None:
+    if long := max((one.length for one in examples_of(found)), default=getattr(found, "length", 0)):
+        counts.long[long] += 1
     if isinstance(found, LeftOut):
         counts.left_out[found.code] += 1
         counts.why.setdefault(found.code, found.why)
-        return False
+        return
+    examples = examples_of(found)
     counts.rows += 1
-    counts.targets += found.targets
-    counts.cut += found.cut
-    counts.notes.update(found.notes)
-    counts.unread = counts.unread.plus(found.unread)
-    return True
+    counts.examples += len(examples)
+    counts.cut += any(example.cut for example in examples)
+    for example in examples:
+        counts.targets += example.targets
+        counts.notes.update(example.notes)
+        counts.unread = counts.unread.plus(example.unread)

@@ -11,10 +11,10 @@ import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.core.page import percent
-from llmkit.data.packing import LONG, Example, LeftOut
+from llmkit.data.packing import LONG, LeftOut, Outcome, examples_of
 
 if TYPE_CHECKING:
-    from llmkit.data.encoding import Counts, Encoded
+    from llmkit.data.encoding import Counts
     from llmkit.data.rows import Row
     from llmkit.objectives.rows import RowObjective
 
@@ -22,7 +22,7 @@ Overlength = Literal["error", "drop", "truncate", "split"]
 TOLERATED = 0.01
 """Share of the rows that may be too long without being asked about."""
 NO_LIMIT = 2**31 - 1
-Encode = Callable[[Sequence[Mapping[str, Any]], int], Sequence["Encoded"]]
+Encode = Callable[[Sequence[Mapping[str, Any]], int], Sequence[Outcome]]
 """Rows, and the longest sequence in tokens, to what becomes of each."""
 
 
@@ -44,53 +44,54 @@ class LongRows:
     limit: int
     encode: Encode
 
-    def settle(self, rows: Sequence[Mapping[str, Any]], found: Sequence[Encoded]) -> Sequence[Encoded]:
+    def settle(self, rows: Sequence[Mapping[str, Any]], found: Sequence[Outcome]) -> Sequence[Outcome]:
         """Return what becomes of rows, with what was too long of them dealt with."""
-        return [one if not _is_long(one) else self._settled(row, one) for row, one in zip(rows, found, strict=True)]
+        return [one if not is_long(one) else self._settled(row, one) for row, one in zip(rows, found, strict=True)]
 
-    def _settled(self, row: Mapping[str, Any], found: Encoded) -> Encoded:
-        if isinstance(found, list):  # the examples that fit stay
-            first = next(i for i, one in enumerate(found) if _is_long(one))
-            return [replace(one, length=self._length(row)) if i == first else one for i, one in enumerate(found)]
-        length = found.length or (self._length(row) if self.mode in ("error", "drop") else self.limit + 1)
+    def _settled(self, row: Mapping[str, Any], found: Outcome) -> Outcome:
+        length = found.length if isinstance(found, LeftOut) else 0
+        if not length:
+            length = self._length(row) if self.mode in ("error", "drop") else self.limit + 1
         if self.mode == "drop":
             return LeftOut(LONG, f"more tokens than context_length {self.limit:,}", length)
         parts = self.objective.shorter(row, self.kind, self._fits, split=self.mode == "split")
         if parts is None:
-            return replace(found, length=length)
+            return _of_length(found, length)
         shorter, lost = parts
-        made = [
-            one for part in self.encode(shorter, self.limit) for one in (part if isinstance(part, list) else [part])
-        ]
-        whole: list[Example | LeftOut] = [
-            replace(one, cut=True) if isinstance(one, Example) and self.mode != "split" else one for one in made
-        ]
-        whole += [
-            LeftOut(LONG, f"an answer that does not fit into context_length {self.limit:,} with its question")
-        ] * lost
-        return [replace(whole[0], length=length), *whole[1:]] if whole else found
+        made = [one for outcome in self.encode(shorter, self.limit) for one in examples_of(outcome)] if shorter else []
+        if not made:
+            return _of_length(found, length)
+        first = replace(made[0], length=length, notes={**made[0].notes, **({"lost": lost} if lost else {})})
+        whole = [replace(one, cut=self.mode != "split") for one in (first, *made[1:])]
+        return whole if len(whole) > 1 else whole[0]
 
     def _fits(self, row: Mapping[str, Any]) -> bool:
         (found,) = self.encode([row], self.limit)
-        return not _is_long(found)
+        return not is_long(found)
 
     def _length(self, row: Mapping[str, Any]) -> int:
         """Return the tokens of the longest sequence that a row would make."""
         (found,) = self.encode([row], NO_LIMIT)
         sizes = [
             np.size(ids)
-            for one in (found if isinstance(found, list) else [found])
-            if isinstance(one, Example)
+            for one in examples_of(found)
             for name, ids in one.columns.items()
             if name.endswith("input_ids") or (name == "labels" and np.ndim(ids))
         ]
         return max([self.limit + 1, *sizes])
 
 
-def _is_long(found: Encoded) -> bool:
-    if isinstance(found, list):
-        return any(map(_is_long, found))
-    return found.cut if isinstance(found, Example) else found.code == LONG
+def is_long(found: Outcome) -> bool:
+    """Return whether something of a row was cut, or all of it left out, because it is too long."""
+    return found.code == LONG if isinstance(found, LeftOut) else any(one.cut for one in examples_of(found))
+
+
+def _of_length(found: Outcome, length: int) -> Outcome:
+    """Return what became of a row, with the tokens that the whole row would have."""
+    if isinstance(found, LeftOut):
+        return replace(found, length=length)
+    first, *more = examples_of(found)
+    return [replace(first, length=length), *more] if more else replace(first, length=length)
 
 
 def check_long(

@@ -15,7 +15,7 @@ from rich.text import Text
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
 from llmkit.core.page import percent
-from llmkit.data.packing import Example, LeftOut
+from llmkit.data.packing import Example, LeftOut, Outcome, examples_of
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, Source
 from llmkit.modeling.vocabulary import vocabulary_of
@@ -65,34 +65,29 @@ def preview_rows(
         overlength=config.overlength,
     )  # fmt: skip
     shown = rows[:count]
-    found = [one if isinstance(one, list) else [one] for one in encoder.encode(shown)]
+    found = encoder.encode(shown)
     if console.json_mode:
-        seen = [
-            {"row": row, **_as_json(example, objective, tokenizer)}
-            for row, examples in zip(shown, found, strict=True)
-            for example in examples
-        ]
+        seen = [_as_json(row, outcome, objective, tokenizer) for row, outcome in zip(shown, found, strict=True)]
         spec = objective.spec(mode="json")
         console.print_json({"status": "preview", "exit_code": 0, "objective": spec, "rows": seen})
         return
-    for row, examples in zip(shown, found, strict=True):
+    for row, outcome in zip(shown, found, strict=True):
         for name, text in kind.show(row):
             console.print(Text(f"{name}: {text}"))
-        for example in examples:
+        if isinstance(outcome, LeftOut):
+            console.print(Text(f"left out: {outcome.why}"))
+        for example in examples_of(outcome):
             _show(example, objective, tokenizer, console, config.context_length)
         console.print()
 
 
 def _show(
-    example: Example | LeftOut,
+    example: Example,
     objective: RowObjective,
     tokenizer: PreTrainedTokenizerFast,
     console: Console,
     limit: int,
 ) -> None:
-    if isinstance(example, LeftOut):
-        console.print(Text(f"left out: {example.why}"))
-        return
     for name, pieces in seen_pieces(example, objective, tokenizer).items():
         marked = coloured(pieces, tokenizer) if console.out.is_terminal else _bracketed(pieces)
         title = name.removesuffix("input_ids").rstrip("_") or "model"
@@ -152,11 +147,15 @@ def visible(text: str) -> str:
     return text
 
 
-def _as_json(example: Example | LeftOut, objective: RowObjective, tokenizer: Any) -> dict[str, Any]:
-    if isinstance(example, LeftOut):
-        return {"left_out": example.why}
-    pieces = seen_pieces(example, objective, tokenizer)
-    return {"cut": example.cut, "targets": example.targets, "seen": pieces}
+def _as_json(row: dict[str, Any], found: Outcome, objective: RowObjective, tokenizer: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {"row": row}
+    if isinstance(found, LeftOut):
+        return {**shown, "left_out": found.why}
+    first, *more = [
+        {"cut": one.cut, "targets": one.targets, "seen": seen_pieces(one, objective, tokenizer)}
+        for one in examples_of(found)
+    ]
+    return {**shown, **first, **({"more": more} if more else {})}
 
 
 def _rows(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
-from llmkit.data.encoding import Counts, Encoded, encode_rows
+from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
-from llmkit.data.packing import LONG, Column, EncodedRows, RowBuckets, RowPacker
+from llmkit.data.packing import LONG, Column, EncodedRows, Outcome, RowBuckets, RowPacker
 from llmkit.data.split import Split
 from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
+from llmkit.objectives.rows import RowObjective
 from llmkit.training.overlength import LongRows, Overlength, check_long
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from llmkit.core.console import Console
     from llmkit.data.rows import Row
-    from llmkit.objectives.rows import RowObjective
     from llmkit.work.engine import Engine
 
 WORKERS_FROM = 20_000
@@ -68,13 +68,13 @@ class Encoder:
 
         self.plain = type(self.tokenizer) is PreTrainedTokenizerFast
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Encoded]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
         tokenizer = self._loaded()
         if not self.is_fast:
             leave_to_tokenizer(tokenizer)
 
-        def encode(some: Sequence[Mapping[str, Any]], limit: int) -> Sequence[Encoded]:
+        def encode(some: Sequence[Mapping[str, Any]], limit: int) -> Sequence[Outcome]:
             return self.objective.encode(some, self.kind, tokenizer, limit)
 
         long = LongRows(self.overlength, self.objective, self.kind, self.limit, encode)
@@ -101,6 +101,8 @@ def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Count
     """Count what the objective has to know of all rows, such as labels; reads the columns of the rows alone."""
     columns = [field.name for field in kind.schema()]
     noticed: Counter[Any] = Counter()
+    if type(objective).notice is RowObjective.notice:
+        return noticed
     for corpus in corpora:
         for row in Examples(corpus).rows(columns):
             noticed.update(objective.notice(row))
@@ -141,6 +143,9 @@ def encode(
         counts = encode_rows(corpora, slow, folder, engine=engine, console=console, validation_fraction=fraction)
     check_long(counts, encoder.overlength, limit, encoder.positions, splits=objective.splits)
     train = counts[side]
+    if train.examples > train.rows:
+        expands = "some are split" if encoder.overlength == "split" and train.long else objective.expands
+        console.info(f"{train.rows:,} rows become {train.examples:,} examples: {expands}")
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length {limit:,} and were cut")
     if encoder.overlength == "split" and train.long:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from llmkit.data.packing import IGNORED, LONG, Batch, Column, EncodedRows, Example, LeftOut
+from llmkit.data.packing import IGNORED, LONG, Batch, Column, EncodedRows, Example, LeftOut, Outcome
 from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Column",
     "Example",
     "LeftOut",
+    "Outcome",
     "RowObjective",
     "padded_tensors",
     "shortened",
@@ -48,6 +49,7 @@ class RowObjective(Objective):
         target: What a target is called, for people.
         chats: The tokenizer needs a chat template.
         notes: What is said of the things that examples are noted for, by the names of these.
+        expands: Why a row may become several examples, for people.
         splits: A row that is too long can be made several, see `shorter`.
     """
 
@@ -56,6 +58,7 @@ class RowObjective(Objective):
     target: ClassVar[str] = "labels"
     chats: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
+    expands: ClassVar[str] = "some have several parts"
     splits: ClassVar[bool] = False
 
     def check(self, vocabulary: Vocabulary) -> None:
@@ -83,8 +86,8 @@ class RowObjective(Objective):
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
-    ) -> Sequence[Example | LeftOut]:
-        """Return what becomes of each row: an example, or why it is left out, which is counted and told.
+    ) -> Sequence[Outcome]:
+        """Return what becomes of each row: an example or several, or why it is left out, which is counted and told.
 
         Args:
             rows: Rows of an examples artifact.
@@ -105,7 +108,7 @@ class RowObjective(Objective):
     ) -> tuple[Sequence[Mapping[str, Any]], int] | None:
         """Return the rows that one which is too long becomes, and how many parts of it fit into none.
 
-        None where `encode` itself cuts, or nothing may be cut.
+        None where `encode` itself cuts, or nothing may be cut. The parts are noted as `lost`, see `notes`.
 
         Args:
             row: The row.

@@ -42,6 +42,7 @@ class TokenClassification(RowObjective):
     measured: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = ("f1", "macro_f1", "accuracy")
     splits: ClassVar[bool] = True
+    notes: ClassVar[Mapping[str, str]] = {"lost": "words are left out: each is longer than context_length by itself"}
 
     labels: list[str] = Field([], max_length=100_000)
     """The tags there are, in the order of the model's outputs; empty: those of the data, sorted, `O` first."""
