@@ -80,9 +80,9 @@ def open_model(path: Path, head: Head, precision: Literal["float32", "bf16"], ma
 
     from llmkit.modeling.heads.embedding import Embedding
     from llmkit.modeling.load import check_vocabulary, load_model
+    from llmkit.modeling.pooling import Pooling, pooling_of
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
     from llmkit.runtimes._heads import HeadAnswers
-    from llmkit.runtimes._pooling import Pooling, pooling_of
 
     pooling = pooling_of(path) if head.answer == "vector" else Pooling()
     if max_tokens is not None:

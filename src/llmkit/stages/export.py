@@ -76,6 +76,7 @@ STAGE = Export()
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.evaluation.parity import Parity
     from llmkit.modeling.load import count_parameters
+    from llmkit.modeling.pooling import pooling_of, write_pooling
     from llmkit.runtimes.transformers import Transformers
 
     ours, proving = Transformers(), config.exporter.runtime()
@@ -88,6 +89,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     )  # fmt: skip
     answers = parity.ask_original(running, ours.type_name)
     config.exporter.write(model, tokenizer, build.dir)
+    if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
+        write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
     parameters = count_parameters(model)
     del model
     running.close()  # the fresh process needs the memory

@@ -68,9 +68,11 @@ class Predict(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Predict."""
+        from llmkit.modeling.pooling import add_pooling
+
         inputs = Inputs()
         path = inputs.add_directory(config.model, Model.KINDS, role="model")
-        _add_pooling(path, inputs)
+        add_pooling(path, inputs)
         read: Read = [(source, source.files()) for source in config.inputs]
         files = [file for _, found in read for file in found]
         check_filled(files)
@@ -107,15 +109,6 @@ class Predict(Stage[Config]):
 
 
 STAGE = Predict()
-
-
-def _add_pooling(path: Path, inputs: Inputs) -> None:
-    """Add the files in folders of a model's directory that say how it makes vectors: without them it has another."""
-    from llmkit.runtimes._pooling import pooling_of
-
-    if names := pooling_of(path).files:
-        found = [RawFile(str((path / name).resolve()), name, (path / name).stat().st_size) for name in names]
-        inputs.add_files(str(path.resolve()), found, role="pooling")
 
 
 def _predict(config: Config, context: Context, build: Build, path: Path, read: Read) -> tuple[Prediction, Tally]:

@@ -98,9 +98,10 @@ def ready(
     place.mkdir(exist_ok=True)
 
     def settle() -> dict[str, Any]:
-        rows.corpora += read(place)
-        rows.noticed += notice(rows.corpora, kind, config.objective)
-        return config.objective.settle(kind, rows.noticed).record()
+        begun = config.objective.of_model(path)
+        rows.corpora += begun.add_rows(read(place), kind, path, place, config.validation_fraction, context.console)
+        rows.noticed += notice(rows.corpora, kind, begun)
+        return begun.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
     objective = cast("RowObjective", Family("row_objective").parse(spec))
@@ -114,7 +115,8 @@ def ready(
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
-    _say_labels(rows.noticed, context.console)
+    if objective.labelled:
+        _say_labels(rows.noticed, context.console)
     return Prepared(
         _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
         config,
@@ -268,7 +270,7 @@ def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
     found |= {f"answers_{name}": number for name, number in train.notes.items()}
-    if rows.noticed:
+    if rows.noticed and objective.labelled:
         found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
     return found
 

@@ -16,10 +16,10 @@ from llmkit.evaluation.engine import Asked, Engine
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import load_model
+from llmkit.modeling.pooling import Pooling, pooling_of
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.runtimes import Embed, Generate, Label, Span, Tags
 from llmkit.runtimes._heads import HeadAnswers
-from llmkit.runtimes._pooling import Pooling, pooling_of
 from llmkit.runtimes.transformers import Transformers
 
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!", "Wind from the sea"]

@@ -40,6 +40,8 @@ class Row(Part):
     """Fields that hold one text each, which is never empty."""
     prose: ClassVar[bool] = True
     """Whether its texts are prose; steps that remove lines leave single words alone."""
+    rank: ClassVar[int] = 0
+    """Of two kinds that read the same columns the one with the lower rank is meant."""
 
     @field_validator("columns")
     @classmethod
@@ -159,7 +161,7 @@ def recognize(
             fits.append(_fit(_named(kind), names, rows, columns))
         except RowMismatch as miss:
             misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
-    best = [row for row in fits if not any({*row.used()} < {*other.used()} for other in fits)]
+    best = [row for row in fits if not any(_is_less(row, other) for other in fits)]
     if len(best) == 1:
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"
@@ -172,6 +174,12 @@ def recognize(
         "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
         hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
     )
+
+
+def _is_less(row: Row, other: Row) -> bool:
+    """Tell whether another kind is meant: it reads more, or the same and has a lower rank."""
+    own, others = {*row.used()}, {*other.used()}
+    return own < others or (own == others and other.rank < row.rank)
 
 
 def _named(kind: str) -> type[Row]:
