@@ -1,5 +1,4 @@
 """Hard negatives: what is near a query and does not belong to it, with a margin (Moreira et al. 2024)."""
-"""
 
 from __future__ import annotations
 
