@@ -51,6 +51,9 @@ class Config(BaseConfig):
     answer: Literal["auto", "vector"] = "auto"
     """What is asked: what the model's head gives, or the vectors of its body, whatever stands on it: as its
     `modules.json` says (sentence-transformers), else the mean of the tokens' vectors."""
+    prompt: str | None = None
+    """Name of the prompt that is put before every text, of models of vectors that have several: `query`, `document`.
+    null: the one that the model's files say, else none."""
     threshold: Share | dict[str, Share] | None = None
     """Probability from which a label is said, for all of them or by name; below it `label` is null. null: of several
     labels those from 0.5 on, of one the likeliest."""
@@ -118,7 +121,7 @@ def _predict(config: Config, context: Context, build: Build, path: Path, read: R
 
     head = choose_head(path, config.answer)
     precision = settle_precision(config.precision)
-    answers = open_model(path, head, precision, config.max_tokens)
+    answers = open_model(path, head, precision, config.max_tokens, config.prompt)
     output = output_of(answers, config.threshold)
     assert answers.kind is not None
     readers = make_readers(read, answers.kind, config.columns, config.keep)

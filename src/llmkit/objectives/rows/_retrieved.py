@@ -82,7 +82,7 @@ def describe(answers: Sequence[Any], page: Page, max_score: float) -> list[tuple
     behind = cosines[:, 1] - cosines[:, 0]
     shown: list[tuple[int, str]] = []
     for row in worst(behind, wrong)[: WORST // 2]:
-        shown.append((row, f"its own text comes {found[row]:,}th, with the cosine {cosines[row, 0]:.3f}"))
+        shown.append((row, f"its own text is number {found[row]:,}, with the cosine {cosines[row, 0]:.3f}"))
         shown.append((int(nearest[row]), f"this row's text was taken for it, with {cosines[row, 1]:.3f}"))
     return shown
 
