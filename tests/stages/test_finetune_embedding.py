@@ -156,8 +156,8 @@ def test_lora_and_its_merge_give_the_same_vectors(finetune, cli, jsonl, reload_h
 
 
 def test_training_brings_pairs_together(finetune, body):
-    pairs = [{"query": f"{word} {word}", "positive": f"the {word}!"} for word in
-             "boat bread captain harbour wind rope sail fish net crew dock tide".split()]  # fmt: skip
+    words = ["boat", "bread", "captain", "harbour", "wind", "rope", "sail", "fish", "net", "crew", "dock", "tide"]
+    pairs = [{"query": f"{word} {word}", "positive": f"the {word}!"} for word in words]
     outcome = finetune(pairs, "-s", "validation_fraction=0.5", "-s", "batch_rows=6", "--max-steps", 60, "-s",
                        "optimizer.lr=3e-3", "-s", "validate.every=60", "--json")  # fmt: skip
     assert outcome.code == 0
