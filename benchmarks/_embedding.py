@@ -1,4 +1,4 @@
-"""The contenders of finetune_embedding.py: `python _embedding.py NAME OUT MODEL PAIRS HELDOUT SETTINGS`, a process each.
+"""The contenders of finetune_embedding.py, a process each: `_embedding.py NAME OUT MODEL PAIRS HELDOUT SETTINGS`.
 
 `found.json` in OUT has pairs per second after the first step, and recall@1 on the held-out pairs where that is wanted.
 """
