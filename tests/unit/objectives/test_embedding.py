@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from labelled_models import BODIES, TOKENIZER, batch_of, headed
 
 from llmkit.core.errors import ConfigError, DataError
@@ -37,7 +38,7 @@ SCORED = [{"text": row["query"], "pair": row["positive"], "label": i / 5} for i,
 
 def settled(rows: list[dict[str, Any]] = PAIRS, **fields: Any) -> Embedding:
     kind = TextPair(label="number") if "pair" in rows[0] else Triplet()
-    begun = Embedding(pooling="mean", normalize=True, **fields)
+    begun = Embedding(**{"pooling": "mean", "normalize": True, **fields})
     return begun.settle(kind, Counter(value for row in rows for value in begun.notice(row)))
 
 
@@ -121,7 +122,7 @@ def test_shorter_vectors_are_parts_of_their_own():
 @pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
 @pytest.mark.parametrize("body", BODIES)
 def test_a_text_has_the_vector_that_it_has_alone(tmp_path, body, pooling):
-    objective = settled(pooling=pooling) if pooling == "mean" else settled().model_copy(update={"pooling": pooling})
+    objective = settled(pooling=pooling)
     model = headed(tmp_path, body, objective)
     found = objective.outputs(
         Models(model), objective.collate(batch_of(objective, encoded(objective)), VOCABULARY, 0)[0]
@@ -185,14 +186,11 @@ def test_long_texts_are_cut_and_texts_without_tokens_left_out():
     assert example.cut
     assert TOKENIZER.decode(example.columns["query_input_ids"]) == "[CLS] a b c d [SEP]"
     assert example.columns["negative_sizes"] == [0, 0]
-    bare = TOKENIZER.backend_tokenizer.post_processor
-    TOKENIZER.backend_tokenizer.post_processor = None
-    try:
-        objective.encode([row], Triplet(), TOKENIZER, 7)  # so that the copy that cuts is made anew
-        (found,) = objective.encode([{**row, "positive": "\u200b"}], Triplet(), TOKENIZER, 8)
-    finally:
-        TOKENIZER.backend_tokenizer.post_processor = bare
+    bare = transformers.PreTrainedTokenizerFast(tokenizer_object=TOKENIZER.backend_tokenizer, pad_token="[PAD]")
+    bare.backend_tokenizer.post_processor = None  # nothing is added to a text
+    (found,) = objective.encode([{**row, "positive": " "}], Triplet(), bare, 8)
     assert isinstance(found, LeftOut)
+    assert found.why == "no token stands for a text"
 
 
 @pytest.mark.parametrize(("rows", "fields", "error", "says"), [

@@ -161,7 +161,8 @@ def test_the_files_of_sentence_transformers_say_how(tmp_path):
     (folder / "config_sentence_transformers.json").write_text(
         '{"prompts": {"query": "query: "}, "default_prompt_name": "query"}'
     )
-    assert pooling_of(folder) == Pooling(("cls",), True, 12, "query: ", ("1_Pooling/config.json",))
+    files = ("1_Pooling/config.json",)
+    assert pooling_of(folder) == Pooling(("cls",), True, 12, "query: ", files, {"query": "query: "})
     write_modules(tmp_path, "Transformer", "Pooling", pooling={"pooling_mode": "mean"})
     assert pooling_of(folder).modes == ("mean",)
     shutil.rmtree(folder / "1_Pooling")

@@ -19,7 +19,7 @@ text = tokenizer({prompt}"...", return_tensors="pt", return_token_type_ids=False
 with torch.no_grad():
     vector = model(**text).last_hidden_state{pooled}{norm}
 print(vector.tolist())"""
-_POOLED = {
+_POOLED: dict[tuple[str, ...], str] = {
     ("mean",): "[0].mean(0)  # of several texts, leave padding out of the mean",
     ("cls",): "[0, 0]",
     ("lasttoken",): "[0, -1]",

@@ -45,9 +45,9 @@ def bm25(pool: Sequence[str], queries: Sequence[str]) -> Callable[[slice], NDArr
             numbers.setdefault(word, []).append(number)
     weighed: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
     for word, found in places.items():
-        where, number = np.array(found), np.array(numbers[word], np.float32)
+        where, count = np.array(found), np.array(numbers[word], np.float32)
         rarity = np.log(1 + (len(pool) - len(found) + 0.5) / (len(found) + 0.5))
-        weighed[word] = where, (rarity * number * (K1 + 1) / (number + norms[where])).astype(np.float32)
+        weighed[word] = where, (rarity * count * (K1 + 1) / (count + norms[where])).astype(np.float32)
 
     def scores(part: slice) -> NDArray[np.float32]:
         chosen = queries[part]

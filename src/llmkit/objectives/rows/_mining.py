@@ -174,7 +174,8 @@ def _vectors(answers: Any, texts: list[str], console: Console) -> Scores:
             progress.advance(len(part))
     vectors = np.empty((len(texts), len(found[0])), np.float32)
     vectors[order] = found
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors
 
 
 def _write(out: Path, kind: Row, rows: Sequence[dict[str, Any]], found: Sequence[list[str]]) -> None:
