@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.runtimes import Embed
 from llmkit.runtimes._heads import HeadAnswers
 
-st = pytest.importorskip(
-    "sentence_transformers", reason="sentence-transformers is not installed (pip install llmkit[dev])"
-)
 DISTINCT = PAIRS[:5]
 EVEN = [{**row, "negatives": (row["negatives"] or ["h h"])[:1]} for row in DISTINCT]
 TEXTS = ["a boat", "The bread is good, and the captain is 9 years old.", "no"]
+
+
+@pytest.fixture(scope="module")
+def st() -> Any:
+    """sentence-transformers, which takes seconds to import."""
+    return pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+
+
+def losses() -> Any:
+    return importlib.import_module("sentence_transformers.sentence_transformer.losses")
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +57,19 @@ def features(model: Any, rows: list[dict[str, Any]]) -> list[Any]:
 
 
 LOSSES: dict[str, Any] = {
-    "pairs": (DISTINCT, {"negatives": {"most": 0}}, lambda m: st.losses.MultipleNegativesRankingLoss(m, scale=20)),
-    "triplets": (EVEN, {"temperature": 0.1}, lambda m: st.losses.MultipleNegativesRankingLoss(m, scale=10)),
-    "symmetric": (EVEN, {"symmetric": True}, lambda m: st.losses.MultipleNegativesRankingLoss(
+    "pairs": (DISTINCT, {"negatives": {"most": 0}}, lambda m: losses().MultipleNegativesRankingLoss(m, scale=20)),
+    "triplets": (EVEN, {"temperature": 0.1}, lambda m: losses().MultipleNegativesRankingLoss(m, scale=10)),
+    "symmetric": (EVEN, {"symmetric": True}, lambda m: losses().MultipleNegativesRankingLoss(
         m, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction")),
-    "shorter": (EVEN, {"dimensions": [4, 8]}, lambda m: st.losses.MatryoshkaLoss(
-        m, st.losses.MultipleNegativesRankingLoss(m), [16, 4, 8])),
-    "cosine": (SCORED, {}, st.losses.CosineSimilarityLoss),
-    "cosent": (SCORED, {"criterion": "cosent"}, st.losses.CoSENTLoss),
+    "shorter": (EVEN, {"dimensions": [4, 8]}, lambda m: losses().MatryoshkaLoss(
+        m, losses().MultipleNegativesRankingLoss(m), [16, 4, 8])),
+    "cosine": (SCORED, {}, lambda m: losses().CosineSimilarityLoss(m)),
+    "cosent": (SCORED, {"criterion": "cosent"}, lambda m: losses().CoSENTLoss(m)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", LOSSES)
-def test_loss_and_gradient_are_those_of_sentence_transformers(body, case):
+def test_loss_and_gradient_are_those_of_sentence_transformers(st, body, case):
     rows, fields, loss = LOSSES[case]
     theirs = st.SentenceTransformer(str(body), device="cpu")
     labels = torch.tensor([row["label"] for row in rows]) if rows is SCORED else torch.zeros(len(rows))
@@ -82,7 +90,7 @@ def test_loss_and_gradient_are_those_of_sentence_transformers(body, case):
                 torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_vectors_in_training_are_those_of_sentence_transformers(body):
+def test_vectors_in_training_are_those_of_sentence_transformers(st, body):
     theirs = st.SentenceTransformer(str(body), device="cpu")
     objective = settled()
     found = objective.outputs(
@@ -95,7 +103,7 @@ def test_vectors_in_training_are_those_of_sentence_transformers(body):
 
 @pytest.mark.parametrize("normalized", [True, False])
 @pytest.mark.parametrize("modes", [*((mode,) for mode in MODES), ("cls", "mean")], ids="+".join)
-def test_what_is_written_gives_the_same_vectors_there(tmp_path, modes, normalized):
+def test_what_is_written_gives_the_same_vectors_there(st, tmp_path, modes, normalized):
     folder = save_headed(tmp_path / "model", BODY)
     made = Pooling(modes, normalized, 12, prompts={"query": "a query: ", "document": ""})
     write_pooling(folder, made, 16)
@@ -112,9 +120,9 @@ def test_what_is_written_gives_the_same_vectors_there(tmp_path, modes, normalize
     assert vector == pytest.approx(theirs.encode_query("a boat"), rel=1e-4, abs=1e-5)
 
 
-def test_what_it_writes_is_read(tmp_path):
+def test_what_it_writes_is_read(st, tmp_path):
     folder = save_headed(tmp_path / "model", BODY)
-    modules = st.sentence_transformer.modules
+    modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
     theirs = st.SentenceTransformer(
         modules=[
             modules.Transformer(str(folder), max_seq_length=10),
