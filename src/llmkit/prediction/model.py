@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.core.doctor import has_bf16
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,23 +70,39 @@ def settle_precision(precision: Precision) -> Literal["float32", "bf16"]:
     return "bf16" if there else "float32"
 
 
-def open_model(path: Path, head: Head, precision: Literal["float32", "bf16"], max_tokens: int | None) -> HeadAnswers:
+def open_model(
+    path: Path,
+    head: Head,
+    precision: Literal["float32", "bf16"],
+    max_tokens: int | None,
+    prompt: str | None = None,
+) -> HeadAnswers:
     """Load a model and its tokenizer, on a GPU if there is one.
 
+    Args:
+        path: The model's directory.
+        head: What is asked of it.
+        precision: Number format.
+        max_tokens: Tokens of a text that it reads; None for all it can.
+        prompt: Name of the prompt before every text, of a model of vectors; None for its own choice.
+
     Raises:
+        ConfigError: The model has no such prompt.
         DataError: One is missing or damaged, or they do not fit each other.
     """
     import torch
 
     from llmkit.modeling.heads.embedding import Embedding
     from llmkit.modeling.load import check_vocabulary, load_model
+    from llmkit.modeling.pooling import Pooling, pooling_of
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
     from llmkit.runtimes._heads import HeadAnswers
-    from llmkit.runtimes._pooling import Pooling, pooling_of
 
     pooling = pooling_of(path) if head.answer == "vector" else Pooling()
     if max_tokens is not None:
         pooling = replace(pooling, max_tokens=max_tokens)
+    if prompt is not None:
+        pooling = replace(pooling, prompt=_prompt(prompt, pooling.prompts, path))
     dtype = "bfloat16" if precision == "bf16" else "float32"
     # Another head's weights are left out; those of its own are all there, since nothing is to be made up.
     model = load_model(path, head if isinstance(head, Embedding) else None, dtype=dtype)
@@ -96,13 +112,21 @@ def open_model(path: Path, head: Head, precision: Literal["float32", "bf16"], ma
     return HeadAnswers(model.to(device), tokenizer, head, path, pooling)
 
 
+def _prompt(name: str, prompts: Mapping[str, str], path: Path) -> str:
+    if name not in prompts:
+        known = ", ".join(prompts) or "none"
+        raise ConfigError(
+            f"prompt: the model in '{path}' has no prompt '{name}'{nearest(name, prompts)}; it has {known}"
+        )
+    return prompts[name]
+
+
 def output_of(answers: HeadAnswers, threshold: float | Mapping[str, float] | None) -> Output:
     """Return what becomes of a model's answers.
 
     Raises:
         ConfigError: A threshold is given where there is nothing to choose, or for no label.
     """
-    from llmkit.core.errors import ConfigError
     from llmkit.prediction.outputs import Answers, Labels, Numbers, Spans, Vectors, distinct, thresholds_of
 
     head: Any = answers.head

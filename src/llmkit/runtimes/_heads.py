@@ -11,8 +11,8 @@ import numpy as np
 
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.finite import NotFiniteError
+from llmkit.modeling.pooling import Pooling
 from llmkit.modeling.served import encode_texts
-from llmkit.runtimes._pooling import Pooling
 from llmkit.runtimes._requests import Embed, Label, Request, Span, SpanFound, Tags, TagsFound
 
 if TYPE_CHECKING:

@@ -93,8 +93,8 @@ class InMemory(Running):
     @cached_property
     def heads(self) -> HeadAnswers:
         """What answers labels, tags, spans and vectors."""
+        from llmkit.modeling.pooling import Pooling, pooling_of
         from llmkit.runtimes._heads import HeadAnswers
-        from llmkit.runtimes._pooling import Pooling, pooling_of
 
         pooling = pooling_of(Path(self.where)) if self.head.answer == "vector" and self.where else Pooling()
         return HeadAnswers(self.model, self.tokenizer, self.head, self.where, pooling)

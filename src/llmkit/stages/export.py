@@ -77,6 +77,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     from llmkit.evaluation.parity import Parity
     from llmkit.modeling.adapted import check_merges
     from llmkit.modeling.load import count_parameters
+    from llmkit.modeling.pooling import pooling_of, write_pooling
     from llmkit.runtimes.transformers import Transformers
 
     check_merges(path)
@@ -90,6 +91,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     )  # fmt: skip
     answers = parity.ask_original(running, ours.type_name)
     config.exporter.write(model, tokenizer, build.dir)
+    if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
+        write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
     parameters = count_parameters(model)
     del model
     running.close()  # the fresh process needs the memory

@@ -28,6 +28,7 @@ from llmkit.data.rows import Row
 from llmkit.data.sources import Source
 from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.gguf import model_directory
+from llmkit.modeling.pooling import add_pooling
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.labelled import check_kind, choose_rows
 from llmkit.training.optimizers import Optimizer
@@ -100,6 +101,8 @@ class Finetune(TrainingStage[Config]):
                 " --lora",
             )
         add_templates(model, inputs)
+        if config.objective.head == "embedding":
+            add_pooling(model, inputs)
         kind = check_kind(row_kind(sources, "data"), config.objective)
         if not config.validation_data:
             return Found(data, kind, sources, model)

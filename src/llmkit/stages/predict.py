@@ -51,6 +51,9 @@ class Config(BaseConfig):
     answer: Literal["auto", "vector"] = "auto"
     """What is asked: what the model's head gives, or the vectors of its body, whatever stands on it: as its
     `modules.json` says (sentence-transformers), else the mean of the tokens' vectors."""
+    prompt: str | None = None
+    """Name of the prompt that is put before every text, of models of vectors that have several: `query`, `document`.
+    null: the one that the model's files say, else none."""
     threshold: Share | dict[str, Share] | None = None
     """Probability from which a label is said, for all of them or by name; below it `label` is null. null: of several
     labels those from 0.5 on, of one the likeliest."""
@@ -68,9 +71,11 @@ class Predict(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Predict."""
+        from llmkit.modeling.pooling import add_pooling
+
         inputs = Inputs()
         path = inputs.add_directory(config.model, Model.KINDS, role="model")
-        _add_pooling(path, inputs)
+        add_pooling(path, inputs)
         read: Read = [(source, source.files()) for source in config.inputs]
         files = [file for _, found in read for file in found]
         check_filled(files)
@@ -109,15 +114,6 @@ class Predict(Stage[Config]):
 STAGE = Predict()
 
 
-def _add_pooling(path: Path, inputs: Inputs) -> None:
-    """Add the files in folders of a model's directory that say how it makes vectors: without them it has another."""
-    from llmkit.runtimes._pooling import pooling_of
-
-    if names := pooling_of(path).files:
-        found = [RawFile(str((path / name).resolve()), name, (path / name).stat().st_size) for name in names]
-        inputs.add_files(str(path.resolve()), found, role="pooling")
-
-
 def _predict(config: Config, context: Context, build: Build, path: Path, read: Read) -> tuple[Prediction, Tally]:
     from llmkit.prediction.model import choose_head, open_model, output_of, settle_precision
     from llmkit.prediction.rows import make_readers
@@ -125,7 +121,7 @@ def _predict(config: Config, context: Context, build: Build, path: Path, read: R
 
     head = choose_head(path, config.answer)
     precision = settle_precision(config.precision)
-    answers = open_model(path, head, precision, config.max_tokens)
+    answers = open_model(path, head, precision, config.max_tokens, config.prompt)
     output = output_of(answers, config.threshold)
     assert answers.kind is not None
     readers = make_readers(read, answers.kind, config.columns, config.keep)

@@ -93,7 +93,8 @@ def count_rows(
         DataError: No row is left to train on.
     """
     corpora = read(place)
-    objective = config.objective.settle(kind, notice(corpora, kind, config.objective))
+    begun = config.objective.of_model(model)
+    objective = begun.settle(kind, notice(corpora, kind, begun))
     config, tokenizer = fit(config, objective, model, console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)

@@ -56,7 +56,8 @@ def differentiate_coupled(
     parts = gradients.objective.loss_of(leaves)
     means, weights = mean_parts(parts, {name: count for name, count in counts.items() if name in parts})
     pulled = [name for name, leaf in leaves.items() if leaf.requires_grad]
-    derivatives = torch.autograd.grad(weighted(means, weights), [leaves[name] for name in pulled])
+    total = weighted(means, weights)
+    derivatives = torch.autograd.grad(total, [leaves[name] for name in pulled], materialize_grads=True)  # of scores 0
     starts = [first]
     for outputs in found:
         starts.append(starts[-1] + _num_rows(outputs))

@@ -225,7 +225,8 @@ class Gradients:
         self, micro: list[Tensors], counts: dict[str, int], *, alone: bool = False
     ) -> tuple[torch.Tensor, list[float]]:
         """Return each part's mean as far as this process adds to it, `[parts]`, and the parts' weights."""
-        if self.objective.couples:
+        several = len(micro) > 1 or self.accelerator.num_processes > 1
+        if self.objective.couples and several:  # else all rows are there at once: one pass has the same gradient
             return differentiate_coupled(self, micro, counts, alone=alone)
         totals = torch.zeros(len(counts), device=self.accelerator.device)
         weights: list[float] = []

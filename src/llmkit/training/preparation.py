@@ -113,10 +113,12 @@ def ready(
     place.mkdir(exist_ok=True)
 
     def settle() -> dict[str, Any]:
-        rows.corpora += read(place)
+        begun = config.objective.of_model(path)
+        fraction = 0 if held is not None else config.validation_fraction
+        rows.corpora += begun.add_rows(read(place), kind, path, place, fraction, context.console)
         rows.held += held(_made(place / HELD)) if held is not None else []
-        rows.noticed += notice([*rows.corpora, *rows.held], kind, config.objective)
-        return config.objective.settle(kind, rows.noticed).record()
+        rows.noticed += notice([*rows.corpora, *rows.held], kind, begun)
+        return begun.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
     objective = cast("RowObjective", Family("row_objective").parse(spec))
@@ -137,7 +139,8 @@ def ready(
     if objective.chats and context.leads:
         stops = prober(models.main, tokenizer, held_out, ends, config.context_length, context.console)
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
-    _say_labels(rows.noticed, context.console)
+    if objective.labelled:
+        _say_labels(rows.noticed, context.console)
     return Prepared(
         _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
         config,
@@ -349,7 +352,7 @@ def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     found |= rows.checked
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
     found |= {f"answers_{name}": number for name, number in train.notes.items()}
-    if rows.noticed:
+    if rows.noticed and objective.labelled:
         found["labels"] = {str(name): number for name, number in rows.noticed.most_common()}
     return found
 

@@ -55,8 +55,8 @@ def preview_rows(
     rows = list(islice(_rows(sources), SURVEYED))
     if not rows:
         raise DataError("data: there is no row that can be read", hint="llmkit clean --preview says why")
-    noticed = Counter(value for row in rows for value in config.objective.notice(row))
-    objective = config.objective.settle(kind, noticed)
+    begun = config.objective.of_model(model)
+    objective = begun.settle(kind, Counter(value for row in rows for value in begun.notice(row)))
     config, tokenizer = fit(config, objective, model, console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)

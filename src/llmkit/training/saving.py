@@ -62,6 +62,7 @@ def try_saving(prepared: Prepared, folder: Path) -> None:
             _try("model", lambda: remove_tied_weights_from_state_dict(model.state_dict(), model))
         _try("tokenizer", lambda: save_tokenizer(place, tokenizer, model, context_length=length))
         head = job.objective.model_head()
+        _try("model", lambda: head.save_beside(place, model.config, length))
         _try("model", lambda: write_card(place, head, title=job.title, facts=prepared.facts, chat=prepared.chat,
                                          base=prepared.base))  # fmt: skip
     finally:

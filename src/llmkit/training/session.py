@@ -169,6 +169,7 @@ def _save(
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids,
         adapter=adapter, base=base,
     )  # fmt: skip
+    job.objective.model_head().save_beside(build.dir, model.config, prepared.config.context_length)
     size = targets.total if targets is not None else count_parameters(model)
     done = {"steps": state.step, "tokens": state.tokens, "elapsed_s": state.elapsed_s}
     metrics = {

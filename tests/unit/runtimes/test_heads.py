@@ -16,10 +16,10 @@ from llmkit.evaluation.engine import Asked, Engine
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import load_model
+from llmkit.modeling.pooling import Pooling, pooling_of
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.runtimes import Embed, Generate, Label, Span, Tags
 from llmkit.runtimes._heads import HeadAnswers
-from llmkit.runtimes._pooling import Pooling, pooling_of
 from llmkit.runtimes.transformers import Transformers
 
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!", "Wind from the sea"]
@@ -161,7 +161,8 @@ def test_the_files_of_sentence_transformers_say_how(tmp_path):
     (folder / "config_sentence_transformers.json").write_text(
         '{"prompts": {"query": "query: "}, "default_prompt_name": "query"}'
     )
-    assert pooling_of(folder) == Pooling(("cls",), True, 12, "query: ", ("1_Pooling/config.json",))
+    files = ("1_Pooling/config.json",)
+    assert pooling_of(folder) == Pooling(("cls",), True, 12, "query: ", files, {"query": "query: "})
     write_modules(tmp_path, "Transformer", "Pooling", pooling={"pooling_mode": "mean"})
     assert pooling_of(folder).modes == ("mean",)
     shutil.rmtree(folder / "1_Pooling")

@@ -2,6 +2,7 @@
 
 DIR/model.safetensors  config.json  tokenizer.json ...  README.md  report.html
 DIR/adapter_model.safetensors  adapter_config.json  adapter_base.json  instead of the first two, of an adapter
+DIR/modules.json  sentence_bert_config.json  config_sentence_transformers.json  1_Pooling/  beside them, of vectors
 DIR/metrics.jsonl  samples.jsonl  starts.jsonl  tensorboard/  checkpoints/step-00000500/ ...
 """
 
@@ -19,9 +20,12 @@ class Model(Folder):
     KIND = "model"
     KINDS = (KIND, "export")
     """What a stage may load a model from."""
+    MODULES, MODULE_SETTINGS = "modules.json", "sentence_bert_config.json"
+    MODULE_TEXTS, MODULE_CONFIGS = "config_sentence_transformers.json", "[0-9]_*/config.json"
+    """What sentence-transformers reads of a model that gives vectors."""
     PAYLOAD = (
         "*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", ADAPTER, RECORD,
-        *TOKENIZER_FILES,
+        MODULES, MODULE_SETTINGS, MODULE_TEXTS, MODULE_CONFIGS, *TOKENIZER_FILES,
     )  # fmt: skip
     METRICS, SAMPLES, STARTS = "metrics.jsonl", "samples.jsonl", "starts.jsonl"
     TRACKER_ID, TENSORBOARD = "tracker_id.txt", "tensorboard"

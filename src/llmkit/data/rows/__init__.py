@@ -40,6 +40,8 @@ class Row(Part):
     """Fields that hold one text each, which is never empty."""
     prose: ClassVar[bool] = True
     """Whether its texts are prose; steps that remove lines leave single words alone."""
+    rank: ClassVar[int] = 0
+    """Of two kinds that read the same columns the one with the lower rank is meant."""
 
     @field_validator("columns")
     @classmethod
@@ -173,7 +175,7 @@ def recognize(
             fits.append(_fit(_named(kind), names, rows, columns))
         except RowMismatch as miss:
             misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
-    best = [row for row in fits if not any({*row.used()} < {*other.used()} for other in fits)]
+    best = [row for row in fits if not any(_is_less(row, other) for other in fits)]
     if len(best) == 1:
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"
@@ -212,6 +214,12 @@ def _reads(kind: Row, raw: Mapping[str, Any]) -> bool:
     except RowError:
         return False
     return True
+
+
+def _is_less(row: Row, other: Row) -> bool:
+    """Tell whether another kind is meant: it reads more, or the same and has a lower rank."""
+    own, others = {*row.used()}, {*other.used()}
+    return own < others or (own == others and other.rank < row.rank)
 
 
 def _named(kind: str) -> type[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from llmkit.core.registry import Family, Part
@@ -102,6 +103,9 @@ class Head(Part):
         starts = getattr(config, "decoder_start_token_id", None) is not None
         if config.is_encoder_decoder and pad_token_id is not None and not starts:
             config.decoder_start_token_id = pad_token_id  # some config classes have no such field, all models read it
+
+    def save_beside(self, directory: Path, config: PreTrainedConfig, max_tokens: int) -> None:
+        """Write what other libraries need beside a model that was trained on texts of so many tokens at most."""
 
     def may_be_new(self, name: str) -> bool:
         """Tell whether a model directory may lack a weight, by its name: `classifier.bias`, `bert.pooler.dense.bias`.

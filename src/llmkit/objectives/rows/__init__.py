@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.core.console import Console
     from llmkit.core.page import Page
     from llmkit.data.feeds import Feed
     from llmkit.data.rows import Row
@@ -48,6 +50,7 @@ class RowObjective(Objective):
             of like length; `pad`, one a block, with any others.
         target: What a target is called, for people.
         chats: The tokenizer needs a chat template.
+        labelled: What it notices of the rows are labels, which are counted for people.
         notes: What is said of the things that examples are noted for, by the names of these.
         expands: Why a row may become several examples, for people.
         splits: A row that is too long can be made several, see `shorter`.
@@ -57,6 +60,7 @@ class RowObjective(Objective):
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "bucket"
     target: ClassVar[str] = "labels"
     chats: ClassVar[bool] = False
+    labelled: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = {}
     expands: ClassVar[str] = "some have several parts"
     splits: ClassVar[bool] = False
@@ -79,6 +83,35 @@ class RowObjective(Objective):
             ConfigError, DataError: The data does not suit it.
         """
         return self
+
+    def of_model(self, path: Path) -> Self:  # noqa: ARG002 - most need no more than its weights
+        """Return the objective with what the model's directory decides, such as how its vectors are made.
+
+        Raises:
+            ConfigError, DataError: The model does not suit it.
+        """
+        return self
+
+    def add_rows(
+        self,
+        corpora: list[Path],
+        kind: Row,  # noqa: ARG002 - most take the rows as they are
+        model: Path,  # noqa: ARG002
+        folder: Path,  # noqa: ARG002
+        fraction: float,  # noqa: ARG002
+        console: Console,  # noqa: ARG002
+    ) -> list[Path]:
+        """Return the folders of examples to train on: those that are given, or what is made of them, such as negatives.
+
+        Args:
+            corpora: Folders of examples.
+            kind: What they are.
+            model: Where the model is.
+            folder: Where to work; what a killed run has done there is not done again.
+            fraction: Share of the rows that validation gets, by `split_of`.
+            console: For progress.
+        """
+        return corpora
 
     def facts(self) -> dict[str, str]:
         """Return what the card and the report say of what was learned, such as the labels' names."""
