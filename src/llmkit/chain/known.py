@@ -163,8 +163,14 @@ def _tokenizer_of_data(chain: Chain, run: Run) -> KnownTokenizer | None:
 
 
 def _tokenizer_of_model(chain: Chain, run: Run) -> KnownTokenizer | None:
-    base = tokenizer_of(chain, first_place(run.reading("model")))
-    return replace(base, template=base.template or run.config.objective.chats) if base is not None else None
+    base, objective = tokenizer_of(chain, first_place(run.reading("model"))), run.config.objective
+    if base is None:
+        return None
+    vocabulary, added = base.vocabulary, getattr(objective, "own_tokens", tuple)()
+    if vocabulary is not None:  # what an objective brings along gets rows, and ids behind all others
+        new = {token: vocabulary.size + i for i, token in enumerate(added) if token not in vocabulary.ids}
+        vocabulary = replace(vocabulary, ids={**vocabulary.ids, **new})
+    return replace(base, template=base.template or objective.chats, vocabulary=vocabulary)
 
 
 @_once

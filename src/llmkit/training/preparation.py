@@ -28,6 +28,7 @@ from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
+from llmkit.objectives.documents import DocumentObjective
 from llmkit.objectives.rows import RowObjective
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.finish import check_templates
@@ -36,7 +37,7 @@ from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.core.page import Page
     from llmkit.modeling.companions import Models
@@ -107,8 +108,8 @@ def ready(
     config, tokenizer = fit(config, objective, path, context.console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
-    models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
-    targets, base = _wrap(config, objective, models, grown, named, context.console)
+    models, grown = load(config, objective, vocabulary, path, tokenizer, context.console)
+    targets, base = wrap(config, objective, models, grown, named, context.console)
 
     encode_all = partial(_encode, config, objective, vocabulary, tokenizer, rows, place, engine, context.console)
     num_rows = context.shared("rows", encode_all)["rows"]
@@ -159,7 +160,6 @@ def fit(
     tokens only to models that have several.
     """
     from llmkit.data.borders import mend_template
-    from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
@@ -176,16 +176,23 @@ def fit(
             tokenizer.pad_token = tokenizer.eos_token
         if getattr(shape, "type_vocab_size", 0) < 2:
             tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    return fit_lengths(config, shape), tokenizer
+
+
+def fit_lengths(config: RowTrainingConfig, shape: PreTrainedConfig) -> RowTrainingConfig:
+    """Return the config with the limits that are not given: the default epochs, and the model's own positions."""
+    from llmkit.modeling.architecture import position_limit
+
     updates: dict[str, Any] = {} if config.limited else {"max_epochs": config.default_epochs}
     limit = position_limit(shape)
     if limit is not None and limit < config.context_length and "context_length" not in config.model_fields_set:
         updates |= {"context_length": limit, "batch_tokens": max(1, config.batch_tokens // limit) * limit}
-    return config.model_copy(update=updates), tokenizer
+    return config.model_copy(update=updates)
 
 
-def _load(
+def load(
     config: RowTrainingConfig,
-    objective: RowObjective,
+    objective: RowObjective | DocumentObjective,
     vocabulary: Vocabulary,
     path: Path,
     tokenizer: PreTrainedTokenizerFast,
@@ -219,8 +226,13 @@ def _grow(
     return range(rows, rows + count)
 
 
-def _wrap(
-    config: RowTrainingConfig, objective: RowObjective, models: Models, grown: range, named: str, console: Console
+def wrap(
+    config: RowTrainingConfig,
+    objective: RowObjective | DocumentObjective,
+    models: Models,
+    grown: range,
+    named: str,
+    console: Console,
 ) -> tuple[Targets | None, Base | None]:
     """Freeze what is not trained, after copies were made of the model, and say what is; None for all of it."""
     adapter = config.adapter

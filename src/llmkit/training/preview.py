@@ -67,7 +67,7 @@ def preview_rows(
             console.print(Text(f"left out: {example.why}"))
         else:
             for name, pieces in seen_pieces(example, objective, tokenizer).items():
-                console.print(_marked(name, pieces, colours=console.out.is_terminal))
+                console.print(marked(name, pieces, colours=console.out.is_terminal))
         console.print()
 
 
@@ -85,7 +85,7 @@ def seen_pieces(
     return found
 
 
-def _marked(name: str, pieces: Sequence[tuple[str, str]], *, colours: bool) -> Text:
+def marked(name: str, pieces: Sequence[tuple[str, str]], *, colours: bool) -> Text:
     """Return the pieces in a row: what is learned in colour or, in a pipe, within marks."""
     text = Text(f"{name.removesuffix('input_ids').rstrip('_') or 'model'}: ", style="bold")
     for piece, mark in pieces:

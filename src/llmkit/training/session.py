@@ -205,6 +205,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         facts["base"] = f"{metrics['base']['path']} ({metrics['base']['digest'][:12]})"
     if "rows" in metrics:
         facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
+    if "documents" in metrics:
+        facts["documents"] = f"{metrics['documents']:,}, {metrics['document_tokens']:,} tokens an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
     if "loss" in metrics:
         facts["loss"] = f"{metrics['loss']:.4f}"

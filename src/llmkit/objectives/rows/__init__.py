@@ -36,14 +36,12 @@ class RowObjective(Objective):
         layout: How rows lie in a batch: `pack`, several in a block, kept apart; `bucket`, one a block, with others
             of like length; `pad`, one a block, with any others.
         target: What a target is called, for people.
-        chats: The tokenizer needs a chat template.
         notes: What is said of the things that examples are noted for, by the names of these.
     """
 
     rows: ClassVar[tuple[str, ...]]
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "bucket"
     target: ClassVar[str] = "labels"
-    chats: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
 
     def check(self, vocabulary: Vocabulary) -> None:
