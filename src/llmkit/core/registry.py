@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -79,14 +79,15 @@ class Family:
 
     def members(self) -> list[str]:
         """Names of the members, from the file names in the package; imports none of them."""
-        return sorted({name for family in self._families() for name in family._modules()})
+        return sorted({name for family in self.families() for name in family._modules()})
 
     def _modules(self) -> list[str]:
         package = importlib.import_module(self.package)
         return [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
 
-    def _families(self) -> list[Family]:
-        return [self, *([Family(self.joined)] if self.joined else [])]
+    def families(self) -> list[Family]:
+        """Return the families whose members it takes, each alone."""
+        return [replace(self, joined=None), Family(self.joined)] if self.joined else [self]
 
     @property
     def base(self) -> type[Part]:
@@ -100,7 +101,7 @@ class Family:
         return [part for part in registered() if issubclass(part, self._bases())]
 
     def _bases(self) -> tuple[type[Part], ...]:
-        return tuple(family.base for family in self._families())
+        return tuple(family.base for family in self.families())
 
     def load(self, member: str) -> type[Part]:
         """Import one member and return the part class it defines; or a class of the user's own, `file.py:Name`.
@@ -115,11 +116,11 @@ class Family:
                 raise LookupError(f"{member} {self.elsewhere[1]}")
             words = [word for word in self.also if word is not None]
             names = [*words, *self.members()]
-            meant = (instead(family.name, member, names) for family in self._families())
+            meant = (instead(family.name, member, names) for family in self.families())
             raise LookupError(
                 f"unknown {self.noun} '{member}'{next(filter(None, meant), '') or nearest(member, names)}"
             )
-        package = next(family.package for family in self._families() if member in family._modules())
+        package = next(family.package for family in self.families() if member in family._modules())
         module = importlib.import_module(f"{package}.{member}")
         parts = _parts_of(module)
         assert len(parts) == 1, f"{module.__name__} must define exactly one public Part, found {parts}"
@@ -143,7 +144,7 @@ class Family:
             kind = f"is of the family '{other}'" if other else "is a part of no family"
             message = f"{text} {kind}, and the field takes one of '{self.name}': {wanted}"
             raise LookupError(message)  # noqa: TRY004
-        family = next(family for family in self._families() if issubclass(found, family.base))
+        family = next(family for family in self.families() if issubclass(found, family.base))
         if missing := _lacks(found, [family.load(member) for member in family._modules()]):
             raise LookupError(f"{text} does not define {' and '.join(missing)}, which every {self.noun} does")
         return found
