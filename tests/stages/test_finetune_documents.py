@@ -172,7 +172,7 @@ def test_a_plan_counts_the_tokens(cli, chain):
     assert "LoRA" in plan["adapter"]
 
 
-def test_preflight_links_tokens_and_knows_the_sentinels(cli, chain, tmp_path):
+def test_preflight_links_tokens_and_knows_the_sentinels(cli, chain, tmp_path, sources):
     tokenize, finetune = tmp_path / "tokenize.yaml", tmp_path / "finetune.yaml"
     tokenize.write_text(f"inputs: [{chain.corpus}]\ntokenizer: {chain.base}\n")
     finetune.write_text(
@@ -181,6 +181,11 @@ def test_preflight_links_tokens_and_knows_the_sentinels(cli, chain, tmp_path):
     )
     found = cli("preflight", "-r", tokenize, "-o", "build/tokens", "-r", finetune)
     assert found.code == 0, found.out + found.err
+    code = cli("preflight", "-r", finetune, "--data", sources)
+    assert code.code == 0, code.out + code.err
+    rows = cli("preflight", "-r", finetune, "--data", chain.pairs)
+    assert rows.code == 3
+    assert "holds examples, not tokens or corpus" in rows.out + rows.err
 
 
 def test_what_documents_do_not_have_is_refused(tune, chain, cli, jsonl):

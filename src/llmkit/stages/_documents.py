@@ -17,7 +17,10 @@ from llmkit.core.manifest import read_manifest
 from llmkit.data.artifacts import Corpus, Tokens
 from llmkit.data.corpus import CorpusWriter, Document
 from llmkit.data.sources import Broken, Source
+from llmkit.data.sources._remote import is_url
 from llmkit.data.sources._tabular import Tabular
+from llmkit.data.sources.code import Code, holds_code
+from llmkit.data.sources.files import Files
 from llmkit.tokenization.for_training import tokens_for_training
 from llmkit.training.documents import check_tokenizers
 from llmkit.work.engine import Engine
@@ -72,17 +75,34 @@ def describe_documents(
 
 
 def text_sources(data: Sequence[Source], columns: Mapping[str, str]) -> list[Source]:
-    """Return the sources with the column of their text, where the run names it."""
+    """Return the sources with the column of their text, where the run names it.
+
+    Raises:
+        ConfigError: Other columns are named.
+    """
     if other := sorted(columns.keys() - {"text"}):
         raise ConfigError(
             f"columns.{other[0]}: documents have a text alone", "-s columns.text=COLUMN, or an objective over rows"
         )
-    if not columns:
-        return list(data)
-    return [
-        source.model_copy(update={"text_field": columns["text"]}) if isinstance(source, Tabular) else source
-        for source in data
-    ]
+    return [text_source(source, columns) for source in data]
+
+
+def text_source(source: Source, columns: Mapping[str, str]) -> Source:
+    """Return a source as it is read here: a folder in which there is nothing else to read is one of code."""
+    if isinstance(source, Files) and not is_url(source.path) and not _is_readable(source) and holds_code(source.path):
+        return Code(path=source.path)
+    if columns and isinstance(source, Tabular):
+        return source.model_copy(update={"text_field": columns["text"]})
+    return source
+
+
+def _is_readable(source: Files) -> bool:
+    if read_manifest(Path(source.root())) is not None:
+        return True
+    try:
+        return bool(source.files())
+    except DataError:
+        return False
 
 
 def _is_tokens(source: Source) -> bool:

@@ -29,7 +29,7 @@ from llmkit.modeling.gguf import model_directory
 from llmkit.objectives.documents import DocumentObjective
 from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
-from llmkit.stages._documents import FoundDocuments, describe_documents, show_documents
+from llmkit.stages._documents import FoundDocuments, describe_documents, show_documents, text_source
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.documents import PackingChoice, packing_of
 from llmkit.training.labelled import check_kind, choose_rows
@@ -76,6 +76,10 @@ class Config(RowTrainingConfig):
     def data_kinds(self) -> tuple[str, ...]:
         """Kinds of artifacts that `data` may name."""
         return ("tokens", "corpus") if isinstance(self.objective, DocumentObjective) else ("examples",)
+
+    def as_read(self, source: Source) -> Source:
+        """Return a source of the data as it is read: documents may be source code."""
+        return text_source(source, self.columns) if isinstance(self.objective, DocumentObjective) else source
 
     @model_validator(mode="after")
     def _check_packing(self) -> Config:

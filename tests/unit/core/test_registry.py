@@ -16,6 +16,7 @@ from llmkit.core.registry import PACKAGES, Family, Part
 
 MEMBERS = [(family, member) for family in PACKAGES for member in Family(family).members()]
 REQUIRED = {
+    ("source", "code"): {"path": "x"},
     ("source", "files"): {"path": "x"},
     ("source", "hf"): {"path": "x"},
     ("step", "cap"): {"limit": 1},
