@@ -76,7 +76,7 @@ def _encoders(bench: Bench, args: Namespace, train: Mapping[str, int]) -> dict[s
     part = {"type": "wordpiece", **ENCODER}
     llmkit(bench, "chinese-tokenize", "tokenize", "-i", corpus, *settings(tokenizer=part), "-o", tokens)
     found = {}
-    for name, steps in (("pretrained", args.steps or 3000), ("unpretrained", 1)):
+    for name, steps in (("pretrained", args.steps or 800), ("unpretrained", 1)):
         found[name] = bench.work / f"encoder-{name}"
         made = llmkit(
             bench, f"encoder-{name}", "pretrain", "--data", tokens, "--max-steps", steps, "-o", found[name],
@@ -98,7 +98,7 @@ def _tuned(bench: Bench, name: str, encoder: Path, paths: Mapping[str, Path], se
     out, predicted = bench.work / f"reviews-{name}-{seed}", bench.work / f"predictions-{name}-{seed}"
     llmkit(
         bench, out.name, "finetune", "--data", paths["train"], "--model", encoder, "--seed", seed, "-o", out,
-        *settings(objective="classification", context_length=LENGTH, batch_rows=32, max_epochs=3,
+        *settings(objective="classification", context_length=LENGTH, batch_rows=32, max_epochs=2,
                   validation_fraction=0.02, optimizer__lr=5e-4, schedule__warmup_steps=100, precision="float32",
                   compile=False, validate__every=400),
     )  # fmt: skip

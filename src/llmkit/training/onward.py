@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
 from llmkit.core.context import Context
-from llmkit.core.errors import DataError, nearest
+from llmkit.core.errors import DataError
 from llmkit.core.move import SCRATCH
 from llmkit.data.artifacts import Tokens
 from llmkit.modeling.load import check_extension, read_config
@@ -74,9 +74,7 @@ def add_own_tokens(objective: DocumentObjective, tokenizer: PreTrainedTokenizerF
             f"the ids of the tokenizer have gaps, or {', '.join(missing)} are tokens of text in it",
             f"name others: the tokens of {objective.type_name} are fields of its",
         )
-    console.info(
-        f"the tokenizer gets {', '.join(missing)}, which {objective.type_name} needs{nearest(missing[0], known)}"
-    )
+    console.info(f"the tokenizer gets {', '.join(missing)}, which {objective.type_name} needs")
 
 
 def ready_documents(
