@@ -1,6 +1,7 @@
-"""How fast `llmkit finetune` encodes conversations, against `datasets.map`, and trains classifiers, against `Trainer`.
+"""How fast `llmkit finetune` encodes conversations and trains classifiers, and what it makes of real models and data.
 
 python benchmarks/finetune.py [--rows 100000] [--train-rows 20000] [--cases encode,train] [--rounds 3] [--json FILE]
+python benchmarks/finetune.py --cases chat,reviews,code --data DIR [--model FILE.gguf] [--seeds 3] [--json FILE]
 
 `encode`: conversations of Python's documentation (see _corpus.py) with a ChatML template to ids and what of them the
 assistant says, with two processes. The peer is `datasets.map(num_proc=2, batched=True)` over `apply_chat_template`
@@ -13,11 +14,15 @@ two threads; the peer is `transformers.Trainer`, which lays rows of like length 
 multiplies in bf16 where the processor can, Trainer in float32), and both in either type.
 
 Contenders run in processes of their own, on two cores, in turns; medians are shown. Linux only.
+
+The cases on real data, each in a module `_tuned_NAME.py` that says what it does, run commands of llmkit alone, on data
+sets in a folder (`--data`), once per seed; medians are what is claimed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import os
@@ -37,6 +42,7 @@ from _measure import RunError, run
 HERE = Path(__file__).parent
 PACKAGES = ("llmkit", "gigatoken", "tokenizers", "transformers", "datasets", "torch", "accelerate", "numpy")
 CASES = ("encode", "train")
+REAL = tuple(sorted(path.stem.removeprefix("_tuned_") for path in HERE.glob("_tuned_*.py")))
 VOCAB_SIZE = 32_768
 
 
@@ -106,13 +112,25 @@ def train(bench: Bench, num_rows: int, who: list[str]) -> None:
 
 def print_tables(bench: Bench) -> None:
     """Print the rows and the claims."""
+    timed = [row for row in bench.rows if row["case"] in CASES]
+    for row in bench.rows if not timed else ():
+        values = (
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+        )
+        print("  ".join(values))
+    if timed:
+        print_timed(timed)
+    print_claims(bench)
+
+
+def print_timed(rows: list[dict[str, Any]]) -> None:
+    """Print what contenders took."""
     print(f"{'case':8} {'who':22} {'s':>8} {'rows/s':>9} {'CPU s':>8} {'peak MB':>8} {'padding':>8}")
-    for row in bench.rows:
+    for row in rows:
         seconds = f"{row['seconds']:8.1f}" if "seconds" in row else " " * 8
         padding = f"{row['padding']:8.1%}" if "padding" in row else ""
         rates = f"{row['rows_per_s']:9.0f} {row['cpu_seconds']:8.1f} {row['peak_bytes'] / MB:8.0f}"
         print(f"{row['case']:8} {row['who']:22} {seconds} {rates} {padding}")
-    print_claims(bench)
 
 
 def main() -> None:
@@ -121,14 +139,18 @@ def main() -> None:
     parser.add_argument("--input", type=Path, nargs="+", help="text to make the conversations of (see _corpus.py)")
     parser.add_argument("--rows", type=int, default=100_000, help="conversations to encode")
     parser.add_argument("--train-rows", type=int, default=20_000, help="rows of the data that is trained on")
-    parser.add_argument("--cases", type=lambda text: text.split(","), default=CASES, help=",".join(CASES))
+    parser.add_argument("--cases", type=lambda text: text.split(","), default=CASES, help=",".join((*CASES, *REAL)))
+    parser.add_argument("--data", type=Path, help="folder with the real data sets")
+    parser.add_argument("--model", type=Path, help="SmolLM2-135M-Instruct in GGUF, for `chat` and `code`")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each case on real data")
+    parser.add_argument("--steps", type=int, help="steps of each training on real data, to try it out")
     parser.add_argument("--who", type=lambda text: text.split(","), default=[], help="only these contenders")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, help="keep inputs, outputs and logs here (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
-    if unknown := set(args.cases) - set(CASES):
-        parser.error(f"no case {', '.join(unknown)}; valid: {', '.join(CASES)}")
+    if unknown := set(args.cases) - {*CASES, *REAL}:
+        parser.error(f"no case {', '.join(unknown)}; valid: {', '.join((*CASES, *REAL))}")
     bench = Bench(args.work or Path(tempfile.mkdtemp(prefix="llmkit-benchmark-")), args.rounds)
     try:
         if "encode" in args.cases:
@@ -136,6 +158,10 @@ def main() -> None:
             encode(bench, texts, args.rows, args.who)
         if "train" in args.cases:
             train(bench, args.train_rows, args.who)
+        for case in (case for case in args.cases if case in REAL):
+            importlib.import_module(f"_tuned_{case}").measure(bench, args)
+    except RunError as error:
+        bench.failures.append(str(error))
     finally:
         if not args.work:
             shutil.rmtree(bench.work)

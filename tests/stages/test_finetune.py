@@ -106,15 +106,6 @@ def test_a_tokenizer_without_chat_tokens_is_an_error(cli, chain, model_options, 
     assert "the tokenizer has no chat template, and the default one needs <|im_start|> and <|im_end|>" in outcome.err
 
 
-def test_an_objective_of_documents_is_refused(finetune, chain):
-    outcome = finetune("-s", "objective=causal_lm", data=chain.pairs)
-    assert outcome.code == 2
-    assert (
-        "error: objective: causal_lm reads packed documents, not rows; llmkit pretrain --model DIR goes on"
-        in outcome.err
-    )
-
-
 def test_a_model_directory_made_elsewhere_is_taken(cli, chain, finetune, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

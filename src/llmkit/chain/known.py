@@ -5,7 +5,7 @@ What is on the disk already is read as the stages read it; of a model no weight 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -163,8 +163,15 @@ def _tokenizer_of_data(chain: Chain, run: Run) -> KnownTokenizer | None:
 
 
 def _tokenizer_of_model(chain: Chain, run: Run) -> KnownTokenizer | None:
-    base = tokenizer_of(chain, first_place(run.reading("model")))
-    return replace(base, template=base.template or run.config.objective.chats) if base is not None else None
+    base, objective = tokenizer_of(chain, first_place(run.reading("model"))), run.config.objective
+    if base is None:
+        return None
+    vocabulary = base.vocabulary
+    added: Sequence[str] = objective.own_tokens() if hasattr(objective, "own_tokens") else ()
+    if vocabulary is not None:  # what an objective brings along gets rows, and ids behind all others
+        new = {token: vocabulary.size + i for i, token in enumerate(added) if token not in vocabulary.ids}
+        vocabulary = replace(vocabulary, ids={**vocabulary.ids, **new})
+    return replace(base, template=base.template or objective.chats, vocabulary=vocabulary)
 
 
 @_once

@@ -19,11 +19,10 @@ KINDS = {
     ("clean", "inputs"): ("corpus", "examples"),
     ("tokenize", "inputs"): ("corpus",),
     ("pretrain", "data"): ("tokens",),
-    ("finetune", "data"): ("examples",),
     ("finetune", "validation_data"): ("examples",),
     ("export", "model"): ("model",),
 }
-"""Of (stage, field), where it is not any kind of model or, of data, any kind."""
+"""Of (stage, field), where it is not any kind of model or, of data, any kind or what the config says itself."""
 DATA, MODEL_FIELDS = ("inputs", "data", "validation_data"), ("model", "baseline", "init_from")
 
 
@@ -33,7 +32,7 @@ def reads_of(stage: str, config: Any) -> list[Read]:
     for name in type(config).model_fields:
         value = getattr(config, name)
         if name in DATA and isinstance(value, list):
-            kinds = KINDS.get((stage, name), ())
+            kinds = KINDS.get((stage, name), getattr(config, "data_kinds", ()))
             found += [read for i, item in enumerate(value) for read in _data(f"{name}.{i}", item, kinds)]
         elif name in MODEL_FIELDS:
             if stage == "finetune" and isinstance(value, str):

@@ -144,7 +144,12 @@ class Run:
         for number, source in enumerate(getattr(self.config, name, ())):
             read = by_source.get(id(source))
             if hasattr(source, "row_kind") and (read is None or (isinstance(read.place, Path))):
-                yield f"{name}.{number}", source
+                yield f"{name}.{number}", self.as_read(source)
+
+    def as_read(self, source: Any) -> Any:
+        """Return a source as the stage reads it, which the config says where it is another."""
+        read = getattr(self.config, "as_read", None)
+        return read(source) if read is not None else source
 
     def is_given(self, name: str) -> bool:
         """Whether a recipe or an option gives a field."""

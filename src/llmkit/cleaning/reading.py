@@ -30,10 +30,12 @@ class Readable:
     Attributes:
         groups: In order, an artifact each, or raw sources that follow one another.
         stamps: Size and time of change of the raw files: what is hashed, cut and read has to be the same.
+        role: The config field, for errors.
     """
 
     groups: list[Path | Raw] = field(default_factory=list)
     stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+    role: str = "inputs"
 
 
 def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, role: str) -> Readable:
@@ -48,7 +50,7 @@ def describe_inputs(sources: Sequence[Source], described: Inputs, *, kind: str, 
     Raises:
         DataError: Something is not there, unfinished or of another kind.
     """
-    found = Readable()
+    found = Readable(role=role)
     for source in sources:
         root = Path(source.root())
         if read_manifest(root) is not None or (root / PARTIAL).is_dir():
@@ -94,7 +96,7 @@ def read_inputs(
         failed = tally.total().failed
         if failed > BROKEN_SHOWN:
             context.console.warn(f"and {failed - BROKEN_SHOWN:,} more unreadable rows")
-        check_failed(failed, tally.total().rows, context.max_failed, ways=_ways(group, row))
+        check_failed(failed, tally.total().rows, context.max_failed, ways=_ways(group, row, found.role))
         num_failed += failed
         corpora.append(place)
     raw = (group for group in found.groups if not isinstance(group, Path))
@@ -120,7 +122,7 @@ def check_filled(files: Sequence[RawFile]) -> None:
 WAYS = "--text-field COLUMN, -s inputs.0.encoding=... or another input"
 
 
-def _ways(group: Raw, row: Row | None) -> str:
+def _ways(group: Raw, row: Row | None, role: str) -> str:
     """Say how raw data may be readable after all, in options that `tokenize` and `finetune` have."""
     if row is not None:
         return "-s columns.FIELD=COLUMN, -s data.0.encoding=... or other rows"
@@ -128,7 +130,7 @@ def _ways(group: Raw, row: Row | None) -> str:
     found = recognize(first) if first else None
     if found is not None and found not in WORDS:
         return f"they look like {in_words(found)}: {way(found, ('corpus',), first)}; or name another input"
-    return "-s inputs.0.text_field=COLUMN, -s inputs.0.encoding=... or another input"
+    return f"-s {role}.0.text_field=COLUMN, -s {role}.0.encoding=... or another input"
 
 
 def check_failed(num_failed: int, num_rows: int, max_failed: float, made: str = "", ways: str = WAYS) -> None:

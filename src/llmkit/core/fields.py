@@ -65,9 +65,10 @@ def families_met(models: Iterable[type[BaseModel]]) -> list[Family]:
     todo = list(models)
     while todo:
         for row in field_rows(todo.pop()):
-            if row.family is not None and row.family.name not in found:
-                found[row.family.name] = row.family
-                todo += [row.family.load(member) for member in row.family.members()]
+            for family in row.family.families() if row.family is not None else ():
+                if family.name not in found:
+                    found[family.name] = family
+                    todo += [family.load(member) for member in family.members()]
     return [found[name] for name in sorted(found)]
 
 
@@ -142,7 +143,8 @@ def type_name(annotation: Any, bounds: str = "") -> str:
     if origin is Annotated:
         family = _family(arguments)
         if family:
-            return " | ".join([family.name, *("null" if word is None else dumps(word) for word in family.also)])
+            names = (part.name for part in family.families())
+            return " | ".join([*names, *("null" if word is None else dumps(word) for word in family.also)])
         return type_name(arguments[0], bounds + _bounds(arguments[1:]))
     if origin is Literal:
         return " | ".join(dumps(item) for item in arguments)

@@ -201,11 +201,10 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
     "examples": {
         "ids": "llmkit finetune encodes the texts itself: name the rows that the ids were made of",
         "preferences": "training on preferences is not there yet; -s columns.completion=chosen learns the better ones",
-        "text corpus": "text has no answers to learn: llmkit tokenize -i {path} --tokenizer MODEL -o TOKENS,"
-        " llmkit pretrain --model MODEL --data TOKENS -o DIR goes on with a model on text",
+        "text corpus": "text has no answers to learn; -s objective=causal_lm goes on with a model on text",
         "labelled": "llmkit clean --row auto -i {path} -o DIR, {then}",
         "rows": "llmkit clean --row NAME --column FIELD=COLUMN -i {path} -o DIR, {then}",
-        "tokens": "llmkit pretrain --model MODEL --data {path} -o DIR goes on with a model on tokens",
+        "tokens": "tokens are documents, not rows; -s objective=causal_lm goes on with a model on them",
         "hf_model model export gguf": "a model is --model {path}; --data are labelled rows",
         "hub": "a dataset of the Hugging Face hub: -s 'data=[{type: hf, path: {raw}}]'",
         "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",

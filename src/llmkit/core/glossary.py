@@ -111,7 +111,7 @@ TERMS = (
     ("init_weights finetune_from load_from", "--init-from --model", ""),
     ("max_length max_seq_length max_seq_len seq_len sequence_len seq_length sequence_length block_size cutoff_len"
      " ctx_size n_ctx max_position_embeddings model_max_length", "context_length", ""),
-    ("sample_packing pack", "packing", "finetune always packs rows, apart from each other"),
+    ("sample_packing pack", "packing", "of documents; chats are always packed, apart from each other"),
     ("hidden_size n_embd d_model n_layer num_layers num_hidden_layers n_head num_attention_heads depth",
      "model.config", "with the field names of transformers' config class"),
     ("dropout", "model.config", "with the field names of transformers' config class"),

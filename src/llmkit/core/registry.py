@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -56,6 +56,7 @@ class Family:
             means this member too.
         default: The member that any other mapping without `type` means; without it `type` must be given.
         elsewhere: Another family whose members are asked for here by mistake, and what to say of them then.
+        joined: Another family whose members the field takes as well; a name that both have means the first's.
         also: Values that the field takes beside the members, such as `auto` and None.
     """
 
@@ -64,6 +65,7 @@ class Family:
     default: str | None = None
     elsewhere: tuple[str, str] | None = None
     also: tuple[str | None, ...] = ()
+    joined: str | None = None
 
     @property
     def noun(self) -> str:
@@ -77,8 +79,15 @@ class Family:
 
     def members(self) -> list[str]:
         """Names of the members, from the file names in the package; imports none of them."""
+        return sorted({name for family in self.families() for name in family._modules()})
+
+    def _modules(self) -> list[str]:
         package = importlib.import_module(self.package)
-        return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+        return [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
+
+    def families(self) -> list[Family]:
+        """Return the families whose members it takes, each alone."""
+        return [replace(self, joined=None), Family(self.joined)] if self.joined else [self]
 
     @property
     def base(self) -> type[Part]:
@@ -89,7 +98,10 @@ class Family:
 
     def own(self) -> list[type[Part]]:
         """Return the user's own members that this process has imported, the latest last."""
-        return [part for part in registered() if issubclass(part, self.base)]
+        return [part for part in registered() if issubclass(part, self._bases())]
+
+    def _bases(self) -> tuple[type[Part], ...]:
+        return tuple(family.base for family in self.families())
 
     def load(self, member: str) -> type[Part]:
         """Import one member and return the part class it defines; or a class of the user's own, `file.py:Name`.
@@ -104,10 +116,12 @@ class Family:
                 raise LookupError(f"{member} {self.elsewhere[1]}")
             words = [word for word in self.also if word is not None]
             names = [*words, *self.members()]
+            meant = (instead(family.name, member, names) for family in self.families())
             raise LookupError(
-                f"unknown {self.noun} '{member}'{instead(self.name, member, names) or nearest(member, names)}"
+                f"unknown {self.noun} '{member}'{next(filter(None, meant), '') or nearest(member, names)}"
             )
-        module = importlib.import_module(f"{self.package}.{member}")
+        package = next(family.package for family in self.families() if member in family._modules())
+        module = importlib.import_module(f"{package}.{member}")
         parts = _parts_of(module)
         assert len(parts) == 1, f"{module.__name__} must define exactly one public Part, found {parts}"
         return parts[0]
@@ -123,14 +137,15 @@ class Family:
         if not isinstance(found, type) or not issubclass(found, Part):
             what = "a class that is no part" if isinstance(found, type) else _article(type(found).__name__)
             raise LookupError(f"{text} is {what}: {wanted}")  # noqa: TRY004 - as for any other name
-        if not issubclass(found, base):
+        if not issubclass(found, self._bases()):
             other = next((name for name in PACKAGES if issubclass(found, Family(name).base)), None)
             if self.elsewhere and other == self.elsewhere[0]:
                 raise LookupError(f"{text} {self.elsewhere[1]}")
             kind = f"is of the family '{other}'" if other else "is a part of no family"
             message = f"{text} {kind}, and the field takes one of '{self.name}': {wanted}"
             raise LookupError(message)  # noqa: TRY004
-        if missing := _lacks(found, [self.load(member) for member in self.members()]):
+        family = next(family for family in self.families() if issubclass(found, family.base))
+        if missing := _lacks(found, [family.load(member) for member in family._modules()]):
             raise LookupError(f"{text} does not define {' and '.join(missing)}, which every {self.noun} does")
         return found
 
@@ -179,7 +194,7 @@ class Family:
         Raises:
             LookupError: It has not; nothing is imported by what a record says.
         """
-        if found := [part for part in registered(identity) if issubclass(part, self.base)]:
+        if found := [part for part in registered(identity) if issubclass(part, self._bases())]:
             return found[0]
         name, digest = identity.get("name"), str(identity.get("file"))[:12]
         raise LookupError(f"{self.noun} '{name}', from a file with the digest {digest}..., is not known here")

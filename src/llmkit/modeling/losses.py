@@ -254,14 +254,16 @@ def uses_plain_head(model: PreTrainedModel) -> bool:
 
     Found out by one small batch per model: the output layer's result is replaced by known values, which must come out
     of the model untouched, and its input must be what the decoder alone returns. Comparing real logits would miss a
-    soft cap, which hardly bends the small logits of a new model. The answer is kept for the life of the model; ask
-    before compiling it, lest it be compiled for the shape of this batch too.
+    soft cap, which hardly bends the small logits of a new model. The answer is kept for the life of the layer, since an
+    adapter may put another in its place; ask before compiling, lest it be compiled for the shape of this batch too.
     """
-    if model not in _plain_heads:
-        head = model.get_output_embeddings()
-        # A subclass or wrapper (an adapter, a quantized layer) may compute something else from the same weight.
-        _plain_heads[model] = type(head) is torch.nn.Linear and _head_is_last(model, head)
-    return _plain_heads[model]
+    head = model.get_output_embeddings()
+    # A subclass or wrapper (an adapter, a quantized layer) may compute something else from the same weight.
+    if type(head) is not torch.nn.Linear:
+        return False
+    if head not in _plain_heads:
+        _plain_heads[head] = _head_is_last(model, head)
+    return _plain_heads[head]
 
 
 def _head_is_last(model: PreTrainedModel, head: torch.nn.Linear) -> bool:

@@ -32,6 +32,7 @@ class Objective(Part):
         measured: Validations have `measures`, taken from the `answers` to every held-out row.
         headline: The measures that are shown while training.
         lower: The measures that are better the lower they are.
+        chats: The tokenizer needs a chat template.
     """
 
     head: ClassVar[str] = "causal_lm"
@@ -40,6 +41,7 @@ class Objective(Part):
     measured: ClassVar[bool] = False
     headline: ClassVar[tuple[str, ...]] = ()
     lower: ClassVar[tuple[str, ...]] = ("mse", "mae", "rmse", "perplexity", "ter", "wer", "cer")
+    chats: ClassVar[bool] = False
 
     def model_head(self) -> Head:
         """Return the head of its models; an objective whose head has fields, such as label names, fills them in."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from pydantic import Field
 
 from llmkit.core.artifact import Build
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import Inputs, check_directory
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
 from llmkit.data.artifacts import Model, Tokens
-from llmkit.data.feeds import Feed
 from llmkit.data.mixture import DataList
 from llmkit.modeling.build import ModelConfig, build_model, check_model
 from llmkit.modeling.load import (
@@ -30,23 +28,29 @@ from llmkit.modeling.load import (
 )
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
-from llmkit.objectives.documents import DocumentObjective, Packing
+from llmkit.objectives.documents import DocumentObjective
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
+from llmkit.training.documents import (
+    PackingChoice,
+    check_apart,
+    check_tokenizers,
+    document_feed,
+    document_prompts,
+    packing_of,
+    plan_of,
+    verify_apart,
+)
 from llmkit.training.session import Prepared, TrainingStage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from llmkit.data.mixture import Mixture, PackingPlan
-    from llmkit.data.order import Order
     from llmkit.training.job import Job
 
 ROWS = ("row_objective", "reads labelled rows, not documents; llmkit finetune trains on rows")
 NO_DATA = "no-data"
 """Stands for the data of a plan that is given none."""
-VERIFIED_FROM, VERIFIED = 256, 8
-"""`verify_packing` measures so many blocks with several documents, out of so many from the start."""
 
 
 class Config(TrainingConfig):
@@ -63,7 +67,7 @@ class Config(TrainingConfig):
     """Model directory, GGUF file or checkpoint whose weights a new model starts from; its step and optimizer stay."""
     objective: Annotated[DocumentObjective, Family("document_objective", elsewhere=ROWS)] = CausalLM()
     """What the model is trained to do."""
-    packing: Literal["auto", "stream", "best_fit", "pad"] = "auto"
+    packing: PackingChoice = "auto"
     """How documents become blocks. stream: cut wherever a block is full. best_fit: only documents longer than a block
     are cut. pad: one document a block. auto: the objective's own."""
     verify_packing: Annotated[bool, NotIdentity] = False
@@ -77,26 +81,9 @@ def check(config: Config) -> None:
     check_model(config.model, config.objective.model_head())
     if config.model.path is not None and config.init_from is not None:
         raise ConfigError("init_from: the model of model.path has weights already", hint="take out one of the two")
-    packing_of(config)
+    packing_of(config.objective, config.packing)
     if config.temperature is not None and any(item.weight is not None for item in config.data):
         raise ConfigError("temperature: the data have weights of their own", hint="take out one of the two")
-
-
-def packing_of(config: Config) -> Packing:
-    """Return the packing mode, `auto` resolved.
-
-    Raises:
-        ConfigError: The objective cannot use the one that is asked for.
-    """
-    allowed = config.objective.packings
-    if config.packing == "auto":
-        return allowed[0]
-    if config.packing not in allowed:
-        raise ConfigError(
-            f"packing: {config.objective.type_name} cannot use {config.packing}",
-            hint=f"use {' or '.join(allowed)}, or leave it out",
-        )
-    return config.packing
 
 
 def _model(
@@ -135,22 +122,26 @@ def _job(
     vocabulary: Vocabulary,
     tokens: list[Path],
 ) -> Job:
-    from llmkit.data.mixture import held_out_of, training_stream
     from llmkit.modeling.companions import have_companions
     from llmkit.training.job import Job
 
-    plan = _plan(config, vocabulary)
-    models = have_companions(model, config.objective.companions())
+    objective = config.objective
+    packing = packing_of(objective, config.packing)
+    plan = plan_of(objective, vocabulary, context_length=config.context_length, packing=packing)
+    models = have_companions(model, objective.companions())
     weights = [item.weight for item in config.data]
-    data = training_stream(tokens, plan, seed=config.seed, weights=weights, temperature=config.temperature)
-    config.objective.check_blocks(model, vocabulary, context_length=config.context_length, packing=packing_of(config))
-    _check_isolation(config, context, model, vocabulary, data)
-    feed = Feed(data, held_out_of(tokens, plan), block_tokens=config.context_length)
+    feed = document_feed(tokens, plan, config, weights=weights, temperature=config.temperature)
+    objective.check_blocks(model, vocabulary, context_length=config.context_length, packing=packing)
+    check_apart(model, objective, vocabulary, packing)
+    if config.verify_packing:
+        verify_apart(model, objective, vocabulary, packing, feed.stream, config.seed, context.console)
     size = count_parameters(model)
-    context.console.info(f"{model.config.model_type}, {size:,} parameters, {data.blocks_in(1):,} blocks an epoch")
+    context.console.info(
+        f"{model.config.model_type}, {size:,} parameters, {feed.stream.blocks_in(1):,} blocks an epoch"
+    )
     return Job(
         models,
-        config.objective,
+        objective,
         vocabulary,
         feed,
         config.batch_blocks,
@@ -158,76 +149,8 @@ def _job(
         title="Pretraining report",
         facts={"parameters": f"{size:,}"},
         tokenizer=tokenizer,
-        prompts=_prompts(config, tokenizer, vocabulary, tokens),
+        prompts=document_prompts(config, objective, tokenizer, vocabulary, tokens),
     )
-
-
-def _plan(config: Config, vocabulary: Vocabulary) -> PackingPlan:
-    from llmkit.data.mixture import PackingPlan
-
-    objective = config.objective
-    prefix, suffix = objective.around(vocabulary)
-    return PackingPlan(
-        objective.raw_length(config.context_length),
-        packing_of(config),
-        objective.layout,
-        prefix,
-        suffix,
-        pad_id=vocabulary.pad or 0,
-        random_second=objective.random_second,
-    )
-
-
-def _check_isolation(
-    config: Config, context: Context, model: PreTrainedModel, vocabulary: Vocabulary, data: Order | Mixture
-) -> None:
-    """Refuse a model whose documents see each other; with padding alone there is nothing to see."""
-    from llmkit.modeling.isolation import check_isolation, measure_isolation
-
-    if packing_of(config) == "pad":
-        if config.verify_packing:
-            context.console.info("packing: one document or pair a block, so there is nothing to keep apart")
-        return
-    check_isolation(model, config.objective, vocabulary)
-    if config.verify_packing:
-        batch = data.batch(range(VERIFIED_FROM))
-        several = np.flatnonzero((batch.position_ids == 0).sum(1) > 1)[:VERIFIED]
-        if not several.size:
-            context.console.info(f"packing: none of the first {VERIFIED_FROM} blocks holds two documents")
-            return
-        found = measure_isolation(model, config.objective, vocabulary, batch.take(several), seed=config.seed)
-        attention = model.config._attn_implementation
-        context.console.info(
-            f"packing: in blocks of this data the loss of a document depends on other documents by {found:.1e} of what"
-            f" it depends on its own ({attention} attention)"
-        )
-
-
-def _prompts(
-    config: Config, tokenizer: PreTrainedTokenizerFast, vocabulary: Vocabulary, tokens: list[Path]
-) -> list[list[int]]:
-    """Return what the texts at validations begin with; only causal models write any."""
-    from llmkit.data.token_reader import TokenSplit
-    from llmkit.training.samples import prompt_ids
-
-    if config.objective.model_head().answer != "tokens" or not config.objective.scores_text:
-        return []
-    held_out = next((TokenSplit(path, "validation") for path in tokens if Tokens(path).has("validation")), None)
-    documents = (held_out.document(i).tolist() for i in range(held_out.num_documents)) if held_out else ()
-    prefix, _ = config.objective.around(vocabulary)
-    return prompt_ids(config.samples, tokenizer, prefix=prefix, documents=documents)
-
-
-def _check_tokenizers(tokens: list[Path]) -> None:
-    """Refuse token artifacts of different tokenizers, and a tokenizer that changed after the tokens were made."""
-    digests = [Tokens(path).facts["tokenizer_digest"] for path in tokens]
-    for path, digest in zip(tokens, digests, strict=True):
-        if tokenizer_digest(path) != digest:
-            raise DataError(
-                f"data: the tokenizer in {path} was changed after its tokens were made", hint="tokenize again"
-            )
-        if digest != digests[0]:
-            raise DataError(f"data: {path} and {tokens[0]} were made with different tokenizers")
 
 
 class Pretrain(TrainingStage[Config]):
@@ -244,7 +167,7 @@ class Pretrain(TrainingStage[Config]):
     def describe(self, config: Config, inputs: Inputs) -> list[Path]:
         """Return the token artifacts; they and the models to begin with are read."""
         tokens = [inputs.add_artifact(item.path, "tokens", role="data") for item in config.data]
-        _check_tokenizers(tokens)
+        check_tokenizers(tokens)
         if config.model.path is not None:
             inputs.add_directory(config.model.path, Model.KINDS, role="model")
         if config.init_from is not None:
@@ -264,7 +187,7 @@ class Pretrain(TrainingStage[Config]):
         """Work out parameters, FLOPs, memory, time and disk; loads no weights and needs no data."""
         from llmkit.training.estimate import estimate
 
-        tokens, packing = [item.path for item in config.data], packing_of(config)
+        tokens, packing = [item.path for item in config.data], packing_of(config.objective, config.packing)
         found = estimate(config, config.model, config.objective, tokens, num_processes, packing=packing)
         if missing := [path for path in tokens if path != NO_DATA and not Tokens(path).is_there()]:
             found.warnings.insert(0, f"not there yet, or no tokens, and not counted: {', '.join(missing)}")

@@ -30,7 +30,6 @@ from llmkit.tokenization.estimate import estimate
 from llmkit.tokenization.plan import EncoderName, Made, SplitCounts, encode_corpora
 from llmkit.tokenization.report import write_token_reports
 from llmkit.tokenization.show import Cutter
-from llmkit.tokenization.statistics import Counts
 from llmkit.tokenization.texts import training_texts
 from llmkit.tokenization.trainers import TokenizerPart
 from llmkit.tokenization.trainers.bpe import Bpe
@@ -208,24 +207,14 @@ def _fractions(config: Config) -> dict[str, float]:
 
 
 def _metrics(made: Made, vocab_size: int, num_failed: int) -> dict[str, Any]:
-    total, by_split = made.statistics.total(), made.statistics.by("split")
+    total = made.statistics.total()
     return {
         "vocab_size": vocab_size,
-        "splits": {split: _split(count, by_split.get(split, Counts())) for split, count in made.counts.items()},
+        "splits": made.splits(),
         "bytes_per_token": round(total.bytes / max(total.tokens, 1), 4),
         "documents_failed": num_failed,
         "bytes_unknown": total.unknown_bytes,
         "bytes_lost": total.lost_bytes,
-    }
-
-
-def _split(held: SplitCounts, counted: Counts) -> dict[str, int]:
-    return {
-        "documents": held.num_documents,
-        "tokens": held.num_tokens,
-        "bytes": held.num_bytes,
-        "unknown_bytes": counted.unknown_bytes,
-        "lost_bytes": counted.lost_bytes,
     }
 
 

@@ -28,7 +28,7 @@ from llmkit.tokenization.batch import Piece
 from llmkit.tokenization.encode import Encoder
 from llmkit.tokenization.fast import Check
 from llmkit.tokenization.show import Cutter
-from llmkit.tokenization.statistics import TokenStatistics
+from llmkit.tokenization.statistics import Counts, TokenStatistics
 from llmkit.tokenization.task import Done, Task, encode_task, encode_with, write_setup
 from llmkit.tokenization.threads import Threads, suits
 from llmkit.work.engine import Engine
@@ -71,6 +71,21 @@ class Made:
     counts: dict[Split, SplitCounts]
     statistics: TokenStatistics
     details: dict[str, Any] = field(default_factory=dict)
+
+    def splits(self) -> dict[str, dict[str, int]]:
+        """Return what each split holds, as manifest and facts have it."""
+        counted = self.statistics.by("split")
+        return {split: _split(held, counted.get(split, Counts())) for split, held in self.counts.items()}
+
+
+def _split(held: SplitCounts, counted: Counts) -> dict[str, int]:
+    return {
+        "documents": held.num_documents,
+        "tokens": held.num_tokens,
+        "bytes": held.num_bytes,
+        "unknown_bytes": counted.unknown_bytes,
+        "lost_bytes": counted.lost_bytes,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,18 +125,12 @@ class TrainingConfig(Config):
         return self.batch_tokens // self.context_length
 
 
-DOCUMENTS = (
-    "document_objective",
-    "reads packed documents, not rows; llmkit pretrain --model DIR goes on with a model on documents",
-)
-
-
 class RowTrainingConfig(TrainingConfig):
     """What a training on labelled rows has besides."""
 
     default_epochs: ClassVar[float | None] = 3
 
-    objective: Annotated[RowObjective, Family("row_objective", elsewhere=DOCUMENTS)] = SFT()
+    objective: Annotated[RowObjective, Family("row_objective")] = SFT()
     """What the model is trained to do."""
     adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
     """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
@@ -180,7 +174,7 @@ class RowTrainingConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check_overlength(self) -> RowTrainingConfig:
-        if self.overlength == "split" and not self.objective.splits:
+        if self.overlength == "split" and not getattr(self.objective, "splits", False):
             raise ValueError(f"overlength: {self.objective.type_name} cannot split a row; truncate and drop are left")
         return self
 

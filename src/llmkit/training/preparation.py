@@ -32,6 +32,7 @@ from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
+from llmkit.objectives.documents import DocumentObjective
 from llmkit.objectives.rows import RowObjective
 from llmkit.training.checks import check_rows, say_leaks
 from llmkit.training.config import RowTrainingConfig
@@ -42,7 +43,7 @@ from llmkit.training.session import Prepared, Report
 from llmkit.training.stops import prober
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.core.page import Page
     from llmkit.modeling.companions import Models
@@ -125,8 +126,8 @@ def ready(
     config, tokenizer = fit(config, objective, path, context.console)
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
-    models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
-    targets, base = _wrap(config, objective, models, grown, named, context.console)
+    models, grown = load(config, objective, vocabulary, path, tokenizer, context.console)
+    targets, base = wrap(config, objective, models, grown, named, context.console)
 
     longest = position_limit(models.main.config)
     encode_all = partial(
@@ -224,23 +225,30 @@ def fit(
             tokenizer.pad_token = tokenizer.eos_token
         if getattr(shape, "type_vocab_size", 0) < 2:
             tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    return fit_lengths(config, shape), tokenizer
+
+
+def fit_lengths(config: RowTrainingConfig, shape: PreTrainedConfig) -> RowTrainingConfig:
+    """Return the config with the limits that are not given: the default epochs, and the model's own positions."""
+    from llmkit.modeling.architecture import position_limit
+
     updates: dict[str, Any] = {} if config.limited else {"max_epochs": config.default_epochs}
     virtual = config.adapter.num_virtual
     limit = None if (positions := position_limit(shape)) is None else max(1, positions - virtual)
     if virtual and limit is not None and limit < config.context_length and "context_length" in config.model_fields_set:
         raise ConfigError(
-            f"context_length: {config.context_length} and {virtual} virtual tokens are over the {positions} positions"
-            f" of the model in {path}",
+            f"context_length: {config.context_length} and {virtual} virtual tokens are over the model's"
+            f" {positions} positions",
             f"-s context_length={limit}",
         )
     if limit is not None and limit < config.context_length and "context_length" not in config.model_fields_set:
         updates |= {"context_length": limit, "batch_tokens": max(1, config.batch_tokens // limit) * limit}
-    return config.model_copy(update=updates), tokenizer
+    return config.model_copy(update=updates)
 
 
-def _load(
+def load(
     config: RowTrainingConfig,
-    objective: RowObjective,
+    objective: RowObjective | DocumentObjective,
     vocabulary: Vocabulary,
     path: Path,
     tokenizer: PreTrainedTokenizerFast,
@@ -283,8 +291,13 @@ def _grow(
     return range(vocabulary.size - count, vocabulary.size)
 
 
-def _wrap(
-    config: RowTrainingConfig, objective: RowObjective, models: Models, grown: range, named: str, console: Console
+def wrap(
+    config: RowTrainingConfig,
+    objective: RowObjective | DocumentObjective,
+    models: Models,
+    grown: range,
+    named: str,
+    console: Console,
 ) -> tuple[Targets | None, Base | None]:
     """Freeze what is not trained, after copies were made of the model, and say what is; None for all of it."""
     adapter = config.adapter
@@ -302,7 +315,7 @@ def _wrap(
     return targets, Base(named, base_digest(located(named))) if adapter.is_apart else None
 
 
-def lies_apart(objective: RowObjective, adapter: Adapter) -> bool:
+def lies_apart(objective: RowObjective | DocumentObjective, adapter: Adapter) -> bool:
     """Tell whether rows that the objective would have share blocks must not, for what the adapter puts before each."""
     return objective.layout == "pack" and not adapter.packs
 

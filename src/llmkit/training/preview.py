@@ -89,9 +89,7 @@ def _show(
     limit: int,
 ) -> None:
     for name, pieces in seen_pieces(example, objective, tokenizer).items():
-        marked = coloured(pieces, tokenizer) if console.out.is_terminal else _bracketed(pieces)
-        title = name.removesuffix("input_ids").rstrip("_") or "model"
-        console.print(Text(f"{title}: ", style="bold").append_text(marked))
+        console.print(marked(name, pieces, tokenizer, colours=console.out.is_terminal))
         size, learned = np.size(example.columns[name]), sum(map(bool, objective.marks(example, name)))
         share = f", {learned:,} of them learned ({percent(learned, size)})" if learned else ""
         cut = f"; cut, for the row has more than {limit:,}" if example.cut else ""
@@ -112,6 +110,12 @@ def seen_pieces(
         pieces = groupby(zip(np.asarray(ids).tolist(), marks, strict=True), key=lambda token: token[1])
         found[name] = [(tokenizer.decode([i for i, _ in group]), mark) for mark, group in pieces]
     return found
+
+
+def marked(name: str, pieces: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, colours: bool) -> Text:
+    """Return a sequence for people: what is learned in colour or, in a pipe, within marks."""
+    title = Text(f"{name.removesuffix('input_ids').rstrip('_') or 'model'}: ", style="bold")
+    return title.append_text(coloured(pieces, tokenizer) if colours else _bracketed(pieces))
 
 
 def _bracketed(pieces: Sequence[tuple[str, str]]) -> Text:

@@ -222,6 +222,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     if "rows" in metrics:
         expanded = f" as {metrics['examples']:,} examples" if metrics.get("examples", 0) > metrics["rows"] else ""
         facts["rows"] = f"{metrics['rows']:,}{expanded}, {metrics['targets']:,} {metrics['target']} an epoch"
+    if "documents" in metrics:
+        facts["documents"] = f"{metrics['documents']:,}, {metrics['document_tokens']:,} tokens an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
     if best := metrics.get("best"):
         facts["kept"] = f"the weights of step {best['step']:,}, by {best['measure']} {best['value']:.4f}"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from llmkit.core.config import Config, dump, json_schema, resolve
 from llmkit.core.errors import ConfigError
@@ -15,6 +16,7 @@ from llmkit.core.registry import PACKAGES, Family, Part
 
 MEMBERS = [(family, member) for family in PACKAGES for member in Family(family).members()]
 REQUIRED = {
+    ("source", "code"): {"path": "x"},
     ("source", "files"): {"path": "x"},
     ("source", "hf"): {"path": "x"},
     ("step", "cap"): {"limit": 1},
@@ -191,3 +193,29 @@ def test_a_field_may_take_other_values_beside_members(toys):
         {"enum": ["auto", "big_one"], "type": "string"}, {"type": "null"},
     ]  # fmt: skip
     assert field_rows(Toy)[0].type == 'toy | "auto" | null'
+
+
+def test_a_field_may_take_the_members_of_two_families():
+    both = Family("row_objective", joined="document_objective")
+    rows, documents = Family("row_objective"), Family("document_objective")
+    assert both.members() == sorted({*rows.members(), *documents.members()})
+    assert both.parse("masked_lm") == documents.parse("masked_lm")
+    assert both.parse("sft") == rows.parse("sft")
+    with pytest.raises(PydanticCustomError, match="unknown objective 'mlm'; did you mean 'masked_lm'"):
+        both.parse("mlm")
+    with pytest.raises(PydanticCustomError, match="unknown objective 'ner'; did you mean 'token_classification'"):
+        both.parse("ner")
+    with pytest.raises(PydanticCustomError, match="unknown objective 'masked_ml'; did you mean 'masked_lm'"):
+        both.parse("masked_ml")
+
+    class Toy(Config):
+        """A config."""
+
+        objective: Annotated[Part, both]
+        """What is learned."""
+
+    assert field_rows(Toy)[0].type == "row_objective | document_objective"
+    assert [family.name for family in families_met([Toy])] == ["document_objective", "row_objective"]
+    found = json_schema(Toy)["properties"]["objective"]["anyOf"]
+    assert {"masked_lm", "sft"} <= {*found[0]["enum"]}
+    assert {"mask_fraction", "whole_word"} <= {name for item in found for name in item.get("properties", {})}

@@ -49,7 +49,7 @@ def _of_chain(run: Run, read: Read, maker: Run) -> Finding:
 def _on_disk(run: Run, read: Read) -> Iterator[Finding]:
     role, place = read.field.partition(".")[0], Path(read.path)
     if read.source is not None and hasattr(read.source, "files") and read_manifest(place) is None:
-        number = len(read.source.files())
+        number = len(run.as_read(read.source).files())
         yield run.found("ok", f"{read.path}: {number:,} file{'s' if number != 1 else ''}", about=read.field)
     elif read.field.startswith("tokenizer"):
         read.source.reads()

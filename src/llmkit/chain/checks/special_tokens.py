@@ -14,8 +14,7 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
     objective = getattr(run.config, "objective", None)
     if objective is None:
         return
-    place = first_place(run.reading("data" if run.stage == "pretrain" else "model"))
-    known = tokenizer_of(chain, place)
+    known = tokenizer_of(chain, first_place(run.reading("data")) if run.stage == "pretrain" else run)
     if known is None or known.vocabulary is None:
         yield run.found("unknown", "not known before the tokenizer is there")
         return

@@ -29,7 +29,7 @@ def find_files(path: str) -> list[RawFile]:
         paths = [file for file in paths if suffix_of(file.name) and file.is_file()]
         # Of several names for one file the shortest stays, also where a link to a folder above makes a loop.
         once = {file.resolve(): file for file in sorted(paths, key=lambda file: (len(file.parts), file), reverse=True)}
-        found = [_raw_file(file, root) for file in once.values()]
+        found = [raw_file(file, root) for file in once.values()]
     except OSError as error:
         raise_limit(error)
         raise DataError(f"cannot read {path}: {error.strerror or error}", f"ls -ld {path}") from error
@@ -81,7 +81,22 @@ def artifact_row(path: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _raw_file(file: Path, root: Path) -> RawFile:
+def files_at(path: Path) -> tuple[Path, list[Path]]:
+    """Return what names are relative to, and all files of a directory, of a glob, or the file itself.
+
+    Raises:
+        DataError: Nothing is there.
+    """
+    if path.is_dir():
+        return path, _walk(path)
+    if path.exists():
+        return path.parent, [path]
+    root, found, _ = _find(path)
+    return root, found
+
+
+def raw_file(file: Path, root: Path) -> RawFile:
+    """Return a file by its name below a directory."""
     path, name, size = str(file.absolute()), file.relative_to(root).as_posix(), file.stat().st_size
     try:
         path.encode()

@@ -36,6 +36,10 @@ class DocumentObjective(Objective):
             ConfigError, DataError: The model or the tokenizer does not suit blocks of this length and packing.
         """
 
+    def own_tokens(self) -> tuple[str, ...]:
+        """Return special tokens that it brings along: fine-tuning adds them to a tokenizer that lacks them."""
+        return ()
+
     def around(self, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
         """Return the ids put before and after every document of a `block` layout."""
         raise NotImplementedError

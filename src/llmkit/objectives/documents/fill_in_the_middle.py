@@ -54,6 +54,10 @@ class FillInTheMiddle(NextTokenOfDocuments):
         vocabulary.need("eos", self.type_name)
         self._sentinels(vocabulary)
 
+    def own_tokens(self) -> tuple[str, ...]:
+        """Return the three sentinels."""
+        return self.prefix_token, self.suffix_token, self.middle_token
+
     def raw_length(self, context_length: int) -> int:
         """Return the tokens of text in a block: each rearranged document takes three more, the last one an EOS."""
         room = context_length - 3 * self.max_per_block - 1
@@ -115,6 +119,5 @@ class FillInTheMiddle(NextTokenOfDocuments):
         return np.concatenate([ids[:start], *parts, [eos]]).astype(np.int64)
 
     def _sentinels(self, vocabulary: Vocabulary) -> tuple[int, int, int]:
-        names = (self.prefix_token, self.suffix_token, self.middle_token)
-        pre, suf, mid = (vocabulary.token(name, self.type_name) for name in names)
+        pre, suf, mid = (vocabulary.token(name, self.type_name) for name in self.own_tokens())
         return pre, suf, mid

@@ -49,7 +49,6 @@ class RowObjective(Objective):
         layout: How rows lie in a batch: `pack`, several in a block, kept apart; `bucket`, one a block, with others
             of like length; `pad`, one a block, with any others.
         target: What a target is called, for people.
-        chats: The tokenizer needs a chat template.
         labelled: What it notices of the rows are labels, which are counted for people.
         notes: What is said of the things that examples are noted for, by the names of these.
         expands: Why a row may become several examples, for people.
@@ -59,7 +58,6 @@ class RowObjective(Objective):
     rows: ClassVar[tuple[str, ...]]
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "bucket"
     target: ClassVar[str] = "labels"
-    chats: ClassVar[bool] = False
     labelled: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = {}
     expands: ClassVar[str] = "some have several parts"
