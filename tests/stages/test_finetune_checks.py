@@ -122,7 +122,7 @@ def test_copies_and_contradictions_are_counted(finetune):
 def test_empty_answers_are_said(finetune):
     outcome = finetune([*TALKS, talk("Silent?", "")], "-s", "validation_fraction=0")
     assert outcome.code == 0, outcome.err
-    assert "1 rows have an answer of which only the end is learned: it is empty" in outcome.err
+    assert "1 rows were left out: no answer that is to be learned: all are empty" in outcome.err
 
 
 def test_a_fraction_that_leaves_nothing_to_validate_on_is_said(finetune):
