@@ -18,9 +18,10 @@ from llmkit.training.config import TrainingConfig
 from llmkit.training.job import Job
 
 AUTO_MICRO_BATCH_TOKENS = 16384
-APART_MICRO_BATCH_TOKENS = 512
+APART_MICRO_BATCH_TOKENS = {"float32": 512, "bf16": 2048}
 """The same beside frozen weights on a CPU. What is kept for the way back is nearly all of a run's memory there, and
-fewer tokens at a time cost nothing: there are no gradients of large matrices to add up."""
+fewer tokens at a time cost nothing: there are no gradients of large matrices to add up. In bf16 each pass casts all
+weights, which must not be much beside the products."""
 COMPILE_FLOPS = {"cpu": 3e14, "cuda": 3e16}
 """Training FLOPs from which compiling wins back what it costs.
 
@@ -41,9 +42,7 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
         device: `cpu` or `cuda`.
         flops: Training FLOPs of the whole run; infinite where no number of steps is known.
     """
-    precision, micro, compiled = config.precision, config.micro_batch_tokens, config.compile
-    if precision == "auto":
-        precision = "bf16" if _multiplies_bf16(device) else "float32"
+    precision, micro, compiled = _precision(config, device), config.micro_batch_tokens, config.compile
     if precision == "bf16" and device == "cpu" and _is_held_back():
         torch.backends.cuda.enable_flash_sdp(False)  # its name says CUDA, it holds for CPUs as well
     if micro == "auto":
@@ -57,8 +56,9 @@ def resolve(config: TrainingConfig, *, device: str, flops: float) -> dict[str, A
 
 def most_at_once(config: TrainingConfig, device: str) -> int:
     """Return the tokens of one forward pass where the recipe says `auto`, at most."""
-    beside = config.adapted.is_apart and device == "cpu"
-    return APART_MICRO_BATCH_TOKENS if beside else AUTO_MICRO_BATCH_TOKENS
+    if not config.adapted.is_apart or device != "cpu":
+        return AUTO_MICRO_BATCH_TOKENS
+    return APART_MICRO_BATCH_TOKENS[_precision(config, device)]
 
 
 def check_batch(job: Job, num_processes: int) -> None:
@@ -101,6 +101,12 @@ def compile_bodies(model: torch.nn.Module, *, same_width: bool = True) -> None:
 def eager(resolved: dict[str, Any]) -> AbstractContextManager[Any]:
     """Keep validation and generation of a compiled model from being compiled, for their many shapes, a minute each."""
     return torch.compiler.set_stance("force_eager") if resolved["compile"] else nullcontext()
+
+
+def _precision(config: TrainingConfig, device: str) -> str:
+    if config.precision != "auto":
+        return config.precision
+    return "bf16" if _multiplies_bf16(device) else "float32"
 
 
 def _multiplies_bf16(device: str) -> bool:

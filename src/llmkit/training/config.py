@@ -60,7 +60,7 @@ class TrainingConfig(Config):
     """Tokens per optimizer step, a multiple of `context_length`."""
     micro_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Tokens per forward pass; the rest of the batch is accumulated, with the same result. auto: at most 16,384, of an
-    adapter on a CPU 512."""
+    adapter on a CPU 512, in bf16 2,048."""
     max_steps: Annotated[int | None, Budget] = Field(None, ge=1)
     """Optimizer steps. Of the limits given, the one that is reached first holds; raising it extends a finished run."""
     max_tokens: Annotated[int | None, Budget] = Field(None, ge=1)

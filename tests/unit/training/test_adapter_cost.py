@@ -13,6 +13,7 @@ from llmkit.modeling.adapters.lora import LoRA
 from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import flops_per_token
 from llmkit.modeling.heads.causal_lm import CausalLM
+from llmkit.training.auto import resolve
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.memory import checkpoint_bytes, disk_needed, run_memory
 from llmkit.training.optimizers.muon import Muon
@@ -92,3 +93,14 @@ def test_new_rows_are_no_matrix_for_muon():
     rest = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
     assert len(rest) == 2
     assert all("trainable_tokens_delta" in name for name in rest)
+
+
+@pytest.mark.parametrize(("adapter", "precision", "device", "tokens"), [
+    (LoRA(), "float32", "cpu", 512), (LoRA(), "bf16", "cpu", 2048), (LoRA(), "float32", "cuda", 4096),
+    (Full(), "float32", "cpu", 4096), (Layers(), "float32", "cpu", 4096),
+])  # fmt: skip
+def test_fewer_tokens_go_at_a_time_beside_frozen_weights_on_a_cpu(adapter, precision, device, tokens):
+    config = RowTrainingConfig(
+        context_length=256, batch_tokens=4096, max_steps=1, adapter=adapter, precision=precision, compile=False
+    )
+    assert resolve(config, device=device, flops=1.0)["micro_batch_tokens"] == tokens
