@@ -24,7 +24,8 @@ FORMS = tuple((silent, as_text) for silent in (MISSING, "", None) for as_text in
 
 def called(turn: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the functions that a turn calls: {name, arguments}."""
-    return [call["function"] for call in turn.get("tool_calls") or ()]
+    calls = turn.get("tool_calls")
+    return [call["function"] for call in calls] if calls else []
 
 
 def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]) -> str | DataError | None:

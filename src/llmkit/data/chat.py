@@ -90,6 +90,11 @@ def is_empty(turn: Turn) -> bool:
     return not turn["content"].strip() and not turn.get("tool_calls")
 
 
+def is_plain(conversation: Sequence[Turn]) -> bool:
+    """Tell whether turns have nothing but a role and a content, which all have: most do."""
+    return max(map(len, conversation), default=2) == 2
+
+
 def texts_in(turn: Turn) -> Iterator[str]:
     """Yield all that a template may write of a turn: what is said and thought, and calls and tools as JSON."""
     yield turn["content"]
@@ -104,7 +109,7 @@ def for_template(conversation: Sequence[Turn]) -> tuple[Sequence[Turn], list[Tur
     What is thought has the names `reasoning_content` and `thinking`; a call without words has no `content`, which is
     null in the data.
     """
-    if all(turn.keys() == _PLAIN for turn in conversation):
+    if is_plain(conversation):
         return conversation, None
     messages = []
     for turn in conversation:

@@ -7,7 +7,6 @@ the last answer decides, and those whose own context it begins with are learned 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -156,19 +155,20 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
     if borders is None or not asked:
         return Spoken((View(text, ()),))
     placed: list[tuple[Answer, str]] = []
-    notes: Counter[str] = Counter()
+    altered = unreasoned = 0
     for prompt, after, turn, is_bare in asked:
         if isinstance(prompt, DataError) or isinstance(after, DataError):
             return next(one for one in (prompt, after) if isinstance(one, DataError))
         if after:
             answer = answer_in(prompt, after, turn, borders)
             placed.append((answer, after))
-            notes["altered"] += _is_altered(answer, after, turn)
-            notes["reasoning"] += is_bare or _is_unreasoned(after[answer.start :], turn.get("reasoning_content"))
+            altered += _is_altered(answer, after, turn)
+            reasoning = turn.get("reasoning_content")
+            unreasoned += is_bare or (bool(reasoning) and _joined(reasoning) not in _joined(after[answer.start :]))
     if not placed:
         return _unprompted(asked[-1])
-    notes["unprompted"] = len(asked) - len(placed)
-    return Spoken(_views(text, placed, borders), +notes)
+    views = _views(text, placed, borders)
+    return _noted(Spoken(views), altered=altered, reasoning=unreasoned, unprompted=len(asked) - len(placed))
 
 
 def _unprompted(asked: _Asked) -> DataError:
@@ -206,10 +206,6 @@ def _is_altered(answer: Answer, text: str, turn: Mapping[str, Any]) -> bool:
     said = split_thinking(answer.content, opened(text[: answer.start]))
     parts = [said.thinking, said.answer, *(function["name"] for function in called(turn))]
     return not all(_joined(part) in learned for part in parts)
-
-
-def _is_unreasoned(learned: str, reasoning: str | None) -> bool:
-    return bool(reasoning) and _joined(reasoning or "") not in _joined(learned)
 
 
 def _joined(text: str) -> str:

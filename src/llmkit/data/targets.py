@@ -7,8 +7,7 @@ inference makes them, must begin the row, and each answer's last target is a tok
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,7 +81,7 @@ class Encoded:
     """
 
     parts: tuple[Part, ...]
-    notes: Counter[str]
+    notes: Mapping[str, int]
 
 
 def encode_chats(
@@ -115,7 +114,7 @@ def encode_chats(
             continue
         own = [part for _ in one.views for part in next(parts)]
         joined = sum(len(part.joined) for part in own)
-        encoded.append(Encoded(tuple(own), Counter(one.notes) + Counter(joined=joined)))
+        encoded.append(Encoded(tuple(own), {**one.notes, "joined": joined} if joined else one.notes))
     return encoded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -102,16 +101,16 @@ class SFT(NextToken, RowObjective):
 
     def _outcome(self, made: Encoded, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
         parts = made.parts if self.train_on != "all" else (*made.parts[:-1], _whole(made.parts[-1]))
-        if not any((part.labels != IGNORED).any() for part in parts) and made.notes["joined"]:
-            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         examples = [_example(part, tokenizer, limit) for part in parts]
         if self.train_on == "all":
             examples[-1].num_bytes = sum(len(turn["content"].encode()) for turn in turns)
         found = [example for example in examples if example.targets]
+        if not found and "joined" in made.notes and not any(part.answers for part in parts):
+            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         if not found:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
         empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
-        found[0].notes = made.notes + Counter(empty=empty)
+        found[0].notes = {**made.notes, "empty": empty} if empty else made.notes
         found[0].cut |= len(found) < len(examples)
         return found[0] if len(found) == 1 else found
 
