@@ -8,7 +8,7 @@ the last answer decides, and those whose own context it begins with are learned 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.core.errors import DataError
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 Rendered = str | DataError
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A rendering of a conversation, or of its beginning, as text.
 
     Attributes:
@@ -38,8 +37,7 @@ class View:
     answers: tuple[Answer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What the assistant says in a conversation.
 
     Attributes:
@@ -51,7 +49,7 @@ class Spoken:
     """
 
     views: tuple[View, ...]
-    notes: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = MappingProxyType({})
 
 
 class _Asked(NamedTuple):
@@ -74,7 +72,8 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
     conversation answers nothing and is only context; so is one that is marked as not trained.
     """
     rendered = render_all(tokenizer, conversations)
-    wanted = [[i for i, turn in enumerate(turns) if is_trained(turn)] for turns in conversations]
+    said = [[i for i, turn in enumerate(turns) if turn["role"] == "assistant"] for turns in conversations]
+    wanted = [[i for i in own if is_trained(turns[i])] for own, turns in zip(said, conversations, strict=True)]
     places = [
         (number, i)
         for number, own in enumerate(wanted)

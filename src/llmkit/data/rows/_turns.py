@@ -63,10 +63,10 @@ def read_message(item: Any, where: str) -> dict[str, Any]:
     return {key: found[key] for key in KEYS if key in found}
 
 
-def turn_of(message: Mapping[str, Any]) -> dict[str, Any]:
+def turn_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return a kept message as chat templates take it, without the keys that are null."""
     if len(message) == 2:  # a role and a content, which all have
-        return dict(message)
+        return message
     turn = {key: part for key, part in message.items() if part is not None}
     if "tool_calls" in turn:
         turn["tool_calls"] = load_calls(turn["tool_calls"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -125,8 +124,8 @@ def _whole(part: Part) -> Part:
     """Return a part in which every token is learned that another one precedes."""
     if part.ids.size < 2:
         return part
-    return replace(
-        part, labels=np.append(part.ids[1:], part.labels[-1])
+    return part._replace(
+        labels=np.append(part.ids[1:], part.labels[-1])
     )  # which may be the EOS that no template writes
 
 
