@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def model(chain, tmp_path):
     shutil.copytree(chain.base, tmp_path / "model", ignore=shutil.ignore_patterns("checkpoints"))
     (tmp_path / "model/chat_template.jinja").write_text(TEMPLATE)
     (tmp_path / "model/llmkit.json").unlink()
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
 
 
 @pytest.mark.parametrize(("page", "commands"), [("finetune-start.md", 6), ("howto-chat.md", 8)])

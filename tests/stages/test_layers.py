@@ -128,8 +128,7 @@ def test_a_kind_of_rows_is_named_in_few_files():
     # The table of other tools' words names members of all families; a new one needs no line there.
     rendering = {"data/rendering.py", "data/templates/compiled.py"}
     rows = {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
-    protocols = {"runtimes/openai.py"}  # where it is the name of a field of other people's servers
-    assert naming == {"core/glossary.py", *rendering, *rows, *protocols}
+    assert naming == {"core/glossary.py", *rendering, *rows}
 
 
 _LOADED = """

@@ -43,7 +43,7 @@ def read_message(item: Any, where: str) -> dict[str, Any]:
     Raises:
         RowError: It is none; the reason names the key.
     """
-    # Parquet fills the keys that another row's messages have with null.
+    # Parquet fills the keys that a message of another row has with null.
     message = {key: part for key, part in expect(item, dict, where).items() if part is not None}
     if message.keys() == _PLAIN and type(message["content"]) is str and message["role"] in ROLES:
         return message
