@@ -86,10 +86,11 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
         for (number, _), asked in zip(places, _asked(tokenizer, conversations, places, rendered, borders), strict=True):
             answers[number].append(asked)
     found = [_spoken(text, own, borders) for text, own in zip(rendered, answers, strict=True)]
+    untold = _untold(tokenizer, conversations, rendered)
     for number, one in enumerate(found):
         if isinstance(one, Spoken):
             unasked = len(wanted[number]) - len(answers[number])
-            found[number] = _noted(one, unasked=unasked, tools=_is_untold(one, conversations[number]))
+            found[number] = _noted(one, unasked=unasked, tools=number in untold)
     return found
 
 
@@ -136,11 +137,14 @@ def _is_asked(turns: Turns) -> bool:
     return any(turn["role"] != "system" for turn in turns)
 
 
-def _is_untold(spoken: Spoken, turns: Turns) -> bool:
-    """Tell whether the template leaves out what the assistant may call."""
-    tools = turns[0].get("tools") if turns else None
-    names = [str((tool.get("function") or tool).get("name", "")) for tool in tools or ()]
-    return any(name not in view.text for view in spoken.views for name in names)
+def _untold(
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], rendered: Sequence[Rendered]
+) -> set[int]:
+    """Return the numbers of conversations with tools that the template writes as if they had none."""
+    offers = [number for number, turns in enumerate(conversations) if turns and turns[0].get("tools")]
+    without = [[{**turns[0], "tools": None}, *turns[1:]] for turns in (conversations[number] for number in offers)]
+    texts = render_all(tokenizer, without)
+    return {number for number, text in zip(offers, texts, strict=True) if text == rendered[number]}
 
 
 def _noted(spoken: Spoken, **more: int) -> Spoken:
