@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
-from llmkit.data.chat import texts_in
+from llmkit.data.chat import is_plain, texts_in
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -224,13 +224,15 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
     for turns in conversations:
-        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
+        said = [turn["content"] for turn in turns] if is_plain(turns) else [x for turn in turns for x in texts_in(turn)]
+        texts = said if normalize is None else [*said, *map(normalize, said)]
         yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 
-def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], tuple[str, ...]]:
+def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], str] | None:
     """Return what gives a text as added tokens are looked for in it, where that is another text."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     if normalizer is None or not any(token.normalized for token in tokenizer.added_tokens_decoder.values()):
-        return lambda _: ()
-    return lambda text: (normalizer.normalize_str(text),)
+        return None
+    found: Callable[[str], str] = normalizer.normalize_str
+    return found

@@ -23,10 +23,10 @@ class Asked(Row):
     """Texts of which many rows have none."""
 
     system: bool = False
-    """There is a column of system messages; found out from the columns."""
+    """There is a column of what the system says; found out from the columns."""
 
     def recognize(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:
-        """Fill in the columns, and whether there is one of system messages."""
+        """Fill in the columns, and whether one is what the system says."""
         found = super().recognize(names, rows)
         return found.model_copy(update={"system": self.system or found.column("system") in names})
 

@@ -138,7 +138,7 @@ class Messages(Row):
         """Return the messages; the tools stand at the first."""
         turns = [turn_of(message) for message in row["messages"]]
         if (tools := load_tools(row.get("tools"))) is not None:
-            turns[0]["tools"] = tools
+            turns[0] = {**turns[0], "tools": tools}
         return turns
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
