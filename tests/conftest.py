@@ -90,7 +90,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         {
             "messages": [
                 {"role": "user", "content": f"What is {i}?"},
-                {"role": "assistant", "content": " ".join(text.split()[:8])},
+                {"role": "assistant", "content": " ".join(text.split()[:6])},
             ]
         }
         for i, text in enumerate(sentences(60, seed=1000))

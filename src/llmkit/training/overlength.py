@@ -129,8 +129,8 @@ def check_long(
 def length_that_keeps(long: Counter[int], total: int, limit: int) -> int:
     """Return the least length that 99% of so many rows do not exceed; those up to the limit are not in `long`."""
     over = long.total()
-    for length in sorted(long):
+    for length in (limit, *sorted(long)):
         over -= long[length]
         if over <= TOLERATED * total:
-            return length
-    return limit
+            break
+    return length

@@ -46,6 +46,8 @@ class Probe:
             rows: Rows with `input_ids` and, at each, the id that is learned to follow (`labels`).
             room: Positions of the model, or the context.
         """
+        if not {"input_ids", "labels"} <= {*rows.ragged}:
+            return None
         prompts, longest = [], 0
         for row in np.unique(np.linspace(0, len(rows) - 1, PROMPTS).astype(int)).tolist() if len(rows) else ():
             ids, labels = (np.asarray(rows.stretch(name, row, row + 1)) for name in ("input_ids", "labels"))
