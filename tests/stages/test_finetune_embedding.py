@@ -53,7 +53,7 @@ def vectors(cli, model, texts, *more):
 
 
 def test_a_model_of_vectors_with_measures_card_and_report(finetune, cli, jsonl):
-    outcome = finetune(PAIRS, "-s", "objective.query_prompt=ask ", "-s", "objective.dimensions=[8]")
+    outcome = finetune(PAIRS, "-s", 'objective.query_prompt="ask "', "-s", "objective.dimensions=[8]")
     assert outcome.code == 0, outcome.err
     assert "rows are triplet (query from 'anchor', positive)" in outcome.err
     assert "labels:" not in outcome.err
@@ -88,7 +88,7 @@ def test_a_model_of_vectors_with_measures_card_and_report(finetune, cli, jsonl):
 
 def test_sentence_transformers_loads_it_with_the_same_vectors(finetune, cli, jsonl):
     st = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
-    assert finetune(PAIRS, "-s", "objective.pooling=cls", "-s", "objective.query_prompt=ask ").code == 0
+    assert finetune(PAIRS, "-s", "objective.pooling=cls", "-s", 'objective.query_prompt="ask "').code == 0
     theirs = st.SentenceTransformer("out", device="cpu")
     texts = ["The old boat.", "9 sailors, and the captain!", "word " * 60]
     data = jsonl("texts.jsonl", texts)
@@ -168,7 +168,7 @@ def test_training_brings_pairs_together(finetune, body):
 
 def test_preview_shows_all_texts_of_a_row(finetune):
     outcome = finetune([{"query": "a boat", "positive": "at sea", "negatives": ["no", "yes"]}] * 2, "--preview", 1,
-                       "-s", "objective.query_prompt=q ")  # fmt: skip
+                       "-s", 'objective.query_prompt="q "')  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "negatives.1: yes" in outcome.out
     assert "query: [CLS] q a boat [SEP]" in outcome.out.replace(" ##", "")
