@@ -166,7 +166,7 @@ def _tokenizer_of_model(chain: Chain, run: Run) -> KnownTokenizer | None:
     base, objective = tokenizer_of(chain, first_place(run.reading("model"))), run.config.objective
     if base is None:
         return None
-    vocabulary, added = base.vocabulary, getattr(objective, "own_tokens", tuple)()
+    vocabulary, added = base.vocabulary, objective.own_tokens() if hasattr(objective, "own_tokens") else ()
     if vocabulary is not None:  # what an objective brings along gets rows, and ids behind all others
         new = {token: vocabulary.size + i for i, token in enumerate(added) if token not in vocabulary.ids}
         vocabulary = replace(vocabulary, ids={**vocabulary.ids, **new})

@@ -61,7 +61,7 @@ class Config(RowTrainingConfig):
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
     """Directory of the model to start from, or its file in GGUF."""
-    objective: Annotated[RowObjective | DocumentObjective, Family("row_objective", joined="document_objective")] = SFT()  # type: ignore[assignment] - wider than what a training on rows has
+    objective: Annotated[RowObjective | DocumentObjective, Family("row_objective", joined="document_objective")] = SFT()  # type: ignore[assignment]
     """What the model is trained to do: an objective over labelled rows, or one over documents."""
     packing: PackingChoice = "auto"
     """How documents become blocks, as in `pretrain`; how rows lie their objective says."""
