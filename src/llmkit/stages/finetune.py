@@ -16,6 +16,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError
+from llmkit.core.extras import require
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -78,6 +79,8 @@ class Finetune(TrainingStage[Config]):
 
     def describe(self, config: Config, inputs: Inputs) -> Found:
         """Find out what the rows are."""
+        if needed := config.adapter.needs():
+            require(*needed)
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
         model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
