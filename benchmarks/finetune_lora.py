@@ -58,6 +58,7 @@ def write_rows(path: Path, texts: list[str], count: int) -> None:
 def train_llmkit(name: str, model: Path, rows: Path, out: Path, more: list[str]) -> dict[str, Any]:
     """Train by the command line, in this process."""
     from llmkit.cli.main import run as llmkit
+    from llmkit.core.manifest import read_manifest
 
     settings = [f"{key}={value}" for key, value in SETTINGS[name].items()]
     options = [
@@ -68,10 +69,9 @@ def train_llmkit(name: str, model: Path, rows: Path, out: Path, more: list[str])
     command = ["finetune", "--lora", "--data", rows, "--model", model, "-o", out / "model", "-q"]
     code = llmkit([*map(str, command), *itertools.chain(*(("-s", option) for option in options))])
     assert code == 0, code
-    metrics = json.loads((out / "model/llmkit.json").read_text())["result"]["metrics"]
     lines = (out / "model/metrics.jsonl").read_text().splitlines()
     ends = [row["elapsed_s"] for row in map(json.loads, lines) if "loss" in row]
-    return facts(metrics["targets"], ends)
+    return facts(read_manifest(out / "model").metrics["targets"], ends)
 
 
 def train_trl(name: str, model: Path, rows: Path, out: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from llmkit.core.extras import require
+from llmkit.modeling.adapters.lora import QUANTIZERS
 from llmkit.modeling.frozen import frozen_linear
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Bits = Literal["4bit", "8bit"]
 BLOCK = 64
 """Weights that share a scale in 4 bits."""
-MODULES = {"4bit": "bitsandbytes", "8bit": "torchao"}
 
 
 class QuantizedLinear(torch.nn.Linear):
@@ -54,7 +54,7 @@ class QuantizedLinear(torch.nn.Linear):
             return torch.empty(shape, device="meta")
         if self.bits == "8bit":
             return self.packed.to(torch.float32) * self.scales
-        require("quantized", MODULES["4bit"])  # has the operator registered
+        require("quantized", QUANTIZERS["4bit"])  # has the operator registered
         arguments = (self.packed, self.scales, BLOCK, "nf4", shape, torch.float32)
         found: torch.Tensor = torch.ops.bitsandbytes.dequantize_4bit(*arguments)
         return found
@@ -80,11 +80,11 @@ def _packed(weight: torch.Tensor, bits: Bits) -> tuple[torch.Tensor, torch.Tenso
         packed = weight.new_empty((math.ceil(rows * columns / 2), 1), dtype=torch.uint8)
         return packed, weight.new_empty(math.ceil(rows * columns / BLOCK))
     if bits == "4bit":
-        library = require("quantized", MODULES[bits])
+        library = require("quantized", QUANTIZERS[bits])
         found, state = library.functional.quantize_4bit(weight.float(), blocksize=BLOCK, quant_type="nf4")
         return found, state.absmax
     logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of kernels for GPUs that it could not load
-    require("quantized", MODULES[bits])
+    require("quantized", QUANTIZERS[bits])
     from torchao.quantization import Int8WeightOnlyConfig, quantize_  # type: ignore[import-untyped]
 
     layer = torch.nn.Linear(columns, rows, bias=False, device="meta")
@@ -100,7 +100,7 @@ def quantize(model: PreTrainedModel, names: Iterable[str], bits: Bits) -> None:
     Raises:
         SetupError: The library that does it is not installed.
     """
-    require("quantized", MODULES[bits])
+    require("quantized", QUANTIZERS[bits])
     for name in names:
         linear = model.get_submodule(name)
         if isinstance(linear, torch.nn.Linear):

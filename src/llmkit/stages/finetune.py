@@ -18,6 +18,7 @@ from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError
 from llmkit.core.hub import located
+from llmkit.core.extras import require
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -123,6 +124,8 @@ class Finetune(TrainingStage[Config]):
 
     def describe(self, config: Config, inputs: Inputs) -> Found | FoundDocuments:
         """Find out what the rows are, or which documents are tokens already."""
+        if needed := config.adapter.needs():
+            require(*needed)
         if isinstance(config.objective, DocumentObjective):
             text, tokens = describe_documents(config.data, config.columns, inputs)
             return FoundDocuments(text, tokens, self._model(config, inputs))

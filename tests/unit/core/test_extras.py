@@ -57,5 +57,6 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
         if (needed := getattr(step.model_construct(**fields), "needs", lambda: None)()) is not None:
             steps[needed] = name
     modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
-    assert modules.keys() - steps.keys() == {("ray", "ray"), ("gguf", "gguf")}
+    others = {("ray", "ray"), ("gguf", "gguf"), ("quantized", "bitsandbytes"), ("quantized", "torchao")}
+    assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

@@ -68,6 +68,10 @@ class Adapter(Part):
     packs: ClassVar[bool] = True
     peft_type: ClassVar[str | None] = None
 
+    def needs(self) -> tuple[str, str] | None:
+        """Return an extra that it takes and which of its modules; None for none."""
+        return None
+
     @property
     def num_virtual(self) -> int:
         """Virtual tokens before each row, which take positions."""

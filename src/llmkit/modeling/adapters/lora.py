@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.heads import Head
 
 ALL = ("auto", "all-linear")
+QUANTIZERS = {"4bit": "bitsandbytes", "8bit": "torchao"}
 
 
 class LoRA(Layered):
@@ -45,6 +46,10 @@ class LoRA(Layered):
     is the same adapter; it is merged with the base as it is in its directory."""
 
     peft_type: ClassVar[str | None] = "LORA"
+
+    def needs(self) -> tuple[str, str] | None:
+        """Return the extra and the module that rounding takes."""
+        return None if self.quantize is None else ("quantized", QUANTIZERS[self.quantize])
 
     def wrap(self, model: PreTrainedModel, head: Head, *, seed: int = 0, grown: range = range(0)) -> None:
         """Put peft's layers around the matrices; the second of each pair is zero, so that nothing changes yet.

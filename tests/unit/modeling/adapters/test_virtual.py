@@ -66,6 +66,19 @@ def test_peft_computes_the_same_with_virtual_tokens(saved, name):
     torch.testing.assert_close(wanted, theirs, atol=1e-5, rtol=0)
 
 
+@PEFT_OWN
+@pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")  # by which peft names the cache
+@pytest.mark.parametrize("name", ["untied", "conv1d"])
+def test_peft_computes_the_same_with_a_prefix(saved, name):
+    from peft import PeftModel
+
+    folder, wanted = saved(name, KINDS[1])
+    model = PeftModel.from_pretrained(made(name), folder).eval()
+    with torch.no_grad():
+        theirs = model(input_ids=IDS).logits
+    torch.testing.assert_close(wanted, theirs, atol=1e-5, rtol=0)
+
+
 def test_a_prompt_is_what_tokens_of_its_embeddings_would_be():
     model = made("tied")
     adapter = Prompt(tokens=3)
