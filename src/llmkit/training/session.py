@@ -151,6 +151,7 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
 
     job, model = prepared.job, prepared.job.models.main
     adapter, targets, base = prepared.adapter, prepared.targets, prepared.base
+    job.objective.finish(model.config, answers, prepared.config.context_length)
     save_model(
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids,
         adapter=adapter, base=base,

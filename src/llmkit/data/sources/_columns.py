@@ -77,7 +77,9 @@ class Columns:
 
     def is_row(self, value: Mapping[str, Any]) -> bool:
         """Tell whether an object is itself a row, rather than one that holds a list of rows."""
-        return all(column in value for column in (self.row.used() if self.row else [self.text_field]))
+        row = self.row
+        needed = [self.text_field] if row is None else [row.column(f) for f in row.aliases if f not in row.optional]
+        return all(column in value for column in needed)
 
     def restores(self, names: Sequence[str]) -> bool:
         """Tell whether rows with these columns come from a corpus of ours and are asked for as such."""
