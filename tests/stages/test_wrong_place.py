@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,10 +43,10 @@ def test_conversations_where_examples_are_wanted(cli, chain, jsonl):
 
 
 def test_sharegpt_is_read_as_conversations(cli, chain, jsonl):
-    jsonl("chats.jsonl", [SHAREGPT, {"conversations": [{"from": "tool", "value": "x"}]}])
+    jsonl("chats.jsonl", [SHAREGPT, {"conversations": [{"from": "nobody", "value": "x"}]}])
     outcome = cli("clean", "--row", "auto", "-i", "chats.jsonl", "-o", "out", "--max-failed", "0.9")
     assert outcome.code == 0
-    assert "conversations.0.role is 'tool'; valid: system, user, assistant" in outcome.err
+    assert "conversations.0.role is 'nobody'; valid: system, user, assistant, tool" in outcome.err
     assert cli("clean", "-s", "inputs=[out]", "-o", "again").code == 0
     unread = cli("clean", "-i", "chats.jsonl", "-o", "text")
     assert unread.code == 3
@@ -63,16 +62,16 @@ def test_conversations_where_text_is_wanted(cli, jsonl):
     assert hint(cli("tokenize", "-i", "other.jsonl", "-o", "other")).startswith("-s inputs.0.text_field=COLUMN, ")
 
 
-def test_alpaca_becomes_prompts_and_answers(cli, chain, jsonl):
+def test_alpaca_is_read_as_questions_and_answers(cli, chain, jsonl):
     jsonl("alpaca.jsonl", [ALPACA, {**ALPACA, "input": ""}])
-    arguments = ["finetune", "--model", chain.base, "-s", "context_length=64", "-s", "max_steps=1", "--preview", "1"]
-    wrong = cli(*arguments, "--data", "alpaca.jsonl")
+    arguments = ["finetune", "--model", chain.base, "-s", "context_length=64", "-s", "max_steps=1", "--preview", "2"]
+    outcome = cli(*arguments, "--data", "alpaca.jsonl")
+    assert outcome.code == 0, outcome.err
+    assert "instruction: Add\ninput: 2 + 2\noutput: 4\n" in outcome.out
+    assert outcome.out.count("user\nAdd\n\n2 + 2<|im_end|>") == outcome.out.count("user\nAdd<|im_end|>") == 1
+    wrong = cli(*arguments, "--data", "alpaca.jsonl", "-s", "objective=classification")
     assert wrong.code == 2
-    line, _, then = hint(wrong).partition(", then ")
-    subprocess.run(line, shell=True, check=True)
-    rows = [json.loads(row) for row in Path("rows.jsonl").read_text().splitlines()]
-    assert rows == [{"prompt": "Add\n\n2 + 2", "completion": "4"}, {"prompt": "Add", "completion": "4"}]
-    assert cli(*arguments, *then.split()).code == 0
+    assert hint(wrong) == "-s objective=sft reads them"
 
 
 @pytest.mark.parametrize(

@@ -189,14 +189,17 @@ def row_kind(sources: Sequence[Source], where: str) -> Row | None:
         if row is None:
             return None
         kinds.append(row.kept())
+    joint = kinds[0]
     for position, kind in enumerate(kinds):
-        if kind != kinds[0]:
+        both = joint.joined(kind)
+        if both is None:
             raise ConfigError(
                 f"{where}: 0 gives {kinds[0].describe()} and {position} gives {kind.describe()};"
                 " clean them into two outputs",
                 hint=f"where they are the same, say what they are: -s {where}.{position}.row=...",
             )
-    return kinds[0]
+        joint = both
+    return joint
 
 
 def say_what_rows(sources: Sequence[Source], where: str, console: Console) -> None:

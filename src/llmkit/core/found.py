@@ -31,7 +31,6 @@ GGUF_MAGIC = b"GGUF"
 HUB = re.compile(r"(?:https?://huggingface\.co/)?(?:datasets/)?([\w.-]{1,96}(?:/[\w.-]{1,96})?)/?", re.ASCII)
 
 WORDS = {
-    "alpaca": "rows of instruction, input and output, as Alpaca's",
     "preferences": "preferences, rows of chosen and rejected",
     "ids": "ids of another tool's tokenizer",
     "text": "text",
@@ -134,8 +133,6 @@ def _first_row(text: str, suffix: str) -> dict[str, Any] | None:
 def _of_row(row: Iterable[str]) -> str:
     """Recognize a row by the names of its columns."""
     names = {name.lower() for name in row}
-    if {"instruction", "input", "output"} <= names:
-        return "alpaca"
     if {"chosen", "rejected"} <= names:
         return "preferences"
     if "input_ids" in names:
@@ -170,25 +167,11 @@ def way(found: str, wanted: Sequence[str], path: str | Path, role: str = "data")
         role: The config field that names it.
     """
     there = shlex.quote(str(path))
-    if found == "alpaca" and "examples" in wanted:
-        return _alpaca(Path(path), role)
     after = {"data": "--data DIR", "inputs": "-i DIR", "model": "--model DIR"}.get(role, f"{role}: DIR")
     table = next((ways for kind, ways in _WAYS.items() if kind in wanted), {})
     lines = {kind: line for kinds, line in table.items() for kind in kinds.split()}
     line = lines.get("labelled" if found == "examples" or found in Family("row").members() else found)
     return line and line.replace("{path}", there).replace("{raw}", str(path)).replace("{then}", f"then {after}")
-
-
-def _alpaca(path: Path, role: str) -> str:
-    """Return the line that makes prompts and answers of instructions with inputs; of tables, how they are read."""
-    if path.suffix not in (".json", ".jsonl") or not path.is_file():
-        return "-s columns.prompt=instruction -s columns.completion=output leaves out input"
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        rows = "json.load(f)" if file.read(HEAD_BYTES).lstrip().startswith("[") else "map(json.loads,f)"
-    row = '{"prompt":"\\n\\n".join(filter(None,(r["instruction"],r["input"]))),"completion":r["output"]}'
-    code = f"import json,sys; f=open(sys.argv[1]); [print(json.dumps({row})) for r in {rows}]"
-    after = "--data rows.jsonl" if role == "data" else "llmkit clean --row auto -i rows.jsonl -o DIR"
-    return f"python3 -c '{code}' {shlex.quote(str(path))} > rows.jsonl, then {after}"
 
 
 _HUB = "'inputs=[{type: hf, path: {raw}}]'"
@@ -199,7 +182,7 @@ _TO_MODEL = {
     "tokens": "llmkit pretrain -s model=llama-7m --data {path} -o DIR makes a model, {then}",
     "corpus text": "llmkit tokenize -i {path} -o TOKENS, llmkit pretrain -s model=llama-7m --data TOKENS -o DIR,"
     " {then}",
-    "labelled alpaca preferences": "rows are --data: llmkit finetune --data {path} --model MODEL",
+    "labelled preferences": "rows are --data: llmkit finetune --data {path} --model MODEL",
     "weights": "a model is a directory with config.json, *.safetensors and a tokenizer: name that",
     "checkpoint": "name the model's directory, which holds config.json; llmkit pretrain --init-from {path} takes a"
     " checkpoint's weights",
@@ -211,7 +194,6 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "text corpus": "llmkit tokenize -i {path} -o DIR, {then}",
         "rows": "llmkit tokenize -i {path} -s inputs.0.text_field=COLUMN -o DIR, {then}",
         "labelled preferences": "llmkit finetune --data {path} --model MODEL -o DIR trains on rows",
-        "alpaca": "llmkit finetune --data {path} --model MODEL -o DIR trains on rows, and says how it reads these",
         "ids": "ids mean nothing without their tokenizer: llmkit tokenize -i TEXT --tokenizer TOKENIZER -o DIR, {then}",
         "hub": f"llmkit tokenize -s {_HUB} -o DIR, {{then}}",
         "hf_model model export": "a model is --model {path}; for --data: llmkit tokenize -i TEXT --tokenizer {path}"

@@ -139,7 +139,9 @@ TERMS = (
      _ROWS),
     ("gradient_accumulation_steps grad_accum accumulate_grad_batches gradient_accumulation", "micro_batch_tokens",
      _TOKENS),
-    ("group_by_length train_on_inputs train_on_input", "", "rows are packed, and the loss is on the answers alone"),
+    ("group_by_length", "", "rows are packed"),
+    ("train_on_inputs train_on_input train_on_responses_only train_on_prompt assistant_only_loss completion_only_loss"
+     " roles_to_train mask_history train_on_last_turn_only", "objective.train_on", "assistant, last or all"),
     # Precision and devices
     ("bf16 bfloat16", "precision=bf16", ""),
     ("fp32 no_bf16", "precision=float32", ""),
@@ -215,7 +217,8 @@ PARTS = {
     ),
     "row": (
         ("sharegpt chat chatml conversation conversations openai", "messages", ""),
-        ("alpaca instruction instruct qa completion pairs", "prompt_completion", ""),
+        ("instruction instruct dolly", "alpaca prompt_completion", ""),
+        ("qa completion pairs", "prompt_completion", ""),
         ("preference preferences dpo chosen", "", _PREFERENCES),
         ("ner token_classification", "tags", ""),
         ("classification label labels", "text_label", ""),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
+from llmkit.data.chat import texts_in
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _QUESTION, _ANSWER, _MORE = "Qone", "Atwo", "Qthree"
 """Contents that no template writes of itself."""
+_VALUE = "Vfive"
+_CALL = {"id": "Csix12345", "type": "function", "function": {"name": "Fseven", "arguments": {"Aeight": _VALUE}}}
+_PARAMETERS = {"type": "object", "properties": {"Aeight": {"type": "string", "description": "Dnine"}}}
+_TOOL = {"type": "function", "function": {"name": "Fseven", "description": "Dten", "parameters": _PARAMETERS}}
 _THINKING = {mark for pair in MARKS for mark in pair}
 
 _known: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[object, Borders]] = WeakKeyDictionary()
@@ -40,6 +45,8 @@ class Borders:
             and the marks of an empty thought.
         tail: All that it writes behind an answer.
         begun: What its prompts end with beside what it writes before an answer, such as `<think>`; empty for nothing.
+        call_ender: Text of the token that ends a turn that calls tools: most templates have one for all.
+        call_ender_id: Its id, or `ender_id`.
         controls: Texts of the tokens that the template writes around turns: a message that holds one could fake a turn.
     """
 
@@ -48,7 +55,14 @@ class Borders:
     header: str
     tail: str
     begun: str
+    call_ender: str
+    call_ender_id: int | None
     controls: frozenset[str]
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end answers."""
+        return tuple(dict.fromkeys(i for i in (self.ender_id, self.call_ender_id) if i is not None))
 
 
 def borders_of(tokenizer: PreTrainedTokenizerFast) -> Borders:
@@ -114,7 +128,23 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     begun = _beside(asked, ended) if isinstance(asked, str) else ""
     controls = {token for token in _added(tokenizer) if token in frame} - _THINKING
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
-    return Borders(ender, end_id, header, tail, begun, frozenset(controls))
+    call_ender = _call_ender(tokenizer, ender, user) if ender else ""
+    call_end_id = tokenizer.convert_tokens_to_ids(call_ender) if call_ender else end_id
+    return Borders(
+        ender, end_id, header, tail, begun, call_ender, call_end_id, frozenset({*controls, call_ender} - {""})
+    )
+
+
+def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
+    """Return the token that ends a call of a tool: that of other answers if it is there, else the last special one."""
+    calls = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+    (text,) = render_all(tokenizer, [[{**user, "tools": [_TOOL]}, calls]])
+    if not isinstance(text, str) or _VALUE not in text:
+        return ender
+    tail = text[text.rindex(_VALUE) + len(_VALUE) :]
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    found = [(tail.rindex(token), len(token), token) for token in special if token in tail]
+    return ender if ender in tail or not found else max(found)[2]
 
 
 def _rendered(
@@ -182,7 +212,7 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
     for turns in conversations:
-        texts = (text for turn in turns for text in (turn["content"], *normalize(turn["content"])))
+        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
         yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 

@@ -117,8 +117,9 @@ class CorpusWriter:
         size = len(text) if text.isascii() else len(text.encode("utf-8"))
         if self._shard_size >= self.shard_bytes:
             self._next_shard()
-        for name, value in document.columns().items():
-            self._columns[name].append(value)
+        columns = document.columns()
+        for name, values in self._columns.items():
+            values.append(columns.get(name))  # of several kinds that are joined, one may hold less
         self._shard_size += size
         self._pending += size
         self.num_documents += 1

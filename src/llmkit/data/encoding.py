@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.data.artifacts import Examples
 from llmkit.data.artifacts.corpus import read_rows, shard_metadata
-from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, save_joined
+from llmkit.data.packing.encoded import (
+    Column,
+    EncodedRows,
+    Example,
+    LeftOut,
+    Outcome,
+    examples_of,
+    save_joined,
+)
 from llmkit.data.split import Split, split_of
 from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
@@ -39,8 +47,11 @@ class RowEncoder(Protocol):
     def columns(self) -> Mapping[str, Column]:
         """The columns of every example."""
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
+
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row is for training or for validation."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class Counts:
 
     Attributes:
         rows: Those that became examples.
+        examples: What they became; a row may become several.
         targets: Targets in them.
         cut: Those of which something was left out.
         left_out: Those that became none, by the code of the reason.
@@ -90,6 +102,7 @@ class Counts:
     """
 
     rows: int = 0
+    examples: int = 0
     targets: int = 0
     cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -100,6 +113,7 @@ class Counts:
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
         self.rows, self.targets, self.cut = self.rows + other.rows, self.targets + other.targets, self.cut + other.cut
+        self.examples += other.examples
         self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.notes += other.notes
@@ -181,14 +195,16 @@ def encode_task(task: Task) -> dict[str, Counts]:
     for piece in task.pieces:
         position = piece.position
         for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
-            examples: dict[Split, dict[int, Example]] = {side: {} for side in SIDES}
+            examples: dict[Split, list[tuple[int, Example]]] = {side: [] for side in SIDES}
             for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
-                if _count(found, counts[side]):
-                    examples[side][position] = found  # type: ignore[assignment]
+                text = task.encoder.split_text(row)
+                side = split_of(text, validation_fraction=task.validation_fraction, test_fraction=0)
+                _count(found, counts[side])
+                examples[side] += ((position, example) for example in examples_of(found))
                 position += 1
             for side, kept in examples.items():  # at once: loose arrays take twice the memory
-                parts[side].append(EncodedRows.of(task.encoder.columns, list(kept.values()), list(kept)))
+                positions = [position for position, _ in kept]
+                parts[side].append(EncodedRows.of(task.encoder.columns, [example for _, example in kept], positions))
     for side in SIDES:
         save_joined(task.folder / side, parts[side])
     parts.clear()
@@ -196,14 +212,16 @@ def encode_task(task: Task) -> dict[str, Counts]:
     return counts
 
 
-def _count(found: Example | LeftOut, counts: Counts) -> bool:
+def _count(found: Outcome, counts: Counts) -> None:
     if isinstance(found, LeftOut):
         counts.left_out[found.code] += 1
         counts.why.setdefault(found.code, found.why)
-        return False
+        return
+    examples = examples_of(found)
     counts.rows += 1
-    counts.targets += found.targets
-    counts.cut += found.cut
-    counts.notes.update(found.notes)
-    counts.unread = counts.unread.plus(found.unread)
-    return True
+    counts.examples += len(examples)
+    counts.cut += any(example.cut for example in examples)
+    for example in examples:
+        counts.targets += example.targets
+        counts.notes.update(example.notes)
+        counts.unread = counts.unread.plus(example.unread)

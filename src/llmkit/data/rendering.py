@@ -1,4 +1,4 @@
-"""Chat templates: those of a directory, the default one, and conversations to text.
+"""Chat templates: those of a directory, those that are shipped, and conversations to text.
 
 The template that training uses is saved with the model, and `apply_chat_template` is what renders it in training,
 evaluation and serving alike, so that the three cannot differ.
@@ -7,32 +7,29 @@ evaluation and serving alike, so that the three cannot differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
+from llmkit.data.calls import Messages, write_calls
+from llmkit.data.chat import for_template
 from llmkit.data.clock import CLOCK, KEY, clock, has_clock
+from llmkit.data.templates.shipped import CHAT_TEMPLATE, DEFAULT_TOKENS, SHIPPED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-Turns = Sequence[Mapping[str, str]]
-"""A conversation as chat templates take it: {role, content} in order."""
+Turns = Sequence[dict[str, Any]]
+"""A conversation, see `llmkit.data.chat`: {role, content} in order."""
 
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""ChatML, with the BOS that every pretraining document starts with."""
-
-DEFAULT_TOKENS = ("<|im_start|>", "<|im_end|>")
-"""Tokens that `CHAT_TEMPLATE` writes."""
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
 ROLES_SHOWN = 12
+REFUSED_HINT = "leave such conversations out of the data, or give the tokenizer another chat_template"
+TOOLS_HINT = "llmkit finetune -s template=chatml_tools trains with one that does, or give the tokenizer another one"
 
 
 def templates_in(folder: Path) -> dict[str, str]:
@@ -95,25 +92,61 @@ def chosen_template(templates: str | Mapping[str, str] | None, name: str | None 
 
     Args:
         templates: A tokenizer's, as it has them: one, several by name, or none.
-        name: Which.
+        name: Which: one of these, or of those that are shipped.
 
     Raises:
         ConfigError: There is none of that name, or none is named and there are several without a default.
         DataError: It is no text.
     """
     named: Mapping[str, Any] = templates if isinstance(templates, Mapping) and templates else {}
-    named = named or {DEFAULT: templates or CHAT_TEMPLATE}
+    named = named or ({DEFAULT: templates} if templates else {})
+    if not named and name in (None, DEFAULT):
+        return CHAT_TEMPLATE
     template = named.get(name or DEFAULT)
     if isinstance(template, str):
         return template
     if template is not None:
         raise DataError(f"the chat template in tokenizer_config.json is no text: {str(template)[:40]}")
+    if name in SHIPPED:
+        return SHIPPED[name].text
     if name is not None:
-        raise ConfigError(f"template: the model has no chat template '{name}'{nearest(name, named)}")
+        raise ConfigError(
+            f"template: the model has no chat template '{name}'{nearest(name, [*named, *SHIPPED])}",
+            hint=f"shipped, for models that have none: {', '.join(SHIPPED)}",
+        )
     raise ConfigError(
         f"the model has several chat templates and none is the default: {', '.join(sorted(named))}",
         hint="llmkit finetune -s template=NAME trains with one and saves it with the model",
     )
+
+
+def give_template(tokenizer: PreTrainedTokenizerFast, name: str | None, say: Callable[[str], None]) -> None:
+    """Give the tokenizer one template, its own or a shipped one, and the tokens that it writes; say what is new.
+
+    Args:
+        tokenizer: The tokenizer.
+        name: Of the template; None for its own or, where there is none, ChatML.
+        say: Takes a line for people.
+
+    Raises:
+        ConfigError, DataError: See `chosen_template` and `ensure_template`.
+    """
+    own = tokenizer.chat_template
+    if name is None and ensure_template(tokenizer):
+        say("the tokenizer has no chat template: it gets the ChatML one")
+        return
+    tokenizer.chat_template = chosen_template(own, name)
+    if name not in SHIPPED or (isinstance(own, Mapping) and name in own):
+        return
+    from tokenizers import AddedToken
+
+    vocabulary, wanted = tokenizer.get_vocab(), SHIPPED[name].tokens
+    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in wanted if token not in known])
+    new = [token for token in wanted if token not in vocabulary]
+    instead = " instead of its own" if own else ""
+    tokens = f", and the tokens {' '.join(new)}" if new else ""
+    say(f"the tokenizer gets the chat template '{name}'{instead}{tokens}")
 
 
 def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -129,7 +162,7 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     if gone:
         raise DataError(
             f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
-            hint="train it with `llmkit tokenize`, which adds them, or give the tokenizer a chat_template",
+            hint=f"-s template=chatml adds these tokens and trains their rows; others: {', '.join(SHIPPED)}",
         )
     tokenizer.chat_template = CHAT_TEMPLATE
     return True
@@ -165,21 +198,26 @@ def render_all(
     from llmkit.data.templates.compiled import compile_template, explained, rendered
 
     # `apply_chat_template` does the same, three times as slowly: it also copies what may be no plain text.
-    compiled = compile_template(chosen_template(tokenizer.chat_template))
+    template = chosen_template(tokenizer.chat_template)
+    compiled = compile_template(template)
     shared = {"tools": None, "documents": None, "add_generation_prompt": prompt, **tokenizer.special_tokens_map}
     shared = {**compiled.globals, CLOCK: clock(tokenizer), **shared}
-    found: list[str | DataError] = []
-    for turns in conversations:
+
+    def write(messages: Messages, variables: Mapping[str, Any]) -> str | DataError:
         try:
-            found.append(rendered(compiled, turns, shared))
+            return rendered(compiled, messages, variables)
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
-            found.append(_refused(turns, explained(error, compiled)))
+            return _refused(messages, explained(error, compiled))
+
+    found = []
+    for turns in conversations:
+        messages, tools = for_template(turns)
+        one = partial(write, variables={**shared, "tools": tools} if tools else shared)
+        made = one(turns) if messages is turns else write_calls(messages, one)
+        found.append(_refused(turns, "it writes no calls of tools", TOOLS_HINT) if made is None else made)
     return found
 
 
-def _refused(turns: Turns, why: str) -> DataError:
+def _refused(turns: Messages, why: str, hint: str = REFUSED_HINT) -> DataError:
     roles = ", ".join(turn["role"] for turn in turns[:ROLES_SHOWN]) + (", ..." if len(turns) > ROLES_SHOWN else "")
-    return DataError(
-        f"the chat template refuses a conversation of {roles}: {why}",
-        hint="leave such conversations out of the data, or give the tokenizer another chat_template",
-    )
+    return DataError(f"the chat template refuses a conversation of {roles}: {why}", hint=hint)

@@ -7,23 +7,22 @@ inference makes them, must begin the row, and each answer's last target is a tok
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.core.errors import DataError
-from llmkit.core.json import dumps
 from llmkit.data.borders import Borders, borders_of
+from llmkit.data.continuing import continued
 from llmkit.data.packing import IGNORED
 from llmkit.data.rendering import Turns
-from llmkit.data.spoken import Answer, Spoken, find_spoken
+from llmkit.data.spoken import Answer, View, find_spoken
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 Ids = NDArray[np.int64]
@@ -34,8 +33,6 @@ PART_CHARACTERS = 2**20
 """Of prompts and parts of them that are encoded at a time: what `tokenizers` tells of each takes a hundred bytes."""
 TAIL_BYTES = 64
 """Ends of prompts up to this size are encoded once: most templates write the same one in every conversation."""
-
-_continuing: WeakKeyDictionary[PreTrainedTokenizerFast, Tokenizer] = WeakKeyDictionary()
 
 
 class Target(NamedTuple):
@@ -57,26 +54,34 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A conversation as ids.
+class Part:
+    """A rendering of a conversation as ids.
 
     Attributes:
         ids: `[length]`.
         labels: `[length]`, the target of each position; `IGNORED` where nothing is learned.
         answers: Where the learned answers lie.
-        num_rewritten: Answers only read: the template writes them otherwise once more follows.
-        num_altered: Answers of which the template does not write all, or writes something else.
-        num_joined: Answers only read: a token of theirs reaches into the prompt, or into what follows.
-        ends_learned: The last answer is among those that are learned.
+        joined: Answers only read here: a token of theirs reaches into the prompt, or into what follows.
     """
 
     ids: Ids
     labels: Ids
     answers: tuple[Target, ...]
-    num_rewritten: int = 0
-    num_joined: int = 0
-    num_altered: int = 0
-    ends_learned: bool = True
+    joined: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A conversation as ids.
+
+    Attributes:
+        parts: Its renderings: as many as are needed for each answer to be learned behind what inference shows.
+        notes: How many answers are not learned, or not as the data has them, by the reason: those of `Spoken`, and
+            `joined`, for a token that reaches out of an answer.
+    """
+
+    parts: tuple[Part, ...]
+    notes: Counter[str]
 
 
 def encode_chats(
@@ -97,17 +102,20 @@ def encode_chats(
     Returns:
         The ids and targets of each; or why it cannot be encoded.
     """
-    found: list[Any] = list(find_spoken(tokenizer, conversations))
-    left = [number for number, one in enumerate(found) if isinstance(one, Spoken)]
-    if not left:
-        return found
-    encoder = _Encoder(tokenizer, borders_of(tokenizer), fast, scored=scored)
-    spoken = {number: found[number] for number in left}
-    sooner = fast([spoken[number].text for number in left]) if fast is not None else [None] * len(left)
-    for number, known in zip(left, sooner, strict=True):
-        found[number] = encoder.by_bytes(spoken[number], *known) if known is not None else None
-    encoder.by_ids([number for number in left if found[number] is None], spoken, found)
-    return found
+    found = find_spoken(tokenizer, conversations)
+    views = [view for one in found if not isinstance(one, DataError) for view in one.views]
+    if not views:
+        return [one for one in found if isinstance(one, DataError)]
+    parts = iter(_Encoder(tokenizer, borders_of(tokenizer), fast, scored=scored).encode(views))
+    encoded: list[Encoded | DataError] = []
+    for one in found:
+        if isinstance(one, DataError):
+            encoded.append(one)
+            continue
+        own = [part for _ in one.views for part in next(parts)]
+        joined = sum(len(part.joined) for part in own)
+        encoded.append(Encoded(tuple(own), Counter(one.notes) + Counter(joined=joined)))
+    return encoded
 
 
 class _Encoder:
@@ -124,18 +132,37 @@ class _Encoder:
         self, tokenizer: PreTrainedTokenizerFast, borders: Borders, fast: Fast | None, *, scored: bool
     ) -> None:
         self._tokenizer, self._borders, self._fast, self._scored = tokenizer, borders, fast, scored
+        enders = {borders.ender: borders.ender_id, borders.call_ender: borders.call_ender_id}
+        self._enders = [(text, number) for text, number in enders.items() if text]
         self._is_added = np.zeros(len(tokenizer) + 1, dtype=bool)
         self._is_added[[i for i in tokenizer.added_tokens_decoder if i < self._is_added.size]] = True
         self._tails: dict[bytes, list[int]] = {}
 
-    def by_bytes(self, spoken: Spoken, ids: NDArray[Any], ends: Ids) -> Encoded | None:
+    def encode(self, views: Sequence[View]) -> list[list[Part]]:
+        """Return each rendering as ids, and before it those answers of it that need tokens of their own."""
+        sooner = self._fast([view.text for view in views]) if self._fast else [None] * len(views)
+        known = [self.by_bytes(view, *found) if found else None for view, found in zip(views, sooner, strict=True)]
+        others = iter(self.by_ids([view for view, part in zip(views, known, strict=True) if part is None]))
+        parts = [part or next(others) for part in known]
+        return [self._apart(view, part) for view, part in zip(views, parts, strict=True)]
+
+    def _apart(self, view: View, part: Part) -> list[Part]:
+        if not part.joined or len(view.answers) == 1:
+            return [part]
+        alone = self.by_ids([View(view.text[: answer.end], (answer,)) for answer in part.joined])
+        joined = tuple(answer for one in alone for answer in one.joined)
+        rest = replace(part, joined=joined)
+        found = [one for one in alone if one.answers]
+        return [*found, rest] if rest.answers or not found else [*found[:-1], replace(found[-1], joined=joined)]
+
+    def by_bytes(self, view: View, ids: NDArray[Any], ends: Ids) -> Part | None:
         """Encode by the byte behind each id; None where that does not tell, and the ids themselves have to."""
-        text, plain = spoken.text, spoken.text.isascii()
+        text, plain = view.text, view.text.isascii()
         data = text.encode("utf-8", "surrogatepass")
         ids = ids.astype(np.int64)
         added = np.flatnonzero(self._is_added[np.minimum(ids, self._is_added.size - 1)])
         targets = []
-        for answer in spoken.answers:
+        for answer in view.answers:
             places = self._places(answer)
             if not plain:
                 places = [len(text[:place].encode("utf-8", "surrogatepass")) for place in places]
@@ -143,12 +170,12 @@ class _Encoder:
             if any(place != (ends[first - 1] if first else 0) for place, first in zip(places, firsts, strict=True)):
                 return None
             start, end = firsts[:2]
-            ended = end == ids.size or ids[end - 1] == self._borders.ender_id
+            ended = end == ids.size or ids[end - 1] in self._borders.end_ids
             if not all(self._begins_alike(data, ids, ends, added, at) for at in ((start,) if ended else (start, end))):
                 return None
             said, said_end = firsts[2:] or (start, end)
             targets.append(Target(start, said, said_end, end, self._text(text, answer)))
-        return self._labelled(ids, targets, spoken)
+        return self._labelled(ids, targets)
 
     def _text(self, text: str, answer: Answer) -> str:
         """Return the text that the ids stand for: the template may write less than the message, or more."""
@@ -176,44 +203,45 @@ class _Encoder:
                 self._tails[tail] = known
         return bool(known == ids[behind:at].tolist())
 
-    def by_ids(self, numbers: Sequence[int], spoken: dict[int, Spoken], found: list[Any]) -> None:
-        """Encode conversations by the ids of their prompts and parts, into `found`; some of them at a time."""
+    def by_ids(self, views: Sequence[View]) -> list[Part]:
+        """Encode renderings by the ids of their prompts and parts; some of them at a time."""
         settings: Any = {"add_special_tokens": False, "verbose": False}
-        part: list[int] = []
+        found: list[Part] = []
+        some: list[View] = []
         texts: dict[str, None] = {}
         size = 0
-        for number in numbers:
-            text = spoken[number].text
-            places = {place for answer in spoken[number].answers for place in self._places(answer)}
-            texts |= dict.fromkeys((text, *(text[:place] for place in places)))
-            part.append(number)
-            size += len(text) + sum(places)
-            if size > PART_CHARACTERS or number == numbers[-1]:
+        for number, view in enumerate(views, start=1):
+            places = {place for answer in view.answers for place in self._places(answer)}
+            texts |= dict.fromkeys((view.text, *(view.text[:place] for place in places)))
+            some.append(view)
+            size += len(view.text) + sum(places)
+            if size > PART_CHARACTERS or number == len(views):
                 known = dict(zip(texts, self._tokenizer(list(texts), **settings)["input_ids"], strict=True))
-                for one in part:
-                    found[one] = self._by_ids(spoken[one], known)
-                part, texts, size = [], {}, 0
+                found += (self._by_ids(one, known) for one in some)
+                some, texts, size = [], {}, 0
+        return found
 
-    def _by_ids(self, spoken: Spoken, known: dict[str, list[int]]) -> Encoded:
-        text, whole = spoken.text, known[spoken.text]
-        if spoken.answers and not _begins(whole, known[text[: spoken.answers[-1].start]]):
+    def _by_ids(self, view: View, known: dict[str, list[int]]) -> Part:
+        text, whole = view.text, known[view.text]
+        if view.answers and not _begins(whole, known[text[: view.answers[-1].start]]):
             # What is asked last is what inference goes on from: the answer gets tokens of its own.
-            last = spoken.answers[-1]
-            whole = known[text[: last.start]] + self._continue(text[last.start : last.end])
-        targets = [self._target(whole, text, answer, known) for answer in spoken.answers]
-        ids = np.array(whole, dtype=np.int64)
-        made = self._labelled(ids, [one for one in targets if one], spoken, sum(one is None for one in targets))
-        return replace(made, ends_learned=bool(targets) and targets[-1] is not None)
+            last = view.answers[-1]
+            whole = known[text[: last.start]] + continued(self._tokenizer, text[last.start : last.end])
+        targets = [self._target(whole, text, answer, known) for answer in view.answers]
+        joined = tuple(answer for answer, target in zip(view.answers, targets, strict=True) if target is None)
+        return self._labelled(np.array(whole, dtype=np.int64), [one for one in targets if one], joined)
 
     def _target(self, whole: list[int], text: str, answer: Answer, known: dict[str, list[int]]) -> Target | None:
         """Return where an answer lies among the ids; None where it shares a token with what is around it."""
         prompt = known[text[: answer.start]]
         if not _begins(whole, prompt):
             return None
-        start = len(prompt)
-        ended = text[: answer.end].endswith(self._borders.ender) if self._borders.ender else False
-        if ended:
-            end = next((i + 1 for i in range(start, len(whole)) if whole[i] == self._borders.ender_id), None)
+        start, said_text = len(prompt), text[answer.start : answer.end]
+        ender, ender_id = next((one for one in self._enders if said_text.endswith(one[0])), ("", None))
+        if ender:
+            places = [i + 1 for i in range(start, len(whole)) if whole[i] == ender_id]
+            times = said_text.count(ender)
+            end = places[times - 1] if times <= len(places) else None
         else:
             end = self._end(whole, known[text[: answer.end]], is_last=answer.end == len(text))
         if end is None:
@@ -221,7 +249,7 @@ class _Encoder:
         if not self._scored:
             return Target(start, start, end, end, self._text(text, answer))
         said = max(start, min(end, _common(whole, known[text[: answer.said]])))
-        said_end, upto = end - ended, known[text[: answer.said_end]]
+        said_end, upto = end - bool(ender), known[text[: answer.said_end]]
         if _begins(whole[:said_end], upto):
             said_end = max(said, len(upto))
         return Target(start, said, said_end, end, self._text(text, answer))
@@ -232,23 +260,15 @@ class _Encoder:
             return len(whole)
         return len(upto) if _begins(whole, upto) else None
 
-    def _labelled(self, ids: Ids, targets: Sequence[Target], spoken: Spoken, joined: int = 0) -> Encoded:
+    def _labelled(self, ids: Ids, targets: Sequence[Target], joined: tuple[Answer, ...] = ()) -> Part:
         labels = np.full(ids.shape, IGNORED, dtype=np.int64)
         stop = self._borders.ender_id
         for target in targets:
             first = max(1, target.start)  # an empty prompt predicts nothing
             labels[first - 1 : target.end - 1] = ids[first : target.end]
-            if stop is not None and target.end and ids[target.end - 1] != stop:
+            if stop is not None and target.end and ids[target.end - 1] not in self._borders.end_ids:
                 labels[target.end - 1] = stop  # taught where the template writes none: what follows is not read as it
-        return Encoded(ids, labels, tuple(targets), spoken.num_rewritten, joined, spoken.num_altered)
-
-    def _continue(self, text: str) -> list[int]:
-        """Return the ids of a text that goes on from another one: nothing is put before it."""
-        backend = _continuing.get(self._tokenizer)
-        if backend is None:
-            backend = _continuing[self._tokenizer] = _without_prefix(self._tokenizer)
-        ids: list[int] = backend.encode(text, add_special_tokens=False).ids
-        return ids
+        return Part(ids, labels, tuple(targets), joined)
 
 
 def _begins(ids: Sequence[int], start: Sequence[int]) -> bool:
@@ -259,32 +279,3 @@ def _common(ids: Sequence[int], others: Sequence[int]) -> int:
     """Return how many ids two sequences begin with alike."""
     pairs = zip(ids, others, strict=False)
     return next((i for i, (one, other) in enumerate(pairs) if one != other), min(len(ids), len(others)))
-
-
-def _without_prefix(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """Return a tokenizer that puts no blank before a text, as SentencePiece's and others do at its beginning."""
-    import json
-
-    from tokenizers import Tokenizer
-
-    def bare(part: Any) -> Any:
-        if isinstance(part, list):
-            return [bare(one) for one in part if not (isinstance(one, dict) and one.get("type") == "Prepend")]
-        if not isinstance(part, dict):
-            return part
-        changed = {name: bare(value) for name, value in part.items()}
-        if "prepend_scheme" in changed:
-            changed["prepend_scheme"] = "never"
-        if "add_prefix_space" in changed:
-            changed["add_prefix_space"] = False
-        return changed
-
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    for section in ("normalizer", "pre_tokenizer"):
-        content[section] = bare(content[section])
-        if isinstance(content[section], dict) and content[section].get("type") == "Prepend":
-            content[section] = None
-    backend = Tokenizer.from_str(dumps(content))
-    backend.no_padding()
-    backend.no_truncation()
-    return backend

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import exchange
+from llmkit.data.chat import Turn, exchange, mark_trained, turns
 from llmkit.data.rendering import Turns
 from llmkit.data.targets import encode_chats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from llmkit.data.rows import Row
 
 NO_ANSWER = "do not end with an answer"
 FAKES = "hold a token that could fake a turn as text"
@@ -48,28 +50,46 @@ class Skipped:
         return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
 
 
-def read_exchanges(path: str) -> Iterator[tuple[str, list[dict[str, str]], str | None]]:
+def read_exchanges(path: str) -> Iterator[tuple[str, list[Turn], str | None]]:
     """Yield each row's id, the turns before its last answer, and that; None where it does not end with an answer.
+
+    Calls of tools are no answer: they are not compared as text.
 
     Raises:
         ConfigError: The rows are no conversations.
     """
+    for name, kind, row in _read(path):
+        before, answer = exchange(kind, row) or ([], None)
+        yield name, before, answer
+
+
+def read_conversations(path: str) -> Iterator[tuple[str, list[Turn]]]:
+    """Yield each row's id and its turns.
+
+    Raises:
+        ConfigError: The rows are no conversations.
+    """
+    for name, kind, row in _read(path):
+        yield name, turns(kind, row)
+
+
+def _read(path: str) -> Iterator[tuple[str, Row, dict[str, Any]]]:
     from llmkit.data.corpus import examples_row
 
     kind = examples_row(Path(path))
     for row in Examples(path).rows(["id", *(field.name for field in kind.schema())]):
-        before, answer = exchange(kind, row) or ([], None)
-        yield row["id"], before, answer
+        yield row["id"], kind, row
 
 
-def scored_answer(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> tuple[list[int], list[int], str]:
+def scored_answer(tokenizer: PreTrainedTokenizerFast, conversation: Turns) -> tuple[list[int], list[int], str]:
     """Return what is read before the last answer of a conversation, its tokens and its text, as training has them.
 
     What the template writes before an answer is read, and so is its thinking. No tokens are returned of an answer that
     the template refuses, or that shares a token with what is around it: training does not teach it either.
     """
-    (made,) = encode_chats(tokenizer, [turns], scored=True)
-    if isinstance(made, DataError) or not made.answers or not made.ends_learned:
+    (made,) = encode_chats(tokenizer, [mark_trained(conversation, "last")], scored=True)
+    part = None if isinstance(made, DataError) else made.parts[-1]
+    if part is None or not part.answers:
         return [], [], ""
-    ids, last = made.ids.tolist(), made.answers[-1]
+    ids, last = part.ids.tolist(), part.answers[-1]
     return ids[: last.said], ids[last.said : last.said_end], last.content

@@ -236,8 +236,10 @@ def frozen_names(model: torch.nn.Module) -> set[str]:
     return {name for name, parameter in named if not parameter.requires_grad}
 
 
-def grow_embeddings(model: PreTrainedModel, size: int) -> int:
+def grow_embeddings(model: PreTrainedModel, size: int, known: int | None = None) -> int:
     """Append embedding rows up to `size` and return how many: the mean of the rows there were.
+
+    Rows from `known` on are new though they are there: models have more rows than tokens, to fill up a multiple.
 
     The rows of the output layer, tied or not, and its bias grow alike. A model with enough rows stays as it is. The
     mean is what Hewitt 2021 ("Initializing new word embeddings for pretrained language models") shows to be safe: new
@@ -245,17 +247,20 @@ def grow_embeddings(model: PreTrainedModel, size: int) -> int:
     """
     import torch
 
-    old = int(model.get_input_embeddings().weight.shape[0])
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    old = rows if known is None else min(rows, known)
     if size <= old:
         return 0
-    with torch.random.fork_rng(devices=[]):  # the rows are drawn first, then overwritten
-        model.resize_token_embeddings(size, mean_resizing=False)
+    if size > rows:
+        with torch.random.fork_rng(devices=[]):  # the rows are drawn first, then overwritten
+            model.resize_token_embeddings(size, mean_resizing=False)
     head = model.get_output_embeddings()
-    grown = [model.get_input_embeddings().weight, *([] if head is None else [head.weight, head.bias])]
+    weights = [model.get_input_embeddings().weight, *([] if head is None else [head.weight])]
     with torch.no_grad():
-        for tensor in grown:
-            if tensor is not None:  # tied ones are set twice, to the same mean
-                tensor[old:] = tensor[:old].mean(dim=0, keepdim=True)
+        for tensor in weights:  # tied ones are set twice, to the same mean
+            tensor[old:size] = tensor[:old].mean(dim=0, keepdim=True)
+        if head is not None and head.bias is not None:  # what is there is no adapter's to change
+            head.bias[rows:size] = head.bias[:rows].mean()
     return size - old
 
 

@@ -20,6 +20,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.digest import digest_text
 from llmkit.core.errors import ConfigError, DataError, SetupError, nearest
 from llmkit.core.inputs import Inputs, RawFile
+from llmkit.data.chat import for_server
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Request, Running, Runtime, Score, Written
 from llmkit.runtimes._http import NotThereError, Server
@@ -215,7 +216,7 @@ class Remote(Running):
         turns = [dict(one) for one in request.prompt if not isinstance(one, int)]
         if turns:
             path = "/chat/completions"
-            found = self._post(path, size, messages=turns, **settings)
+            found = self._post(path, size, **for_server(turns), **settings)
             message = found.get("message")
             text = (message.get("content") or "") if isinstance(message, dict) else None
         else:

@@ -76,15 +76,16 @@ class _Answers(Measurement):
             FAKES,
             NO_ANSWER,
             UNTAUGHT,
-            read_exchanges,
+            read_conversations,
             scored_answer,
             too_long,
         )
 
         count = 0
-        for name, turns, answer in islice(read_exchanges(self.task.data), self.task.limit):
-            whole = [*turns, {"role": "assistant", "content": answer or ""}]
-            if not turns or not answer:
+        for name, whole in islice(read_conversations(self.task.data), self.task.limit):
+            *turns, last = whole
+            answer = last["content"]
+            if not turns or not answer or last["role"] != "assistant":
                 self.skipped.add(NO_ANSWER)
                 continue
             if literal_special(self.tokenizer, whole) is not None:
@@ -123,7 +124,7 @@ class _Answers(Measurement):
         facts = {"prompt": "chat" if self.chat else "plain", "skipped": self.skipped.total, **self.found.shares()}
         return TaskResult(scores, len(samples), samples, facts, [*self.skipped.notes(), *notes])
 
-    def _plain(self, turns: list[dict[str, str]], answer: str) -> tuple[list[int], list[int], str]:
+    def _plain(self, turns: list[dict[str, Any]], answer: str) -> tuple[list[int], list[int], str]:
         """Return the ids of a question and of its answer, each encoded on its own, and the answer."""
         start = self.tokenizer.bos_token or self.tokenizer.eos_token
         before = start + "\n".join(turn["content"] for turn in turns) + "\n\n"

@@ -58,7 +58,7 @@ class Generation(Task):
 @dataclass(frozen=True)
 class _Row:
     name: str
-    turns: list[dict[str, str]]
+    turns: list[dict[str, Any]]
     reference: str
     prompt: Ids | Turns
 
@@ -158,7 +158,7 @@ class _Generation(Measurement):
 
         return None if self.tokenizer is None else opened(self.tokenizer.decode(list(prompt[-PROMPT_END:])))
 
-    def _prompt(self, turns: list[dict[str, str]]) -> Ids | Turns:
+    def _prompt(self, turns: list[dict[str, Any]]) -> Ids | Turns:
         from llmkit.data.rendering import encode_prompt
 
         if self.tokenizer is None:

@@ -134,7 +134,8 @@ class RowTrainingConfig(TrainingConfig):
     adapter: Annotated[Adapter, Family("adapter", default="lora")] = Full()
     """What of the model is trained: all of it, the head, the last layers, or small matrices beside it (LoRA)."""
     template: str | None = None
-    """Which of several chat templates to train with; the model is saved with that one alone. null: the default one."""
+    """Which of several chat templates to train with; the model is saved with that one alone. null: the default one. For
+    a model without one: `chatml`, `chatml_tools`, `llama3`, `gemma`, `phi3` or `plain`, whose tokens it gets."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it. null: the day on which the run was begun."""
     validation_fraction: float = Field(0.02, ge=0, lt=1)

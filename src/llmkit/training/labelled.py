@@ -39,7 +39,7 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
             found.append(source)
             continue
         try:
-            kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns})
+            kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
             usual = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
             error.hint = _way(source, objective, columns) or usual
@@ -55,9 +55,9 @@ def _way(source: Tabular, objective: RowObjective, columns: Mapping[str, str]) -
         if others := _objectives(recognize(None, names, rows, {**source.columns, **columns})):
             return f"-s objective={others[0]} reads them"
     found = recognized(source.root())
-    if found in ("alpaca", "preferences") and "prompt_completion" not in objective.rows:
+    if found == "preferences" and "prompt_completion" not in objective.rows:
         return None
-    return way(found, ("examples",), source.path) if found in ("alpaca", "preferences", "text", "ids") else None
+    return way(found, ("examples",), source.path) if found in ("preferences", "text", "ids") else None
 
 
 def _objectives(kind: Row | None) -> list[str]:

@@ -20,8 +20,9 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.clock import date_of, has_clock, set_date, today
 from llmkit.data.encoding import Counts
 from llmkit.data.packing import EncodedRows, RowBuckets
-from llmkit.data.rendering import chosen_template, ensure_template, templates_in
+from llmkit.data.rendering import chosen_template, give_template, templates_in
 from llmkit.data.rows import Row
+from llmkit.data.templates.shipped import SHIPPED
 from llmkit.data.unread import Unread
 from llmkit.modeling.adapters import Base, Targets
 from llmkit.modeling.heads import head_of
@@ -164,9 +165,8 @@ def fit(
     tokenizer, shape = load_tokenizer(path), read_config(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
     if objective.chats:
-        if ensure_template(tokenizer):
-            console.info("the tokenizer has no chat template: it gets the ChatML one")
-        template = tokenizer.chat_template = chosen_template(tokenizer.chat_template, config.template)
+        give_template(tokenizer, config.template, console.info)
+        template = tokenizer.chat_template = chosen_template(tokenizer.chat_template)
         set_date(tokenizer, (config.date or today()) if has_clock(template) else None)
         if (date := date_of(tokenizer)) is not None:
             console.info(f"the chat template asks for the date: it is {date} in this run, whenever it goes on")
@@ -202,21 +202,30 @@ def _load(
         console.info(f"the model gets a new head: {head.type_name}")
     if objective.layout == "pack":
         check_isolation(model)
-    grown = _grow(model, vocabulary, path, tokenizer, console)
+    known = vocabulary_of(load_tokenizer(path)).size if config.template in SHIPPED else None
+    grown = _grow(model, vocabulary, path, tokenizer, known, console)
     check_positions(model.config, config.context_length, path)
     return have_companions(model, objective.companions()), grown
 
 
 def _grow(
-    model: PreTrainedModel, vocabulary: Vocabulary, path: Path, tokenizer: PreTrainedTokenizerFast, console: Console
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    known: int | None,
+    console: Console,
 ) -> range:
-    """Give tokens that were added to a tokenizer rows of the embedding, and return which; all others must have one."""
+    """Give tokens that were added to a tokenizer rows of the embedding, and return which; all others must have one.
+
+    Where the tokenizer's size as the model knows it is given, rows behind it that are there already are new as well.
+    """
     rows = int(model.get_input_embeddings().weight.shape[0])
     if not set(range(rows, vocabulary.size)) <= tokenizer.added_tokens_decoder.keys():
         check_vocabulary(model, vocabulary.size, path)
-    if count := grow_embeddings(model, vocabulary.size):
+    if count := grow_embeddings(model, vocabulary.size, known):
         console.info(f"the tokenizer has {count:,} added tokens that the model has no rows for: it gets them")
-    return range(rows, rows + count)
+    return range(vocabulary.size - count, vocabulary.size)
 
 
 def _wrap(
@@ -264,7 +273,8 @@ def _job(
 def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     """Return what the manifest says of the rows."""
     train = rows.counts["train"]
-    found: dict[str, Any] = {"rows": train.rows, "targets": train.targets, "target": objective.target}
+    found: dict[str, Any] = {"rows": train.rows, "examples": train.examples}
+    found |= {"targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
     found |= {f"answers_{name}": number for name, number in train.notes.items()}

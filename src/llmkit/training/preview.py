@@ -13,7 +13,7 @@ from rich.text import Text
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
-from llmkit.data.packing import Example, LeftOut
+from llmkit.data.packing import Example, LeftOut, Outcome, examples_of
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, Source
 from llmkit.modeling.vocabulary import vocabulary_of
@@ -65,8 +65,8 @@ def preview_rows(
             console.print(Text(f"{name}: {text}"))
         if isinstance(example, LeftOut):
             console.print(Text(f"left out: {example.why}"))
-        else:
-            for name, pieces in seen_pieces(example, objective, tokenizer).items():
+        for part in examples_of(example):
+            for name, pieces in seen_pieces(part, objective, tokenizer).items():
                 console.print(_marked(name, pieces, colours=console.out.is_terminal))
         console.print()
 
@@ -99,14 +99,15 @@ def _marked(name: str, pieces: Sequence[tuple[str, str]], *, colours: bool) -> T
     return text
 
 
-def _as_json(
-    row: dict[str, Any], example: Example | LeftOut, objective: RowObjective, tokenizer: Any
-) -> dict[str, Any]:
+def _as_json(row: dict[str, Any], found: Outcome, objective: RowObjective, tokenizer: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {"row": row}
-    if isinstance(example, LeftOut):
-        return {**shown, "left_out": example.why}
-    pieces = seen_pieces(example, objective, tokenizer)
-    return {**shown, "cut": example.cut, "targets": example.targets, "seen": pieces}
+    if isinstance(found, LeftOut):
+        return {**shown, "left_out": found.why}
+    first, *more = [
+        {"cut": one.cut, "targets": one.targets, "seen": seen_pieces(one, objective, tokenizer)}
+        for one in examples_of(found)
+    ]
+    return {**shown, **first, **({"more": more} if more else {})}
 
 
 def _rows(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:

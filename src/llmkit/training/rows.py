@@ -15,17 +15,17 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
-from llmkit.data.packing import Column, EncodedRows, Example, LeftOut, RowBuckets, RowPacker
+from llmkit.data.packing import Column, EncodedRows, Outcome, RowBuckets, RowPacker
 from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
+from llmkit.objectives.rows import RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from llmkit.core.console import Console
     from llmkit.data.rows import Row
-    from llmkit.objectives.rows import RowObjective
     from llmkit.work.engine import Engine
 
 WORKERS_FROM = 20_000
@@ -62,12 +62,16 @@ class Encoder:
 
         self.plain = type(self.tokenizer) is PreTrainedTokenizerFast
 
-    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Example | LeftOut]:
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
         tokenizer = self._loaded()
         if not self.is_fast:
             leave_to_tokenizer(tokenizer)
         return self.objective.encode(rows, self.kind, tokenizer, self.limit)
+
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row is for training or for validation."""
+        return self.kind.split_text(row)
 
     def _loaded(self) -> PreTrainedTokenizerFast:
         return self.tokenizer or _tokenizer(self.folder, self.plain)
@@ -90,6 +94,8 @@ def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Count
     """Count what the objective has to know of all rows, such as labels; reads the columns of the rows alone."""
     columns = [field.name for field in kind.schema()]
     noticed: Counter[Any] = Counter()
+    if type(objective).notice is RowObjective.notice:
+        return noticed
     for corpus in corpora:
         for row in Examples(corpus).rows(columns):
             noticed.update(objective.notice(row))
@@ -120,6 +126,8 @@ def encode(
         slow = replace(encoder, is_fast=False)
         counts = encode_rows(corpora, slow, folder, engine=engine, console=console, validation_fraction=fraction)
     train = counts["train"]
+    if train.examples > train.rows:
+        console.info(f"{train.rows:,} rows become {train.examples:,} examples: {encoder.objective.expands}")
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
     for code, number in train.notes.items():

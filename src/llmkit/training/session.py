@@ -205,7 +205,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
     if "base" in metrics:
         facts["base"] = f"{metrics['base']['path']} ({metrics['base']['digest'][:12]})"
     if "rows" in metrics:
-        facts["rows"] = f"{metrics['rows']:,}, {metrics['targets']:,} {metrics['target']} an epoch"
+        expanded = f" as {metrics['examples']:,} examples" if metrics.get("examples", 0) > metrics["rows"] else ""
+        facts["rows"] = f"{metrics['rows']:,}{expanded}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
     if "loss" in metrics:
         facts["loss"] = f"{metrics['loss']:.4f}"

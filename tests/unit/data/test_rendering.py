@@ -36,7 +36,12 @@ def test_the_named_one_is_chosen_else_the_default():
     ("templates", "name", "says"),
     [
         (SEVERAL, "tool-use", "template: the model has no chat template 'tool-use'; did you mean 'tool_use'?"),
-        ("one", "rag", "template: the model has no chat template 'rag'; valid: default"),
+        (
+            "one",
+            "rag",
+            "template: the model has no chat template 'rag'; valid: chatml, chatml_tools, default, gemma, llama3, phi3,"
+            " plain",
+        ),
         ({"rag": "R", "tool_use": "T"}, None, "several chat templates and none is the default: rag, tool_use"),
     ],
 )

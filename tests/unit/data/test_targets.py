@@ -40,7 +40,7 @@ BEGINS_TO_THINK = (
 """As DeepSeek-R1's: the prompt begins a thought, and no answer shows one."""
 
 
-def encode_chat(tokenizer, turns, **how):
+def encode_parts(tokenizer, turns, **how):
     """Encode one conversation, with the tokenizer and with what is faster, which has to find the same."""
     (found,), (sooner,) = (
         encode_chats(tokenizer, [turns], fast, **how) for fast in (None, templated_encoder(tokenizer))
@@ -48,27 +48,33 @@ def encode_chat(tokenizer, turns, **how):
     if isinstance(found, DataError):
         assert (found.message, found.hint) == (sooner.message, sooner.hint)
         raise found
-    np.testing.assert_array_equal(sooner.ids, found.ids, strict=True)
-    np.testing.assert_array_equal(sooner.labels, found.labels, strict=True)
-    assert sooner.answers == found.answers
+    assert found.notes == sooner.notes
+    for part, same in zip(found.parts, sooner.parts, strict=True):
+        np.testing.assert_array_equal(same.ids, part.ids, strict=True)
+        np.testing.assert_array_equal(same.labels, part.labels, strict=True)
+        assert same.answers == part.answers
     return found
+
+
+def encode_chat(tokenizer, turns, **how):
+    """Encode a conversation of which one rendering is enough."""
+    (part,) = encode_parts(tokenizer, turns, **how).parts
+    return part
 
 
 def learned(tokenizer, messages):
     """Return the texts that are learned; each is checked to follow the prompt's ids and to end where one stops."""
-    made = encode_chat(tokenizer, messages)
-    texts = []
-    for answer in made.answers:
-        targets = made.labels[max(0, answer.start - 1) : answer.end]
-        targets = targets[targets != IGNORED]
-        assert targets[-1] == borders_of(tokenizer).ender_id
-        texts.append(tokenizer.decode(targets))
     prompts = [
         encode_prompt(tokenizer, messages[:i]) for i in range(1, len(messages)) if messages[i]["role"] == "assistant"
     ]
-    for answer in made.answers:
-        assert made.ids[: answer.start].tolist() in prompts
-    assert (made.labels != IGNORED).sum() == sum(len(run_ids(made.labels, answer)) for answer in made.answers)
+    texts = []
+    for part in encode_parts(tokenizer, messages).parts:
+        for answer in part.answers:
+            targets = run_ids(part.labels, answer)
+            assert targets[-1] in borders_of(tokenizer).end_ids
+            texts.append(tokenizer.decode(targets))
+            assert part.ids[: answer.start].tolist() in prompts
+        assert (part.labels != IGNORED).sum() == sum(len(run_ids(part.labels, answer)) for answer in part.answers)
     return texts
 
 
@@ -123,10 +129,13 @@ FOREIGN = {
         "{{ '<|im_start|>assistant\\n' if add_generation_prompt else eos_token }}",
         ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
     ),
-    "a thought before the last answer": (THINKS, ["<think>\n\n</think>\n\nYou are welcome<|im_end|>"]),
+    "a thought before the last answer": (
+        THINKS,
+        ["<think>\n\n</think>\n\nIt is 3.<|im_end|>", "<think>\n\n</think>\n\nYou are welcome<|im_end|>"],
+    ),
     "a prompt that ends with an empty thought": (
         CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n</think>' }}"),
-        ["You are welcome<|im_end|>"],
+        ["It is 3.<|im_end|>", "You are welcome<|im_end|>"],
     ),
     "an ender that also ends what comes before an answer": (
         "{% for m in messages %}{{ '<|im_start|>' + m.role }}{{ '<|pad|>' if m.role == 'assistant' }}"
@@ -134,7 +143,10 @@ FOREIGN = {
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}",
         ["<|pad|>It is 3.<|pad|><|im_end|>", "<|pad|>You are welcome<|pad|><|im_end|>"],
     ),
-    "a prompt that begins to think": (BEGINS_TO_THINK, ["\n</think>\n\nYou are welcome<|im_end|>"]),
+    "a prompt that begins to think": (
+        BEGINS_TO_THINK,
+        ["\n</think>\n\nIt is 3.<|im_end|>", "\n</think>\n\nYou are welcome<|im_end|>"],
+    ),
 }
 
 
@@ -143,9 +155,7 @@ def test_foreign_templates(name):
     template, said = FOREIGN[name]
     tokenizer = byte_tokenizer(template=template)
     assert learned(tokenizer, TALK) == said
-    made = encode_chat(tokenizer, TALK)
-    assert made.num_rewritten == 2 - len(said)
-    assert made.num_joined == 0
+    assert not encode_parts(tokenizer, TALK).notes
 
 
 def test_what_the_data_thinks_is_learned_where_the_prompt_begins_to_think():
@@ -173,9 +183,10 @@ def test_an_answer_whose_first_token_reaches_into_the_prompt_gets_tokens_of_its_
     tokens = tokenizer.convert_ids_to_tokens(made.ids.tolist())
     assert tokens == ["▁What", "▁capital?", "▁Answer:", "▁", "Paris", "</s>"]
     assert learned(tokenizer, [asked, said]) == ["Paris</s>"]
-    # Of two answers the first is only read: it shares a token with its prompt.
-    both = encode_chat(tokenizer, [asked, said, asked, said])
-    assert (len(both.answers), both.num_joined, both.num_rewritten) == (1, 1, 0)
+    # The first of two shares a token with its prompt, so it is learned apart: later prompts have the other tokens.
+    assert learned(tokenizer, [asked, said, asked, said]) == ["Paris</s>", "Paris</s>"]
+    both = encode_parts(tokenizer, [asked, said, asked, said])
+    assert (len(both.parts), both.notes) == (2, {})
 
 
 @pytest.mark.parametrize(("special", "rstrip"), [(False, False), (True, True), (False, True)])
@@ -235,9 +246,10 @@ def test_an_opening_greeting_is_context():
     greeting = {"role": "assistant", "content": "Welcome"}
     assert learned(byte_tokenizer(), [greeting, USER, ANSWER]) == ["It is 3.<|im_end|>"]
     assert learned(byte_tokenizer(), [greeting]) == []
+    assert encode_parts(byte_tokenizer(), [greeting, USER, ANSWER]).notes == {"unasked": 1}
 
 
-def test_answers_that_are_rewritten_once_more_follows_are_only_read():
+def test_answers_that_are_rewritten_once_more_follows_are_learned_apart():
     # As templates do that show the thinking of the last answer only.
     template = (
         "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
@@ -247,9 +259,14 @@ def test_answers_that_are_rewritten_once_more_follows_are_only_read():
     tokenizer = byte_tokenizer(template=template)
     thinking = {"role": "assistant", "content": "<think>1 + 2</think>It is 3."}
     assert learned(tokenizer, [USER, thinking]) == ["<think>1 + 2</think>It is 3.<|im_end|>"]
-    made = encode_chat(tokenizer, [USER, thinking, THANKS, WELCOME])
-    assert learned(tokenizer, [USER, thinking, THANKS, WELCOME]) == ["You are welcome<|im_end|>"]
-    assert made.num_rewritten == 1
+    first, second = encode_parts(tokenizer, [USER, thinking, THANKS, WELCOME]).parts
+    assert learned(tokenizer, [USER, thinking, THANKS, WELCOME]) == [
+        "<think>1 + 2</think>It is 3.<|im_end|>", "You are welcome<|im_end|>",
+    ]  # fmt: skip
+    assert tokenizer.decode(first.ids).endswith("<think>1 + 2</think>It is 3.<|im_end|>\n")
+    assert "<think>" not in tokenizer.decode(second.ids)
+    # Without a thought there is nothing to rewrite: one rendering has both.
+    assert len(encode_chat(tokenizer, [USER, ANSWER, THANKS, WELCOME]).answers) == 2
     # The last answer decides, though a turn that follows would rewrite it.
     assert learned(tokenizer, [USER, thinking, THANKS]) == ["<think>1 + 2</think>It is 3.<|im_end|>"]
 
@@ -280,7 +297,7 @@ def test_what_is_learned_is_what_was_said(contents, with_system):
     messages += [{"role": ("user", "assistant")[i % 2], "content": content} for i, content in enumerate(contents)]
     assert literal_special(tokenizer, messages) is None
     assert learned(tokenizer, messages) == [content + "<|im_end|>" for content in contents[1::2]]
-    made = encode_chat(tokenizer, messages)
+    made = encode_chat(tokenizer, messages)  # one rendering
     if len(contents) % 2 == 0:
         assert runs(made.labels != IGNORED)[-1].start + 1 == made.answers[-1].start
 
@@ -302,14 +319,15 @@ def test_an_answer_is_not_looked_for_in_the_question():
     said = [{"role": "user", "content": "What is it"}, {"role": "assistant", "content": " "}]
     (found,) = encode_chats(byte_tokenizer(template=TRIMS_THOUGHTS), [said])
     assert isinstance(found, DataError)
+    assert found.message.startswith("the last answer is empty, and its prompt has begun a thought")
 
 
 def test_what_the_template_drops_is_counted_and_has_no_bytes():
     tokenizer = byte_tokenizer(template=TRIMS_THOUGHTS.replace("<think>\\n' }}", "' }}"))
     thinking = {"role": "assistant", "content": "<think>" + "so long " * 9 + "</think>It is 3."}
-    made = encode_chat(tokenizer, [USER, thinking])
-    assert (made.num_altered, [answer.content for answer in made.answers]) == (1, ["It is 3."])
-    assert encode_chat(tokenizer, [USER, ANSWER]).num_altered == 0
+    made = encode_parts(tokenizer, [USER, thinking])
+    assert (made.notes, [answer.content for answer in made.parts[0].answers]) == ({"altered": 1}, ["It is 3."])
+    assert not encode_parts(tokenizer, [USER, ANSWER]).notes
 
 
 def test_a_greeting_behind_a_system_turn_is_context():
@@ -331,7 +349,7 @@ def test_an_answer_without_tokens_is_none():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", eos_token="[UNK]")
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     (made,) = encode_chats(tokenizer, [[{"role": "user", "content": " "}, {"role": "assistant", "content": " "}]])
-    assert made.ids.size == 0
+    assert made.parts[0].ids.size == 0
 
 
 def test_a_control_token_that_the_normalizer_makes_is_seen():
@@ -352,5 +370,5 @@ def test_an_earlier_answer_is_not_scored_for_the_last():
     tokenizer.add_tokens([AddedToken("<end>", special=True, single_word=True, normalized=False)])
     talk = [USER, ANSWER, THANKS, WELCOME]
     (made,) = encode_chats(tokenizer, [talk], scored=True)
-    assert (len(made.answers), made.num_joined, made.ends_learned) == (1, 1, False)
+    assert (len(made.parts), made.notes) == (1, {"joined": 1})
     assert scored_answer(tokenizer, talk) == ([], [], "")

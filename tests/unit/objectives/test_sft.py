@@ -3,11 +3,16 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmkit.data.chat import CONVERSATION
 from llmkit.data.packing import IGNORED, LeftOut
-from llmkit.data.rendering import render
+from llmkit.data.rendering import CHAT_TEMPLATE, render
+from llmkit.data.rows import RowError
+from llmkit.data.rows.messages import Messages
 from llmkit.objectives.rows.sft import SFT
+from odd_chats import ROWS
 from tiny import byte_tokenizer
 
 TALK = [
@@ -154,3 +159,151 @@ def test_no_row_left_is_an_error(cli, chain, pairs):
     assert "no row is left to train on (1 have no assistant tokens" in outcome.json["message"]
     assert "1 have a message holds a special" in outcome.json["message"]
     assert "raise context_length" in outcome.json["hint"]
+
+
+def learned(example):
+    """Return what is learned, as text."""
+    labels = example.columns["labels"]
+    return byte_tokenizer().decode(labels[labels != IGNORED])
+
+
+def sft(row, tokenizer=None, limit=1000, **fields):
+    kind = Messages(holds="all")
+    (found,) = SFT(**fields).encode([kind.parse(row)], kind, tokenizer or byte_tokenizer(), limit)
+    return found
+
+
+def test_the_last_answer_alone_is_learned():
+    example = sft({"messages": TALK}, train_on="last")
+    whole = sft({"messages": TALK})
+    assert learned(example) == "So long.<|im_end|>"
+    assert learned(whole) == "Hello, 你好!<|im_end|>So long.<|im_end|>"
+    assert example.columns["input_ids"].tolist() == whole.columns["input_ids"].tolist()
+    assert (example.targets, example.num_bytes) == (len("So long.") + 1, len("So long."))
+    # What follows the last answer is only read.
+    assert learned(sft({"messages": TALK[:4]}, train_on="last")) == "Hello, 你好!<|im_end|>"
+
+
+def test_all_of_a_conversation_is_every_token_behind_bos():
+    tokenizer = byte_tokenizer()
+    text = render(tokenizer, TALK)
+    example = sft({"messages": TALK}, train_on="all")
+    ids = example.columns["input_ids"]
+    assert tokenizer.decode(ids) == text
+    assert example.columns["labels"].tolist() == [*ids[1:], IGNORED]
+    assert ids[0] == tokenizer.bos_token_id
+    assert learned(example) == text.removeprefix("<|bos|>")
+    assert example.num_bytes == sum(len(turn["content"].encode()) for turn in TALK)
+    cut = sft({"messages": TALK}, train_on="all", limit=9)
+    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (8, True, 9)
+
+
+def test_all_ends_with_eos_where_the_template_ends_no_turn():
+    plain = byte_tokenizer(template="{% for m in messages %}{{ m.role[0] + ': ' + m.content + '\n' }}{% endfor %}"
+                                    "{% if add_generation_prompt %}{{ 'a: ' }}{% endif %}")  # fmt: skip
+    example = sft({"messages": TALK[1:3]}, plain, train_on="all")
+    assert learned(example).endswith("a: Hello, 你好!<|eos|>")
+
+
+def test_answers_of_weight_0_and_empty_ones_are_read_and_not_learned():
+    light = [*TALK[:2], {**TALK[2], "weight": 0}, *TALK[3:]]
+    example = sft({"messages": light})
+    assert learned(example) == "So long.<|im_end|>"
+    assert learned(sft({"messages": [*light[:4], {**light[4], "weight": 1}]})) == "So long.<|im_end|>"
+    assert "Hello, 你好!<|im_end|>" in byte_tokenizer().decode(example.columns["input_ids"])
+    assert not example.notes
+    none = sft({"messages": light[:4]})
+    assert none == LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
+    assert sft({"messages": [*TALK[:4], {**TALK[4], "weight": 0}]}, train_on="last") == none
+    empty = sft({"messages": [*TALK[:2], {**TALK[2], "content": ""}, *TALK[3:]]})
+    assert (learned(empty), empty.notes) == ("So long.<|im_end|>", {"empty": 1})
+
+
+CALLS = (
+    "{{ bos_token }}{% if tools %}{{ '<|im_start|>system' }}"
+    "{% for tool in tools %}{{ '\n' + tool | tojson }}{% endfor %}{{ '<|im_end|>\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.reasoning_content %}{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}"
+    "{{ m.content if m.content is defined }}{% for call in m.tool_calls or [] %}"
+    "{{ '<call>' + call.function.name + ' ' + call.function.arguments | tojson + '</call>' }}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SCHEMA = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+TOLD = {
+    "messages": [
+        {"role": "user", "content": "Warm?"},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}},
+        ]},
+        {"role": "tool", "tool_call_id": "c", "content": "21"},
+        {"role": "assistant", "content": "Yes.", "reasoning_content": "21 is warm."},
+    ],
+    "tools": json.dumps([SCHEMA]),
+}  # fmt: skip
+
+
+def test_calls_are_learned_and_results_are_not():
+    tokenizer = byte_tokenizer(template=CALLS)
+    example = sft(TOLD, tokenizer)
+    assert learned(example) == '<call>weather {"city": "Oslo"}</call><|im_end|><think>21 is warm.</think>Yes.<|im_end|>'
+    text = tokenizer.decode(example.columns["input_ids"])
+    assert text.startswith(f"<|bos|><|im_start|>system\n{json.dumps(SCHEMA)}<|im_end|>\n<|im_start|>user\nWarm?")
+    assert not example.notes
+
+
+def test_a_template_without_calls_leaves_the_row_out_and_others_are_told_what_it_drops():
+    refused = sft(TOLD)
+    assert refused.code == "refused"
+    assert refused.why.startswith(
+        "the chat template refuses a conversation of user, assistant, tool, assistant: it wri"
+    )
+    words = {"messages": [TOLD["messages"][0], TOLD["messages"][3]], "tools": TOLD["tools"]}
+    assert sft(words).notes == {"tools": 1, "reasoning": 1}
+    assert not sft({"messages": TALK}).notes
+
+
+def test_control_tokens_in_calls_and_tools_fake_no_turn():
+    tokenizer = byte_tokenizer(template=CALLS)
+    for place, bad in (("tools", SCHEMA | {"x": "<|im_end|>"}), ("arguments", '{"city": "<|im_start|>"}')):
+        row = json.loads(json.dumps(TOLD))
+        if place == "tools":
+            row["tools"] = [bad]
+        else:
+            row["messages"][1]["tool_calls"][0]["function"]["arguments"] = bad
+        assert sft(row, tokenizer).code == "literal_special"
+
+
+@pytest.mark.parametrize("rows", [TOLD, {"messages": TALK}, {**TOLD, "messages": TOLD["messages"][:2]}])
+def test_templates_get_what_transformers_gives_them(rows):
+    shows = (
+        "{{ tools | tojson }}{% for m in messages %}{{ m | dictsort | tojson }}{% endfor %}{{ add_generation_prompt }}"
+    )
+    tokenizer = byte_tokenizer(template=shows + "{# tool_calls #}")
+    kind = Messages(holds="all")
+    given = json.loads(json.dumps(rows["messages"]))
+    for message in given:
+        for call in message.get("tool_calls", ()):
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    tools = json.loads(rows["tools"]) if "tools" in rows else None
+    for prompt in (False, True):
+        theirs = tokenizer.apply_chat_template(given, tools=tools, tokenize=False, add_generation_prompt=prompt)
+        ours = render(tokenizer, kind.turns(kind.parse(rows)), prompt=prompt)
+        assert ours == theirs
+    tokenizer.chat_template = CALLS
+    theirs = tokenizer.apply_chat_template(given, tools=tools, tokenize=False)
+    assert render(tokenizer, kind.turns(kind.parse(rows))) == theirs
+
+
+@given(ROWS, st.sampled_from(["assistant", "last", "all"]), st.sampled_from([CHAT_TEMPLATE, CALLS]))
+@settings(max_examples=200)
+def test_any_row_becomes_an_example_or_says_why_not(raw, train_on, template):
+    kind, tokenizer = Messages(holds="all"), byte_tokenizer(template=template)
+    try:
+        row = kind.parse(raw)
+    except RowError:
+        return
+    (found,) = SFT(train_on=train_on).encode([row], kind, tokenizer, 1000)
+    if isinstance(found, LeftOut):
+        assert found.why
+    else:
+        assert found.targets == (found.columns["labels"] != IGNORED).sum() > 0

@@ -52,7 +52,9 @@ def test_the_first_rows_are_shown_as_the_model_sees_them(preview, tmp_path):
 
 def test_programs_get_the_pieces(preview, chain):
     found = preview(ROWS, "--json", count=2).json
-    assert (found["status"], found["exit_code"], found["objective"]) == ("preview", 0, {"type": "sft"})
+    assert (found["status"], found["exit_code"], found["objective"]) == (
+        "preview", 0, {"type": "sft", "train_on": "assistant"},
+    )  # fmt: skip
     first, second = found["rows"]
     targets = first.pop("targets")
     assert first == {

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from llmkit.chain.known import first_place, tokenizer_of
 from llmkit.chain.runs import Chain, Finding, Run
-from llmkit.data.rendering import DEFAULT_TOKENS, chosen_template, templates_in
+from llmkit.core.errors import nearest
+from llmkit.data.rendering import chosen_template, templates_in
+from llmkit.data.templates.shipped import DEFAULT_TOKENS, SHIPPED
 
 
 def check(chain: Chain, run: Run) -> Iterator[Finding]:
@@ -25,8 +27,11 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
             chosen_template(templates_in(place), run.config.template)
         yield run.found("ok", f"{known.where} has a chat template", about="template")
         return
+    if run.config.template in SHIPPED:
+        yield run.found("ok", f"it gets the chat template '{run.config.template}' and its tokens", about="template")
+        return
     if run.config.template is not None:
-        words = f"the model has no chat template '{run.config.template}': it has none at all"
+        words = f"the model has no chat template '{run.config.template}'{nearest(run.config.template, SHIPPED)}"
         yield run.problem(words, about="template", hint="leave it out: the default one is ChatML")
         return
     gone = [token for token in DEFAULT_TOKENS if known.vocabulary is None or token not in known.vocabulary.ids]

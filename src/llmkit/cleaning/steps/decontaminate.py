@@ -16,7 +16,6 @@ from pydantic import Field
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.data.chat import CONVERSATION
 from llmkit.data.column_names import listed
 from llmkit.data.corpus import Document
 
@@ -25,10 +24,12 @@ if TYPE_CHECKING:
     from llmkit.data.sources.files import Files
 
 FIELDS = (
-    "text", "question", *CONVERSATION.used(), "prompt", "problem", "query", "instruction", "input", "context",
-    "passage", "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion",
-    "response",
+    "text", "question", "messages", "prompt", "problem", "query", "instruction", "input", "context", "passage",
+    "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion", "response",
 )  # fmt: skip
+
+_NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "weight"))
+"""Keys of a conversation's turns and calls that hold no text."""
 
 
 class Decontaminate(Step):
@@ -168,5 +169,5 @@ def _strings(value: Any) -> Iterator[str]:
         yield from ["\n".join(found)] if turns else found
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key != "role":
+            if key not in _NO_TEXT:
                 yield from _strings(item)

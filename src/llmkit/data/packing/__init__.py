@@ -17,7 +17,7 @@ from llmkit.data.packing.batch import IGNORED, Batch, Ints
 from llmkit.data.packing.best_fit import BestFitPacker
 from llmkit.data.packing.buckets import RowBuckets
 from llmkit.data.packing.documents import DocumentPacker, Tokens
-from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut
+from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, Outcome, examples_of
 from llmkit.data.packing.packer import Packer
 from llmkit.data.packing.pad import PadPacker
 from llmkit.data.packing.pairs import PairPacker, Sentences
@@ -34,6 +34,7 @@ __all__ = [
     "Example",
     "Ints",
     "LeftOut",
+    "Outcome",
     "Packer",
     "PadPacker",
     "PairPacker",
@@ -42,4 +43,5 @@ __all__ = [
     "Sentences",
     "StreamPacker",
     "Tokens",
+    "examples_of",
 ]

@@ -1,7 +1,7 @@
 """Encoded rows on disk: named columns, one file each, memory-mapped, whatever their rows are made of.
 
-An example is what one row becomes, `{"input_ids": [101, 7, 102], "labels": 1}`. A column is ragged (token ids, and what
-goes along with them) or has the same shape in every row (a label, pixels):
+An example is what a row becomes, or a part of one: `{"input_ids": [101, 7, 102], "labels": 1}`. A column is ragged
+(token ids, and what goes along with them) or has the same shape in every row (a label, pixels):
 
     DIR/input_ids.bin    values of all rows, one after another
     DIR/labels.bin
@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(slots=True)
 class Example:
-    """What one row becomes.
+    """What one row becomes, or a part of it.
 
     Attributes:
         columns: By name, `[length]` of a ragged column, else of the column's shape.
@@ -82,13 +82,24 @@ class LeftOut:
     why: str
 
 
+Outcome = Example | Sequence[Example] | LeftOut
+"""What becomes of a row: an example, several that stay together in a split, or why there is none."""
+
+
+def examples_of(outcome: Outcome) -> Sequence[Example]:
+    """Return the examples that a row became; none where it was left out."""
+    if isinstance(outcome, Example):
+        return (outcome,)
+    return () if isinstance(outcome, LeftOut) else outcome
+
+
 class EncodedRows:
-    """Encoded rows, in memory or memory-mapped.
+    """Encoded rows, in memory or memory-mapped; a row that became several examples is as many here.
 
     Attributes:
         columns: How each is kept.
         values: Flat values of each.
-        positions: `[num_rows]`: which row of the data each comes from.
+        positions: `[num_rows]`: which row of the data each comes from; several may come from one.
         num_bytes: `[num_rows]`: see `Example`.
 
     Args:

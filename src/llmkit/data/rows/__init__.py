@@ -63,6 +63,18 @@ class Row(Part):
         """Return the same kind as an examples artifact holds it: with its types, under its own names."""
         return self.model_copy(update={"columns": {}})
 
+    def needed(self) -> list[str]:
+        """Return the columns without which there is no row."""
+        return [self.column(field) for field in self.aliases if field not in self.optional]
+
+    def joined(self, other: Row) -> Row | None:
+        """Return the kind that an artifact with rows of both holds; None where they do not go together."""
+        return self if self == other else None
+
+    def whole(self) -> Self:
+        """Return the kind that reads whatever the rows behind the first ones may have, where that is another one."""
+        return self
+
     def recognize(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:  # noqa: ARG002 - for types
         """Fill in what is not given: the columns by their names and, where a field may have several types, its type.
 
@@ -116,12 +128,17 @@ class Row(Part):
         """Return the text that stands for the row: filters, duplicates, splits and decontamination go by it."""
         return "\n".join(self.texts(row).values())
 
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row of an artifact is for training or for validation."""
+        text: str = row["text"]
+        return text
+
     def target(self, row: Mapping[str, Any]) -> Any:  # noqa: ARG002 - the interface
         """Return what copies of a text should agree on, such as its label; None if nothing."""
         return None
 
-    def turns(self, row: Mapping[str, Any]) -> list[dict[str, str]] | None:  # noqa: ARG002 - the interface
-        """Return the row as a conversation of {role, content}; None where it is none."""
+    def turns(self, row: Mapping[str, Any]) -> list[dict[str, Any]] | None:  # noqa: ARG002 - the interface
+        """Return the row as a conversation of {role, content}, see `llmkit.data.chat`; None where it is none."""
         return None
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -134,6 +151,7 @@ def recognize(
     names: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str] = MappingProxyType({}),
+    where: str = "the data",
 ) -> Row:
     """Find out what kind of rows some data hold.
 
@@ -145,6 +163,7 @@ def recognize(
         names: Columns of the data.
         rows: A sample of its rows.
         columns: Columns of fields that the user has named.
+        where: What the rows are of, for errors.
 
     Raises:
         ConfigError: A named column is not there, no kind fits, or several do; the message says how near each comes.
@@ -164,6 +183,7 @@ def recognize(
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"
     if best:
+        _check_mixed(best, rows, where)
         raise ConfigError(
             f"row: {have} may be {' or '.join(row.describe() for row in best)}",
             hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
@@ -172,6 +192,31 @@ def recognize(
         "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
         hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
     )
+
+
+def _check_mixed(kinds: Sequence[Row], rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Refuse rows of which some are of one kind and some of another one.
+
+    Raises:
+        ConfigError: They are; the message has the columns of the first row of each kind.
+    """
+    read = [(kind.type_name, [i for i, row in enumerate(rows) if _reads(kind, row)]) for kind in kinds]
+    if sum(len(own) for _, own in read) > len({i for _, own in read for i in own}):
+        return
+    found = [f"{len(own):,} {name} (the first has {listed(rows[own[0]])})" for name, own in read]
+    first = kinds[0].type_name
+    raise ConfigError(
+        f"row: {where} holds rows of several kinds; of the first {len(rows):,}: {', '.join(found)}",
+        hint=f"put them into files of their own; with row: {first} the others are broken rows, which are counted",
+    )
+
+
+def _reads(kind: Row, raw: Mapping[str, Any]) -> bool:
+    try:
+        kind.parse(raw)
+    except RowError:
+        return False
+    return True
 
 
 def _named(kind: str) -> type[Row]:

@@ -77,16 +77,15 @@ class Columns:
 
     def is_row(self, value: Mapping[str, Any]) -> bool:
         """Tell whether an object is itself a row, rather than one that holds a list of rows."""
-        row = self.row
-        needed = [self.text_field] if row is None else [row.column(f) for f in row.aliases if f not in row.optional]
-        return all(column in value for column in needed)
+        return all(column in value for column in (self.row.needed() if self.row else [self.text_field]))
 
     def restores(self, names: Sequence[str]) -> bool:
         """Tell whether rows with these columns come from a corpus of ours and are asked for as such."""
         if self.row is None:
             return [*names] == [*SHARED_COLUMNS] and self.text_field == "text"
         own = [name for name in self.row.aliases if name != "text"]
-        return [*names] == [*SHARED_COLUMNS] or (not self.row.columns and [*names] == [*SHARED_COLUMNS, *own])
+        written = ([*SHARED_COLUMNS, *own], [*SHARED_COLUMNS, *(name for name in own if name not in self.row.optional)])
+        return [*names] == [*SHARED_COLUMNS] or (not self.row.columns and [*names] in written)
 
     def restored(self, row: int, value: dict[str, Any]) -> Record:
         """Return a row of our own corpus as it was before it was written; ids are made anew.

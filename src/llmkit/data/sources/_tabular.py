@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from typing import Annotated, Any, Literal, Self
@@ -74,7 +75,10 @@ class Tabular(Source):
     @cached_property
     def _row_kind(self) -> Row | None:
         if self.messages_field is not None:
-            return conversations_in(self.messages_field)
+            chats = conversations_in(self.messages_field)
+            with suppress(RowMismatch):  # else each row says that it has no such column
+                return chats.recognize(*self.sample())
+            return chats
         if self.row is None:
             return self.own_row()
         kept = None if self.columns else self.own_row()
@@ -84,7 +88,7 @@ class Tabular(Source):
         if self.row == "auto":
             if not rows:
                 raise DataError(f"row: auto: no row of {self.path} can be read", "say what the rows are: row: NAME")
-            return recognize(None, names, rows, self.columns)
+            return recognize(None, names, rows, self.columns, self.path)
         row = self.row.model_copy(update={"columns": self.columns or self.row.columns})
         if not rows:
             return row

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STEPS, STEPS_PER_CHARACTER = 2**24, 256
 """What a rendering may do, and more for every character of its conversation: rounds, calls, characters made."""
+_PLAIN = ("role", "content")
 SECONDS = 10.0
 """Processor time of a rendering."""
 LOOK_EVERY = 2**16
@@ -59,7 +60,9 @@ class Budget:
     @property
     def characters(self) -> int:
         """Length of the conversation."""
-        return sum(len(turn["content"]) for turn in self._turns)
+        more = (part for turn in self._turns if len(turn) > 2 for key, part in turn.items() if key not in _PLAIN)
+        texts = sum(len(turn.get("content") or "") for turn in self._turns)
+        return texts + sum(size_of(part, sys.maxsize) for part in more)
 
     @property
     def all_left(self) -> int:

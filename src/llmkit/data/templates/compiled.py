@@ -16,7 +16,7 @@ from llmkit.data.templates.counting import BUDGET, Counting
 from llmkit.data.templates.environment import environment
 
 if TYPE_CHECKING:
-    from llmkit.data.rendering import Turns
+    from llmkit.data.calls import Messages
 
 WRITTEN, WRITTEN_PER_CHARACTER = 2**20, 64
 """Characters that a rendering may write, and more for every character of its conversation."""
@@ -61,7 +61,7 @@ def explained(error: Exception, template: Template | None = None) -> str:
     return f"{said} (line {template.get_corresponding_lineno(lines[-1])})" if lines and template else said
 
 
-def rendered(template: Template, turns: Turns, variables: Mapping[str, Any]) -> str:
+def rendered(template: Template, turns: Messages, variables: Mapping[str, Any]) -> str:
     """Return what a template makes of a conversation.
 
     Args:

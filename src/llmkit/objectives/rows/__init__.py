@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from llmkit.data.packing import IGNORED, Batch, Column, EncodedRows, Example, LeftOut
+from llmkit.data.packing import IGNORED, Batch, Column, EncodedRows, Example, LeftOut, Outcome
 from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
     from llmkit.modeling.vocabulary import Vocabulary
 
-__all__ = ["IGNORED", "LEARNED_MARK", "Column", "Example", "LeftOut", "RowObjective", "padded_tensors", "shortened"]
+__all__ = [
+    "IGNORED",
+    "LEARNED_MARK",
+    "Column",
+    "Example",
+    "LeftOut",
+    "Outcome",
+    "RowObjective",
+    "padded_tensors",
+    "shortened",
+]
 
 
 LEARNED_MARK = "learned"
@@ -38,6 +48,7 @@ class RowObjective(Objective):
         target: What a target is called, for people.
         chats: The tokenizer needs a chat template.
         notes: What is said of the things that examples are noted for, by the names of these.
+        expands: Why a row may become several examples, for people.
     """
 
     rows: ClassVar[tuple[str, ...]]
@@ -45,6 +56,7 @@ class RowObjective(Objective):
     target: ClassVar[str] = "labels"
     chats: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
+    expands: ClassVar[str] = "some have several parts"
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Take any tokenizer."""
@@ -71,8 +83,8 @@ class RowObjective(Objective):
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
-    ) -> Sequence[Example | LeftOut]:
-        """Return what becomes of each row: an example, or why it is left out, which is counted and told.
+    ) -> Sequence[Outcome]:
+        """Return what becomes of each row: an example or several, or why it is left out, which is counted and told.
 
         Args:
             rows: Rows of an examples artifact.

@@ -48,8 +48,8 @@ class QuestionAnswering(RowObjective):
     headline: ClassVar[tuple[str, ...]] = ("exact_match", "f1", "no_answer_threshold")
     notes: ClassVar[Mapping[str, str]] = {
         "moved": "answers do not stand at their answer_start: they are learned at the nearest place where they stand",
-        "windows": "more windows than rows: texts longer than context_length are read in several",
     }
+    expands: ClassVar[str] = "texts longer than context_length are read in several windows"
 
     stride: int = Field(128, ge=0)
     """Tokens of a text that two windows share, at most half of what a window has of it."""
@@ -243,7 +243,7 @@ def _examples(row: Mapping[str, Any], parts: Sequence[Window], typed: bool) -> O
         if typed:
             columns["token_type_ids"] = window.types
         examples.append(Example(columns))
-    examples[0].notes = {"moved": moved, "windows": len(parts) - 1}
+    examples[0].notes = {"moved": moved} if moved else {}
     return examples
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
-from llmkit.data.chat import CONVERSATIONS
-from llmkit.data.targets import Encoded, encode_chats
+from llmkit.data.chat import CONVERSATIONS, TrainOn, Turn, is_empty, is_trained, mark_trained
+from llmkit.data.targets import Encoded, Part, encode_chats
 from llmkit.data.unread import Unread
 from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, Outcome, RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
 
 NOTES = {
-    "rewritten": "answers are read but not learned: the chat template writes them otherwise once more follows",
+    "unprompted": "answers are read but not learned: the chat template does not begin them with the prompt that asks",
+    "unasked": "answers are read but not learned: nothing is asked before them",
     "altered": "answers are learned as the chat template writes them, not as the data has them",
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
+    "empty": "answers are empty: they are read but not learned",
+    "tools": "rows have tools, of which the chat template writes nothing",
+    "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
-"""What is said of answers that are not learned as they are, by the name of their number in `Encoded`."""
+"""What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -35,7 +41,9 @@ FAST_FROM = 64
 class SFT(NextToken, RowObjective):
     """Loss on the assistant's tokens only, the end of its turn included.
 
-    A conversation longer than a block is cut at its end; one of which no answer is left is left out.
+    Each answer is learned behind what inference shows before it. Where a template writes earlier turns otherwise once
+    more follows, a conversation becomes several examples: as few as that needs, each answer in one of them.
+    One longer than a block is cut at its end; one of which no answer is left is left out.
     """
 
     rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
@@ -43,28 +51,38 @@ class SFT(NextToken, RowObjective):
     target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
+    expands: ClassVar[str] = "the chat template writes earlier turns otherwise once more follows"
+
+    train_on: TrainOn = "assistant"
+    """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
+    turns alone; or `all` of it, every token behind the first, as pretraining on chats does. Turns of the weight 0 are
+    only read, but with `all`."""
 
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
-    ) -> Sequence[Example | LeftOut]:
+    ) -> Sequence[Outcome]:
         """Return `input_ids` and `labels` of each conversation; -100 where nothing is learned."""
         from llmkit.modeling.templated import templated_encoder
 
-        conversations = [kind.turns(row) or [] for row in rows]
+        conversations = [mark_trained(kind.turns(row) or [], self.train_on) for row in rows]
         fakes = [token is not None for token in literal_specials(tokenizer, conversations)]
         whole = [turns for turns, fake in zip(conversations, fakes, strict=True) if not fake]
         fast = templated_encoder(tokenizer) if len(rows) >= FAST_FROM else None
         encoded = iter(encode_chats(tokenizer, whole, fast))
-        found: list[Example | LeftOut] = []
-        for fake in fakes:
+        found: list[Outcome] = []
+        for turns, fake in zip(conversations, fakes, strict=True):
             if fake:
                 found.append(LeftOut("literal_special", "a message holds a special token literally"))
                 continue
             made = next(encoded)
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
+            elif self.train_on != "all" and not any(map(is_trained, turns)):
+                found.append(
+                    LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
+                )
             else:
-                found.append(self._example(made, tokenizer, limit))
+                found.append(self._outcome(made, turns, tokenizer, limit))
         return found
 
     def marks(self, example: Example, name: str) -> list[str]:
@@ -79,24 +97,42 @@ class SFT(NextToken, RowObjective):
 
     def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:
         """Return EOS, and what the template ends the assistant's turn with: the last target of every answer."""
-        ids = super().end_ids(tokenizer, rows)
-        ender = borders_of(tokenizer).ender_id
-        return ids if ender is None or ender in ids else [*ids, ender]
+        ids = [*super().end_ids(tokenizer, rows), *borders_of(tokenizer).end_ids]
+        return list(dict.fromkeys(ids))
 
-    @staticmethod
-    def _example(made: Encoded, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example | LeftOut:
-        ids, labels = made.ids, made.labels
-        notes = {name: number for name in NOTES if (number := getattr(made, f"num_{name}"))}
-        if not made.answers and (made.num_rewritten or made.num_joined):
+    def _outcome(self, made: Encoded, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
+        parts = made.parts if self.train_on != "all" else (*made.parts[:-1], _whole(made.parts[-1]))
+        if not any((part.labels != IGNORED).any() for part in parts) and made.notes["joined"]:
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
-        said = [answer.content for answer in made.answers]
-        num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
-        cut = ids.size > limit
-        if cut:
-            ids, labels = ids[:limit], labels[:limit]
-            num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
-            unread = Unread()  # the unknown token is a special one, and has no bytes here
-        targets = int((labels != IGNORED).sum())
-        if not targets:
+        examples = [_example(part, tokenizer, limit) for part in parts]
+        if self.train_on == "all":
+            examples[-1].num_bytes = sum(len(turn["content"].encode()) for turn in turns)
+        found = [example for example in examples if example.targets]
+        if not found:
             return LeftOut("unsupervised", "no assistant tokens within context_length")
-        return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, notes, unread)
+        empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
+        found[0].notes = made.notes + Counter(empty=empty)
+        found[0].cut |= len(found) < len(examples)
+        return found[0] if len(found) == 1 else found
+
+
+def _whole(part: Part) -> Part:
+    """Return a part in which every token is learned that another one precedes."""
+    if part.ids.size < 2:
+        return part
+    return replace(
+        part, labels=np.append(part.ids[1:], part.labels[-1])
+    )  # which may be the EOS that no template writes
+
+
+def _example(part: Part, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example:
+    ids, labels = part.ids, part.labels
+    said = [answer.content for answer in part.answers]
+    num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
+    cut = ids.size > limit
+    if cut:
+        ids, labels = ids[:limit], labels[:limit]
+        num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
+        unread = Unread()  # the unknown token is a special one, and has no bytes here
+    targets = int((labels != IGNORED).sum())
+    return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread=unread)

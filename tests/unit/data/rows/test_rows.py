@@ -39,7 +39,8 @@ def test_a_row_keeps_its_shape_under_every_method(name):
     raw = MAKERS[name](TEXT)
     row = kind.parse({**raw, "id": 7})
     assert raw == MAKERS[name](TEXT)
-    assert list(row) == list(kind.aliases) == [field.name for field in kind.schema()]
+    assert list(row) == [field.name for field in kind.schema()]
+    assert [field for field in kind.aliases if field in row or field not in kind.optional] == list(row)
     assert kind.parse(row) == row
     texts = kind.texts(row)
     assert "".join("".join(text.split()) for text in texts.values()) == "".join(TEXT.split())
@@ -104,6 +105,19 @@ def test_only_the_kinds_that_may_be_meant_are_tried():
         " or text_label (text, label: class)"
     )
     assert error.hint == "say which: row: prompt_completion, or row: text_label"
+
+
+def test_rows_of_several_kinds_in_one_file_are_told_apart():
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    error = refused(chat, chat, {"prompt": "a", "completion": "b"})
+    assert error.message == (
+        "row: the data holds rows of several kinds; of the first 3: 2 messages (the first has messages),"
+        " 1 prompt_completion (the first has prompt, completion)"
+    )
+    assert error.hint == (
+        "put them into files of their own; with row: messages the others are broken rows, which are counted"
+    )
+    assert "may be" in refused({**chat, "prompt": "a", "completion": "b"}).message  # one row is both
 
 
 def test_no_kind_fits_says_how_near_each_came():

@@ -375,7 +375,10 @@ def test_parquet_messages_drop_null_keys(tmp_path):
         table(tmp_path / "a.parquet", {"messages": pa.array([chat])}),
         messages_field="messages",
     )
+    chat = [{"role": "system", "content": "s", "name": "n"}, {**CHAT[1], "name": "m"}]
+    (named,) = read(table(tmp_path / "b.parquet", {"messages": pa.array([chat])}), messages_field="messages")
     assert row.fields == {"messages": [{"role": "system", "content": "s"}, CHAT[1]]}
+    assert named.fields == {"messages": chat, "tools": None}
 
 
 @pytest.mark.parametrize(
@@ -385,12 +388,12 @@ def test_parquet_messages_drop_null_keys(tmp_path):
         ([], "field 'messages' has no message of the assistant"),
         (CHAT[:1], "field 'messages' has no message of the assistant"),
         ([*CHAT, "x"], "messages.2 is a string, not an object"),
-        ([{"role": "human", "content": "x"}], "messages.0.role is 'human'; valid: system, user, assistant"),
-        ([{"role": ["user"], "content": "x"}], "messages.0.role is ['user']; valid: system, user, assistant"),
-        ([{"content": "x"}], "messages.0.role is None; valid: system, user, assistant"),
+        ([{"role": "human", "content": "x"}], "messages.0.role is 'human'; did you mean 'user'?"),
+        ([{"role": ["user"], "content": "x"}], "messages.0.role is ['user']; valid: system, user, assistant, tool"),
+        ([{"content": "x"}], "messages.0.role is None; valid: system, user, assistant, tool"),
         ([{"role": "user"}], "messages.0.content is null, not a string"),
-        ([{"role": "user", "content": ["x"]}], "messages.0.content is an array, not a string"),
-        ([{**CHAT[1], "weight": 0}], "messages.0 has other keys than role and content: weight"),
+        ([{"role": "user", "content": ["x"]}], "messages.0.content.0 is a string, not an object"),
+        ([{**CHAT[1], "wieght": 0}], "messages.0 has the key 'wieght'; did you mean 'weight'?"),
     ],
 )
 def test_messages_of_another_shape_are_broken(tmp_path, value, reason):

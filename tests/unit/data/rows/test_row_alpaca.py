@@ -1,0 +1,44 @@
+"""Instructions with their input: what is asked is both."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmkit.data.chat import exchange
+from llmkit.data.rows import RowError, recognize
+from llmkit.data.rows.alpaca import Alpaca
+
+ROW = {"instruction": "Add", "input": "2 + 2", "output": "4"}
+
+
+def test_the_question_is_the_instruction_and_its_input():
+    kind = Alpaca()
+    assert exchange(kind, kind.parse(ROW)) == ([{"role": "user", "content": "Add\n\n2 + 2"}], "4")
+    for empty in ("", "  ", None):
+        row = kind.parse({**ROW, "input": empty})
+        assert row == {"instruction": "Add", "input": "", "output": "4"}
+        assert exchange(kind, row) == ([{"role": "user", "content": "Add"}], "4")
+        assert kind.texts(row) == {"instruction": "Add", "output": "4"}
+        assert kind.with_texts(row, {"instruction": "Sum", "output": "5"}) == {
+            **row,
+            "instruction": "Sum",
+            "output": "5",
+        }
+
+
+def test_a_row_without_its_answer_is_none():
+    with pytest.raises(RowError, match=r"^field 'output' is empty$"):
+        Alpaca().parse({**ROW, "output": " "})
+    with pytest.raises(RowError, match=r"^field 'input' is a number, not a string$"):
+        Alpaca().parse({**ROW, "input": 4})
+
+
+@pytest.mark.parametrize(("raw", "described"), [
+    (ROW, "alpaca (instruction, input behind a blank line, output)"),
+    ({"instruction": "Add", "context": "", "response": "4", "category": "math"},
+     "alpaca (instruction, input from 'context' behind a blank line, output from 'response')"),
+    ({"instruction": "Add", "output": "4"}, "prompt_completion (prompt from 'instruction', completion from 'output')"),
+    ({"input": "Add", "output": "4"}, "prompt_completion (prompt from 'input', completion from 'output')"),
+])  # fmt: skip
+def test_rows_are_instructions_where_an_input_stands_beside_them(raw, described):
+    assert recognize(None, list(raw), [raw]).describe() == described
