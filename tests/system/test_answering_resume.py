@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from killed import assert_same_model
 
+from headed import BODY, save_headed
 from llmkit.cli.main import run
 from llmkit.training.metrics import read_metrics
 from texts import sentences
@@ -24,14 +24,15 @@ SETTINGS = ["-s", "context_length=48", "-s", "batch_rows=8", "-s", "log_every=1"
 
 
 @pytest.mark.slow
-def test_a_killed_training_on_answers_ends_to_the_bit_where_an_undisturbed_one_does(chain: Any, tmp_path: Path):
+def test_a_killed_training_on_answers_ends_to_the_bit_where_an_undisturbed_one_does(tmp_path: Path):
+    encoder = save_headed(tmp_path / "encoder", BODY, max_position_embeddings=100)
     rows = [
         {"question": "Which is second?", "context": text, "answers": [text.split()[1]] if i % 3 else [],
          "answer_start": [len(text.split()[0]) + 1] if i % 3 else []}
         for i, text in enumerate(sentences(30, seed=5))
     ]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    arguments = ["finetune", "--data", str(tmp_path / "rows.jsonl"), "--model", str(chain.base), *SETTINGS]
+    arguments = ["finetune", "--data", str(tmp_path / "rows.jsonl"), "--model", str(encoder), *SETTINGS]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     assert run([*arguments, "-o", str(straight)]) == 0
     script = [sys.executable, str(Path(__file__).with_name("killed.py")), "7", *arguments, "-o", str(killed)]

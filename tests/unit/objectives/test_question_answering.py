@@ -86,12 +86,10 @@ def test_an_answer_stands_at_its_tokens(make, answer):
     start, stop = (position - columns["first"] for position in columns["labels"])
     offsets = np.asarray(columns["offsets"]).reshape(-1, 2)
     text = bytes(columns["text"]).decode()
-    found = text[offsets[start, 0] : offsets[stop, 1]].strip()
-    assert (
-        found == answer
-        if tokenizer.convert_ids_to_tokens(columns["input_ids"][start + columns["first"]]) != "[UNK]"
-        else answer in found
-    )
+    place = PLACES.index(answer)
+    assert answer in text[offsets[start, 0] : offsets[stop, 1]]  # a token may have more than the answer, but
+    assert offsets[start, 1] > place >= offsets[start, 0]  # the first has its beginning,
+    assert offsets[stop, 0] < place + len(answer) <= offsets[stop, 1]  # and the last its end
     whole = tokenizer("Where?", PLACES)
     assert columns["input_ids"] == whole["input_ids"]
 
@@ -120,7 +118,7 @@ def test_of_several_answers_the_first_is_learned_and_all_are_right():
 
 @pytest.mark.parametrize(("found", "limit", "code"), [
     (row("c d e f g h a", "d e f g h"), 9, "answer"),  # five tokens, and windows of four
-    (row("c d e f g h a", "h a", question="a b c d e f g h"), 12, "long"),
+    (row("c d e f g h a", "h a", question="a b c d e f g h a"), 12, "long"),
     (row(".", question="a"), 12, None),
 ])  # fmt: skip
 def test_what_cannot_be_learned_is_left_out(found, limit, code):
@@ -231,7 +229,7 @@ def test_the_report_shows_wrong_answers_the_surest_first():
     objective, page = QuestionAnswering(no_answers=True), Page("report")
     picked = objective.describe(answered(objective, [*SPANS, (5, "eight", 9.0, 1.0, ())]), page)
     assert picked == [(5, "'eight', right: no answer"), (1, "'boat', right: 'ferry boat'")]
-    html = page.html()
+    html = "".join(page.parts)
     assert "without one" in html
     assert "compared by characters" in html
 
