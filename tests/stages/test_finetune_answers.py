@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import transformers
+from tokenizers import decoders
 
 from headed import BODY, save_headed
 from llmkit.core.manifest import read_manifest
@@ -47,6 +48,9 @@ def squad(*, impossible: bool = True) -> dict:
 def finetune(cli, tmp_path):
     """Train an encoder that reads letters for two steps on a file."""
     encoder = save_headed(tmp_path / "encoder", BODY, max_position_embeddings=100)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    tokenizer.backend_tokenizer.decoder = decoders.WordPiece()
+    tokenizer.save_pretrained(encoder)
 
     def run(data, *more):
         (tmp_path / "squad.json").write_text(json.dumps(data), encoding="utf-8")

@@ -43,8 +43,8 @@ def overlap(answer: str, references: Sequence[str]) -> float:
 def best_threshold(margins: NDArray[np.float64], right: NDArray[np.float64], answerable: NDArray[np.bool_]) -> float:
     """Return the threshold with which most is right: below it the best span is said, above it that there is no answer.
 
-    It lies between two margins, so that neither is decided by rounding. Where all are of one kind it is 0: nothing
-    says then what is too much.
+    It lies between two margins, or 1 beyond the outermost, so that none is decided by rounding. Where all questions are
+    of one kind it is 0: nothing says then what is too much.
 
     Args:
         margins: How far "no answer" is above the best span, by question.
@@ -56,12 +56,11 @@ def best_threshold(margins: NDArray[np.float64], right: NDArray[np.float64], ans
     order = np.argsort(margins, kind="stable")
     margins, gains = margins[order], np.where(answerable, right, -1.0)[order]
     borders = np.append(np.flatnonzero(np.diff(margins) > 0), len(margins) - 1)  # those alike are decided alike
-    scores = np.append(0.0, np.cumsum(gains)[borders])
-    best = int(scores.argmax())
-    if best == 0:
-        return float(margins[0] - 1)
-    last = int(borders[best - 1])
-    return float(margins[last] if last == len(margins) - 1 else (margins[last] + margins[last + 1]) / 2)
+    best = int(np.append(0.0, np.cumsum(gains)[borders]).argmax())
+    distinct = np.concatenate([[margins[0] - 1], margins[borders], [margins[-1] + 1]])
+    if best in (0, len(borders)):
+        return float(distinct[0] if best == 0 else distinct[-1])
+    return float(distinct[best : best + 2].mean())
 
 
 def _known(references: Sequence[str]) -> Sequence[str]:

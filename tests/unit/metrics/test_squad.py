@@ -51,7 +51,7 @@ def test_the_metric_of_the_family():
     # The third costs 1, the fourth brings 1 back: no gain over the first two, so the lower one is taken.
     ([-2, 0, 3, 5], [1, 1, 0, 1], [1, 1, 0, 1], 1.5),
     # All are said.
-    ([-2, 0, 3], [0, 1, 1], [0, 1, 1], 3),
+    ([-2, 0, 3], [0, 1, 1], [0, 1, 1], 4),
     # None is said.
     ([-2, 0, 3], [0, 0.4, 0.5], [0, 1, 1], -3),
     # Those alike are decided alike: +1 -1 is no gain.
