@@ -70,9 +70,11 @@ def run(bench: Bench, model: Path, train: list[dict[str, Any]], test: list[dict[
     work = bench.work
     for name, articles in (("train", train), ("test", test)):
         (work / f"{name}.json").write_text(json.dumps({"version": "1.1", "data": articles}), encoding="utf-8")
-    settings = ["objective={type: question_answering, stride: 32, max_answer_tokens: 64}", "context_length=192",
-                "batch_tokens=3072", "batch_rows=16", f"max_epochs={epochs}", "validation_fraction=0.02",
-                "optimizer.lr=2e-4", "schedule={type: linear, warmup_steps: 10, min_lr_ratio: 0}", "checkpoint.every=100000"]  # fmt: skip
+    settings = [
+        "objective={type: question_answering, stride: 32, max_answer_tokens: 64}", "context_length=192",
+        "batch_tokens=3072", "batch_rows=16", f"max_epochs={epochs}", "validation_fraction=0.02", "optimizer.lr=2e-4",
+        "schedule={type: linear, warmup_steps: 10, min_lr_ratio: 0}", "checkpoint.every=100000",
+    ]  # fmt: skip
     options = [option for setting in settings for option in ("-s", setting)]
     start = time.monotonic()
     llmkit("finetune", "--data", work / "train.json", "--model", model, *options, "-o", work / "model", "--force")
