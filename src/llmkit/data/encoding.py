@@ -51,6 +51,9 @@ class RowEncoder(Protocol):
     def encode(self, rows: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """Return what becomes of each row."""
 
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row is for training or for validation."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -201,8 +204,9 @@ def encode_task(task: Task) -> dict[str, Counts]:
         for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
             examples: dict[Split, list[tuple[int, Example]]] = {side: [] for side in SIDES}
             for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                key = key_of(row["text"])
-                side = split_of_key(key, validation_fraction=task.validation_fraction, test_fraction=0)
+                text, key = task.encoder.split_text(row), key_of(row["text"])
+                by = key if text == row["text"] else key_of(text)
+                side = split_of_key(by, validation_fraction=task.validation_fraction, test_fraction=0)
                 counts[side].keys.append(key)
                 _count(found, counts[side])
                 examples[side] += ((position, example) for example in examples_of(found))

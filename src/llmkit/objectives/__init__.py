@@ -9,6 +9,7 @@ from llmkit.core.registry import Family, Part
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedConfig
 
     from llmkit.data.packing import Batch
     from llmkit.modeling.companions import Companion, Models
@@ -86,6 +87,15 @@ class Objective(Part):
     def measures(self, answers: Sequence[Any]) -> dict[str, float]:
         """Return the measures of all held-out rows by name, such as `accuracy`."""
         raise NotImplementedError
+
+    def finish(self, config: PreTrainedConfig, answers: Sequence[Any], context_length: int) -> None:
+        """Write into a trained model's config how it is to be asked, such as a threshold; most have nothing to say.
+
+        Args:
+            config: Of the model; changed in place, before it is saved.
+            answers: Those to the held-out rows of the last validation; none without one.
+            context_length: What the model was trained on.
+        """
 
 
 class NextToken(Objective):

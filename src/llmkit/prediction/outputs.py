@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.metrics._entities import entities
+from llmkit.modeling.spans import is_answered
 from llmkit.runtimes import SpanFound, TagsFound
 
 BINS = 20
@@ -194,7 +195,7 @@ class Spans(Output):
 
 @dataclass(frozen=True)
 class Answers(Output):
-    """The span that answers a question, or null where "no answer" is likelier."""
+    """The span that answers a question, or null where "no answer" is likelier, by as much as the model says."""
 
     def fields(self) -> list[pa.Field]:
         """Return `answer`, where it stands, the sum of its two logits, and the same of "no answer"."""
@@ -205,12 +206,12 @@ class Answers(Output):
 
     def columns(self, answers: Sequence[SpanFound], texts: Texts) -> tuple[list[pa.Array], Said]:
         """Return the columns."""
-        there = [found.end > found.start and found.score >= found.none for found in answers]
+        there = [is_answered(found, found.threshold) for found in answers]
         spans = [
             (text[found.start : found.end], found.start, found.end) if is_there else (None, None, None)
             for found, text, is_there in zip(answers, texts, there, strict=True)
         ]
-        margin = np.array([found.score - found.none for found in answers])
+        margin = np.array([found.score - found.none + (found.threshold or 0.0) for found in answers])
         sure = 1 / (1 + np.exp(-np.abs(margin)))
         said = Said(
             Counter("answered" if is_there else NO_ANSWER for is_there in there), _bins(sure), sure,

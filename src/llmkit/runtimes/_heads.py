@@ -13,6 +13,7 @@ from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.pooling import Pooling
 from llmkit.modeling.served import encode_texts
+from llmkit.modeling.spans import UNCUT, Asking, Chosen, Window, best_of, best_span, windows
 from llmkit.runtimes._requests import Embed, Label, Request, Span, SpanFound, Tags, TagsFound
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ KINDS: dict[str, type[Request]] = {"label": Label, "number": Label, "token_label
 UNLIMITED = 2**31 - 1
 MOST_KNOWN = 2**14
 """Requests that are kept encoded from when their length is asked until they are answered, unless more are prepared."""
-MAX_ANSWER_TOKENS = 30
-"""Longest span."""
+LEAST_WINDOWS = 4
+"""Windows of texts that are read together, unless more texts are."""
 MAX_DIFFERENCE = 1e-3
 """As a share of the numbers: what padding rounds otherwise is 1e-6; see `evaluation/neighbours.py`."""
+_NOWHERE = np.zeros((0, 2), np.int64)
 _PROBES = ("Short.", "This one is longer, and what stands beside it is padded until it is as long.")
 
 
@@ -44,12 +46,14 @@ class Encoded:
         types: Which text of a pair each stands for; None where the model does not ask.
         encoding: Where the tokens stand in the text; None where nobody asks.
         cut: The text was longer than what the model reads.
+        windows: The parts of a text in which an answer is looked for, `ids` being those of the first.
     """
 
     ids: list[int]
     types: list[int] | None
     encoding: Encoding | None
     cut: bool
+    windows: tuple[Window, ...] = ()
 
 
 class HeadAnswers:
@@ -79,7 +83,9 @@ class HeadAnswers:
         labelled = head.answer != "token_labels" or hasattr(head, "labels")  # else of the vocabulary
         self.kind = KINDS.get(head.answer) if labelled else None
         named = tokenizer.model_max_length  # 1e30 where nobody has said
-        limits = [position_limit(model.config), named if named < UNLIMITED else None, pooling.max_tokens]
+        self.asking = Asking.of(model.config)
+        own_limit = self.asking.max_tokens if self.kind is Span else None
+        limits = [position_limit(model.config), named if named < UNLIMITED else None, pooling.max_tokens, own_limit]
         self.limit = min((limit for limit in limits if limit), default=UNLIMITED)
         own = model.config.get_text_config().pad_token_id
         self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
@@ -131,33 +137,55 @@ class HeadAnswers:
             NotFiniteError: An answer is no number.
         """
         rows = [self.encoded(request) for request in requests]
+        if self.kind is Span:
+            return self._spans(requests, rows)
         if len({row.ids.count(self._end) for row in rows if self._end is not None}) > 1:
             return [answer for request in requests for answer in self.answer([request])]
-        numbers = self._numbers(rows).cpu().numpy()
-        if not np.isfinite(numbers).all():
-            raise NotFiniteError(f"the model in '{self.where}' gives a text numbers that are NaN or infinite")
+        numbers = self._finite(rows)
         if self.kind is Tags:
             return [_tags(row, found) for row, found in zip(rows, numbers, strict=True)]
-        if self.kind is Span:
-            return [_span(row, found) for row, found in zip(rows, numbers, strict=True)]
         return list(numbers)
+
+    def _finite(self, rows: Sequence[Encoded]) -> NDArray[np.float32]:
+        numbers: NDArray[np.float32] = self._numbers(rows).cpu().numpy()
+        if not np.isfinite(numbers).all():
+            raise NotFiniteError(f"the model in '{self.where}' gives a text numbers that are NaN or infinite")
+        return numbers
+
+    def _spans(self, requests: Sequence[Any], rows: Sequence[Encoded]) -> list[SpanFound]:
+        """Find the best span of each text in all of its windows, as many at a time as there are texts."""
+        asked = [
+            (i, Encoded(window.ids, window.types if self._typed else None, None, cut=False), window)
+            for i, row in enumerate(rows)
+            for window in row.windows
+        ]
+        found: list[list[Chosen]] = [[] for _ in rows]
+        size = max(len(rows), LEAST_WINDOWS)
+        for start in range(0, len(asked), size):
+            part = asked[start : start + size]
+            for (i, _, window), logits in zip(part, self._finite([encoded for _, encoded, _ in part]), strict=True):
+                place = slice(window.first, window.first + len(window.offsets))
+                none, text = float(logits[0, 0] + logits[1, 0]), requests[i].text
+                most = self.asking.max_answer_tokens
+                found[i].append(best_span(logits[0, place], logits[1, place], none, window.offsets, text, most))
+        best = [best_of(chosen) for chosen in found]
+        return [SpanFound(one.start, one.end, one.score, one.none, self.asking.threshold) for one in best]
 
     def _encode(self, requests: Sequence[Any]) -> list[Encoded]:
         if not requests:
             return []
-        placed = self.kind in (Tags, Span)
+        placed = self.kind is Tags
         if self.kind is Span:
-            texts: list[Any] = [(request.question, request.text) for request in requests]
-        elif self.kind is Embed:
-            texts = [self.pooling.prompt + request.text for request in requests]
+            return self._encode_spans(requests)
+        if self.kind is Embed:
+            texts: list[Any] = [self.pooling.prompt + request.text for request in requests]
         else:
             pairs = [getattr(request, "pair", None) for request in requests]
             texts = [
                 request.text if pair is None else (request.text, pair)
                 for request, pair in zip(requests, pairs, strict=True)
             ]
-        cut: Any = "only_second" if self.kind is Span else "longest_first"
-        found = encode_texts(self.tokenizer, texts, self.limit, cut=cut, offsets=placed)
+        found = encode_texts(self.tokenizer, texts, self.limit, offsets=placed)
         return [
             Encoded(
                 encoding.ids, encoding.type_ids if self._typed else None, encoding if placed else None,
@@ -165,6 +193,20 @@ class HeadAnswers:
             )
             for encoding in found
         ]  # fmt: skip
+
+    def _encode_spans(self, requests: Sequence[Span]) -> list[Encoded]:
+        """Cut texts into windows behind their questions; a question that leaves no room is cut as well."""
+        texts = [(request.question, request.text) for request in requests]
+        found = []
+        for text, whole in zip(texts, encode_texts(self.tokenizer, texts, UNCUT), strict=True):
+            parts, cut = windows(whole, self.limit, self.asking.stride), False
+            if not parts:
+                (short,) = encode_texts(self.tokenizer, [text], self.limit)
+                cut = bool(short.overflowing)
+                parts = windows(short, self.limit, 0) or [Window(short.ids, short.type_ids, 0, 0, _NOWHERE)]
+            first = parts[0]
+            found.append(Encoded(first.ids, first.types if self._typed else None, None, cut, tuple(parts)))
+        return found
 
     def _numbers(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """Return what the head gives, float32: `[rows, labels]`, `[rows, time, labels]`, `[rows, 2, time]`, vectors."""
@@ -213,19 +255,3 @@ def _tags(row: Encoded, logits: NDArray[np.float32]) -> TagsFound:
     own = words >= 0  # special tokens stand for no word
     offsets = np.array(row.encoding.offsets, np.int64).reshape(-1, 2)
     return TagsFound(offsets[own], np.ascontiguousarray(logits[: len(words)][own]), words[own])
-
-
-def _span(row: Encoded, logits: NDArray[np.float32]) -> SpanFound:
-    """Find the best span in the text, which is the second of the pair; "no answer" is at the first token."""
-    assert row.encoding is not None
-    inside = np.array([side == 1 for side in row.encoding.sequence_ids], np.bool_)
-    none = float(logits[0, 0] + logits[1, 0])
-    if not inside.any():  # all of it was cut
-        return SpanFound(0, 0, none, none)
-    offsets = np.array(row.encoding.offsets, np.int64)[inside]
-    starts, ends = (side[: inside.size][inside] for side in logits)
-    sums = starts[:, None] + ends[None, :]
-    sums[np.tril_indices(len(sums), -1)] = -np.inf
-    sums[np.triu_indices(len(sums), MAX_ANSWER_TOKENS)] = -np.inf
-    start, end = divmod(int(sums.argmax()), len(sums))
-    return SpanFound(int(offsets[start, 0]), int(offsets[end, 1]), float(sums[start, end]), none)

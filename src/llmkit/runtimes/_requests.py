@@ -143,12 +143,14 @@ class SpanFound:
         end: The one behind the last.
         score: Sum of its two logits.
         none: The same of "no answer".
+        threshold: What the model says of how far above `score` that has to be; None if there is always an answer.
     """
 
     start: int
     end: int
     score: float
     none: float
+    threshold: float | None = 0.0
 
 
 @dataclass(frozen=True)

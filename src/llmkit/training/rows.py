@@ -80,6 +80,10 @@ class Encoder:
         long = LongRows(self.overlength, self.objective, self.kind, self.limit, encode)
         return long.settle(rows, encode(rows, self.limit))
 
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row is for training or for validation."""
+        return self.kind.split_text(row)
+
     def _loaded(self) -> PreTrainedTokenizerFast:
         return self.tokenizer or _tokenizer(self.folder, self.plain)
 

@@ -165,6 +165,7 @@ def _save(
 
     job, model, targets = prepared.job, prepared.job.models.main, prepared.targets
     adapter, base = (FULL, None) if prepared.merge else (prepared.adapter, prepared.base)
+    job.objective.finish(model.config, answers, prepared.config.context_length)
     save_model(
         build.dir, model, prepared.tokenizer, context_length=prepared.config.context_length, end_ids=prepared.end_ids,
         adapter=adapter, base=base,

@@ -130,6 +130,11 @@ class Row(Part):
         """Return the text that stands for the row: filters, duplicates, splits and decontamination go by it."""
         return "\n".join(self.texts(row).values())
 
+    def split_text(self, row: Mapping[str, Any]) -> str:
+        """Return the text that decides whether a row of an artifact is for training or for validation."""
+        text: str = row["text"]
+        return text
+
     def target(self, row: Mapping[str, Any]) -> Any:  # noqa: ARG002 - the interface
         """Return what copies of a text should agree on, such as its label; None if nothing."""
         return None

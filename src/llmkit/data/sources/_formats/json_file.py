@@ -1,8 +1,8 @@
-"""JSON: a list of rows, one row, or one object that holds a list of rows; and JSON Lines under the wrong name."""
+"""JSON: a list of rows, one row, or one object that holds a list of rows; SQuAD's layout; misnamed JSON Lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from llmkit.data.sources import Broken, Record, Span, _rows
 from llmkit.data.sources._formats import Format, Reading
 from llmkit.data.sources._formats.json_lines import FORMAT as JSON_LINES
 from llmkit.data.sources._lines import BOM, read_lines, read_whole
+from llmkit.data.sources._nested import flat_rows, is_nested
 from llmkit.data.sources._rows import check_depth, check_surrogates, has_rounded, parse_json
 from llmkit.data.sources._streams import DAMAGE, describe_damage
 from llmkit.data.sources._text import Decoder
@@ -98,15 +99,14 @@ def _parse(data: bytes, decode: Decoder) -> tuple[Any, bool]:
     return (parse_json(text) if has_rounded(value) else value), False
 
 
-def _rows_of(value: Any, reading: Reading) -> list[Any]:
+def _rows_of(value: Any, reading: Reading) -> Iterable[Any]:
     """Return the rows: the items of a list; of the only list of objects in an object; or the object itself."""
-    if isinstance(value, list):
-        return value
+    items = value if isinstance(value, list) else [value]
     if isinstance(value, dict) and not reading.columns.is_row(value):
         lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
-        if len(lists) == 1:
-            return lists[0]
-    return [value]
+        if len(lists) == 1 and not is_nested(items):
+            items = lists[0]
+    return flat_rows(items) if is_nested(items) else items
 
 
 FORMAT = JsonFile()
