@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 Turns = Sequence[Mapping[str, str]]
 """A conversation as chat templates take it: {role, content} in order."""
 
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
+"""For models that are asked without turns."""
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -133,6 +138,12 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
         )
     tokenizer.chat_template = CHAT_TEMPLATE
     return True
+
+
+def give_plain_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Give the tokenizer a template that writes prompts as they stand, as it begins a text, and EOS behind answers."""
+    starts = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    tokenizer.chat_template = ("{{ bos_token }}" if starts else "") + PLAIN_TEMPLATE
 
 
 def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:

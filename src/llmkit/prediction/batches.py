@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.runtimes import Request
 
 if TYPE_CHECKING:
+    from llmkit.prediction.writing import TextAnswers
     from llmkit.runtimes._heads import HeadAnswers
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
@@ -16,7 +17,7 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
 
 
 def answer_all(
-    answers: HeadAnswers, requests: Sequence[Request], *, alone: bool, advance: Callable[[int], None]
+    answers: HeadAnswers | TextAnswers, requests: Sequence[Request], *, alone: bool, advance: Callable[[int], None]
 ) -> tuple[list[Any], int]:
     """Return the answers in the order of the requests, and how many texts were cut.
 
@@ -49,7 +50,9 @@ def answer_all(
     return [found[request] for request in requests], sum(request in cut for request in requests)
 
 
-def _answered(answers: HeadAnswers, asked: list[list[Request]]) -> Iterator[tuple[list[Request], list[Any]]]:
+def _answered(
+    answers: HeadAnswers | TextAnswers, asked: list[list[Request]]
+) -> Iterator[tuple[list[Request], list[Any]]]:
     """Yield batches with their answers; on a CPU each core has one of its own.
 
     Cores that share the small products of one batch wait for each other, and the sums depend on how many they are.
@@ -59,6 +62,7 @@ def _answered(answers: HeadAnswers, asked: list[list[Request]]) -> Iterator[tupl
     threads = torch.get_num_threads()
     rope = str(getattr(answers.model.config, "rope_parameters", ""))
     stateful = "dynamic" in rope or "longrope" in rope  # such tables are changed by every row that is longer
+    stateful = stateful or getattr(answers, "in_turn", False)
     if answers.model.device.type != "cpu" or threads == 1 or stateful:
         yield from ((batch, _answer(answers, batch)) for batch in asked)
         return
@@ -82,7 +86,7 @@ def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _answer(answers: HeadAnswers, requests: list[Request]) -> list[Any]:
+def _answer(answers: HeadAnswers | TextAnswers, requests: list[Request]) -> list[Any]:
     """Return the answers to a batch; where memory ends, to its halves."""
     import torch
 

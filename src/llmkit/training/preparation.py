@@ -24,6 +24,7 @@ from llmkit.data.rendering import chosen_template, ensure_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.unread import Unread
 from llmkit.modeling.adapters import Base, Targets
+from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
@@ -116,7 +117,7 @@ def ready(
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
-        _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
+        _job(config, objective, models, vocabulary, tokenizer, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
         end_ids=objective.end_ids(tokenizer, train),
@@ -159,10 +160,10 @@ def fit(
     tokens only to models that have several.
     """
     from llmkit.data.borders import mend_template
-    from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
+    objective.suit(tokenizer, shape)
     if objective.chats:
         if ensure_template(tokenizer):
             console.info("the tokenizer has no chat template: it gets the ChatML one")
@@ -204,6 +205,8 @@ def _load(
         check_isolation(model)
     grown = _grow(model, vocabulary, path, tokenizer, console)
     check_positions(model.config, config.context_length, path)
+    if changed := objective.equip(model, tokenizer):
+        console.warn(f"the model's generation config loses {', '.join(changed)}: the targets are not so")
     return have_companions(model, objective.companions()), grown
 
 
@@ -239,6 +242,7 @@ def _job(
     objective: RowObjective,
     models: Models,
     vocabulary: Vocabulary,
+    tokenizer: PreTrainedTokenizerFast,
     train: EncodedRows,
     held_out: EncodedRows,
     context: Context,
@@ -258,6 +262,9 @@ def _job(
         resume_from=context.checkpoint,
         title="Fine-tuning report",
         facts={"rows": f"{num_rows:,}"},
+        tokenizer=tokenizer,
+        ends=objective.end_ids(tokenizer, train),
+        questions=objective.questions(held_out, position_limit(models.main.config) or config.context_length),
     )
 
 

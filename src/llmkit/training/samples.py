@@ -115,7 +115,7 @@ class Sampler:
         if not self.prompts:
             return []
         rows = []
-        with _undisturbed(self.model):
+        with undisturbed(self.model):
             for number, ids in enumerate(self.prompts):
                 seed = int(np.random.SeedSequence([self.seed, step, number]).generate_state(1)[0])
                 request = Generate(tuple(ids), self.max_new_tokens, temperature=self.config.temperature, seed=seed)
@@ -128,7 +128,8 @@ class Sampler:
 
 
 @contextmanager
-def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """Have a model write in the midst of its training: nothing of it, nor of the random state, is another after."""
     import torch
 
     training = model.training

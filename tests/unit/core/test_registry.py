@@ -17,6 +17,7 @@ MEMBERS = [(family, member) for family in PACKAGES for member in Family(family).
 REQUIRED = {
     ("source", "files"): {"path": "x"},
     ("source", "hf"): {"path": "x"},
+    ("source", "parallel"): {"source": "x", "target": "y"},
     ("step", "cap"): {"limit": 1},
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},

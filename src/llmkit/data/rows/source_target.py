@@ -31,8 +31,8 @@ class SourceTarget(Row):
     aliases: ClassVar = {
         "source_text": ("source_text", "source", "src", "document", "article", "dialogue", "input", "text"),
         "targets": (
-            "targets", "target", "tgt", "target_text", "summary", "highlights", "references", "reference", "translation",
-            "output",
+            "targets", "target", "tgt", "target_text", "summary", "highlights", "references", "reference",
+            "translation", "output",
         ),
     }  # fmt: skip
 
@@ -116,7 +116,9 @@ def _by_language(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> lis
 
 
 def _is_language(name: str) -> bool:
-    return len(name.replace("_", "-").partition("-")[0]) <= 3 and canonical(name) is not None
+    """Tell whether a name is a language's: `en`, `zh_CN`, `eng_Latn`; three letters alone may be any word."""
+    primary, _, rest = name.replace("_", "-").partition("-")
+    return (len(primary) == 2 or bool(rest)) and canonical(name) is not None
 
 
 def _value(raw: Mapping[str, Any], column: str) -> Any:

@@ -54,6 +54,7 @@ def test_a_named_column_may_be_within_an_object():
     ({"instruction": "a", "input": "b", "output": "c"}, "an instruction with an input is a prompt"),
     ({"source": "a", "taget": "b"}, "no column for targets (usually targets, target, tgt, target_text, ...); did you"
      " mean 'taget'?"),
+    ({"age": "a", "sex": "b"}, "no column for source_text"),  # both are codes of languages
     ({"source": "a", "target": " "}, "field 'target' is empty"),
     ({"source": "", "target": "b"}, "field 'source' is empty"),
     ({"source": "a", "target": []}, "field 'target' is empty"),
