@@ -37,6 +37,7 @@ MAKERS: dict[str, Callable[[str], dict[str, Any]]] = {
     },
     "prompt_completion": lambda text: {"prompt": text[:60], "completion": text[60:]},
     "span_answer": lambda text: {"question": text[:60], "context": text[60:], "answers": [], "answer_start": []},
+    "source_target": lambda text: {"source_text": text[:60], "targets": [text[60:]]},
     "tags": lambda text: {"words": (words := text.split() if " " in text else list(text)), "tags": ["O"] * len(words)},
     "text_label": lambda text: {"text": text, "label": "good"},
     "text_pair": lambda text: {"text": text[:60], "pair": text[60:], "label": "good"},

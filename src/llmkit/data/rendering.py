@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Turns = Sequence[dict[str, Any]]
 """A conversation, see `llmkit.data.chat`: {role, content} in order."""
 
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
+"""For models that are asked without turns."""
 DEFAULT = "default"
 """Name of the template that is meant where none is named."""
 ROLES_SHOWN = 12
@@ -166,6 +171,12 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
         )
     tokenizer.chat_template = CHAT_TEMPLATE
     return True
+
+
+def give_plain_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Give the tokenizer a template that writes prompts as they stand, as it begins a text, and EOS behind answers."""
+    starts = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    tokenizer.chat_template = ("{{ bos_token }}" if starts else "") + PLAIN_TEMPLATE
 
 
 def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = False) -> str:

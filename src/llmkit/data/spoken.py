@@ -167,7 +167,7 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
             placed.append((answer, after))
             altered += _is_altered(answer, after, turn)
             reasoning = turn.get("reasoning_content")
-            unreasoned += is_bare or (bool(reasoning) and _joined(reasoning) not in _joined(after[answer.start :]))
+            unreasoned += is_bare or (bool(reasoning) and _joined(str(reasoning)) not in _joined(after[answer.start :]))
     if not placed:
         return _unprompted(asked[-1])
     views = _views(text, placed, borders)

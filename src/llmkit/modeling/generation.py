@@ -1,12 +1,17 @@
-"""Settings of generation that a base model comes with, and that transformers loads but refuses to save."""
+"""Settings of generation: those that transformers refuses to save, and those of a model that makes texts of texts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import DataError
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_TASK = "sequence_to_sequence"
 
 
 def mend_generation(model: PreTrainedModel) -> list[str]:
@@ -36,3 +41,52 @@ def _refused(generation: Any) -> list[str]:
         named = re.findall(r"^- `(\w+)`:", str(error), re.MULTILINE)
         return [name for name in named if getattr(generation, name, None) is not None]
     return []
+
+
+def task_of(config: PreTrainedConfig) -> dict[str, Any]:
+    """Return what a model's config says of the task from texts to texts that it was trained for, `prefix` or `prompt`.
+
+    It stands in `task_specific_params`, as in the configs of T5's and BART's authors.
+    """
+    tasks = getattr(config, "task_specific_params", None)
+    found = tasks.get(_TASK) if isinstance(tasks, dict) else None
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def note_task(config: PreTrainedConfig, **facts: Any) -> None:
+    """Write to a config what `task_of` returns; what others have written beside it stays."""
+    tasks = getattr(config, "task_specific_params", None)
+    config.task_specific_params = {**(tasks if isinstance(tasks, dict) else {}), _TASK: facts}
+
+
+def prepare_writing(model: PreTrainedModel, *, starts: Sequence[int], ends: Sequence[int], most: int) -> list[str]:
+    """Make the generation config of an encoder-decoder what it is trained for; return what was changed, in words.
+
+    Args:
+        model: The model.
+        starts: The first id of each target, where all begin with one; else empty.
+        ends: Ids at which generation stops.
+        most: Tokens of the longest target.
+
+    Raises:
+        DataError: The decoder has nothing to start from.
+    """
+    config, generation, changed = model.config, model.generation_config, []
+    start = getattr(config, "decoder_start_token_id", None)
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if start is None or not 0 <= start < rows:
+        raise DataError(
+            f"the model's config says that the decoder starts from the token {start}, of {rows:,}",
+            'set "decoder_start_token_id" in its config.json, to the padding token for most models',
+        )
+    generation.decoder_start_token_id = start
+    for name, allowed in (("forced_bos_token_id", starts), ("forced_eos_token_id", ends)):
+        forced = getattr(generation, name, None)
+        if forced is not None and forced not in allowed:
+            changed.append(f"{name} {forced}")
+            setattr(generation, name, None)
+    generation.max_new_tokens, generation.max_length = None, most + 1  # the token that it starts from is counted
+    if generation.min_length and generation.min_length > 0:
+        changed.append(f"min_length {generation.min_length}")
+        generation.min_length = 0
+    return changed

@@ -10,6 +10,7 @@ from llmkit.runtimes import Request
 from llmkit.runtimes._lanes import lanes_of, side_by_side
 
 if TYPE_CHECKING:
+    from llmkit.prediction.writing import TextAnswers
     from llmkit.runtimes._heads import HeadAnswers
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
@@ -17,7 +18,7 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
 
 
 def answer_all(
-    answers: HeadAnswers, requests: Sequence[Request], *, alone: bool, advance: Callable[[int], None]
+    answers: HeadAnswers | TextAnswers, requests: Sequence[Request], *, alone: bool, advance: Callable[[int], None]
 ) -> tuple[list[Any], int]:
     """Return the answers in the order of the requests, and how many texts were cut.
 
@@ -42,7 +43,8 @@ def answer_all(
     places = [i for i, length in enumerate(lengths) if length]
     advance(len(distinct) - len(places))
     asked = [[distinct[places[i]] for i in batch] for batch in batches([lengths[i] for i in places], most)]
-    for batch, said in zip(asked, side_by_side(partial(_answer, answers), asked, lanes_of(answers.model)), strict=True):
+    lanes = 1 if getattr(answers, "in_turn", False) else lanes_of(answers.model)
+    for batch, said in zip(asked, side_by_side(partial(_answer, answers), asked, lanes), strict=True):
         found.update(zip(batch, said, strict=True))
         advance(len(batch))
     advance(len(requests) - len(distinct))
@@ -62,7 +64,7 @@ def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _answer(answers: HeadAnswers, requests: list[Request]) -> list[Any]:
+def _answer(answers: HeadAnswers | TextAnswers, requests: list[Request]) -> list[Any]:
     """Return the answers to a batch; where memory ends, to its halves."""
     import torch
 

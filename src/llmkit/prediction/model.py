@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Head
     from llmkit.prediction.outputs import Output
+    from llmkit.prediction.writing import TextAnswers
     from llmkit.runtimes._heads import HeadAnswers
 
-Wanted = Literal["auto", "vector"]
+Wanted = Literal["auto", "vector", "text"]
 Precision = Literal["float32", "bf16", "auto"]
 _OTHERS = {
     "tokens": "it writes text, and predict gives labels, numbers, tags, spans and vectors",
@@ -30,6 +31,7 @@ def choose_head(path: Path, wanted: Wanted) -> Head:
     Raises:
         DataError: No model, or one whose head gives no prediction.
     """
+    from llmkit.modeling.generation import task_of
     from llmkit.modeling.heads import head_of
     from llmkit.modeling.heads.embedding import Embedding
     from llmkit.modeling.load import read_config
@@ -37,8 +39,14 @@ def choose_head(path: Path, wanted: Wanted) -> Head:
     if wanted == "vector":
         read_config(path, Embedding())
         return Embedding()
-    head = head_of(read_config(path))
-    check_predicts(head, f"the model in '{path}'")
+    config = read_config(path)
+    head = head_of(config)
+    if wanted == "text" and head.answer != "tokens":
+        raise DataError(
+            f"the model in '{path}' has the head {head.type_name}, which writes no text", "leave out answer"
+        )
+    if not (head.answer == "tokens" and (wanted == "text" or task_of(config))):
+        check_predicts(head, f"the model in '{path}'")
     return head
 
 
@@ -50,13 +58,16 @@ def check_predicts(head: Head, where: str) -> None:
         where: What to call the model, for errors.
 
     Raises:
-        DataError: It writes text, or fills masks.
+        DataError: It writes text and has learned to make none of another, or it fills masks.
     """
+    if getattr(head, "prefix", None) is not None:
+        return
     words = _OTHERS.get(head.answer) if not hasattr(head, "labels") else None
     if words is not None:
         raise DataError(
             f"{where} has the head {head.type_name}: {words}",
-            "-s answer=vector gives the vectors of its body; finetune with objective=classification gives it labels",
+            "-s answer=vector gives the vectors of its body; finetune with objective=classification gives it labels"
+            + ("; -s answer=text has it write" if head.answer == "tokens" else ""),
         )
 
 
@@ -76,7 +87,8 @@ def open_model(
     precision: Literal["float32", "bf16"],
     max_tokens: int | None,
     prompt: str | None = None,
-) -> HeadAnswers:
+    max_new_tokens: int | None = None,
+) -> HeadAnswers | TextAnswers:
     """Load a model and its tokenizer, on a GPU if there is one.
 
     Args:
@@ -85,6 +97,7 @@ def open_model(
         precision: Number format.
         max_tokens: Tokens of a text that it reads; None for all it can.
         prompt: Name of the prompt before every text, of a model of vectors; None for its own choice.
+        max_new_tokens: Longest text that a model writes; None for its own limit.
 
     Raises:
         ConfigError: The model has no such prompt.
@@ -92,8 +105,9 @@ def open_model(
     """
     import torch
 
+    from llmkit.modeling.generation import task_of
     from llmkit.modeling.heads.embedding import Embedding
-    from llmkit.modeling.load import check_vocabulary, load_model
+    from llmkit.modeling.load import check_vocabulary, load_model, read_config
     from llmkit.modeling.pooling import Pooling, pooling_of
     from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
     from llmkit.runtimes._heads import HeadAnswers
@@ -109,6 +123,11 @@ def open_model(
     tokenizer = load_tokenizer(path)
     check_vocabulary(model, vocabulary_size(tokenizer), path)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if head.answer == "tokens":
+        from llmkit.prediction.writing import TextAnswers
+
+        task = task_of(read_config(path))
+        return TextAnswers(model.to(device), tokenizer, head, path, task, max_tokens, max_new_tokens)
     return HeadAnswers(model.to(device), tokenizer, head, path, pooling)
 
 
@@ -121,13 +140,13 @@ def _prompt(name: str, prompts: Mapping[str, str], path: Path) -> str:
     return prompts[name]
 
 
-def output_of(answers: HeadAnswers, threshold: float | Mapping[str, float] | None) -> Output:
+def output_of(answers: HeadAnswers | TextAnswers, threshold: float | Mapping[str, float] | None) -> Output:
     """Return what becomes of a model's answers.
 
     Raises:
         ConfigError: A threshold is given where there is nothing to choose, or for no label.
     """
-    from llmkit.prediction.outputs import Answers, Labels, Numbers, Spans, Vectors, distinct, thresholds_of
+    from llmkit.prediction.outputs import Answers, Labels, Numbers, Spans, Texts, Vectors, distinct, thresholds_of
 
     head: Any = answers.head
     if threshold is not None and head.answer != "label":
@@ -136,6 +155,8 @@ def output_of(answers: HeadAnswers, threshold: float | Mapping[str, float] | Non
     if head.answer == "label":
         several = head.problem_type == "multi_label_classification"
         return Labels(names, several, thresholds_of(names, threshold, 0.5 if several else 0.0))
+    if head.answer == "tokens":
+        return Texts()
     size = len(answers.pooling.modes) * answers.model.config.get_text_config().hidden_size
     others: dict[str, Output] = {
         "number": Numbers(names), "token_labels": Spans(names), "span": Answers(), "vector": Vectors(size),

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.metrics._entities import entities
 from llmkit.modeling.spans import is_answered
-from llmkit.runtimes import SpanFound, TagsFound
+from llmkit.runtimes import SpanFound, TagsFound, Written
 
 BINS = 20
 NO_ANSWER = "(no answer)"
 UNSURE = "(below its threshold)"
-Texts = Sequence[str]
+ENDED, CUT = "ended by itself", "cut at the longest answer"
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Output:
         """Return the columns."""
         raise NotImplementedError
 
-    def columns(self, answers: Sequence[Any], texts: Texts) -> tuple[list[pa.Array], Said]:
+    def columns(self, answers: Sequence[Any], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:
         """Return the columns of some rows, all of which have answers.
 
         Args:
@@ -79,7 +79,7 @@ class Labels(Output):
             return [pa.field("labels", pa.list_(pa.string())), scores]
         return [pa.field("label", pa.string()), pa.field("score", pa.float32()), scores]
 
-    def columns(self, answers: Sequence[Any], texts: Texts) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
+    def columns(self, answers: Sequence[Any], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
         """Return the columns."""
         logits = np.stack(answers).astype(np.float64)
         if self.several:
@@ -123,7 +123,7 @@ class Numbers(Output):
             return [pa.field("number", pa.float32())]
         return [pa.field("numbers", pa.struct([pa.field(name, pa.float32()) for name in self.names]))]
 
-    def columns(self, answers: Sequence[Any], texts: Texts) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
+    def columns(self, answers: Sequence[Any], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
         """Return the columns."""
         found = np.stack(answers).astype(np.float64)
         words = [", ".join(f"{value:.4g}" for value in row) for row in found]
@@ -150,7 +150,7 @@ class Spans(Output):
         span = [("start", pa.int32()), ("end", pa.int32()), ("label", pa.string()), ("text", pa.string())]
         return [pa.field("spans", pa.list_(pa.struct([*span, ("score", pa.float32())])))]
 
-    def columns(self, answers: Sequence[TagsFound], texts: Texts) -> tuple[list[pa.Array], Said]:
+    def columns(self, answers: Sequence[TagsFound], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:
         """Return the columns."""
         rows = [self._spans(found, text) for found, text in zip(answers, texts, strict=True)]
         counts = Counter(span["label"] for row in rows for span in row)
@@ -204,7 +204,7 @@ class Answers(Output):
             pa.field("score", pa.float32()), pa.field("no_answer_score", pa.float32()),
         ]  # fmt: skip
 
-    def columns(self, answers: Sequence[SpanFound], texts: Texts) -> tuple[list[pa.Array], Said]:
+    def columns(self, answers: Sequence[SpanFound], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:
         """Return the columns."""
         there = [is_answered(found, found.threshold) for found in answers]
         spans = [
@@ -223,6 +223,21 @@ class Answers(Output):
         return [*arrays, *(_floats(np.array(values)) for values in scores)], said
 
 
+class Texts(Output):
+    """A text that the model writes."""
+
+    def fields(self) -> list[pa.Field]:
+        """Return `output`, and whether it `ended` by itself rather than at the longest answer."""
+        return [pa.field("output", pa.string()), pa.field("ended", pa.bool_())]
+
+    def columns(self, answers: Sequence[Written], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:  # noqa: ARG002
+        """Return the columns."""
+        written, ended = [found.text.strip() for found in answers], [found.ended for found in answers]
+        counts = Counter(ENDED if is_ended else CUT for is_ended in ended)
+        said = Said(counts, sure=np.full(len(answers), np.nan), words=written)
+        return [pa.array(written, pa.string()), pa.array(ended, pa.bool_())], said
+
+
 @dataclass(frozen=True)
 class Vectors(Output):
     """A vector for each text.
@@ -237,7 +252,7 @@ class Vectors(Output):
         """Return `vector`, a list of fixed size."""
         return [pa.field("vector", pa.list_(pa.float32(), self.size))]
 
-    def columns(self, answers: Sequence[Any], texts: Texts) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
+    def columns(self, answers: Sequence[Any], texts: Sequence[str]) -> tuple[list[pa.Array], Said]:  # noqa: ARG002 - no spans
         """Return the column."""
         flat = pa.array(np.concatenate(answers).astype(np.float32))
         unknown = Said(sure=np.full(len(answers), np.nan), words=[""] * len(answers))

@@ -17,20 +17,24 @@ from llmkit.data.corpus import UNKNOWN_LANGUAGE, document_id
 from llmkit.data.rows import RowMismatch
 from llmkit.data.rows._matching import match
 from llmkit.data.rows._values import RowError, expect
+from llmkit.data.rows.source_target import SourceTarget
 from llmkit.data.rows.text_label import TextLabel
 from llmkit.data.sources import Broken, Record, Source
 from llmkit.data.sources._columns import Columns, RawColumns, meta_of
 from llmkit.data.sources._tabular import SAMPLE_ROWS, Tabular
+from llmkit.prediction.writing import Write
 from llmkit.runtimes import Embed, Label, Request, Span, Tags
 
 Keep = list[str] | Literal["all"]
 Inputs = Sequence[tuple[Source, list[RawFile]]]
 
 _TEXT = TextLabel.aliases["text"]
+_SOURCE = "source_text"
 FIELDS: dict[type[Request], dict[str, tuple[str, ...]]] = {
     Label: {"text": _TEXT, "pair": ()},
     Tags: {"text": _TEXT},
     Embed: {"text": _TEXT},
+    Write: {"text": (*_TEXT, *SourceTarget.aliases["source_text"])},
     Span: {"question": ("question", "query"), "text": (*_TEXT, "context", "passage", "paragraph", "article")},
 }
 """Per kind of request the fields of a row, and the names under which columns usually hold them."""
@@ -153,6 +157,8 @@ def _make_reader(
 ) -> Reader:
     given = {field: column for field, column in {**_given(source), **columns}.items() if field in FIELDS[kind]}
     names = _sample(source, files, given.values())
+    if kind is Write and _SOURCE in names:  # of an artifact of ours, whose `text` holds the targets as well
+        given = {"text": _SOURCE, **given}
     needed = {field: field for field in FIELDS[kind] if field not in OPTIONAL}
     try:
         found = match(FIELDS[kind], given, names, optional=OPTIONAL) if names else {**needed, **given}

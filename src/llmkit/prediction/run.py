@@ -25,6 +25,7 @@ from llmkit.prediction.tally import Tally
 from llmkit.work.once import Once
 
 if TYPE_CHECKING:
+    from llmkit.prediction.writing import TextAnswers
     from llmkit.runtimes._heads import HeadAnswers
 
 WINDOW_ROWS = 4096
@@ -48,7 +49,7 @@ class Prediction:
         strict: Stop at the first row that cannot be read.
     """
 
-    answers: HeadAnswers
+    answers: HeadAnswers | TextAnswers
     output: Output
     kept: Sequence[str]
     alone: bool

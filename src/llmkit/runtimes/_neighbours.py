@@ -26,12 +26,12 @@ def scores_alike(model: PreTrainedModel, max_length: int) -> bool:
     return _is_alike(_scored(model, [short]), _scored(model, [short, long]))
 
 
-@torch.inference_mode()
+@torch.no_grad()  # what a model keeps of inference mode could not be trained with
 def writes_alike(model: PreTrainedModel, max_length: int) -> bool:
     """Tell the same of generation: padded on the left, with a mask, the second new token from the cache.
 
     Args:
-        model: A causal language model in eval mode.
+        model: A causal language model in eval mode, or an encoder-decoder, which is padded on the right.
         max_length: Positions that it has.
     """
     short, long = _rows(model, max_length - 2)
@@ -49,13 +49,18 @@ def _written(model: PreTrainedModel, rows: list[list[int]]) -> list[torch.Tensor
     """Return the logits of the first row's first new token and of its second."""
     from transformers import GenerationConfig
 
-    width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    width, right = max(map(len, rows)), model.config.is_encoder_decoder
+    padded = [(row + [0] * (width - len(row))) if right else ([0] * (width - len(row)) + row) for row in rows]
+    ids = torch.tensor(padded, device=model.device)
+    inside = [([1] * len(row) + [0] * (width - len(row))) if right else ([0] * (width - len(row)) + [1] * len(row))
+              for row in rows]  # fmt: skip
+    mask = torch.tensor(inside, device=model.device)
     settings = GenerationConfig(
         max_new_tokens=2, do_sample=False, pad_token_id=0, output_logits=True, return_dict_in_generate=True
     )
     own, model.generation_config = model.generation_config, settings
+    if right:
+        settings.decoder_start_token_id, settings.bos_token_id = own.decoder_start_token_id, own.bos_token_id
     try:
         # The last id again and again: a tie between two tokens is no difference.
         found = model.generate(

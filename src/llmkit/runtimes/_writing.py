@@ -30,10 +30,8 @@ def written(running: InMemory, requests: Sequence[Generate]) -> list[Written]:
     found: list[Any] = [None] * len(requests)
     together: dict[Any, list[int]] = defaultdict(list)
     for place, one in enumerate(requests):
-        # Positions of an encoder count from the left, where padding would stand: only rows of one length run together.
-        width = len(one.prompt) if running.model.config.is_encoder_decoder else 0
         apart = place if len(requests) > 1 and (one.inputs or running.alone(Generate)) else -1
-        together[one.temperature, one.stop, one.exact, width, apart].append(place)
+        together[one.temperature, one.stop, one.exact, apart].append(place)
     for places in together.values():
         job = _Writing(running, [requests[i] for i in places])
         for place, new in zip(places, job.run(), strict=True):
@@ -65,8 +63,13 @@ class _Writing:
         """Write until every row has ended."""
         width = max(len(one.prompt) for one in self.requests)
         prompts = [list(self.requests[row].prompt) for row in self.rows]
-        ids = self._tensor([[self.pad] * (width - len(prompt)) + prompt for prompt in prompts])
-        mask = self._tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        pads = [[self.pad] * (width - len(prompt)) for prompt in prompts]
+        ones = [[1] * len(prompt) for prompt in prompts]
+        empty = [[0] * len(pad) for pad in pads]
+        if self.model.config.is_encoder_decoder:  # its positions count from the left, as in training
+            pads, prompts, empty, ones = prompts, pads, ones, empty
+        ids = self._tensor([pad + prompt for pad, prompt in zip(pads, prompts, strict=True)])
+        mask = self._tensor([none + one for none, one in zip(empty, ones, strict=True)])
         more = {
             name: torch.as_tensor(value, device=self.model.device)[None]
             for name, value in self.requests[0].inputs.items()

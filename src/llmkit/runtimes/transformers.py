@@ -219,7 +219,7 @@ class InMemory(Running):
     def _writes_alike(self) -> bool:
         from llmkit.runtimes._neighbours import writes_alike
 
-        return self.model.config.is_encoder_decoder or writes_alike(self.model, self.facts.positions or POSITIONS)
+        return writes_alike(self.model, self.facts.positions or POSITIONS)
 
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:

@@ -17,8 +17,8 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError
-from llmkit.core.hub import located
 from llmkit.core.extras import require
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate

@@ -23,6 +23,7 @@ from llmkit.data.sources import Source
 if TYPE_CHECKING:
     from llmkit.prediction.run import Prediction
     from llmkit.prediction.tally import Tally
+    from llmkit.prediction.writing import TextAnswers
     from llmkit.runtimes._heads import HeadAnswers
 
 BROKEN_SHOWN = 5
@@ -48,9 +49,10 @@ class Config(BaseConfig):
     keep: list[str] | Literal["all"] = "all"
     """Columns of the data that are written beside the answers: all of them, or a list. A text has its own column, all
     else is in `meta`, as JSON."""
-    answer: Literal["auto", "vector"] = "auto"
+    answer: Literal["auto", "vector", "text"] = "auto"
     """What is asked: what the model's head gives, or the vectors of its body, whatever stands on it: as its
-    `modules.json` says (sentence-transformers), else the mean of the tokens' vectors."""
+    `modules.json` says (sentence-transformers), else the mean of the tokens' vectors. A model that was trained to make
+    texts of texts writes them; `text` has any model write that can."""
     prompt: str | None = None
     """Name of the prompt that is put before every text, of models of vectors that have several: `query`, `document`.
     null: the one that the model's files say, else none."""
@@ -60,6 +62,8 @@ class Config(BaseConfig):
     max_tokens: int | None = Field(None, ge=4)
     """Tokens of a text that the model reads, special ones included; null for all its positions. Longer texts are cut at
     their end, of a pair the longer one, and counted."""
+    max_new_tokens: int | None = Field(None, ge=1)
+    """Tokens of a text that the model writes, at most; null for what its generation config says."""
     precision: Literal["float32", "bf16", "auto"] = "float32"
     """Number format of the model. bf16 is faster where hardware multiplies it, and less exact; auto takes it there."""
 
@@ -121,7 +125,7 @@ def _predict(config: Config, context: Context, build: Build, path: Path, read: R
 
     head = choose_head(path, config.answer)
     precision = settle_precision(config.precision)
-    answers = open_model(path, head, precision, config.max_tokens, config.prompt)
+    answers = open_model(path, head, precision, config.max_tokens, config.prompt, config.max_new_tokens)
     output = output_of(answers, config.threshold)
     assert answers.kind is not None
     readers = make_readers(read, answers.kind, config.columns, config.keep)
@@ -137,8 +141,11 @@ def _predict(config: Config, context: Context, build: Build, path: Path, read: R
     return prediction, tally
 
 
-def _say_what_is_asked(answers: HeadAnswers, precision: str, context: Context) -> None:
+def _say_what_is_asked(answers: HeadAnswers | TextAnswers, precision: str, context: Context) -> None:
+    from llmkit.prediction.writing import TextAnswers
+
     how = f"; {answers.pooling.describe()}" if answers.head.answer == "vector" else ""
+    how = how or (f"; {answers.describe()}" if isinstance(answers, TextAnswers) else "")
     device = answers.model.device.type
     context.console.info(
         f"model: {answers.head.type_name}, {precision} on {device}, {answers.limit:,} tokens a text{how}"

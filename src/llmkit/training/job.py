@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
     from llmkit.objectives import Objective
+    from llmkit.objectives.rows._written import Question
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Job:
         facts: What is known before training, for the report.
         tokenizer: For the texts that the model writes; None for none.
         prompts: Ids that those texts begin with.
+        questions: What the model is to write about held-out rows, for the objective to judge.
+        ends: Ids at which it stops.
     """
 
     models: Models
@@ -42,6 +46,8 @@ class Job:
     facts: dict[str, str] = field(default_factory=dict)
     tokenizer: PreTrainedTokenizerFast | None = None
     prompts: list[list[int]] = field(default_factory=list)
+    questions: Sequence[Question] = ()
+    ends: Sequence[int] = ()
 
     @property
     def batch_tokens(self) -> int:

@@ -43,6 +43,7 @@ from llmkit.training.snapshot import TrainState
 from llmkit.training.timed import Timer
 from llmkit.training.validation import Scored, validate
 from llmkit.training.watch import Watch, open_watch
+from llmkit.training.written import write_answers
 from llmkit.work.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -272,10 +273,17 @@ class Trainer:
             scored = validate(
                 self.held_out, self.gradients, batch_blocks=self.job.batch_blocks, stopped=lambda: self._stopped(stop)
             )
+            place = self.directory if self.accelerator.is_main_process else None
             if scored is None:
                 return
+            written = write_answers(
+                self.job, self.config.samples.count, self.state.step, self.plain.dtype, place,
+                stopped=lambda: self._stopped(stop),
+            )  # fmt: skip
+            if written is None:
+                return
             self.scored = scored
-            row = scored.row(self.job.objective, self.held_out)
+            row = {**scored.row(self.job.objective, self.held_out), **written}
             loss = row["validation_loss"]
             for name, value in not_finite(row):
                 raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)

@@ -127,6 +127,8 @@ def ready(
     vocabulary = vocabulary_of(tokenizer)
     objective.check(vocabulary)
     models, grown = load(config, objective, vocabulary, path, tokenizer, context.console)
+    if changed := objective.equip(models.main, tokenizer):
+        context.console.warn(f"the model's generation config loses {', '.join(changed)}: the targets are not so")
     targets, base = wrap(config, objective, models, grown, named, context.console)
 
     longest = position_limit(models.main.config)
@@ -143,7 +145,7 @@ def ready(
     if objective.labelled:
         _say_labels(rows.noticed, context.console)
     return Prepared(
-        _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
+        _job(config, objective, models, vocabulary, tokenizer, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
         end_ids=ends,
@@ -213,6 +215,7 @@ def fit(
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
+    objective.suit(tokenizer, shape)
     if objective.chats:
         give_template(tokenizer, config.template, console.info)
         template = tokenizer.chat_template = chosen_template(tokenizer.chat_template)
@@ -325,6 +328,7 @@ def _job(
     objective: RowObjective,
     models: Models,
     vocabulary: Vocabulary,
+    tokenizer: PreTrainedTokenizerFast,
     train: EncodedRows,
     held_out: EncodedRows,
     context: Context,
@@ -344,6 +348,9 @@ def _job(
         resume_from=context.checkpoint,
         title="Fine-tuning report",
         facts={"rows": f"{num_rows:,}"},
+        tokenizer=tokenizer,
+        ends=objective.end_ids(tokenizer, train),
+        questions=objective.questions(held_out, position_limit(models.main.config) or config.context_length),
     )
 
 

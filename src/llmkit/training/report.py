@@ -138,6 +138,8 @@ def _samples(page: Page, rows: list[dict[str, Any]]) -> None:
             for row in rows:
                 if row["step"] == step:
                     before = f"after: {row['prompt']}" if row["prompt"] else "from nothing"
+                    if "references" in row:
+                        before = "\n".join([f"of: {row['prompt']}", *(f"right: {text}" for text in row["references"])])
                     page.quote(before, row["text"] if row["text"].strip() else NO_TEXT, prose=True)
 
 

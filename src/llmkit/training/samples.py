@@ -129,7 +129,7 @@ class Sampler:
 
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Ask a model in eval mode, and leave its mode and the random state as they were."""
+    """Ask a model in the midst of its training: neither its mode nor the random state are others after."""
     import torch
 
     training = model.training

@@ -19,6 +19,7 @@ REQUIRED = {
     ("source", "code"): {"path": "x"},
     ("source", "files"): {"path": "x"},
     ("source", "hf"): {"path": "x"},
+    ("source", "parallel"): {"source": "x", "target": "y"},
     ("step", "cap"): {"limit": 1},
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},

@@ -91,6 +91,10 @@ class Row(Part):
         columns = {field: column for field, column in found.items() if field != column}
         return self.model_copy(update={"columns": columns})
 
+    def is_vague(self) -> bool:
+        """Tell whether the names of its columns are those of other kinds as well: where another fits, it is meant."""
+        return False
+
     def describe(self) -> str:
         """Return the kind, its fields and the columns they are read from, in one line for people."""
         fields = [field + (f" from '{self.columns[field]}'" if field in self.columns else "") for field in self.aliases]
@@ -158,7 +162,8 @@ def recognize(
     """Find out what kind of rows some data hold.
 
     A kind fits if its columns are there and it can read one row of the sample at least. Of two kinds that fit, the one
-    that reads all the columns of the other and more is meant: `text`, `pair` and `label` are pairs.
+    that reads all the columns of the other and more is meant: `text`, `pair` and `label` are pairs. One that says
+    itself that its columns tell little gives way to any other.
 
     Args:
         kinds: The kinds that may be meant, also of the user's own that were imported; None for all installed ones.
@@ -171,7 +176,7 @@ def recognize(
         ConfigError: A named column is not there, no kind fits, or several do; the message says how near each comes.
     """
     for field, column in columns.items():
-        if column not in names:
+        if column not in names and column.partition(".")[0] not in names:
             raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest_column(column, names)}")
     fits: list[Row] = []
     misses: list[tuple[int, str]] = []
@@ -181,6 +186,7 @@ def recognize(
         except RowMismatch as miss:
             misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
     best = [row for row in fits if not any(_is_less(row, other) for other in fits)]
+    best = [row for row in best if not row.is_vague()] or best
     if len(best) == 1:
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"

@@ -14,13 +14,15 @@ from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.core.console import Console
     from llmkit.core.page import Page
     from llmkit.data.feeds import Feed
     from llmkit.data.rows import Row
     from llmkit.modeling.vocabulary import Vocabulary
+    from llmkit.objectives.rows._written import Question
+    from llmkit.runtimes import Written
 
 __all__ = [
     "IGNORED",
@@ -65,6 +67,30 @@ class RowObjective(Objective):
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Take any tokenizer."""
+
+    def suit(self, tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
+        """Refuse a model that is not for it, by its config, and give its tokenizer what it is to be served with.
+
+        Raises:
+            ConfigError: The message says which models are.
+        """
+
+    def equip(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[str]:  # noqa: ARG002
+        """Write to the configs of a loaded model what belongs to the task; return what had to be changed, in words."""
+        return []
+
+    def questions(self, rows: EncodedRows, limit: int) -> Sequence[Question]:  # noqa: ARG002 - most ask nothing
+        """Return what the model is to write about held-out rows at every validation.
+
+        Args:
+            rows: The held-out rows.
+            limit: Positions of the model, of prompt and answer where one stands behind the other.
+        """
+        return ()
+
+    def judge(self, questions: Sequence[Question], answers: Sequence[Written]) -> dict[str, float]:  # noqa: ARG002
+        """Return the measures of what was written."""
+        return {}
 
     def columns(self, vocabulary: Vocabulary) -> dict[str, Column]:
         """Return how the columns of its examples are kept."""

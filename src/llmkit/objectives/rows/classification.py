@@ -160,8 +160,15 @@ class Classification(RowObjective):
 
     def outputs(self, models: Models, batch: Tensors) -> Tensors:
         """Return the logits, `[rows, labels]`, and the labels."""
+        import torch
+
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        return {"logits": models.main(**inputs).logits.float(), "labels": batch["labels"]}
+        groups = _alike_in_ends(models.main, inputs["input_ids"])
+        if len(groups) == 1:
+            return {"logits": models.main(**inputs).logits.float(), "labels": batch["labels"]}
+        parts = [models.main(**{name: tensor[rows] for name, tensor in inputs.items()}).logits for rows in groups]
+        back = torch.cat(groups).argsort()
+        return {"logits": torch.cat(parts)[back].float(), "labels": batch["labels"]}
 
     def loss_of(self, outputs: Tensors) -> Losses:
         """Return the summed cross-entropy, in nats; of a regression the summed squared error."""
@@ -237,6 +244,21 @@ class Classification(RowObjective):
         likeliest = int(logits.argmax())
         share = math.exp(logits[likeliest] - np.logaddexp.reduce(logits))
         return f"{self.labels[likeliest]} ({percent(share, 1)} sure)"
+
+
+def _alike_in_ends(model: Any, ids: torch.Tensor) -> list[torch.Tensor]:
+    """Return the rows of a batch in groups of as many EOS tokens each.
+
+    T5 and BART read a label at the last EOS, which may also stand literally in a text, and refuse rows of which one has
+    more of them than another.
+    """
+    import torch
+
+    everything = [torch.arange(len(ids), device=ids.device)]
+    if not model.config.is_encoder_decoder or model.config.eos_token_id is None:
+        return everything
+    ends = (ids == model.config.eos_token_id).sum(1)
+    return [(ends == count).nonzero().squeeze(1) for count in ends.unique().tolist()]
 
 
 def _columns(answers: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
