@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmkit.data.rows import Row
 
 LEADS = ("system", "developer")
 """Roles of the turns that lead a conversation: every window begins with them."""
@@ -53,7 +56,7 @@ def exchanges(turns: Sequence[Mapping[str, Any]]) -> tuple[int, list[int]]:
 
 def shorter_chats(
     row: Mapping[str, Any],
-    turns: Sequence[Mapping[str, Any]],
+    kind: Row,
     fits: Callable[[Mapping[str, Any]], bool],
     *,
     split: bool,
@@ -64,19 +67,18 @@ def shorter_chats(
     whole: as a client does it whose context is full. With `split` what is cut off makes rows of its own.
 
     Args:
-        row: A row with `messages`; any other has one exchange, of which nothing may be cut.
-        turns: Its turns.
+        row: A row of turns.
+        kind: What it is; some kinds have one exchange, of which nothing may be cut.
         fits: Whether a row does.
         split: Keep all exchanges, in several rows.
     """
-    if len(row.get("messages") or ()) != len(turns):
-        return [], 1
-    first, ends = exchanges(turns)
+    first, ends = exchanges(kind.turns(row) or [])
     starts = [first, *ends]
+    if kind.with_turns(row, range(first)) is None:
+        return [], 1
 
     def part(start: int, stop: int) -> dict[str, Any]:
-        said = row["messages"]
-        return {**row, "messages": [*said[:first], *said[starts[start] : starts[stop]]]}
+        return kind.with_turns(row, [*range(first), *range(starts[start], starts[stop])]) or {}
 
     def within(start: int, stop: int) -> bool:
         return fits(part(start, stop))

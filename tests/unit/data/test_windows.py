@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmkit.data.rows.messages import Messages
+from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.windows import exchanges, latest, shorter_chats, windows
 
 sizes = st.lists(st.integers(1, 9), max_size=12)
@@ -54,13 +56,13 @@ def test_conversations_lose_their_beginning_or_are_split_and_keep_what_leads_the
     def fits(one):
         return len(one["messages"]) <= 5
 
-    rows, lost = shorter_chats(row, talk, fits, split=False)
+    rows, lost = shorter_chats(row, Messages(), fits, split=False)
     assert (said(rows), lost, rows[0]["id"]) == (["s0u3a4u5a6"], 0, "x")
-    rows, lost = shorter_chats(row, talk, fits, split=True)
+    rows, lost = shorter_chats(row, Messages(), fits, split=True)
     assert (said(rows), lost) == (["s0u1a2u3a4", "s0u5a6"], 0)
-    assert shorter_chats(row, talk, lambda _: False, split=False) == ([], 1)
-    assert shorter_chats(row, talk, lambda _: False, split=True) == ([], 3)
+    assert shorter_chats(row, Messages(), lambda _: False, split=False) == ([], 1)
+    assert shorter_chats(row, Messages(), lambda _: False, split=True) == ([], 3)
 
 
 def test_of_one_question_and_its_answer_nothing_is_cut():
-    assert shorter_chats({"prompt": "a", "completion": "b"}, turns("ua"), lambda _: True, split=False) == ([], 1)
+    assert shorter_chats({"prompt": "a", "completion": "b"}, PromptCompletion(), lambda _: True, split=False) == ([], 1)

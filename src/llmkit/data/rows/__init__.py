@@ -147,6 +147,10 @@ class Row(Part):
         """Return the row as a conversation of {role, content}, see `llmkit.data.chat`; None where it is none."""
         return None
 
+    def with_turns(self, row: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the row with some of its turns alone; None for a kind that has always the same."""
+        return None
+
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the row for people, as captions and texts."""
         return list(self.texts(row).items())

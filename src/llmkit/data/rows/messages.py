@@ -141,6 +141,10 @@ class Messages(Row):
             turns[0] = {**turns[0], "tools": tools}
         return turns
 
+    def with_turns(self, row: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
+        """Return the row with some of its messages."""
+        return {**row, "messages": [row["messages"][i] for i in kept]}
+
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return the tools, and what each role says."""
         tools = [("tools", row["tools"])] if row.get("tools") else []

@@ -89,7 +89,7 @@ class SFT(NextToken, RowObjective):
         self, row: Mapping[str, Any], kind: Row, fits: Callable[[Mapping[str, Any]], bool], *, split: bool
     ) -> tuple[Sequence[Mapping[str, Any]], int]:
         """Return the conversation without its first exchanges, or cut between exchanges into several."""
-        return shorter_chats(row, kind.turns(row) or [], fits, split=split and self.train_on != "last")
+        return shorter_chats(row, kind, fits, split=split and self.train_on != "last")
 
     def marks(self, example: Example, name: str) -> list[str]:
         """Return what is learned; of the last token of an answer also that its end is, where no token says so."""
