@@ -87,7 +87,12 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     root = tmp_path_factory.mktemp("chain")
     texts = write_jsonl(root / "texts.jsonl", [{"text": text, "n": i} for i, text in enumerate(sentences(300))])
     questions = [
-        {"messages": [{"role": "user", "content": f"What is {i}?"}, {"role": "assistant", "content": text}]}
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {i}?"},
+                {"role": "assistant", "content": " ".join(text.split()[:6])},
+            ]
+        }
         for i, text in enumerate(sentences(60, seed=1000))
     ]
     pairs = write_jsonl(root / "pairs.jsonl", questions)

@@ -62,13 +62,13 @@ def test_targets_are_counted_and_what_cannot_be_used_is_said(finetune, examples)
     long = "word " * 100
     rows = [pair("Hi", "yes"), pair(long, "lost"), pair("Tell me", "go on: " + long), pair("Say", "<|im_end|>")]
     examples(rows)
-    outcome = finetune("--json")
+    outcome = finetune("--json", "-s", "overlength=truncate")
     assert outcome.code == 0
     metrics = outcome.json["metrics"]
-    assert (metrics["rows"], metrics["truncated"]) == (2, 1)
-    assert (metrics["left_out_unsupervised"], metrics["left_out_literal_special"]) == (1, 1)
-    assert "warning: 1 rows are longer than context_length and were cut" in outcome.err
-    assert "warning: 1 rows were left out: no assistant tokens within context_length" in outcome.err
+    assert (metrics["rows"], metrics["truncated"]) == (1, 0)
+    assert (metrics["left_out_long"], metrics["left_out_literal_special"]) == (2, 1)
+    fits = "an answer that does not fit into context_length 64 with its question"
+    assert f"warning: 2 rows were left out: {fits}" in outcome.err
     assert "warning: 1 rows were left out: a message holds a special token literally" in outcome.err
 
 
@@ -83,9 +83,10 @@ def test_targets_are_the_answers_tokens_and_the_end_of_turn(finetune, examples, 
 
 def test_no_row_left_is_an_error(finetune, examples):
     examples([pair("word " * 100, "lost")])
-    outcome = finetune()
+    outcome = finetune("-s", "overlength=truncate")
     assert outcome.code == 3
-    assert "error: data: no row is left to train on (1 have no assistant tokens within context_length" in outcome.err
+    assert "error: data: no row is left to train on (1 have an answer that does not fit into" in outcome.err
+    assert "raise context_length" in outcome.err
     assert not Path("out/llmkit.json").exists()
 
 

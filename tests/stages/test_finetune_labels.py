@@ -28,7 +28,18 @@ def finetune(cli, chain, jsonl):
 
     def run(rows, *more):
         data = jsonl("rows.jsonl", rows) if isinstance(rows, list) else rows
-        sizes = ["-s", "context_length=64", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1"]
+        sizes = [
+            "-s",
+            "overlength=truncate",
+            "-s",
+            "context_length=64",
+            "-s",
+            "batch_rows=8",
+            "-s",
+            "precision=float32",
+            "-s",
+            "log_every=1",
+        ]
         return cli("finetune", "--data", data, "--model", chain.base, *sizes, "--max-steps", 2, "-o", "out", *more)
 
     return run

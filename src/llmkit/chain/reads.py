@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from llmkit.chain.runs import ABSENT, MODELS, Read
-from llmkit.core.errors import UserError
+from llmkit.core.errors import DataError, UserError
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.data.sources import Source
 from llmkit.data.sources._remote import is_url
@@ -18,10 +20,11 @@ KINDS = {
     ("tokenize", "inputs"): ("corpus",),
     ("pretrain", "data"): ("tokens",),
     ("finetune", "data"): ("examples",),
+    ("finetune", "validation_data"): ("examples",),
     ("export", "model"): ("model",),
 }
 """Of (stage, field), where it is not any kind of model or, of data, any kind."""
-DATA, MODEL_FIELDS = ("inputs", "data"), ("model", "baseline", "init_from")
+DATA, MODEL_FIELDS = ("inputs", "data", "validation_data"), ("model", "baseline", "init_from")
 
 
 def reads_of(stage: str, config: Any) -> list[Read]:
@@ -33,6 +36,9 @@ def reads_of(stage: str, config: Any) -> list[Read]:
             kinds = KINDS.get((stage, name), ())
             found += [read for i, item in enumerate(value) for read in _data(f"{name}.{i}", item, kinds)]
         elif name in MODEL_FIELDS:
+            if stage == "finetune" and isinstance(value, str):
+                with contextlib.suppress(DataError):  # what is not there is told of by who looks for it
+                    value = str(located(value))
             found += _model(name, value, KINDS.get((stage, name), MODELS))
         elif name == "tokenizer" and isinstance(path := getattr(value, "path", None), str):
             found.append(Read(f"{name}.path", path, ("tokens", *MODELS), value))

@@ -20,6 +20,7 @@ _HELP = {
     "input": "Raw text or corpus, of clean and tokenize; repeatable.",
     "data": "Tokens of pretrain, labelled rows of finetune; repeatable.",
     "model": "The model that a training starts from.",
+    "lora": "Plan a LoRA adapter, of finetune: -s adapter=lora.",
 }
 
 
@@ -30,6 +31,7 @@ def plan(
     input: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="PATH", help=_HELP["input"])] = None,
     data: Annotated[list[str] | None, typer.Option("--data", metavar="DIR", help=_HELP["data"])] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help=_HELP["model"])] = None,
+    lora: Annotated[bool, typer.Option("--lora", help=_HELP["lora"])] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a field.")] = None,
     nproc: Annotated[int, typer.Option("--nproc", min=1, metavar="N", help="Processes to plan for.")] = 1,
     json: o.Json = False,
@@ -42,7 +44,14 @@ def plan(
     chosen = load_stage(what or stage or (recipe_stage(recipe, STAGES) if recipe else None) or "pretrain")
     path = find_recipe(recipe, chosen.name) if recipe else None
     base = {"path": model} if model and chosen.name == "pretrain" else model
-    options = {"inputs": ("--input", input or None), "data": ("--data", data or None), "model": ("--model", base)}
+    if lora and chosen.name != "finetune":
+        raise ConfigError(f"plan: {chosen.name} has no --lora", hint="llmkit plan finetune --lora ...")
+    options = {
+        "adapter.type": ("--lora", "lora" if lora else None),
+        "inputs": ("--input", input or None),
+        "data": ("--data", data or None),
+        "model": ("--model", base),
+    }
     console = Console(json_mode=json)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is the result's, whatever a part prints
         config = chosen.resolve(recipe=path, sets=sets or (), options=options, absent=chosen.stand_ins).config

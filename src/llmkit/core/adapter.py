@@ -70,7 +70,8 @@ def base_of(path: str | Path) -> Path:
     """
     folder = Path(path)
     name, digest = base_name(folder), read_record(folder).get("digest")
-    places = [Path(name).expanduser(), *_trained_from(folder), folder.resolve().parent / Path(name).name]
+    cached = [place] if (place := _in_cache(name)) else []
+    places = [Path(name).expanduser(), *cached, *_trained_from(folder), folder.resolve().parent / Path(name).name]
     there = [place for place in places if place.exists() and place.resolve() != folder.resolve()]
     for place in there:
         if digest is None or base_digest(place) == digest:
@@ -90,6 +91,15 @@ def tokenizer_folder(path: str | Path) -> Path:
     return base_of(folder) if is_adapter(folder) and not (folder / TOKENIZER).is_file() else folder
 
 
+def _in_cache(name: str) -> Path | None:
+    from llmkit.core.hub import located
+
+    try:
+        return located(name)
+    except DataError:
+        return None
+
+
 def _trained_from(folder: Path) -> list[Path]:
     """Return the base's absolute path at training, as the manifest has it."""
     try:
@@ -104,5 +114,6 @@ def _no_base(folder: Path, name: str) -> DataError:
     if len(parts) == 2 and all(parts) and not Path(parts[0]).exists():  # as hubs name models: ORG/NAME
         hint = f"if it is the hub's: hf download {shlex.quote(name)} --local-dir {shlex.quote(name)}"
     else:
-        hint = f"put it back, or link it: ln -s WHERE_IT_IS {shlex.quote(name)}"
+        place = [*_trained_from(folder), folder.resolve().parent / Path(name).name][0]  # found from any folder
+        hint = f"put it back, or link it: ln -s WHERE_IT_IS {shlex.quote(str(place))}"
     return DataError(f"the adapter in '{folder}' is nothing without its base, and '{name}' is not there", hint)

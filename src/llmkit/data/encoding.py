@@ -7,6 +7,7 @@ joined in the order of the data. A run that was killed goes on where it was.
 from __future__ import annotations
 
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from llmkit.data.packing.encoded import (
     examples_of,
     save_joined,
 )
-from llmkit.data.split import Split, split_of
+from llmkit.data.split import Split, key_of, split_of_key
 from llmkit.data.unread import Unread
 from llmkit.work.allocator import give_back_freed_memory
 from llmkit.work.once import run_once, run_plan
@@ -96,6 +97,8 @@ class Counts:
         why: The first reason of each code.
         notes: What examples were noted for, by the objective's names for it.
         unread: Bytes that their targets stand for, and that the tokenizer did not read.
+        long: How many rows were too long, by the tokens that they have.
+        keys: What stands for the text of each row, see `key_of`.
     """
 
     rows: int = 0
@@ -106,6 +109,8 @@ class Counts:
     why: dict[str, str] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     unread: Unread = Unread()  # noqa: RUF009 - a tuple
+    long: Counter[int] = field(default_factory=Counter)
+    keys: array[int] = field(default_factory=lambda: array("Q"), compare=False)
 
     def add(self, other: Counts) -> None:
         """Add what another part of the data has."""
@@ -114,6 +119,8 @@ class Counts:
         self.unread = self.unread.plus(other.unread)
         self.left_out += other.left_out
         self.notes += other.notes
+        self.long += other.long
+        self.keys += other.keys
         self.why = {**other.why, **self.why}
 
 
@@ -194,7 +201,9 @@ def encode_task(task: Task) -> dict[str, Counts]:
         for rows in read_rows(piece.path, groups=piece.groups, size=BATCH_ROWS):
             examples: dict[Split, list[tuple[int, Example]]] = {side: [] for side in SIDES}
             for row, found in zip(rows, task.encoder.encode(rows), strict=True):
-                side = split_of(row["text"], validation_fraction=task.validation_fraction, test_fraction=0)
+                key = key_of(row["text"])
+                side = split_of_key(key, validation_fraction=task.validation_fraction, test_fraction=0)
+                counts[side].keys.append(key)
                 _count(found, counts[side])
                 examples[side] += ((position, example) for example in examples_of(found))
                 position += 1
@@ -209,6 +218,8 @@ def encode_task(task: Task) -> dict[str, Counts]:
 
 
 def _count(found: Outcome, counts: Counts) -> None:
+    if long := max((one.length for one in examples_of(found)), default=getattr(found, "length", 0)):
+        counts.long[long] += 1
     if isinstance(found, LeftOut):
         counts.left_out[found.code] += 1
         counts.why.setdefault(found.code, found.why)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Cut = Literal["longest_first", "only_second"]
-_cutting: WeakKeyDictionary[PreTrainedTokenizerFast, tuple[tuple[int, Cut], Tokenizer]] = WeakKeyDictionary()
+_cutting: WeakKeyDictionary[PreTrainedTokenizerFast, dict[tuple[int, Cut], Tokenizer]] = WeakKeyDictionary()
+"""Copies that cut at a limit: making one takes up to a second."""
 
 
 def encode_texts(
@@ -36,15 +37,16 @@ def encode_texts(
             Where the first of a pair alone is too long, the longer one is cut all the same.
         offsets: Keep track of where tokens stand in their text, which costs about a fifth of the time.
     """
-    known = _cutting.get(tokenizer)
-    if known is None or known[0] != (limit, cut):
+    copies = _cutting.setdefault(tokenizer, {})
+    cutting = copies.get((limit, cut))
+    if cutting is None:
         from tokenizers import Tokenizer
 
         copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         copy.no_padding()
         copy.enable_truncation(limit, strategy=cut)
-        known = _cutting[tokenizer] = ((limit, cut), copy)
-    encode = known[1].encode_batch if offsets else known[1].encode_batch_fast
+        cutting = copies[limit, cut] = copy
+    encode = cutting.encode_batch if offsets else cutting.encode_batch_fast
     try:
         found: list[Encoding] = encode(list(texts), is_pretokenized=words, add_special_tokens=True)
     except Exception:  # what `tokenizers` raises has no class of its own

@@ -31,6 +31,7 @@ class Objective(Part):
             micro-batches and processes before `loss_of` sees them, and gradients flow back in a second pass.
         measured: Validations have `measures`, taken from the `answers` to every held-out row.
         headline: The measures that are shown while training.
+        lower: The measures that are better the lower they are.
     """
 
     head: ClassVar[str] = "causal_lm"
@@ -38,6 +39,7 @@ class Objective(Part):
     couples: ClassVar[bool] = False
     measured: ClassVar[bool] = False
     headline: ClassVar[tuple[str, ...]] = ()
+    lower: ClassVar[tuple[str, ...]] = ("mse", "mae", "rmse", "perplexity", "ter", "wer", "cer")
 
     def model_head(self) -> Head:
         """Return the head of its models; an objective whose head has fields, such as label names, fills them in."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.core.stage import Estimate
@@ -49,10 +51,14 @@ class Config(RowTrainingConfig):
 
     data: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = Field(min_length=1)
     """Labelled rows: examples artifacts, or whatever `clean` reads, taken as it is."""
+    validation_data: list[Annotated[Source, Family("source", shorthand=("files", "path"))]] = []
+    """Rows to validate on, of the same kind; none of `data` are held out then. Those that stand in `data` as well are
+    counted."""
     columns: dict[str, str] = {}
     """Column that holds a field of the rows, where it is not found by its name: `{text: review, label: stars}`."""
     model: Annotated[str, NotIdentity]
-    """Directory of the model to start from, or its file in GGUF."""
+    """Directory of the model to start from, its file in GGUF, or its name on the Hugging Face hub (`ORG/NAME`, or
+    `ORG/NAME@REVISION`), where it is in the hub's cache on this machine."""
     optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW(lr=5e-5, weight_decay=0.01)
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig(type="linear", warmup_steps=20, min_lr_ratio=0)
@@ -62,25 +68,27 @@ class Config(RowTrainingConfig):
 
 
 class Found(NamedTuple):
-    """What a run reads: the rows, what they are, and the model."""
+    """What a run reads: the rows, what they are, the model, and rows to validate on."""
 
     data: Readable
     kind: Row
     sources: list[Source]
     model: Path
+    held: Readable | None = None
+    held_sources: list[Source] = []
 
 
 class Finetune(TrainingStage[Config]):
     """A model and labelled rows to a model."""
 
-    name, version, config = "finetune", 5, Config
+    name, version, config = "finetune", 6, Config
     stand_ins = {"data": [NO_DATA]}
 
     def describe(self, config: Config, inputs: Inputs) -> Found:
         """Find out what the rows are."""
         sources = choose_rows(config.data, config.objective, config.columns)
         data = describe_inputs(sources, inputs, kind="examples", role="data")
-        model = model_directory(inputs.add_directory(config.model, Model.KINDS, role="model"))
+        model = model_directory(inputs.add_directory(located(config.model), Model.KINDS, role="model"))
         if config.adapter.is_apart and is_adapter(model):
             raise ConfigError(
                 f"model: {config.model} is an adapter itself, and {config.adapter.type_name} needs a whole model",
@@ -88,7 +96,13 @@ class Finetune(TrainingStage[Config]):
                 " --lora",
             )
         add_templates(model, inputs)
-        return Found(data, check_kind(row_kind(sources, "data"), config.objective), sources, model)
+        kind = check_kind(row_kind(sources, "data"), config.objective)
+        if not config.validation_data:
+            return Found(data, kind, sources, model)
+        held = choose_rows(config.validation_data, config.objective, config.columns, "validation_data")
+        row_kind([*sources, *held], "data and validation_data")
+        described = describe_inputs(held, inputs, kind="examples", role="validation_data")
+        return Found(data, kind, sources, model, described, held)
 
     def settle(self, config: Config, context: Context, found: Found) -> Config:
         """Settle the date of a chat template that asks for it: part of the run, which may go on tomorrow."""
@@ -100,24 +114,31 @@ class Finetune(TrainingStage[Config]):
     def prepare(self, config: Config, context: Context, build: Build, found: Found) -> Prepared:
         """Read and encode the rows, and make the model ready."""
         say_what_rows(found.sources, "data", context.console)
+        say_what_rows(found.held_sources, "validation_data", context.console)
         with Engine(workers=config.workers) as engine:
 
             def read(work: Path) -> list[Path]:
                 return read_inputs(found.data, found.kind, work, engine, context)[0]
 
-            return ready(config, context, build, read, found.kind, found.model, config.model, engine)
+            def read_held(work: Path) -> list[Path]:
+                return read_inputs(cast("Readable", found.held), found.kind, work, engine, context)[0]
+
+            held = None if found.held is None else read_held
+            prepared = ready(config, context, build, read, found.kind, found.model, config.model, engine, held)
+        named = ", ".join(Path(source.root()).name for source in found.sources)
+        return replace(prepared, facts={"data": named, **prepared.facts})
 
     def preview(self, config: Config, count: int, console: Console) -> None:
         """Show rows as the model sees them."""
         sources = choose_rows(config.data, config.objective, config.columns)
         kind = check_kind(row_kind(sources, "data"), config.objective)
-        preview_rows(config, model_directory(config.model), sources, kind, count, console)
+        preview_rows(config, model_directory(located(config.model)), sources, kind, count, console)
 
     def plan(self, config: Config, num_processes: int) -> Estimate:
         """Work out parameters, FLOPs, memory, time and disk; the rows that are there are encoded to count them."""
         from llmkit.training.estimate import estimate
 
-        spec = ModelConfig(path=config.model)
+        spec = ModelConfig(path=str(located(config.model)))
         if missing := [source.root() for source in config.data if not _is_there(source)]:
             found = estimate(config, spec, config.objective, [], num_processes)
             if [Path(path).name for path in missing] != [NO_DATA]:
@@ -136,6 +157,8 @@ class Finetune(TrainingStage[Config]):
 
         context = Context(place, Console(quiet=True))
         found = self.describe(config, Inputs())
+        if found.held is not None:
+            config = config.model_copy(update={"validation_fraction": 0})
 
         def read(work: Path) -> list[Path]:
             return read_inputs(found.data, found.kind, work, engine, context)[0]

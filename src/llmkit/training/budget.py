@@ -39,7 +39,7 @@ class Budget:
 
     def __init__(self, config: TrainingConfig, job: Work) -> None:
         self._max_s = None if config.max_minutes is None else 60 * config.max_minutes
-        self._patience = config.patience
+        self._patience, self._measure = config.patience, config.keep_best or "validation loss"
         limits: dict[str, int] = {}
         if config.max_steps is not None:
             limits[f"max_steps {config.max_steps:,}"] = config.max_steps
@@ -95,5 +95,5 @@ class Budget:
         if self._max_s is not None and elapsed_s >= self._max_s:
             return f"{self._max_s / 60:g} minutes"
         if self._patience is not None and state.worse >= self._patience:
-            return f"no better validation loss {state.worse} times in a row"
+            return f"no better {self._measure} {state.worse} times in a row"
         return ""

@@ -194,7 +194,7 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, f
         restore(optimizer, scatter_moments(stored, model, optimizer))
     except ValueError as error:
         raise DataError(
-            f"{named} is of another optimizer: {error}", hint="--init-from takes the weights alone"
+            f"{named} is of another optimizer: {error}", hint="name that one, or begin anew: --resume never"
         ) from error
     if feed is not None and (path / FEED).exists():
         with reading(named, "restore it from a copy, or -o OTHER"), np.load(path / FEED) as arrays:

@@ -16,6 +16,7 @@ from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
 from llmkit.training.optimizers import Optimizer
 from llmkit.training.optimizers.adamw import AdamW
+from llmkit.training.overlength import Overlength
 from llmkit.training.parallel import ParallelConfig
 from llmkit.training.samples import SamplesConfig
 from llmkit.training.schedule import ScheduleConfig
@@ -68,7 +69,12 @@ class TrainingConfig(Config):
     max_minutes: Annotated[float | None, Budget] = Field(None, gt=0)
     """Minutes of training, over all interruptions; what it reaches depends on the machine's speed."""
     patience: Annotated[int | None, Budget] = Field(None, ge=1)
-    """Stop after so many validations in a row without a lower loss than the best one."""
+    """Stop after so many validations in a row without a lower loss than the best one; with `keep_best`, without a
+    better value of that."""
+    keep_best: str | None = None
+    """Leave the weights of the best validation instead of the last: by `validation_loss`, `bits_per_byte`, or a measure
+    of the objective, such as `macro_f1`. Costs a copy of what is trained on disk for every checkpoint that is kept, and
+    one more."""
     optimizer: Annotated[Optimizer, Family("optimizer", default="adamw")] = AdamW()
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -139,9 +145,15 @@ class RowTrainingConfig(TrainingConfig):
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it. null: the day on which the run was begun."""
     validation_fraction: float = Field(0.02, ge=0, lt=1)
-    """Share of the rows, by a hash of their text, that training never sees and validates on."""
+    """Share of the rows, by a hash of their text, that training never sees and validates on; none of them where there
+    is `validation_data`."""
     context_length: int = Field(1024, ge=8)
     """Longest row, and tokens per block where rows share one. Not given: no more than the model has positions."""
+    overlength: Overlength = "error"
+    """What becomes of rows longer than `context_length`. truncate: cut as the objective says (chats lose their first
+    exchanges, texts their end); the end of a sequence and the last answer are never cut, and rows that do not fit
+    without are left out. drop: left out. split: made several, chats between exchanges, tags between words. error: an
+    error where they are more than 1% of the rows, else truncate. All are counted."""
     batch_rows: int = Field(32, ge=1)
     """Rows per optimizer step, of objectives that do not pack several into a block; `batch_tokens` is for those."""
     max_epochs: Annotated[float | None, Budget] = Field(None, gt=0)
@@ -151,6 +163,12 @@ class RowTrainingConfig(TrainingConfig):
     def adapted(self) -> Adapter:
         """What of the model is trained."""
         return self.adapter
+
+    @model_validator(mode="after")
+    def _check_overlength(self) -> RowTrainingConfig:
+        if self.overlength == "split" and not self.objective.splits:
+            raise ValueError(f"overlength: {self.objective.type_name} cannot split a row; truncate and drop are left")
+        return self
 
     @model_validator(mode="after")
     def _check_template(self) -> RowTrainingConfig:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 from llmkit.core.console import Console
 from llmkit.data.order import Order
 from llmkit.data.packing import EncodedRows
+from llmkit.modeling.architecture import position_limit
+from llmkit.modeling.load import read_config
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.training.budget import Budget
 from llmkit.training.preparation import fit
@@ -97,7 +99,10 @@ def count_rows(
     objective.check(vocabulary)
     tokenizer.save_pretrained(place / "tokenizer")
     columns = objective.columns(vocabulary)
-    encoder = Encoder(objective, kind, columns, config.context_length, place / "tokenizer", tokenizer)
+    encoder = Encoder(
+        objective, kind, columns, config.context_length, place / "tokenizer", tokenizer, overlength=config.overlength,
+        positions=position_limit(read_config(model)),
+    )  # fmt: skip
     counts = encode(corpora, encoder, place / "rows", engine, console, config.validation_fraction)
     train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
     feed = make_feed(

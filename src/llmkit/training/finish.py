@@ -166,25 +166,30 @@ def _apart(directory: Path, head: Head, base: Base) -> list[str]:
     return [*lines, 'model = PeftModel.from_pretrained(base, "DIR")']
 
 
-def training_metrics(directory: Path) -> dict[str, Any]:
+def training_metrics(directory: Path, step: int | None = None) -> dict[str, Any]:
     """Return what metrics.jsonl says about the whole run: validation before and after, final loss, speed.
+
+    Args:
+        directory: Where it is.
+        step: The validation whose weights the run leaves; None for the last.
 
     All that it does not say is left out: the file may be lost, and the weights are to be saved all the same.
     """
     rows = read_metrics(directory)
     steps = [row for row in rows if "loss" in row]
     validations = [row for row in rows if "validation_loss" in row]
+    after = ([row for row in validations if row["step"] == step] or validations)[-1:]
     metrics: dict[str, Any] = {}
     if steps:
         metrics |= {"steps": steps[-1]["step"], "tokens": steps[-1]["tokens"], "loss": steps[-1]["loss"]}
     if validations:
         if "bits_per_byte" in validations[0]:  # only where every token of the text is a target
             metrics["bits_per_byte_before"] = validations[0]["bits_per_byte"]
-            metrics["bits_per_byte"] = validations[-1]["bits_per_byte"]
+            metrics["bits_per_byte"] = after[0]["bits_per_byte"]
         metrics["validation_loss_before"] = validations[0]["validation_loss"]
-        metrics["validation_loss"] = validations[-1]["validation_loss"]
+        metrics["validation_loss"] = after[0]["validation_loss"]
         if names := measures_of(validations):
-            metrics["measures"] = {name: validations[-1][name] for name in names}
+            metrics["measures"] = {name: after[0][name] for name in names}
     if steps:
         rates = sorted(row["tokens_per_second"] for row in steps)
         metrics["tokens_per_second"] = rates[len(rates) // 2]

@@ -19,13 +19,16 @@ from llmkit.data.sources.files import Files
 from llmkit.objectives.rows import RowObjective
 
 
-def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Mapping[str, str]) -> list[Source]:
+def choose_rows(
+    sources: Sequence[Source], objective: RowObjective, columns: Mapping[str, str], role: str = "data"
+) -> list[Source]:
     """Return sources that know what rows they give: where it is not said, of the kinds that the objective reads.
 
     Args:
         sources: As the config has them.
         objective: What is to be trained.
         columns: Columns of fields that the user has named, for all sources.
+        role: The config field that names the sources.
 
     Raises:
         ConfigError: The columns of a source do not make such rows.
@@ -33,7 +36,7 @@ def choose_rows(sources: Sequence[Source], objective: RowObjective, columns: Map
     found: list[Source] = []
     for source in sources:
         if isinstance(source, Files) and (name := hub_name(source.path)) and "/" in name:
-            raise DataError(f"data: no such file or directory: {name}", way("hub", ("examples",), name))
+            raise DataError(f"{role}: no such file or directory: {name}", way("hub", ("examples",), name))
         ours = read_manifest(Path(source.root())) is not None
         if ours or not isinstance(source, Tabular) or source.kind() == "examples":
             found.append(source)

@@ -25,6 +25,7 @@ from llmkit.modeling.cost import flops_per_token, measure_peak
 from llmkit.modeling.dropout import use_counters, use_torch
 from llmkit.training import checkpoint
 from llmkit.training.auto import check_batch, compile_bodies, eager, resolve
+from llmkit.training.best import Best
 from llmkit.training.budget import Budget
 from llmkit.training.config import TrainingConfig
 from llmkit.training.divergence import divergence
@@ -66,6 +67,7 @@ class Trainer:
         self._place()
         self.optimizer = config.optimizer.build(self.trained)
         self.checkpoints = directory / Model.CHECKPOINTS
+        self.best = Best(self.checkpoints, config.keep_best, job.objective, validated=self.held_out is not None)
         self.state = self._restore()
         self._choose()
         self.made = -1  # the last step whose blocks the model has made
@@ -136,6 +138,7 @@ class Trainer:
         check_left(state, self.budget, path, begins=path == self.job.resume_from)
         if self.accelerator.is_main_process:
             checkpoint.rewind(self.checkpoints, state.step)
+        self.best.resume(state, leads=self.accelerator.is_main_process)
         self.console.info(f"resumed at step {state.step:,}{self.budget.out_of}")
         state.ended = ""  # a raised budget goes on
         return state
@@ -161,6 +164,7 @@ class Trainer:
                 if self._due(self.config.validate.every) or self.state.ended:
                     self._validate(watch, stop)  # before the first step, or the one that a resumed run still owes
                 self._steps(watch, writer, stop, start)
+            self._take_best()
             make_whole(self.plain)
         finally:
             use_torch(self.plain)
@@ -273,12 +277,24 @@ class Trainer:
             loss = row["validation_loss"]
             for name, value in not_finite(row):
                 raise self._diverged(f"step {self.state.step}: the {name.replace('_', ' ')} is {value}", None)
-            self.state.count_validation(loss)
+            if is_best := self.best.count(row, self.state):
+                self.best.keep(self.trained, self.optimizer, self.state, leads=self.accelerator.is_main_process)
             self.state.ended = self.state.ended or self.budget.end(self.state, self.clock_s)
             watch.validate({"step": self.state.step, "tokens": self.state.tokens, **row})
         more = [f"{row['bits_per_byte']:.4f} bits per byte"] if "bits_per_byte" in row else []
         more += [f"{name.replace('_', ' ')} {row[name]:.4f}" for name in self.job.objective.headline if name in row]
+        more += ["the best so far"] if is_best and self.config.keep_best else []
         self.console.info(f"step {self.state.step:,}: validation loss {', '.join([f'{loss:.4f}', *more])}")
+
+    def _take_best(self) -> None:
+        """Go back to the weights of the best validation, and ask them once more, for the report."""
+        if self.held_out is None or not self.best.take(self.trained, self.state):
+            return
+        self.console.info(f"the weights are those of step {self.state.best_step:,}, the best validation")
+        with eager(self.state.resolved):
+            self.scored = validate(
+                self.held_out, self.gradients, batch_blocks=self.job.batch_blocks, stopped=lambda: False
+            )
 
     def _diverged(self, what: str, step: int | None) -> DivergedError:
         return divergence(what, step, self.job, self.config.optimizer.lr, self.checkpoints)

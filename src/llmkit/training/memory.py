@@ -260,7 +260,8 @@ def disk_needed(model: PreTrainedModel, config: TrainingConfig, found: int = 0) 
     if config.max_steps is not None:
         count = min(count, math.ceil(config.max_steps / config.checkpoint.every))
     checkpoints = max(1, count - found) * checkpoint_bytes(model, config.optimizer.type_name)
-    return checkpoints + _left_bytes(model, config)
+    best = 0 if config.keep_best is None else (config.checkpoint.keep + 2) * 4 * trained_parameters(model)
+    return checkpoints + best + _left_bytes(model, config)
 
 
 def _left_bytes(model: PreTrainedModel, config: TrainingConfig) -> int:

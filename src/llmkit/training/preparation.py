@@ -13,6 +13,7 @@ from llmkit.core.adapter import base_digest
 from llmkit.core.artifact import Build
 from llmkit.core.console import Console
 from llmkit.core.context import Context
+from llmkit.core.hub import located
 from llmkit.core.move import SCRATCH
 from llmkit.core.page import percent
 from llmkit.core.registry import Family
@@ -25,16 +26,19 @@ from llmkit.data.rows import Row
 from llmkit.data.templates.shipped import SHIPPED
 from llmkit.data.unread import Unread
 from llmkit.modeling.adapters import Base, Targets
+from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.load import check_positions, check_vocabulary, grow_embeddings, load_model, read_config
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.rows import RowObjective
+from llmkit.training.checks import check_rows, say_leaks
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
+from llmkit.training.stops import prober
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
     from llmkit.work.engine import Engine
 
 LABELS_SHOWN = 12
+HELD = "held"
+"""Folder of the rows to validate on, where they are data of their own."""
+ALL = 1.0
 
 
 @dataclass
@@ -53,19 +60,23 @@ class Rows:
     Attributes:
         kind: What they are.
         corpora: Folders of examples that hold them.
+        held: Folders of those to validate on, where they are data of their own.
         noticed: What the objective has to know of all of them, such as labels, counted.
         counts: What became of them, for training and validation.
+        checked: What else was found out of them, in numbers.
     """
 
     kind: Row
     corpora: list[Path] = field(default_factory=list)
+    held: list[Path] = field(default_factory=list)
     noticed: Counter[Any] = field(default_factory=Counter)
     counts: dict[str, Counts] = field(default_factory=dict)
+    checked: dict[str, Any] = field(default_factory=dict)
 
     def at(self, positions: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Return the rows at some positions in the data."""
+        """Return the rows at some positions in the data that are validated on."""
         wanted = set(positions)
-        every = (row for corpus in self.corpora for row in Examples(corpus).rows())
+        every = (row for corpus in self.held or self.corpora for row in Examples(corpus).rows())
         return {position: row for position, row in enumerate(every) if position in wanted}
 
 
@@ -78,6 +89,7 @@ def ready(
     path: Path,
     named: str,
     engine: Engine,
+    held: Callable[[Path], list[Path]] | None = None,
 ) -> Prepared:
     """Make everything ready; the first process reads and encodes the rows, and the others wait for it.
 
@@ -90,6 +102,7 @@ def ready(
         path: The directory that the model is read from.
         named: The model, as the user named it: what an adapter is trained on.
         engine: Workers.
+        held: The same for the rows to validate on, where they are data of their own.
     """
     if config.objective.chats:
         from llmkit.data.templates.compiled import compile_template
@@ -100,7 +113,8 @@ def ready(
 
     def settle() -> dict[str, Any]:
         rows.corpora += read(place)
-        rows.noticed += notice(rows.corpora, kind, config.objective)
+        rows.held += held(_made(place / HELD)) if held is not None else []
+        rows.noticed += notice([*rows.corpora, *rows.held], kind, config.objective)
         return config.objective.settle(kind, rows.noticed).record()
 
     spec = context.shared("objective", settle)
@@ -111,19 +125,27 @@ def ready(
     models, grown = _load(config, objective, vocabulary, path, tokenizer, context.console)
     targets, base = _wrap(config, objective, models, grown, named, context.console)
 
-    encode_all = partial(_encode, config, objective, vocabulary, tokenizer, rows, place, engine, context.console)
+    longest = position_limit(models.main.config)
+    encode_all = partial(
+        _encode, config, objective, vocabulary, tokenizer, rows, place, engine, context.console, longest
+    )
     num_rows = context.shared("rows", encode_all)["rows"]
-    train, held_out = (EncodedRows.open(place / "rows" / side) for side in ("train", "validation"))
+    train, held_out = _encoded(place, own=held is not None)
+    ends = objective.end_ids(tokenizer, train)
+    stops = None
+    if objective.chats and context.leads:
+        stops = prober(models.main, tokenizer, held_out, ends, config.context_length, context.console)
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     _say_labels(rows.noticed, context.console)
     return Prepared(
         _job(config, objective, models, vocabulary, train, held_out, context, num_rows, unread),
         config,
         tokenizer,
-        end_ids=objective.end_ids(tokenizer, train),
+        end_ids=ends,
         chat=objective.chats,
         suffix=", fine-tuned",
-        facts=objective.facts(),
+        facts={**_facts(config, kind, path), **objective.facts()},
+        stops=stops,
         metrics=_metrics(objective, rows) if context.leads else {},
         resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
@@ -142,13 +164,35 @@ def _encode(
     place: Path,
     engine: Engine,
     console: Console,
+    positions: int | None,
 ) -> dict[str, Any]:
     """Encode the rows into a folder, by the tokenizer as it is saved there; return how many there are to train on."""
     tokenizer.save_pretrained(place / "tokenizer")
     columns = objective.columns(vocabulary)
-    encoder = Encoder(objective, rows.kind, columns, config.context_length, place / "tokenizer", tokenizer)
-    rows.counts |= encode(rows.corpora, encoder, place / "rows", engine, console, config.validation_fraction)
+    encoder = Encoder(
+        objective, rows.kind, columns, config.context_length, place / "tokenizer", tokenizer,
+        overlength=config.overlength, positions=positions,
+    )  # fmt: skip
+    fraction = 0 if rows.held else config.validation_fraction
+    rows.counts |= encode(rows.corpora, encoder, place / "rows", engine, console, fraction)
+    if rows.held:
+        counts = encode(rows.held, encoder, place / HELD / "rows", engine, console, ALL, side="validation")
+        rows.checked |= say_leaks(rows.counts, counts, console)
+        rows.counts["validation"] = counts["validation"]
+    train, held_out = _encoded(place, own=bool(rows.held))
+    rows.checked |= check_rows(train, held_out, objective, tokenizer, console, fraction=fraction)
     return {"rows": rows.counts["train"].rows}
+
+
+def _encoded(place: Path, *, own: bool) -> tuple[EncodedRows, EncodedRows]:
+    """Return the rows to train on, and those to validate on, which may be data of their own."""
+    held = place / HELD / "rows" if own else place / "rows"
+    return EncodedRows.open(place / "rows" / "train"), EncodedRows.open(held / "validation")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def fit(
@@ -160,7 +204,6 @@ def fit(
     tokens only to models that have several.
     """
     from llmkit.data.borders import mend_template
-    from llmkit.modeling.architecture import position_limit
 
     tokenizer, shape = load_tokenizer(path), read_config(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
@@ -240,7 +283,7 @@ def _wrap(
     console.info(targets.words)
     if grown and not adapter.is_apart:
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
-    return targets, Base(named, base_digest(Path(named))) if adapter.is_apart else None
+    return targets, Base(named, base_digest(located(named))) if adapter.is_apart else None
 
 
 def _job(
@@ -270,12 +313,22 @@ def _job(
     )
 
 
+def _facts(config: RowTrainingConfig, kind: Row, path: Path) -> dict[str, str]:
+    """Return what card and report say of the rows and of how they are written."""
+    found = {"objective": f"{config.objective.type_name}, on rows of {kind.type_name}"}
+    if config.objective.chats:
+        own = f"the model's own, {config.template}" if config.template else "the model's own"
+        found["chat template"] = own if templates_in(path) else "ChatML: the model had none"
+    return found
+
+
 def _metrics(objective: RowObjective, rows: Rows) -> dict[str, Any]:
     """Return what the manifest says of the rows."""
     train = rows.counts["train"]
     found: dict[str, Any] = {"rows": train.rows, "examples": train.examples}
     found |= {"targets": train.targets, "target": objective.target}
     found |= {"truncated": train.cut, "validation_rows": rows.counts["validation"].rows}
+    found |= rows.checked
     found |= {f"left_out_{code}": number for code, number in train.left_out.items()}
     found |= {f"answers_{name}": number for name, number in train.notes.items()}
     if rows.noticed:

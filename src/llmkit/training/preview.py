@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from llmkit.core.console import Console
 from llmkit.core.errors import DataError
+from llmkit.core.page import percent
 from llmkit.data.packing import Example, LeftOut, Outcome, examples_of
 from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, Source
@@ -20,12 +22,16 @@ from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.rows import LEARNED_MARK, RowObjective
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.preparation import fit
+from llmkit.training.rows import Encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-LEARNED = "#14171c on #bdebc9"
+LEARNED, SPECIAL = "#14171c on #bdebc9", "bold"
 """Dark on light: readable on any terminal, whatever its own background."""
+VISIBLE = (("\t", "→\t"), ("\r", "␍"), ("\n", "↵\n"))
+"""What white space is shown as in a terminal; blanks only where they could be overlooked."""
+BLANKS = re.compile(r" (?=\n|$)|(?<= ) |(?<=\n) |^ ")
 SURVEYED = 1000
 """Rows that labels are taken from; all of them would have to be read to know all."""
 
@@ -41,7 +47,7 @@ def preview_rows(
         sources: Where the rows are.
         kind: What they are.
         count: How many to show.
-        console: Where to.
+        console: Where to; a verbose one shows the ids as well.
 
     Raises:
         DataError: There is no row that can be read.
@@ -52,23 +58,46 @@ def preview_rows(
     noticed = Counter(value for row in rows for value in config.objective.notice(row))
     objective = config.objective.settle(kind, noticed)
     config, tokenizer = fit(config, objective, model, console)
-    objective.check(vocabulary_of(tokenizer))
+    vocabulary = vocabulary_of(tokenizer)
+    objective.check(vocabulary)
+    encoder = Encoder(
+        objective, kind, objective.columns(vocabulary), config.context_length, model, tokenizer,
+        overlength=config.overlength,
+    )  # fmt: skip
     shown = rows[:count]
-    found = list(objective.encode(shown, kind, tokenizer, config.context_length))
+    found = encoder.encode(shown)
     if console.json_mode:
-        seen = [_as_json(row, example, objective, tokenizer) for row, example in zip(shown, found, strict=True)]
+        seen = [_as_json(row, outcome, objective, tokenizer) for row, outcome in zip(shown, found, strict=True)]
         spec = objective.spec(mode="json")
         console.print_json({"status": "preview", "exit_code": 0, "objective": spec, "rows": seen})
         return
-    for row, example in zip(shown, found, strict=True):
+    for row, outcome in zip(shown, found, strict=True):
         for name, text in kind.show(row):
             console.print(Text(f"{name}: {text}"))
-        if isinstance(example, LeftOut):
-            console.print(Text(f"left out: {example.why}"))
-        for part in examples_of(example):
-            for name, pieces in seen_pieces(part, objective, tokenizer).items():
-                console.print(_marked(name, pieces, colours=console.out.is_terminal))
+        if isinstance(outcome, LeftOut):
+            console.print(Text(f"left out: {outcome.why}"))
+        for example in examples_of(outcome):
+            _show(example, objective, tokenizer, console, config.context_length)
         console.print()
+
+
+def _show(
+    example: Example,
+    objective: RowObjective,
+    tokenizer: PreTrainedTokenizerFast,
+    console: Console,
+    limit: int,
+) -> None:
+    for name, pieces in seen_pieces(example, objective, tokenizer).items():
+        marked = coloured(pieces, tokenizer) if console.out.is_terminal else _bracketed(pieces)
+        title = name.removesuffix("input_ids").rstrip("_") or "model"
+        console.print(Text(f"{title}: ", style="bold").append_text(marked))
+        size, learned = np.size(example.columns[name]), sum(map(bool, objective.marks(example, name)))
+        share = f", {learned:,} of them learned ({percent(learned, size)})" if learned else ""
+        cut = f"; cut, for the row has more than {limit:,}" if example.cut else ""
+        console.print(Text(f"tokens: {size:,}{share}{cut}", style="dim"))
+        if console.verbose:
+            console.print(Text(f"ids: {' '.join(map(str, np.asarray(example.columns[name]).tolist()))}", style="dim"))
 
 
 def seen_pieces(
@@ -85,17 +114,36 @@ def seen_pieces(
     return found
 
 
-def _marked(name: str, pieces: Sequence[tuple[str, str]], *, colours: bool) -> Text:
-    """Return the pieces in a row: what is learned in colour or, in a pipe, within marks."""
-    text = Text(f"{name.removesuffix('input_ids').rstrip('_') or 'model'}: ", style="bold")
+def _bracketed(pieces: Sequence[tuple[str, str]]) -> Text:
+    """Return the pieces in a row, as they are: what is learned within marks."""
+    text = Text(style="not bold")
     for piece, mark in pieces:
-        if not mark:
-            text.append(piece, style="not bold")
-        elif colours:
-            text.append(piece, style=LEARNED)
-            text.append("" if mark == LEARNED_MARK else f"/{mark}", style="not bold cyan")
-        else:
-            text.append(f"[[{piece}]]" if mark == LEARNED_MARK else f"[[{piece}|{mark}]]")
+        learned = f"[[{piece}]]" if mark == LEARNED_MARK else f"[[{piece}|{mark}]]"
+        text.append(learned if mark else piece)
+    return text
+
+
+def coloured(pieces: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerFast) -> Text:
+    """Return the pieces in a row, coloured where they are learned; special tokens stand out, white space is seen."""
+    added = sorted((re.escape(str(token)) for token in tokenizer.added_tokens_decoder.values()), key=len, reverse=True)
+    specials = re.compile(f"({'|'.join(added)})") if added else None
+    text = Text(style="not bold")
+    for piece, mark in pieces:
+        style = LEARNED if mark else ""
+        for number, part in enumerate(specials.split(piece) if specials else [piece]):
+            text.append(
+                part if number % 2 else visible(part), style=f"{style} {SPECIAL}".strip() if number % 2 else style
+            )
+        if mark and mark != LEARNED_MARK:
+            text.append(f"/{mark}", style="cyan")
+    return text
+
+
+def visible(text: str) -> str:
+    """Return a text with its white space as it is seen: ends of lines, tabs, and blanks that could be overlooked."""
+    text = BLANKS.sub("·", text)
+    for blank, shown in VISIBLE:
+        text = text.replace(blank, shown)
     return text
 
 

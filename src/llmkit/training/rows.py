@@ -15,11 +15,13 @@ from llmkit.data.artifacts import Examples
 from llmkit.data.encoding import Counts, encode_rows
 from llmkit.data.feeds import Feed, HeldOut
 from llmkit.data.order import Order
-from llmkit.data.packing import Column, EncodedRows, Outcome, RowBuckets, RowPacker
+from llmkit.data.packing import LONG, Column, EncodedRows, Outcome, RowBuckets, RowPacker
+from llmkit.data.split import Split
 from llmkit.data.unread import Unread
 from llmkit.modeling.templated import OtherIdsError, leave_to_tokenizer
 from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.objectives.rows import RowObjective
+from llmkit.training.overlength import LongRows, Overlength, check_long
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -45,6 +47,8 @@ class Encoder:
         tokenizer: The tokenizer, in the process that made this.
         is_fast: gigatoken may encode where it finds the tokenizer's ids.
         plain: The tokenizer is of no class of its own: a worker loads it without torch, in a third of the memory.
+        overlength: What is done with rows beyond the limit.
+        positions: Of the model, where they are limited.
     """
 
     objective: RowObjective
@@ -55,6 +59,8 @@ class Encoder:
     tokenizer: PreTrainedTokenizerFast | None = field(default=None, compare=False)
     is_fast: bool = True
     plain: bool = False
+    overlength: Overlength = "error"
+    positions: int | None = None
 
     def __post_init__(self) -> None:
         """See what class the tokenizer is of."""
@@ -67,7 +73,12 @@ class Encoder:
         tokenizer = self._loaded()
         if not self.is_fast:
             leave_to_tokenizer(tokenizer)
-        return self.objective.encode(rows, self.kind, tokenizer, self.limit)
+
+        def encode(some: Sequence[Mapping[str, Any]], limit: int) -> Sequence[Outcome]:
+            return self.objective.encode(some, self.kind, tokenizer, limit)
+
+        long = LongRows(self.overlength, self.objective, self.kind, self.limit, encode)
+        return long.settle(rows, encode(rows, self.limit))
 
     def _loaded(self) -> PreTrainedTokenizerFast:
         return self.tokenizer or _tokenizer(self.folder, self.plain)
@@ -99,7 +110,14 @@ def notice(corpora: Sequence[Path], kind: Row, objective: RowObjective) -> Count
 
 
 def encode(
-    corpora: Sequence[Path], encoder: Encoder, folder: Path, engine: Engine, console: Console, fraction: float
+    corpora: Sequence[Path],
+    encoder: Encoder,
+    folder: Path,
+    engine: Engine,
+    console: Console,
+    fraction: float,
+    *,
+    side: Split = "train",
 ) -> dict[str, Counts]:
     """Encode all rows, and say what happened to those that could not be used as they are: nothing is cut in silence.
 
@@ -110,10 +128,12 @@ def encode(
         engine: Workers.
         console: Progress and warnings.
         fraction: Share of the rows that validation gets.
+        side: The side that is told of, and that must not be empty.
 
     Raises:
-        DataError: No row is left to train on.
+        DataError: No row is left to train on, or many are too long.
     """
+    objective, limit = encoder.objective, encoder.limit
     try:
         counts = encode_rows(corpora, encoder, folder, engine=engine, console=console, validation_fraction=fraction)
     except OtherIdsError:
@@ -121,20 +141,25 @@ def encode(
         shutil.rmtree(folder)
         slow = replace(encoder, is_fast=False)
         counts = encode_rows(corpora, slow, folder, engine=engine, console=console, validation_fraction=fraction)
-    train = counts["train"]
+    check_long(counts, encoder.overlength, limit, encoder.positions, splits=objective.splits)
+    train = counts[side]
     if train.examples > train.rows:
-        console.info(f"{train.rows:,} rows become {train.examples:,} examples: {encoder.objective.expands}")
+        expands = "some are split" if encoder.overlength == "split" and train.long else objective.expands
+        console.info(f"{train.rows:,} rows become {train.examples:,} examples: {expands}")
     if train.cut:
-        console.warn(f"{train.cut:,} rows are longer than context_length and were cut")
+        console.warn(f"{train.cut:,} rows are longer than context_length {limit:,} and were cut")
+    if encoder.overlength == "split" and train.long:
+        console.info(f"{train.long.total():,} rows are longer than context_length {limit:,} and were split")
     for code, number in train.notes.items():
-        console.warn(f"{number:,} {encoder.objective.notes[code]}")
+        console.warn(f"{number:,} {objective.notes[code]}")
     for code, number in train.left_out.items():
         console.warn(f"{number:,} rows were left out: {train.why[code]}")
     if not train.rows:
         why = ", ".join(f"{number:,} have {train.why[code]}" for code, number in train.left_out.items())
+        what = "data: no row is left to train on" if side == "train" else "validation_data: no row is left"
         raise DataError(
-            f"data: no row is left to train on ({why or 'there are none'})",
-            hint="raise context_length, or check the data",
+            f"{what} ({why or 'there are none'})",
+            hint="raise context_length, or check the data" if LONG in train.left_out else "check the data",
         )
     return counts
 

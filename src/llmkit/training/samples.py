@@ -115,7 +115,7 @@ class Sampler:
         if not self.prompts:
             return []
         rows = []
-        with _undisturbed(self.model):
+        with undisturbed(self.model):
             for number, ids in enumerate(self.prompts):
                 seed = int(np.random.SeedSequence([self.seed, step, number]).generate_state(1)[0])
                 request = Generate(tuple(ids), self.max_new_tokens, temperature=self.config.temperature, seed=seed)
@@ -128,7 +128,8 @@ class Sampler:
 
 
 @contextmanager
-def _undisturbed(model: PreTrainedModel) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """Ask a model in eval mode, and leave its mode and the random state as they were."""
     import torch
 
     training = model.training

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmkit.core.page import Page
     from llmkit.training.job import Job
     from llmkit.training.snapshot import TrainState
+    from llmkit.training.stops import Ask
 
 _NOT_VALIDATED = "no validation split: nothing says how the model does on text that it has not seen"
 C = TypeVar("C", bound=TrainingConfig)
@@ -48,6 +49,7 @@ class Prepared:
         resolved: What the data decided, for the manifest.
         report: Adds to the report what the answers to held-out rows show.
         notes: Sentences for people, at the end.
+        stops: Asks the trained model whether it comes to an end; None where it does not write.
         adapter: What of the model is trained.
         targets: The same in numbers; None for all of it.
         base: The model that an adapter is trained on, where a run leaves the adapter alone.
@@ -64,6 +66,7 @@ class Prepared:
     resolved: dict[str, Any] = field(default_factory=dict)
     report: Report | None = None
     notes: list[str] = field(default_factory=list)
+    stops: Ask | None = None
     adapter: Adapter = FULL
     targets: Targets | None = None
     base: Base | None = None
@@ -115,6 +118,7 @@ class TrainingStage(Stage[C]):
 
 
 def _train(build: Build, context: Context, prepared: Prepared) -> Result:
+    from llmkit.training.auto import eager
     from llmkit.training.loop import Trainer
     from llmkit.training.memory import out_of_memory_explained
     from llmkit.training.saving import mend, nothing_lost
@@ -129,8 +133,12 @@ def _train(build: Build, context: Context, prepared: Prepared) -> Result:
     if not context.leads:
         return Result(build.finish("model", payload=Model.PAYLOAD, metrics={}))
     answers = trainer.scored.ordered if trainer.scored is not None else []
+    found = trainer.best.record(state)
+    if prepared.stops is not None and not prepared.config.parallel.splits:
+        with eager(state.resolved):
+            found |= prepared.stops(trainer.plain.dtype)
     with nothing_lost(build.dir, context.console):
-        metrics = {**_save(build, prepared, answers, state), "ended": state.ended}
+        metrics = {**_save(build, prepared, answers, state, found), "ended": state.ended}
     resolved = {**state.resolved, **prepared.resolved}
     notes = [*prepared.notes, *([f"note: {_NOT_VALIDATED}"] if trainer.held_out is None else [])]
     return Result(build.finish("model", payload=Model.PAYLOAD, metrics=metrics, resolved=resolved), notes=notes)
@@ -143,8 +151,10 @@ def _tried(build: Build, prepared: Prepared) -> dict[str, Any]:
     return {}
 
 
-def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: TrainState) -> dict[str, Any]:
-    """Write model, card and report; return the metrics."""
+def _save(
+    build: Build, prepared: Prepared, answers: Sequence[Any], state: TrainState, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Write model, card and report; return the metrics, with what was found out of the trained model."""
     from llmkit.modeling.load import count_parameters
     from llmkit.training.finish import save_model, training_metrics, write_card
     from llmkit.training.report import write_report
@@ -162,7 +172,8 @@ def _save(build: Build, prepared: Prepared, answers: Sequence[Any], state: Train
         **_adapted(prepared),
         **prepared.metrics,
         **done,
-        **training_metrics(build.dir),
+        **training_metrics(build.dir, found["best"]["step"] if "best" in found else None),
+        **found,
         **_unread(job),
     }
     facts = {**prepared.facts, **training_facts(metrics)}
@@ -207,6 +218,8 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         expanded = f" as {metrics['examples']:,} examples" if metrics.get("examples", 0) > metrics["rows"] else ""
         facts["rows"] = f"{metrics['rows']:,}{expanded}, {metrics['targets']:,} {metrics['target']} an epoch"
     facts["trained"] = f"{metrics['steps']:,} steps, {metrics['tokens']:,} tokens"
+    if best := metrics.get("best"):
+        facts["kept"] = f"the weights of step {best['step']:,}, by {best['measure']} {best['value']:.4f}"
     if "loss" in metrics:
         facts["loss"] = f"{metrics['loss']:.4f}"
     if "bits_per_byte" in metrics:
@@ -219,6 +232,9 @@ def training_facts(metrics: dict[str, Any]) -> dict[str, str]:
         then = "no bits per byte, which would mean nothing" if unread.is_too_much(num_bytes) else "not counted in them"
         facts["unread"] = f"{unread.words(num_bytes)}: {then}"
     facts |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.get("measures", {}).items()}
+    if stops := metrics.get("stops"):
+        words = f"{stops['ended']} of {stops['prompts']} answers end by themselves"
+        facts["stops"] = f"{words}, within {stops['max_new_tokens']} tokens"
     if "tokens_per_second" in metrics:
         facts["speed"] = f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['elapsed_s']:.0f} s in all"
     return facts

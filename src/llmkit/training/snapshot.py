@@ -25,8 +25,9 @@ class TrainState:
         elapsed_s: Seconds of training, over all interruptions.
         resolved: Every `auto`, as this run resolved it; a resumed run takes these over.
         losses: Of the steps since the last regular line of metrics.jsonl, so that the next line's mean covers them.
-        best: The lowest validation loss so far.
-        worse: Validations in a row without a lower one.
+        best: What is compared of validations, the lower the better: the best so far.
+        best_step: Step of that one; -1 before the first.
+        worse: Validations in a row without a better one.
         validated: Step of the last validation that is counted in these two; -1 before the first.
         ended: Why the run ended before its budget; empty while it goes on.
     """
@@ -40,6 +41,7 @@ class TrainState:
     worse: int = 0
     validated: int = -1
     ended: str = ""
+    best_step: int = -1
 
     def count_validation(self, loss: float) -> None:
         """Take note of a validation at this step; one that a resumed run repeats counts once."""
@@ -47,7 +49,7 @@ class TrainState:
             return
         self.validated = self.step
         if self.best is None or loss < self.best:
-            self.best, self.worse = loss, 0
+            self.best, self.best_step, self.worse = loss, self.step, 0
         else:
             self.worse += 1
 
@@ -81,14 +83,18 @@ class Snapshot:
         if is_split(model):
             weights, moments = gather(model, optimizer)
         else:
-            frozen = frozen_names(model)
-            trained = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
-            weights, moments = _untied(trained), optimizer.state_dict()
+            weights, moments = trained_weights(model), optimizer.state_dict()
         if copy:
             weights, moments = _copied(weights), _copied(moments)
             state = TrainState(**json.loads(dumps(asdict(state))))
             feed = {name: array.copy() for name, array in feed.items()}
         return cls(weights, moments, state, feed, by_time)
+
+
+def trained_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights of a whole model that are trained, tied ones once; not copied."""
+    frozen = frozen_names(model)
+    return _untied({name: tensor for name, tensor in model.state_dict().items() if name not in frozen})
 
 
 def _untied(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

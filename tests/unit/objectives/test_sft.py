@@ -78,22 +78,20 @@ def test_marks_show_what_is_learned_and_an_end_that_no_token_writes():
 
 def test_nothing_said_is_nothing_learned():
     (found,) = encode(byte_tokenizer(), TALK[:2])
-    assert found == LeftOut("unsupervised", "no assistant tokens within context_length")
+    assert found == LeftOut("unsupervised", "no assistant tokens")
 
 
-def test_what_is_too_long_is_cut_and_counts_the_bytes_that_are_left():
+def test_what_is_too_long_is_never_cut_within_an_answer():
     tokenizer = byte_tokenizer()
     (whole,) = encode(tokenizer, TALK)
-    # Up to the "\n" after the first answer, and "Hell" of it alone: of a label at t, the token t + 1 is the target.
-    before = render(tokenizer, TALK[:2], prompt=True)
-    first = len(tokenizer(before, add_special_tokens=False)["input_ids"])
-    assert tokenizer.decode(whole.columns["input_ids"][first : first + 4]) == "Hell"
-    (cut,) = encode(tokenizer, TALK, limit=first + 3)
-    assert cut.columns["input_ids"].tolist() == whole.columns["input_ids"][: first + 3].tolist()
-    assert tokenizer.decode(cut.columns["labels"][-4:]) == "Hell"
-    assert (cut.targets, cut.num_bytes, cut.cut) == (4, 4, True)
-    (none,) = encode(tokenizer, TALK, limit=first - 1)
-    assert isinstance(none, LeftOut)
+    size = whole.columns["input_ids"].size
+    # Behind the last target, which is the end of the turn, the template writes "\n"; neither has to be read.
+    (fits,) = encode(tokenizer, TALK, limit=size - 2)
+    assert fits.columns["input_ids"].tolist() == whole.columns["input_ids"][:-2].tolist()
+    assert (fits.targets, fits.num_bytes, fits.cut) == (whole.targets, whole.num_bytes, False)
+    assert SFT().marks(fits, "input_ids")[-1] == "learned, and the end"
+    (long,) = encode(tokenizer, TALK, limit=size - 3)
+    assert (long.code, long.length) == ("long", size)
 
 
 def test_every_row_has_its_answer_in_order():
@@ -150,7 +148,7 @@ def test_rows_that_cannot_be_used_whole_are_counted_and_told(cli, chain, pairs):
     assert metrics["left_out_literal_special"] == 2
     told = " ".join(outcome.err.split())
     assert "1 rows are longer than context_length and were cut" in told
-    assert "2 rows were left out: no assistant tokens within context_length" in told
+    assert "2 rows were left out: no assistant tokens" in told
     assert "2 rows were left out: a message holds a special token literally" in told
 
 
@@ -195,8 +193,8 @@ def test_all_of_a_conversation_is_every_token_behind_bos():
     assert ids[0] == tokenizer.bos_token_id
     assert learned(example) == text.removeprefix("<|bos|>")
     assert example.num_bytes == sum(len(turn["content"].encode()) for turn in TALK)
-    cut = sft({"messages": TALK}, train_on="all", limit=9)
-    assert (cut.targets, cut.cut, len(cut.columns["labels"])) == (9, True, 9)  # the last predicts what is cut off
+    assert sft({"messages": TALK}, train_on="all", limit=len(ids) - 2).code == "long"
+    assert sft({"messages": TALK}, train_on="all", limit=len(ids) - 1).targets == example.targets
 
 
 def test_all_ends_with_eos_where_the_template_ends_no_turn():

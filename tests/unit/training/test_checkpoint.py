@@ -147,7 +147,7 @@ def test_a_checkpoint_of_another_optimizer_is_not_loaded(tmp_path, saved_by, loa
     with pytest.raises(DataError, match=r"step-00000001 is of another optimizer: .*" + why) as error:
         load(latest(tmp_path)[0], *trained(0, loaded_by))
     assert error.value.exit_code == 3
-    assert error.value.hint == "--init-from takes the weights alone"
+    assert error.value.hint == "name that one, or begin anew: --resume never"
 
 
 def test_a_torn_one_that_is_asked_for_is_not_loaded(tmp_path):

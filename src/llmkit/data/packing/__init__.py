@@ -17,7 +17,7 @@ from llmkit.data.packing.batch import IGNORED, Batch, Ints
 from llmkit.data.packing.best_fit import BestFitPacker
 from llmkit.data.packing.buckets import RowBuckets
 from llmkit.data.packing.documents import DocumentPacker, Tokens
-from llmkit.data.packing.encoded import Column, EncodedRows, Example, LeftOut, Outcome, examples_of
+from llmkit.data.packing.encoded import LONG, Column, EncodedRows, Example, LeftOut, Outcome, examples_of
 from llmkit.data.packing.packer import Packer
 from llmkit.data.packing.pad import PadPacker
 from llmkit.data.packing.pairs import PairPacker, Sentences
@@ -26,6 +26,7 @@ from llmkit.data.packing.stream import StreamPacker
 
 __all__ = [
     "IGNORED",
+    "LONG",
     "Batch",
     "BestFitPacker",
     "Column",

@@ -59,6 +59,7 @@ class Example:
         cut: Something of the row was left out, because it was too long.
         notes: What else is to be counted of it, by the objective's names for it.
         unread: How many of `num_bytes` the tokenizer did not read.
+        length: Tokens that the row would have, where it was too long; of several examples the first says it.
     """
 
     columns: dict[str, ArrayLike]
@@ -67,6 +68,11 @@ class Example:
     cut: bool = False
     notes: Mapping[str, int] = field(default_factory=dict)
     unread: Unread = Unread()  # noqa: RUF009 - a tuple
+    length: int = 0
+
+
+LONG = "long"
+"""Code of a row that is left out because it is too long, and what must stay of it does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,12 @@ class LeftOut:
     Attributes:
         code: What it is counted by.
         why: The reason, for people.
+        length: See `Example`.
     """
 
     code: str
     why: str
+    length: int = 0
 
 
 Outcome = Example | Sequence[Example] | LeftOut
@@ -164,6 +172,11 @@ class EncodedRows:
     def flat(self, name: str, rows: Ints, offsets: Ints, sizes: Ints) -> NDArray[Any]:
         """Return stretches of a ragged column, joined: `sizes[i]` values of row `rows[i]` from `offsets[i]` on."""
         return self.values[name][ranges(self._starts[name][rows] + offsets, sizes)]
+
+    def stretch(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return the values of a ragged column of the rows from `start` to `stop`, joined."""
+        starts = self._starts[name]
+        return self.values[name][starts[start] : starts[stop]]
 
     @property
     def pads(self) -> dict[str, float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from llmkit.data.packing import IGNORED, Batch, Column, EncodedRows, Example, LeftOut, Outcome
+from llmkit.data.packing import IGNORED, LONG, Batch, Column, EncodedRows, Example, LeftOut, Outcome
 from llmkit.objectives import Objective
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IGNORED",
     "LEARNED_MARK",
+    "LONG",
     "Column",
     "Example",
     "LeftOut",
@@ -49,6 +50,7 @@ class RowObjective(Objective):
         chats: The tokenizer needs a chat template.
         notes: What is said of the things that examples are noted for, by the names of these.
         expands: Why a row may become several examples, for people.
+        splits: A row that is too long can be made several, see `shorter`.
     """
 
     rows: ClassVar[tuple[str, ...]]
@@ -57,6 +59,7 @@ class RowObjective(Objective):
     chats: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
     expands: ClassVar[str] = "some have several parts"
+    splits: ClassVar[bool] = False
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Take any tokenizer."""
@@ -90,9 +93,30 @@ class RowObjective(Objective):
             rows: Rows of an examples artifact.
             kind: What they are.
             tokenizer: The model's.
-            limit: Longest sequence, in tokens; what of a longer one may be cut is said by the objective.
+            limit: Longest sequence, in tokens. Of a longer one `encode` cuts what may be cut, and says so (`cut`), or
+                leaves it out as `LONG`; what ends a sequence and what is to be learned last are never cut.
         """
         raise NotImplementedError
+
+    def shorter(
+        self,
+        row: Mapping[str, Any],  # noqa: ARG002 - see SFT
+        kind: Row,  # noqa: ARG002
+        fits: Callable[[Mapping[str, Any]], bool],  # noqa: ARG002
+        *,
+        split: bool,  # noqa: ARG002
+    ) -> tuple[Sequence[Mapping[str, Any]], int] | None:
+        """Return the rows that one which is too long becomes, and how many parts of it fit into none.
+
+        None where `encode` itself cuts, or nothing may be cut. The parts are noted as `lost`, see `notes`.
+
+        Args:
+            row: The row.
+            kind: What it is.
+            fits: Whether a row is short enough.
+            split: Make as many rows as all of it takes, where `splits`; else one.
+        """
+        return None
 
     def feed(self, feed: Feed, vocabulary: Vocabulary, seed: int) -> Feed:  # noqa: ARG002 - most take it as it is
         """Return what is trained on: the rows, or what is made of them as training goes, such as rollouts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,10 +11,10 @@ from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of, literal_specials
 from llmkit.data.chat import CONVERSATIONS, TrainOn, Turn, is_empty, is_trained, mark_trained
 from llmkit.data.targets import Encoded, Part, encode_chats
-from llmkit.data.unread import Unread
+from llmkit.data.windows import shorter_chats
 from llmkit.modeling.coverage import coverage_of
 from llmkit.objectives import NextToken
-from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Example, LeftOut, Outcome, RowObjective
+from llmkit.objectives.rows import IGNORED, LEARNED_MARK, LONG, Example, LeftOut, Outcome, RowObjective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -29,6 +29,7 @@ NOTES = {
     "joined": "answers are read but not learned: the tokenizer joins them with the prompt or with what follows",
     "empty": "answers are empty: they are read but not learned",
     "tools": "rows have tools, of which the chat template writes nothing",
+    "lost": "exchanges are left out: each is longer than context_length by itself",
     "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
 """What is said of answers that are not learned as they are, and of rows, by the names in `Encoded.notes`."""
@@ -41,7 +42,7 @@ class SFT(NextToken, RowObjective):
 
     Each answer is learned behind what inference shows before it. Where a template writes earlier turns otherwise once
     more follows, a conversation becomes several examples: as few as that needs, each answer in one of them.
-    One longer than a block is cut at its end; one of which no answer is left is left out.
+    One longer than a block loses its first exchanges; its last answer and the end of that are never cut.
     """
 
     rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
@@ -50,6 +51,7 @@ class SFT(NextToken, RowObjective):
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
     expands: ClassVar[str] = "the chat template writes earlier turns otherwise once more follows"
+    splits: ClassVar[bool] = True
 
     train_on: TrainOn = "assistant"
     """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
@@ -83,6 +85,12 @@ class SFT(NextToken, RowObjective):
                 found.append(self._outcome(made, turns, tokenizer, limit))
         return found
 
+    def shorter(
+        self, row: Mapping[str, Any], kind: Row, fits: Callable[[Mapping[str, Any]], bool], *, split: bool
+    ) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """Return the conversation without its first exchanges, or cut between exchanges into several."""
+        return shorter_chats(row, kind.turns(row) or [], fits, split=split and self.train_on != "last")
+
     def marks(self, example: Example, name: str) -> list[str]:
         """Return what is learned; of the last token of an answer also that its end is, where no token says so."""
         ids, labels = (np.asarray(example.columns[column]) for column in (name, "labels"))
@@ -100,6 +108,9 @@ class SFT(NextToken, RowObjective):
 
     def _outcome(self, made: Encoded, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
         parts = made.parts if self.train_on != "all" else (*made.parts[:-1], _whole(made.parts[-1]))
+        if any(_needed(part) > limit for part in parts):
+            why = f"an answer that does not fit into context_length {limit:,} with its question"
+            return LeftOut(LONG, why, max(part.ids.size for part in parts))
         examples = [_example(part, tokenizer, limit) for part in parts]
         if self.train_on == "all":
             examples[-1].num_bytes = sum(len(turn["content"].encode()) for turn in turns)
@@ -107,10 +118,9 @@ class SFT(NextToken, RowObjective):
         if not found and "joined" in made.notes and not any(part.answers for part in parts):
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         if not found:
-            return LeftOut("unsupervised", "no assistant tokens within context_length")
+            return LeftOut("unsupervised", "no assistant tokens")
         empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
         found[0].notes = {**made.notes, "empty": empty} if empty else made.notes
-        found[0].cut |= len(found) < len(examples)
         return found[0] if len(found) == 1 else found
 
 
@@ -129,14 +139,15 @@ def _whole(part: Part) -> Part:
     )  # which may be the EOS that no template writes
 
 
+def _needed(part: Part) -> int:
+    """Return how many ids have to be read to learn all that a part teaches: what stands behind is not needed."""
+    learned = np.flatnonzero(part.labels != IGNORED)
+    return int(learned[-1]) + 1 if learned.size else 0
+
+
 def _example(part: Part, tokenizer: PreTrainedTokenizerFast, limit: int) -> Example:
-    ids, labels = part.ids, part.labels
+    ids, labels = part.ids[:limit], part.labels[:limit]
     said = [answer.content for answer in part.answers]
     num_bytes, unread = sum(len(text.encode()) for text in said), coverage_of(tokenizer).measure(said)
-    cut = ids.size > limit
-    if cut:
-        ids, labels = ids[:limit], labels[:limit]
-        num_bytes = len(tokenizer.decode(labels[labels != IGNORED], skip_special_tokens=True).encode("utf-8"))
-        unread = Unread()  # the unknown token is a special one, and has no bytes here
     targets = int((labels != IGNORED).sum())
-    return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, cut, unread=unread)
+    return Example({"input_ids": ids, "labels": labels}, targets, num_bytes, unread=unread)

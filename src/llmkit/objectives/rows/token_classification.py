@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
 from llmkit.core.errors import DataError, nearest
+from llmkit.data.windows import windows
 from llmkit.objectives import Collated, Losses, Tensors
 from llmkit.objectives.rows import IGNORED, Column, Example, LeftOut, RowObjective, padded_tensors, shortened
 
@@ -40,6 +41,8 @@ class TokenClassification(RowObjective):
     target: ClassVar[str] = "tags"
     measured: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = ("f1", "macro_f1", "accuracy")
+    splits: ClassVar[bool] = True
+    notes: ClassVar[Mapping[str, str]] = {"lost": "words are left out: each is longer than context_length by itself"}
 
     labels: list[str] = Field([], max_length=100_000)
     """The tags there are, in the order of the model's outputs; empty: those of the data, sorted, `O` first."""
@@ -111,6 +114,24 @@ class TokenClassification(RowObjective):
                 columns["token_type_ids"] = encoding.type_ids
             found.append(Example(columns, int((labels >= 0).sum()), cut=bool(encoding.overflowing)))
         return found
+
+    def shorter(
+        self,
+        row: Mapping[str, Any],
+        kind: Row,  # noqa: ARG002 - there is one kind
+        fits: Callable[[Mapping[str, Any]], bool],
+        *,
+        split: bool,
+    ) -> tuple[Sequence[Mapping[str, Any]], int] | None:
+        """Return stretches of the words with their tags, all of them; or nothing: what is cut is cut in `encode`."""
+        if not split:
+            return None
+
+        def part(start: int, stop: int) -> dict[str, Any]:
+            return {**row, "words": row["words"][start:stop], "tags": row["tags"][start:stop]}
+
+        found, lost = windows(len(row["words"]), lambda start, stop: fits(part(start, stop)))
+        return [part(*window) for window in found], lost
 
     def marks(self, example: Example, name: str) -> list[str]:  # noqa: ARG002 - there is one sequence
         """Return the tag that is learned at each token."""
