@@ -79,7 +79,7 @@ def test_every_part_of_the_table_is_there_and_every_other_is_not():
         ("export", ["--format", "x"], "; here it is exporter", "llmkit export ... --set exporter=x"),
         ("finetune", ["--num-epochs", "3"], "; here it is max_epochs", "llmkit finetune ... --set max_epochs=3"),
         ("pretrain", ["--num_train_epochs=3"], "; here it is max_epochs", "llmkit pretrain ... --set max_epochs=3"),
-        ("finetune", ["--learning-rate", "3e-4"], "; here it is optimizer.lr", "llmkit finetune ... --set optimizer.lr=3e-4"),
+        ("finetune", ["--base-lr", "3e-4"], "; here it is optimizer.lr", "llmkit finetune ... --set optimizer.lr=3e-4"),
         ("finetune", ["--batch-size", "8"], "; here it is batch_tokens: in tokens, not rows: rows times their length",
          "llmkit finetune ... --set batch_tokens=..."),
         ("finetune", ["--bf16"], "; here it is precision", "llmkit finetune ... --set precision=bf16"),
