@@ -90,6 +90,20 @@ GLM = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 """Ends no turn: the next role does. Drops the thoughts of earlier questions."""
+MISTRAL = (
+    "{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' else '' %}"
+    "{% for m in messages %}{% if m.role == 'user' %}"
+    "{{ '[INST]' + (system + '\n\n' if system and loop.last else '') + m.content + '[/INST]' }}"
+    "{% elif m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
+)
+"""Writes the system before the last question alone, and only until that is answered."""
+CLOSES = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ '<|assistant|>' }}"
+    "{{ '<think>' + m.reasoning_content if m.reasoning_content }}{{ '</think>' + m.content }}"
+    "{% else %}{{ '<|' + m.role + '|>' + m.content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|><think>' }}{% endif %}"
+)
+"""As GLM 4.7's: begins a thought in the prompt, and ends it at once where nothing is thought."""
 
 STYLES = {
     "chatml": (CHATML, ()),
@@ -101,6 +115,8 @@ STYLES = {
         DEEPSEEK,
         ("<｜User｜>", "<｜Assistant｜>", "<｜tool｜>", "<｜call｜>", "<｜sep｜>", "<｜end｜>", "<think>"),
     ),
+    "mistral": (MISTRAL, ("[INST]", "[/INST]")),
+    "closes": (CLOSES, ("<|user|>", "<|assistant|>", "<think>", "</think>")),
     "glm": (GLM, ("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", "<think>")),
 }
 ORDINARY = ("<think>", "</think>", "<tool_call>", "</tool_call>")

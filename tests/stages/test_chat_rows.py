@@ -37,7 +37,8 @@ def model(chain, tmp_path):
 
 def finetune(cli, model, data, *more):
     return cli("finetune", "--model", model, "--data", data, "--max-steps", 1, "-s", "validation_fraction=0",
-               "-s", "precision=float32", "-s", "batch_tokens=256", "-o", "out", "--json", *more)  # fmt: skip
+               "-s", "precision=float32", "-s", "context_length=64",
+               "-s", "batch_tokens=256", "-o", "out", "--json", *more)  # fmt: skip
 
 
 def test_an_artifact_of_calls_is_trained_on_and_judged(cli, model, jsonl):

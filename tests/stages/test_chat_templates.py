@@ -64,11 +64,12 @@ def test_a_template_that_asks_for_nothing_is_mended_and_saved(cli, base_with, ta
     assert saved == ASKS_NOTHING + '{% if add_generation_prompt %}{{ "<|im_start|>assistant\\n" }}{% endif %}'
 
 
-def test_answers_that_inference_would_show_otherwise_are_counted(cli, base_with, talks):
+def test_answers_that_inference_would_show_otherwise_are_examples_of_their_own(cli, base_with, talks):
     outcome = finetune(cli, base_with(THINKS), talks(["So it is.", "Yes."]), 1)
     assert outcome.code == 0, outcome.err
-    assert outcome.json["metrics"]["answers_rewritten"] == 12
-    assert "12 answers are read but not learned: the chat template writes them otherwise once" in " ".join(
+    metrics = outcome.json["metrics"]
+    assert (metrics["rows"], metrics["examples"]) == (12, 24)
+    assert "12 rows become 24 examples: the chat template writes earlier turns otherwise once more follows" in " ".join(
         outcome.err.split()
     )
 

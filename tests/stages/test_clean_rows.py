@@ -36,7 +36,7 @@ def test_every_recipe_works_on_every_kind(cli, jsonl, recipe, name):
 
 
 def test_recipes_and_kinds_are_all_there():
-    assert (len(RECIPES), len(KINDS)) == (6, 5)
+    assert (len(RECIPES), len(KINDS)) == (6, 6)
 
 
 def test_labels_stay_typed_and_are_cleaned_again(cli, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def model(chain, tmp_path):
     shutil.copytree(chain.base, tmp_path / "model", ignore=shutil.ignore_patterns("checkpoints"))
     (tmp_path / "model/chat_template.jinja").write_text(TEMPLATE)
     (tmp_path / "model/llmkit.json").unlink()
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
 
 
 @pytest.mark.parametrize(("page", "commands"), [("finetune-start.md", 6), ("howto-chat.md", 8)])
@@ -45,7 +48,7 @@ def test_the_table_of_layouts_names_kinds_that_there_are():
 
 def test_the_recipe_for_chats_runs_as_it_stands(chain, cli):
     outcome = cli("finetune", "-r", "chat", "--model", chain.base, "--max-steps", 1, "-s", "precision=float32",
-                  "-s", "batch_tokens=256", "-o", "out", "--json")  # fmt: skip
+                  "-s", "context_length=64", "-s", "batch_tokens=256", "-o", "out", "--json")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert outcome.json["metrics"]["rows"] > 1000
     assert Path("out/chat_template.jinja").is_file()

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
-from llmkit.data.chat import texts_in
+from llmkit.data.chat import is_plain, texts_in
 from llmkit.data.clock import date_of
 from llmkit.data.rendering import Turns, render_all
 from llmkit.data.thinking import MARKS, opened
@@ -111,7 +111,7 @@ def mend_template(tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
 
 
 def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
-    user, answer, more = ({"role": role, "content": text} for role, text in (
+    user, answer, more = (dict[str, Any](role=role, content=text) for role, text in (
         ("user", _QUESTION), ("assistant", _ANSWER), ("user", _MORE),
     ))  # fmt: skip
     system = {"role": "system", "content": "Sfour"}
@@ -136,14 +136,14 @@ def _find(tokenizer: PreTrainedTokenizerFast) -> Borders:
     end_id = tokenizer.convert_tokens_to_ids(ender) if ender else tokenizer.eos_token_id
     call_ender = _call_ender(tokenizer, ender, user) if ender else ""
     call_end_id = tokenizer.convert_tokens_to_ids(call_ender) if call_ender else end_id
-    controls = frozenset({*controls, call_ender} - {""})
-    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, controls)
+    own = frozenset({*controls, call_ender} - {""})
+    return Borders(ender, end_id, header, asks, lead, tail, begun, call_ender, call_end_id, own)
 
 
 def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, Any]) -> str:
-    """Return the token that ends a turn with calls: that of other answers if it is there, else the last special one.
+    """Return the token that ends a turn with calls: that of other answers or EOS, else the first special one behind.
 
-    One that ends each of several calls does not end the turn; then it is EOS that is learned.
+    One that ends each of several calls does not end the turn. Nothing is returned where there is none: EOS is learned.
     """
     for calls in ([_CALL, {**_CALL, "id": "Celeven12"}], [_CALL]):  # some templates write no more than one
         turn = {"role": "assistant", "content": "", "tool_calls": calls}
@@ -153,16 +153,14 @@ def _call_ender(tokenizer: PreTrainedTokenizerFast, ender: str, user: dict[str, 
     else:
         return ender
     tail = text[text.rindex(_VALUE) + len(_VALUE) :]
-    if ender in tail:
-        return ender
+    behind = text[text.index(_VALUE) :]
     special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    found = [(tail.rindex(token), len(token), token) for token in special if token in tail]
-    last = max(found)[2] if found else ""
-    return last if last and text[text.index(_VALUE) :].count(last) == 1 else ""
+    known = next((token for token in (ender, tokenizer.eos_token) if token and token in tail), "")
+    return known or _first((token for token in special if behind.count(token) == 1), tail)
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerFast, first: Sequence[dict[str, str]], *turns: dict[str, str]
+    tokenizer: PreTrainedTokenizerFast, first: Sequence[dict[str, Any]], *turns: dict[str, Any]
 ) -> tuple[str | DataError, str | DataError, str | DataError, str | DataError]:
     """Return the question with a prompt and without, with its answer, and with what may follow."""
     user, answer, more = turns
@@ -226,13 +224,15 @@ def literal_specials(tokenizer: PreTrainedTokenizerFast, conversations: Iterable
     pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
     normalize = _normalizer(tokenizer)
     for turns in conversations:
-        texts = (text for turn in turns for said in texts_in(turn) for text in (said, *normalize(said)))
+        said = [turn["content"] for turn in turns] if is_plain(turns) else [x for turn in turns for x in texts_in(turn)]
+        texts = said if normalize is None else [*said, *map(normalize, said)]
         yield next((match[0] for text in texts if (match := pattern.search(text))), None)
 
 
-def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], tuple[str, ...]]:
+def _normalizer(tokenizer: PreTrainedTokenizerFast) -> Callable[[str], str] | None:
     """Return what gives a text as added tokens are looked for in it, where that is another text."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     if normalizer is None or not any(token.normalized for token in tokenizer.added_tokens_decoder.values()):
-        return lambda _: ()
-    return lambda text: (normalizer.normalize_str(text),)
+        return None
+    found: Callable[[str], str] = normalizer.normalize_str
+    return found

@@ -24,24 +24,25 @@ FORMS = tuple((silent, as_text) for silent in (MISSING, "", None) for as_text in
 
 def called(turn: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the functions that a turn calls: {name, arguments}."""
-    return [call["function"] for call in turn.get("tool_calls") or ()]
+    calls = turn.get("tool_calls")
+    return [call["function"] for call in calls] if calls else []
 
 
-def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]) -> str | DataError | None:
-    """Return what a template writes of messages, calls of tools in the first form of which it writes the names.
+def write_calls(turns: Messages, write: Callable[[Messages], str | DataError]) -> str | DataError | None:
+    """Return what a template writes of turns, calls of tools in the first form of which it writes the names.
 
     Args:
-        messages: As a template takes them.
+        turns: As a template takes them.
         write: Renders one form of them.
 
     Returns:
         The text; why the template refuses all forms; or None where it leaves calls out of all.
     """
-    if not any(called(turn) for turn in messages):
-        return write(messages)
+    if not any(called(turn) for turn in turns):
+        return write(turns)
     found = []
     for silent, as_text in FORMS:
-        formed = [_formed(turn, silent, as_text=as_text) for turn in messages]
+        formed = [_formed(turn, silent, as_text=as_text) for turn in turns]
         made = write(formed)
         if isinstance(made, str) and _has_calls(formed, made, write):
             return made
@@ -49,11 +50,11 @@ def write_calls(messages: Messages, write: Callable[[Messages], str | DataError]
     return found[0] if all(isinstance(made, DataError) for made in found) else None
 
 
-def _has_calls(messages: Messages, text: str, write: Callable[[Messages], str | DataError]) -> bool:
+def _has_calls(turns: Messages, text: str, write: Callable[[Messages], str | DataError]) -> bool:
     """Tell whether a text has the calls; the list of tools has the names as well, but not such as no tool has."""
-    if not all(function["name"] in text for turn in messages for function in called(turn)):
+    if not all(function["name"] in text for turn in turns for function in called(turn)):
         return False
-    renamed = [_renamed(turn) for turn in messages]
+    renamed = [_renamed(turn) for turn in turns]
     made = write(renamed)
     return not isinstance(made, str) or all(f["name"] in made for turn in renamed for f in called(turn))
 

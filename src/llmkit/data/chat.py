@@ -69,15 +69,15 @@ def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:
 
     These are turns of the weight 0, empty ones and, with `last`, all but the last. With `all` none is marked.
     """
-    last = max((i for i, turn in enumerate(conversation) if turn["role"] == "assistant"), default=-1)
-    return [
-        {**turn, "train": False}
-        if turn["role"] == "assistant"
-        and train_on != "all"
-        and (turn.get("weight") == 0 or is_empty(turn) or (train_on == "last" and i != last))
-        else turn
-        for i, turn in enumerate(conversation)
-    ]
+    said = [i for i, turn in enumerate(conversation) if turn["role"] == "assistant"]
+    light = {
+        i
+        for i in (said if train_on != "all" else ())
+        if conversation[i].get("weight") == 0 or is_empty(conversation[i]) or (train_on == "last" and i != said[-1])
+    }
+    if not light:
+        return [*conversation]
+    return [{**turn, "train": False} if i in light else turn for i, turn in enumerate(conversation)]
 
 
 def is_trained(turn: Turn) -> bool:
@@ -88,6 +88,11 @@ def is_trained(turn: Turn) -> bool:
 def is_empty(turn: Turn) -> bool:
     """Tell whether a turn has neither words nor calls."""
     return not turn["content"].strip() and not turn.get("tool_calls")
+
+
+def is_plain(conversation: Sequence[Turn]) -> bool:
+    """Tell whether turns have nothing but a role and a content, which all have: most do."""
+    return max(map(len, conversation), default=2) == 2
 
 
 def texts_in(turn: Turn) -> Iterator[str]:
@@ -104,7 +109,7 @@ def for_template(conversation: Sequence[Turn]) -> tuple[Sequence[Turn], list[Tur
     What is thought has the names `reasoning_content` and `thinking`; a call without words has no `content`, which is
     null in the data.
     """
-    if all(turn.keys() == _PLAIN for turn in conversation):
+    if is_plain(conversation):
         return conversation, None
     messages = []
     for turn in conversation:

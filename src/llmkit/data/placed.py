@@ -9,6 +9,8 @@ from llmkit.data.borders import Borders
 from llmkit.data.calls import called
 from llmkit.data.thinking import MARKS, opened, split_thinking
 
+_BEGINS = tuple(first for first, _ in MARKS)
+
 
 class Answer(NamedTuple):
     """One answer, as places in the text of its conversation, in characters.
@@ -72,19 +74,28 @@ def text_behind(prompt: str, ended: str, turn: Mapping[str, Any], borders: Borde
         return prompt + ended[at:]
     said = split_thinking(turn["content"], marks)
     thinking = said.thinking if said.ended and said.thinking else turn.get("reasoning_content", "").strip()
-    return f"{prompt}{thinking}\n{marks[1]}\n\n{ended[at:].lstrip() if called(turn) else ended[at:]}"
+    closed = ended[len(_asked(prompt, borders)) : at]
+    closing = closed if closed.strip() == marks[1] else f"\n{marks[1]}\n\n"
+    return f"{prompt}{thinking}{closing}{ended[at:]}"
 
 
 def _begun(prompt: str, ended: str, turn: Mapping[str, Any], borders: Borders) -> int | None:
     """Return where the answer itself begins, behind a prompt that says more than the template has before it."""
-    asked = prompt.rstrip().removesuffix(borders.begun)
+    asked = _asked(prompt, borders)
     at, end = _place(0, prompt, ended, turn["content"], borders)
     before = _bare(ended[:at])
     if end > at >= len(_bare(asked)) and before and prompt.startswith(before):
         return at
-    is_begun = bool(borders.begun) and prompt.rstrip().endswith(borders.begun) and ended.startswith(asked)
-    thinks = ended[len(asked) :].lstrip().startswith(tuple(mark for pair in MARKS for mark in pair))
-    return len(asked) if is_begun and not thinks and ended[len(asked) :].strip() else None
+    rest = ended[len(asked) :].lstrip()
+    rest = next((rest.removeprefix(last) for _, last in MARKS if rest.startswith(last)), rest).lstrip()
+    is_begun = borders.begun.startswith(_BEGINS) and asked != prompt.rstrip() and ended.startswith(asked)
+    is_said = bool(turn["content"].strip() or called(turn)) and not rest.startswith(_BEGINS)
+    return len(ended) - len(rest) if is_begun and is_said and rest else None
+
+
+def _asked(prompt: str, borders: Borders) -> str:
+    """Return a prompt without what it has more than the template writes before an answer."""
+    return prompt.rstrip().removesuffix(borders.begun)
 
 
 def _moved(prompt: str, ended: str, turn: Mapping[str, Any], borders: Borders) -> int | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.inputs import Inputs, RawFile
 from llmkit.data.calls import Messages, write_calls
-from llmkit.data.chat import for_template
+from llmkit.data.chat import for_template, is_plain
 from llmkit.data.clock import CLOCK, KEY, clock, has_clock
 from llmkit.data.templates.shipped import CHAT_TEMPLATE, DEFAULT_TOKENS, SHIPPED
 
@@ -209,11 +209,16 @@ def render_all(
         except Exception as error:  # noqa: BLE001 - a template is a program: it may raise anything
             return _refused(messages, explained(error, compiled))
 
-    found = []
+    found: list[str | DataError] = []
     for turns in conversations:
+        if is_plain(turns):  # as `write` does, for most
+            try:
+                found.append(rendered(compiled, turns, shared))
+            except Exception as error:  # noqa: BLE001 - see above
+                found.append(_refused(turns, explained(error, compiled)))
+            continue
         messages, tools = for_template(turns)
-        one = partial(write, variables={**shared, "tools": tools} if tools else shared)
-        made = one(turns) if messages is turns else write_calls(messages, one)
+        made = write_calls(messages, partial(write, variables={**shared, "tools": tools} if tools else shared))
         found.append(_refused(turns, "it writes no calls of tools", TOOLS_HINT) if made is None else made)
     return found
 

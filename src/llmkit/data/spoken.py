@@ -7,9 +7,8 @@ the last answer decides, and those whose own context it begins with are learned 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmkit.core.errors import DataError
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 Rendered = str | DataError
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A rendering of a conversation, or of its beginning, as text.
 
     Attributes:
@@ -39,8 +37,7 @@ class View:
     answers: tuple[Answer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What the assistant says in a conversation.
 
     Attributes:
@@ -52,7 +49,7 @@ class Spoken:
     """
 
     views: tuple[View, ...]
-    notes: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = MappingProxyType({})
 
 
 class _Asked(NamedTuple):
@@ -75,7 +72,8 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
     conversation answers nothing and is only context; so is one that is marked as not trained.
     """
     rendered = render_all(tokenizer, conversations)
-    wanted = [[i for i, turn in enumerate(turns) if is_trained(turn)] for turns in conversations]
+    said = [[i for i, turn in enumerate(turns) if turn["role"] == "assistant"] for turns in conversations]
+    wanted = [[i for i in own if is_trained(turns[i])] for own, turns in zip(said, conversations, strict=True)]
     places = [
         (number, i)
         for number, own in enumerate(wanted)
@@ -88,10 +86,11 @@ def find_spoken(tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turn
         for (number, _), asked in zip(places, _asked(tokenizer, conversations, places, rendered, borders), strict=True):
             answers[number].append(asked)
     found = [_spoken(text, own, borders) for text, own in zip(rendered, answers, strict=True)]
+    untold = _untold(tokenizer, conversations, rendered)
     for number, one in enumerate(found):
         if isinstance(one, Spoken):
             unasked = len(wanted[number]) - len(answers[number])
-            found[number] = _noted(one, unasked=unasked, tools=_is_untold(one, conversations[number]))
+            found[number] = _noted(one, unasked=unasked, tools=number in untold)
     return found
 
 
@@ -120,8 +119,9 @@ def _asked(
 
 
 def _behind(prompt: Rendered, ended: Rendered, turn: dict[str, Any], borders: Borders) -> _Asked:
-    is_written = isinstance(prompt, str) and isinstance(ended, str)
-    return _Asked(prompt, text_behind(prompt, ended, turn, borders) if is_written else ended, turn)
+    if isinstance(prompt, str) and isinstance(ended, str):
+        return _Asked(prompt, text_behind(prompt, ended, turn, borders), turn)
+    return _Asked(prompt, ended, turn)
 
 
 def _without_thinking(asked: _Asked) -> dict[str, Any] | None:
@@ -137,11 +137,14 @@ def _is_asked(turns: Turns) -> bool:
     return any(turn["role"] != "system" for turn in turns)
 
 
-def _is_untold(spoken: Spoken, turns: Turns) -> bool:
-    """Tell whether the template leaves out what the assistant may call."""
-    tools = turns[0].get("tools") if turns else None
-    names = [str((tool.get("function") or tool).get("name", "")) for tool in tools or ()]
-    return any(name not in view.text for view in spoken.views for name in names)
+def _untold(
+    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Turns], rendered: Sequence[Rendered]
+) -> set[int]:
+    """Return the numbers of conversations with tools that the template writes as if they had none."""
+    offers = [number for number, turns in enumerate(conversations) if turns and turns[0].get("tools")]
+    without = [[{**turns[0], "tools": None}, *turns[1:]] for turns in (conversations[number] for number in offers)]
+    texts = render_all(tokenizer, without)
+    return {number for number, text in zip(offers, texts, strict=True) if text == rendered[number]}
 
 
 def _noted(spoken: Spoken, **more: int) -> Spoken:
@@ -155,26 +158,27 @@ def _spoken(text: Rendered, asked: Sequence[_Asked], borders: Borders | None) ->
     if borders is None or not asked:
         return Spoken((View(text, ()),))
     placed: list[tuple[Answer, str]] = []
-    notes: Counter[str] = Counter()
+    altered = unreasoned = 0
     for prompt, after, turn, is_bare in asked:
         if isinstance(prompt, DataError) or isinstance(after, DataError):
             return next(one for one in (prompt, after) if isinstance(one, DataError))
         if after:
             answer = answer_in(prompt, after, turn, borders)
             placed.append((answer, after))
-            notes["altered"] += _is_altered(answer, after, turn)
-            notes["reasoning"] += is_bare or _is_unreasoned(after[answer.start :], turn.get("reasoning_content"))
-    if not asked[-1].after:
+            altered += _is_altered(answer, after, turn)
+            reasoning = turn.get("reasoning_content")
+            unreasoned += is_bare or (bool(reasoning) and _joined(reasoning) not in _joined(after[answer.start :]))
+    if not placed:
         return _unprompted(asked[-1])
-    notes["unprompted"] = len(asked) - len(placed)
-    return Spoken(_views(text, placed, borders), +notes)
+    views = _views(text, placed, borders)
+    return _noted(Spoken(views), altered=altered, reasoning=unreasoned, unprompted=len(asked) - len(placed))
 
 
 def _unprompted(asked: _Asked) -> DataError:
     turn = asked.turn
     if not (turn["content"].strip() or called(turn)) and opened(str(asked.prompt)):
         return DataError(
-            "the last answer is empty, and its prompt has begun a thought: nothing tells where that ends",
+            "the answer is empty, and its prompt has begun a thought: nothing tells where that ends",
             hint="leave such conversations out of the data",
         )
     return DataError(
@@ -205,10 +209,6 @@ def _is_altered(answer: Answer, text: str, turn: Mapping[str, Any]) -> bool:
     said = split_thinking(answer.content, opened(text[: answer.start]))
     parts = [said.thinking, said.answer, *(function["name"] for function in called(turn))]
     return not all(_joined(part) in learned for part in parts)
-
-
-def _is_unreasoned(learned: str, reasoning: str | None) -> bool:
-    return bool(reasoning) and _joined(reasoning or "") not in _joined(learned)
 
 
 def _joined(text: str) -> str:

@@ -7,9 +7,7 @@ inference makes them, must begin the row, and each answer's last target is a tok
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,8 +52,7 @@ class Target(NamedTuple):
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A rendering of a conversation as ids.
 
     Attributes:
@@ -71,8 +68,7 @@ class Part:
     joined: tuple[Answer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A conversation as ids.
 
     Attributes:
@@ -82,7 +78,7 @@ class Encoded:
     """
 
     parts: tuple[Part, ...]
-    notes: Counter[str]
+    notes: Mapping[str, int]
 
 
 def encode_chats(
@@ -115,7 +111,7 @@ def encode_chats(
             continue
         own = [part for _ in one.views for part in next(parts)]
         joined = sum(len(part.joined) for part in own)
-        encoded.append(Encoded(tuple(own), Counter(one.notes) + Counter(joined=joined)))
+        encoded.append(Encoded(tuple(own), {**one.notes, "joined": joined} if joined else one.notes))
     return encoded
 
 
@@ -134,6 +130,7 @@ class _Encoder:
     ) -> None:
         self._tokenizer, self._borders, self._fast, self._scored = tokenizer, borders, fast, scored
         enders = {borders.ender: borders.ender_id, borders.call_ender: borders.call_ender_id}
+        self._stops = borders.end_ids
         self._enders = [(text, number) for text, number in enders.items() if text]
         self._is_added = np.zeros(len(tokenizer) + 1, dtype=bool)
         self._is_added[[i for i in tokenizer.added_tokens_decoder if i < self._is_added.size]] = True
@@ -152,9 +149,9 @@ class _Encoder:
             return [part]
         alone = self.by_ids([View(view.text[: answer.end], (answer,)) for answer in part.joined])
         joined = tuple(answer for one in alone for answer in one.joined)
-        rest = replace(part, joined=joined)
+        rest = part._replace(joined=joined)
         found = [one for one in alone if one.answers]
-        return [*found, rest] if rest.answers or not found else [*found[:-1], replace(found[-1], joined=joined)]
+        return [*found, rest] if rest.answers or not found else [*found[:-1], found[-1]._replace(joined=joined)]
 
     def by_bytes(self, view: View, ids: NDArray[Any], ends: Ids) -> Part | None:
         """Encode by the byte behind each id; None where that does not tell, and the ids themselves have to."""
@@ -171,7 +168,7 @@ class _Encoder:
             if any(place != (ends[first - 1] if first else 0) for place, first in zip(places, firsts, strict=True)):
                 return None
             start, end = firsts[:2]
-            ended = end == ids.size or ids[end - 1] in self._borders.end_ids
+            ended = end == ids.size or ids[end - 1] in self._stops
             if not all(self._begins_alike(data, ids, ends, added, at) for at in ((start,) if ended else (start, end))):
                 return None
             said, said_end = firsts[2:] or (start, end)
@@ -267,7 +264,7 @@ class _Encoder:
         for target in targets:
             first = max(1, target.start)  # an empty prompt predicts nothing
             labels[first - 1 : target.end - 1] = ids[first : target.end]
-            if stop is not None and target.end and ids[target.end - 1] not in self._borders.end_ids:
+            if stop is not None and target.end and ids[target.end - 1] not in self._stops:
                 labels[target.end - 1] = stop  # taught where the template writes none: what follows is not read as it
         return Part(ids, labels, tuple(targets), joined)
 

@@ -43,6 +43,8 @@ class Said(NamedTuple):
 def opened(prompt: str) -> tuple[str, str] | None:
     """Return the marks of the thinking that a prompt begins at its very end, if it does."""
     stripped = prompt[-_LONGEST:].rstrip()
+    if not stripped.endswith(_BEGINS):  # most do not, and this is asked of every answer
+        return None
     return next((marks for marks in MARKS if stripped.endswith(marks[0])), None)
 
 

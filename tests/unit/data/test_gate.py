@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from llmkit.core.errors import DataError
 from llmkit.data.borders import borders_of
@@ -15,6 +16,7 @@ from llmkit.data.rendering import encode_prompt
 from llmkit.data.targets import encode_chats
 from llmkit.modeling.templated import templated_encoder
 from styles import STYLES, THOUGHTS, TOOLS, TURNS, calls, said, style, user
+from tiny import byte_tokenizer
 
 
 def passed(tokenizer, turns):
@@ -35,7 +37,9 @@ def passed(tokenizer, turns):
             texts.append(tokenizer.decode(targets))
         assert (part.labels != IGNORED).sum() == sum(len(run(part, answer)) for answer in part.answers)
         learned.append(texts)
-    assert asked == [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("train", True)]
+    assert sorted(asked) == [
+        i for i, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("train", True)
+    ]
     return learned
 
 
@@ -53,6 +57,8 @@ TALKS = {
     "phi3": [[f"{text}<|end|>" for text in ANSWERS]],
     "gemma": [[f"{text}<end>" for text in ANSWERS]],
     "deepseek": [[f"\n</think>\n\n{text}<｜end｜>"] for text in ANSWERS],
+    "mistral": [[f" {text}<|eos|>" for text in ANSWERS]],
+    "closes": [[f"</think>{text}<|eos|>"] for text in ANSWERS],
     "glm": [[f"\n<think></think>\n{text}<|eos|>" for text in ANSWERS]],
 }
 
@@ -104,6 +110,56 @@ def test_calls_with_thoughts_of_one_question_share_an_example():
     ((first, last),) = passed(style("qwen3"), turns)
     assert first.startswith("<think>\nlook\n</think>\n\n\n<tool_call>")
     assert last == "<think>\nI see\n</think>\n\nSunny.<|im_end|>"
+
+
+def test_what_comes_before_a_question_may_be_written_otherwise_once_it_is_answered():
+    system = {"role": "system", "content": "Be brief."}
+    assert passed(style("mistral"), [system, *TURNS]) == [[f" {text}<|eos|>"] for text in ANSWERS]
+    (made,) = encode_chats(style("mistral"), [[system, *TURNS]])
+    assert style("mistral").decode(made.parts[1].ids) == (
+        "<|bos|>[INST]1 + 2?[/INST] It is 3.<|eos|>[INST]Be brief.\n\nThanks[/INST] You are welcome.<|eos|>"
+    )
+
+
+def test_a_thought_is_closed_as_the_template_does_it():
+    assert passed(style("closes"), THOUGHTS) == [
+        ["one more than 2</think>It is 3.<|eos|>", "polite</think>You are welcome.<|eos|>"]
+    ]
+
+
+def test_thinking_that_inference_never_asks_for_is_left_out_and_noted():
+    # As of templates whose prompts have an empty thought: an answer that thinks does not follow from them.
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+        "{{ '<think>' + (m.reasoning_content or '') + '</think>' if m.role == 'assistant' }}"
+        "{{ m.content + '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think></think>' }}{% endif %}"
+    )
+    (made,) = encode_chats(byte_tokenizer(template=template), [THOUGHTS])
+    assert made.notes == {"reasoning": 2}
+    assert passed(byte_tokenizer(template=template), THOUGHTS) == [
+        ["It is 3.<|im_end|>"], ["You are welcome.<|im_end|>"],
+    ]  # fmt: skip
+
+
+def test_calls_are_not_taken_for_written_because_a_tool_of_that_name_is():
+    template = "{% for t in tools %}{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+    (found,) = encode_chats(byte_tokenizer(template=template), [TOOLS])
+    assert isinstance(found, DataError)
+    assert found.message.endswith("it writes no calls of tools")
+
+
+def test_a_token_that_ends_each_call_ends_no_turn():
+    template = (
+        "{% for m in messages %}{% if m.tool_calls %}{% for c in m.tool_calls %}"
+        "{{ '<turn>' + c.function.name + c.function.arguments | tojson + '<end>' }}{% endfor %}"
+        "{% else %}{{ '<turn>' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<turn>' }}{% endif %}"
+    )
+    tokenizer = byte_tokenizer(template=template)
+    tokenizer.add_tokens([AddedToken("<end>", special=True), AddedToken("<turn>", special=True)])
+    turns = [user("Rome?"), calls("Rome"), user("Hm?"), said("Yes.")]
+    assert passed(tokenizer, turns) == [['weather{"city": "Rome"}<end><|im_end|>', "Yes.<|im_end|>"]]
 
 
 @pytest.mark.parametrize("name", ["phi3", "gemma"])

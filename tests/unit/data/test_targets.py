@@ -319,7 +319,7 @@ def test_an_answer_is_not_looked_for_in_the_question():
     said = [{"role": "user", "content": "What is it"}, {"role": "assistant", "content": " "}]
     (found,) = encode_chats(byte_tokenizer(template=TRIMS_THOUGHTS), [said])
     assert isinstance(found, DataError)
-    assert found.message.startswith("the last answer is empty, and its prompt has begun a thought")
+    assert found.message.startswith("the answer is empty, and its prompt has begun a thought")
 
 
 def test_what_the_template_drops_is_counted_and_has_no_bytes():

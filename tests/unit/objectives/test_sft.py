@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.data.chat import CONVERSATION
-from llmkit.data.packing import IGNORED, LeftOut
+from llmkit.data.packing import IGNORED, Column, EncodedRows, LeftOut
 from llmkit.data.rendering import CHAT_TEMPLATE, render
 from llmkit.data.rows import RowError
 from llmkit.data.rows.messages import Messages
 from llmkit.objectives.rows.sft import SFT
 from odd_chats import ROWS
+from styles import style
 from tiny import byte_tokenizer
 
 TALK = [
@@ -258,6 +259,12 @@ def test_a_template_without_calls_leaves_the_row_out_and_others_are_told_what_it
     words = {"messages": [TOLD["messages"][0], TOLD["messages"][3]], "tools": TOLD["tools"]}
     assert sft(words).notes == {"tools": 1, "reasoning": 1}
     assert not sft({"messages": TALK}).notes
+
+
+def test_generation_stops_where_calls_end_as_well():
+    tokenizer = style("llama3")
+    ends = tokenizer.convert_tokens_to_ids(["<|eos|>", "<|eot|>", "<|eom|>"])
+    assert SFT().end_ids(tokenizer, EncodedRows.of({"input_ids": Column()}, [])) == ends
 
 
 def test_control_tokens_in_calls_and_tools_fake_no_turn():

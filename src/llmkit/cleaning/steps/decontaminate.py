@@ -16,6 +16,7 @@ from pydantic import Field
 from llmkit.cleaning.steps import Drop, Step
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.data.chat import CONVERSATION
 from llmkit.data.column_names import listed
 from llmkit.data.corpus import Document
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from llmkit.data.sources.files import Files
 
 FIELDS = (
-    "text", "question", "messages", "prompt", "problem", "query", "instruction", "input", "context", "passage",
-    "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion", "response",
+    "text", "question", *CONVERSATION.needed(), "prompt", "problem", "query", "instruction", "input", "context",
+    "passage", "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion",
+    "response",
 )  # fmt: skip
 
 _NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "weight"))

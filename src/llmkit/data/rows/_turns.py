@@ -27,7 +27,7 @@ SHAREGPT_KEYS = ("from", "value")
 READ = frozenset((*KEYS, *REASONING, *SHAREGPT_KEYS, "function_call"))
 MORE = (*REASONING, "tool_calls", "function_call", "tool_call_id", "name", "weight")
 """What a message may have beside role and content."""
-NOTHING = (None, "", [], {})
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 MEDIA = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 TEXT_PARTS = frozenset(("text", "input_text", "output_text"))
 _PLAIN = {"role", "content"}
@@ -43,7 +43,7 @@ def read_message(item: Any, where: str) -> dict[str, Any]:
     Raises:
         RowError: It is none; the reason names the key.
     """
-    # Parquet fills the keys that another row's messages have with null.
+    # Parquet fills the keys that a message of another row has with null.
     message = {key: part for key, part in expect(item, dict, where).items() if part is not None}
     if message.keys() == _PLAIN and type(message["content"]) is str and message["role"] in ROLES:
         return message
@@ -63,8 +63,10 @@ def read_message(item: Any, where: str) -> dict[str, Any]:
     return {key: found[key] for key in KEYS if key in found}
 
 
-def turn_of(message: Mapping[str, Any]) -> dict[str, Any]:
+def turn_of(message: dict[str, Any]) -> dict[str, Any]:
     """Return a kept message as chat templates take it, without the keys that are null."""
+    if len(message) == 2:  # a role and a content, which all have
+        return message
     turn = {key: part for key, part in message.items() if part is not None}
     if "tool_calls" in turn:
         turn["tool_calls"] = load_calls(turn["tool_calls"])

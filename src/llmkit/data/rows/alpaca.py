@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from llmkit.data.rows import Row
-from llmkit.data.rows._values import expect, text_of, value_of
+from llmkit.data.rows._asked import SYSTEM, Asked
 
 
-class Alpaca(Row):
+class Alpaca(Asked):
     """Stanford Alpaca's rows, and Dolly's: the user's turn is the instruction and, behind a blank line, the input."""
 
     text_fields: ClassVar = ("instruction", "input", "output")
+    may_be_empty: ClassVar = frozenset({"input"})
     aliases: ClassVar = {
         "instruction": ("instruction",), "input": ("input", "context"), "output": ("output", "response"),
+        "system": SYSTEM,
     }  # fmt: skip
 
-    def parse(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row; of many the input is empty."""
-        column = self.column("input")
-        value = value_of(raw, column)
-        text = "" if value is None else expect(value, str, f"field '{column}'")
-        return {
-            "instruction": text_of(raw, self.column("instruction")),
-            "input": text if text.strip() else "",
-            "output": text_of(raw, self.column("output")),
-        }
-
-    def texts(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Return the texts that there are."""
-        return {field: row[field] for field in self.text_fields if row[field] or field != "input"}
-
-    def turns(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the question and the answer."""
-        question = "\n\n".join(filter(None, (row["instruction"], row["input"])))
-        return [{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}]
+    def question(self, row: Mapping[str, Any]) -> str:
+        """Return the instruction, and the input behind a blank line."""
+        return "\n\n".join(filter(None, (row["instruction"], row["input"])))
 
     def describe(self) -> str:
         """Return the kind, its columns, and how the question is made."""

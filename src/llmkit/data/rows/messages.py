@@ -7,12 +7,14 @@ calls of tools, reasoning and weights are those of OpenAI's formats.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import PrivateAttr
 
 from llmkit.data.column_names import listed
 from llmkit.data.rows import Row
+from llmkit.data.rows._asked import SYSTEM
 from llmkit.data.rows._calls import load_tools, tools_of
 from llmkit.data.rows._turns import (
     MORE,
@@ -25,13 +27,10 @@ from llmkit.data.rows._turns import (
     turn_of,
     unread_keys,
 )
-from llmkit.data.rows._values import RowError, expect, value_of
+from llmkit.data.rows._values import RowError, expect, list_of, value_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SYSTEM = ("system", "system_prompt")
-"""Columns of the system message, where it stands beside the conversation."""
 
 
 class Messages(Row):
@@ -84,7 +83,7 @@ class Messages(Row):
     def parse(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return the conversation, and its tools if it has any; the errors name the turn."""
         column = self.column("messages")
-        items = expect(value_of(raw, column), list, f"field '{column}'")
+        items = list_of(value_of(raw, column), f"field '{column}'")
         messages = [read_message(item, f"{column}.{i}") for i, item in enumerate(items)]
         system = next((raw[name] for name in SYSTEM if raw.get(name) is not None), "")
         system = {"role": "system", "content": expect(system, str, "the system message beside the conversation")}
@@ -139,7 +138,7 @@ class Messages(Row):
         """Return the messages; the tools stand at the first."""
         turns = [turn_of(message) for message in row["messages"]]
         if (tools := load_tools(row.get("tools"))) is not None:
-            turns[0]["tools"] = tools
+            turns[0] = {**turns[0], "tools": tools}
         return turns
 
     def show(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -148,8 +147,12 @@ class Messages(Row):
         return [*tools, *(shown for message in row["messages"] for shown in show_message(message))]
 
     def _items(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        lists = [row.get(self.column("messages")) for row in rows]
-        return [item for items in lists if isinstance(items, list) for item in items if isinstance(item, dict)]
+        found: list[dict[str, Any]] = []
+        for row in rows:
+            with suppress(RowError):  # which says so when it is read
+                items = list_of(row.get(self.column("messages")), "messages")
+                found += [item for item in items if isinstance(item, dict)]
+        return found
 
     def _described(self, names: Sequence[str], items: Sequence[Mapping[str, Any]]) -> str:
         """Say how the messages of a sample are written, and what of them is not read."""

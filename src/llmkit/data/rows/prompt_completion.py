@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from llmkit.data.rows import Row
+from llmkit.data.rows._asked import SYSTEM, Asked
 
 
-class PromptCompletion(Row):
+class PromptCompletion(Asked):
     """A prompt and its completion: a conversation of one question and one answer."""
 
     text_fields: ClassVar = ("prompt", "completion")
     aliases: ClassVar = {
         "prompt": ("prompt", "instruction", "question", "input"),
         "completion": ("completion", "response", "answer", "output"),
+        "system": SYSTEM,
     }
-
-    def turns(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return the prompt as the user's turn and the completion as the assistant's."""
-        return [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2.utils import Namespace
 
 if TYPE_CHECKING:
-    from llmkit.data.rendering import Turns
+    from llmkit.data.calls import Messages
 
 STEPS, STEPS_PER_CHARACTER = 2**24, 256
 """What a rendering may do, and more for every character of its conversation: rounds, calls, characters made."""
@@ -48,7 +48,7 @@ class Budget:
 
     __slots__ = ("_turns", "_until", "left", "look")
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Messages) -> None:
         self.left, self.look, self._turns, self._until = STEPS, STEPS - LOOK_EVERY, turns, 0.0
 
     def spend(self, steps: int) -> None:

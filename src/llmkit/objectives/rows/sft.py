@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -34,7 +32,7 @@ NOTES = {
     "lost": "exchanges are left out: each is longer than context_length by itself",
     "reasoning": "answers are learned without their reasoning: the chat template does not write it",
 }
-"""What is said of answers that are not learned as they are, by the names in `Encoded.notes`."""
+"""What is said of answers that are not learned as they are, and of rows, by the names in `Encoded.notes`."""
 FAST_FROM = 64
 """Rows from which a fast encoder wins back the time that it takes to make."""
 
@@ -79,7 +77,7 @@ class SFT(NextToken, RowObjective):
             made = next(encoded)
             if isinstance(made, DataError):
                 found.append(LeftOut("refused", made.message))
-            elif self.train_on != "all" and not any(map(is_trained, turns)):
+            elif self.train_on != "all" and _only_untrained(turns):
                 found.append(
                     LeftOut("untrained", "no answer that is to be learned: all are empty or have the weight 0")
                 )
@@ -110,8 +108,6 @@ class SFT(NextToken, RowObjective):
 
     def _outcome(self, made: Encoded, turns: Sequence[Turn], tokenizer: PreTrainedTokenizerFast, limit: int) -> Outcome:
         parts = made.parts if self.train_on != "all" else (*made.parts[:-1], _whole(made.parts[-1]))
-        if not any((part.labels != IGNORED).any() for part in parts) and made.notes["joined"]:
-            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         if any(_needed(part) > limit for part in parts):
             why = f"an answer that does not fit into context_length {limit:,} with its question"
             return LeftOut(LONG, why, max(part.ids.size for part in parts))
@@ -119,19 +115,27 @@ class SFT(NextToken, RowObjective):
         if self.train_on == "all":
             examples[-1].num_bytes = sum(len(turn["content"].encode()) for turn in turns)
         found = [example for example in examples if example.targets]
+        if not found and "joined" in made.notes and not any(part.answers for part in parts):
+            return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         if not found:
             return LeftOut("unsupervised", "no assistant tokens")
         empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
-        found[0].notes = made.notes + Counter(empty=empty)
+        found[0].notes = {**made.notes, "empty": empty} if empty else made.notes
         return found[0] if len(found) == 1 else found
+
+
+def _only_untrained(turns: Sequence[Turn]) -> bool:
+    """Tell whether there are answers, and none of them is to be learned."""
+    said = [turn for turn in turns if turn["role"] == "assistant"]
+    return bool(said) and not any(map(is_trained, said))
 
 
 def _whole(part: Part) -> Part:
     """Return a part in which every token is learned that another one precedes."""
     if part.ids.size < 2:
         return part
-    return replace(
-        part, labels=np.append(part.ids[1:], part.labels[-1])
+    return part._replace(
+        labels=np.append(part.ids[1:], part.labels[-1])
     )  # which may be the EOS that no template writes
 
 

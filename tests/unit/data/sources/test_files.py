@@ -378,7 +378,7 @@ def test_parquet_messages_drop_null_keys(tmp_path):
     chat = [{"role": "system", "content": "s", "name": "n"}, {**CHAT[1], "name": "m"}]
     (named,) = read(table(tmp_path / "b.parquet", {"messages": pa.array([chat])}), messages_field="messages")
     assert row.fields == {"messages": [{"role": "system", "content": "s"}, CHAT[1]]}
-    assert named.fields == {"messages": chat, "tools": None}
+    assert named.fields == {"messages": chat}
 
 
 @pytest.mark.parametrize(
