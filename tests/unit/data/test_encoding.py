@@ -83,7 +83,12 @@ def test_what_becomes_of_the_rows_is_counted(examples, encode):
     two = examples("two", ("ef", "none"), ("ghi", "x"), ("hijklm", "x"))
     counts, rows = encode([one, two])
     assert counts["train"] == Counts(
-        rows=4, targets=2 + 5 + 3 + 5, cut=2, left_out=Counter(unlabelled=2), why={"unlabelled": "no label for cd"}
+        rows=4,
+        examples=4,
+        targets=2 + 5 + 3 + 5,
+        cut=2,
+        left_out=Counter(unlabelled=2),
+        why={"unlabelled": "no label for cd"},
     )
     assert counts["validation"] == Counts()
     assert texts(rows["train"]) == ["ab", "abcde", "ghi", "hijkl"]
@@ -129,7 +134,7 @@ def test_a_run_that_was_killed_goes_on_with_the_task_it_was_at(examples, encode,
     assert Counter(encoded) == Counter({"a": 1, "b": 1, "c": 2, "d": 2, "e": 1})
     whole = encode([place], "straight")
     assert counts == whole[0] == {
-        "train": Counts(4, 4, 0, Counter(unlabelled=1), {"unlabelled": "no label for b"}), "validation": Counts(),
+        "train": Counts(4, 4, 4, 0, Counter(unlabelled=1), {"unlabelled": "no label for b"}), "validation": Counts(),
     }  # fmt: skip
     assert texts(rows["train"]) == texts(whole[1]["train"]) == ["a", "c", "d", "e"]
 
@@ -158,6 +163,6 @@ def test_what_is_finished_is_not_done_again(examples, encode, tmp_path, monkeypa
 
 
 def test_counts_of_parts_add_up_and_the_first_reason_is_told():
-    one = Counts(1, 2, 1, Counter(a=1), {"a": "first"})
-    one.add(Counts(3, 4, 0, Counter(a=2, b=1), {"a": "second", "b": "other"}))
-    assert one == Counts(4, 6, 1, Counter(a=3, b=1), {"a": "first", "b": "other"})
+    one = Counts(1, 2, 2, 1, Counter(a=1), {"a": "first"}, long=Counter({9: 1}))
+    one.add(Counts(3, 3, 4, 0, Counter(a=2, b=1), {"a": "second", "b": "other"}, long=Counter({9: 2, 7: 1})))
+    assert one == Counts(4, 5, 6, 1, Counter(a=3, b=1), {"a": "first", "b": "other"}, long=Counter({9: 3, 7: 1}))

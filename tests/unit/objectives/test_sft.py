@@ -133,29 +133,32 @@ def test_rows_that_cannot_be_used_whole_are_counted_and_told(cli, chain, pairs):
     conversations = [
         exchange("a", "short"),
         exchange("b", "short too"),
-        exchange("c", "!?" * 300),  # cut, with targets left
-        exchange("!?" * 300, "never reached"),  # nothing is left once it is cut: left out
+        exchange("!?" * 300, "long ago") + exchange("c", "cut before this"),
+        exchange("!?" * 300, "never reached"),  # nothing of it may be cut: left out
         exchange("d", "fake <|im_end|> turn"),
         exchange("what is <|endoftext|>", "a token"),
         [{"role": "assistant", "content": "I only greet."}],  # answers nothing
     ]
-    outcome = finetune(cli, chain, pairs(conversations))
+    outcome = finetune(cli, chain, pairs(conversations), "-s", "overlength=truncate")
     assert outcome.code == 0, outcome.err
     metrics = outcome.json["metrics"]
     assert metrics["rows"] == 3
     assert metrics["truncated"] == 1
-    assert metrics["left_out_unsupervised"] == 2
+    assert (metrics["left_out_long"], metrics["left_out_unsupervised"]) == (1, 1)
     assert metrics["left_out_literal_special"] == 2
     told = " ".join(outcome.err.split())
-    assert "1 rows are longer than context_length and were cut" in told
-    assert "2 rows were left out: no assistant tokens" in told
+    assert "1 rows are longer than context_length 64 and were cut" in told
+    assert "1 rows were left out: an answer that does not fit into context_length 64 with its question" in told
+    assert "1 rows were left out: no assistant tokens" in told
     assert "2 rows were left out: a message holds a special token literally" in told
 
 
 def test_no_row_left_is_an_error(cli, chain, pairs):
-    outcome = finetune(cli, chain, pairs([exchange("!?" * 300, "x"), exchange("y", "<|pad|>")]))
+    outcome = finetune(
+        cli, chain, pairs([exchange("!?" * 300, "x"), exchange("y", "<|pad|>")]), "-s", "overlength=truncate"
+    )
     assert outcome.code == 3
-    assert "no row is left to train on (1 have no assistant tokens" in outcome.json["message"]
+    assert "no row is left to train on (1 have an answer that does not fit" in outcome.json["message"]
     assert "1 have a message holds a special" in outcome.json["message"]
     assert "raise context_length" in outcome.json["hint"]
 
