@@ -91,7 +91,8 @@ def main() -> int:
     found: dict[str, Any] = {}
     failures: list[str] = []
     for case in args.cases.split(","):
-        settings = {"batch": args.batch, "lr": args.lr, "mini": args.mini, "micro_batch_tokens": args.micro_batch_tokens,
+        settings = {"batch": args.batch, "lr": args.lr, "mini": args.mini,
+                    "micro_batch_tokens": args.micro_batch_tokens,
                     "recall": case == "recall", "steps": args.steps if case == "speed" else args.epoch_steps,
                     }  # fmt: skip
         names = [name for name in args.who.split(",") if case == "recall" or name != "base"]
