@@ -81,7 +81,8 @@ def peer(out: Path, model: Path, pairs: Path, settings: dict[str, Any]) -> dict[
     )
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(out), per_device_train_batch_size=settings["batch"], max_steps=settings["steps"], use_cpu=True,
-        seed=0, learning_rate=settings["lr"], warmup_steps=10, lr_scheduler_type="linear", logging_steps=1, save_strategy="no",
+        seed=0, learning_rate=settings["lr"], warmup_steps=10, lr_scheduler_type="linear", logging_steps=1,
+        save_strategy="no",
         report_to=[], disable_tqdm=True,
     )  # fmt: skip
     trainer = SentenceTransformerTrainer(
