@@ -13,7 +13,7 @@ from typing import Any
 
 WARM = 1
 """Steps that are not counted."""
-LR, TEMPERATURE, LONGEST = 1e-4, 0.05, 256
+TEMPERATURE, LONGEST = 0.05, 256
 
 
 def llmkit(out: Path, model: Path, pairs: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def llmkit(out: Path, model: Path, pairs: Path, settings: dict[str, Any]) -> dic
         "batch_rows": settings["batch"],
         "context_length": LONGEST,
         "micro_batch_tokens": settings["micro_batch_tokens"],
-        "optimizer": f"{{type: adamw, lr: {LR}, weight_decay: 0.0}}",
+        "optimizer": f"{{type: adamw, lr: {settings['lr']}, weight_decay: 0.0}}",
         "schedule": "{type: linear, warmup_steps: 10, min_lr_ratio: 0}",
         "validation_fraction": 0,
         "precision": "float32",
@@ -52,7 +52,10 @@ def peer(out: Path, model: Path, pairs: Path, settings: dict[str, Any]) -> dict[
         SentenceTransformerTrainer,
         SentenceTransformerTrainingArguments,
     )
-    from sentence_transformers.losses import CachedMultipleNegativesRankingLoss, MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import (
+        CachedMultipleNegativesRankingLoss,
+        MultipleNegativesRankingLoss,
+    )
     from transformers import TrainerCallback
 
     times: dict[int, float] = {}
@@ -78,7 +81,8 @@ def peer(out: Path, model: Path, pairs: Path, settings: dict[str, Any]) -> dict[
     )
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(out), per_device_train_batch_size=settings["batch"], max_steps=settings["steps"], use_cpu=True,
-        seed=0, learning_rate=LR, warmup_steps=10, lr_scheduler_type="linear", logging_steps=1, save_strategy="no",
+        seed=0, learning_rate=settings["lr"], warmup_steps=10, lr_scheduler_type="linear", logging_steps=1,
+        save_strategy="no",
         report_to=[], disable_tqdm=True,
     )  # fmt: skip
     trainer = SentenceTransformerTrainer(

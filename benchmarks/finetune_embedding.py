@@ -1,7 +1,8 @@
 """How fast `llmkit finetune -s objective=embedding` trains, and what comes of it, against sentence-transformers.
 
 python benchmarks/finetune_embedding.py --model DIR --pairs FILE.jsonl [--columns src,tgt] [--cases speed,recall]
-    [--batch 256] [--steps 4] [--rounds 1] [--epoch-steps 90] [--mini 0] [--json FILE]
+    [--batch 256] [--steps 4] [--rounds 1] [--epoch-steps 90] [--mini 0] [--lr 1e-4]
+    [--json FILE]
 
 `speed`: pairs per second in one run, contenders in turns, each in a process of its own on two cores, float32, the same
 pairs, model, batch and learning rate, the first step not counted. The peer is `SentenceTransformerTrainer` with
@@ -78,6 +79,7 @@ def main() -> int:
     parser.add_argument("--epoch-steps", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--mini", type=int, default=0)
+    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--micro-batch-tokens", type=int, default=MICRO_BATCH_TOKENS)
     parser.add_argument("--who", default="base,llmkit,sentence-transformers")
     parser.add_argument("--json", type=Path)
@@ -89,7 +91,8 @@ def main() -> int:
     found: dict[str, Any] = {}
     failures: list[str] = []
     for case in args.cases.split(","):
-        settings = {"batch": args.batch, "mini": args.mini, "micro_batch_tokens": args.micro_batch_tokens,
+        settings = {"batch": args.batch, "lr": args.lr, "mini": args.mini,
+                    "micro_batch_tokens": args.micro_batch_tokens,
                     "recall": case == "recall", "steps": args.steps if case == "speed" else args.epoch_steps,
                     }  # fmt: skip
         names = [name for name in args.who.split(",") if case == "recall" or name != "base"]

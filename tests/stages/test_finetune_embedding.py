@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from headed import BODY, POSITIONS, save_headed
+from headed import BODY, save_headed
 from llmkit.core.manifest import read_manifest
 from llmkit.modeling.pooling import Pooling, pooling_of, write_pooling
 from texts import sentences
@@ -21,8 +21,9 @@ SCORED = [
     {"sentence1": a[:30], "sentence2": b[:30], "score": i % 6}
     for i, (a, b) in enumerate(zip(FIRST, SECOND, strict=True))
 ]
+LENGTH = 32
 OBJECTIVE = ["-s", "objective=embedding"]
-SIZES = ["-s", f"context_length={POSITIONS}", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1"]
+SIZES = ["-s", f"context_length={LENGTH}", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_model_of_vectors_with_measures_card_and_report(finetune, cli, jsonl):
     payload = {output.path for output in manifest.outputs if output.payload}
     assert {"modules.json", "1_Pooling/config.json", "config_sentence_transformers.json"} <= payload
     how = pooling_of(Path("out"))
-    assert (how.modes, how.normalized, how.max_tokens) == (("mean",), True, POSITIONS)
+    assert (how.modes, how.normalized, how.max_tokens) == (("mean",), True, LENGTH)
     assert dict(how.prompts) == {"query": "ask ", "document": ""}
     card = Path("out/README.md").read_text(encoding="utf-8")
     assert "| vectors | mean of the tokens' vectors, normalized; 'ask ' before queries |" in card
