@@ -165,8 +165,9 @@ def test_a_plan_counts_the_tokens(cli, chain):
     found = cli("plan", "--stage", "finetune", *data, "-s", "validation_fraction=0.1", "--json")
     assert found.code == 0, found.err
     plan = found.json
-    facts = Tokens(chain.tokens).facts["splits"]
-    assert plan["tokens_per_epoch"] == facts["train"]["tokens"] + facts["test"]["tokens"]
+    same = ["-s", "validation_fraction=0.1", "-s", "test_fraction=0"]
+    assert cli("tokenize", "-i", chain.corpus, "--tokenizer", chain.base, *same, "-o", "tokens").code == 0
+    assert plan["tokens_per_epoch"] == Tokens("tokens").facts["splits"]["train"]["tokens"]
     assert plan["epochs"] == pytest.approx(3, abs=0.5)
     assert "LoRA" in plan["adapter"]
 
