@@ -107,4 +107,4 @@ def _tuned(bench: Bench, name: str, encoder: Path, paths: Mapping[str, Path], se
 
     table = [row for file in sorted(predicted.glob("data-*.parquet")) for row in pq.read_table(file).to_pylist()]
     truth = [json.loads(line)["label"] for line in paths["test"].read_text(encoding="utf-8").splitlines()]
-    return statistics.mean(row["prediction"] == label for row, label in zip(table, truth, strict=True))
+    return statistics.mean(row["label"] == label for row, label in zip(table, truth, strict=True))

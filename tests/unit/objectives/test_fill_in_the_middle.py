@@ -80,6 +80,16 @@ def test_room_is_left_and_no_token_is_lost():
         assert sorted(text) == sorted(batch.input_ids[row, : batch.num_tokens[row]].tolist())
 
 
+@pytest.mark.parametrize("bos", [BOS, EOS])
+def test_an_end_that_stands_alone_takes_no_room(bos):
+    batch = block([[EOS], [bos, *range(11, 20)]], length=11)  # one that the block before had no room for; one cut
+    objective = FillInTheMiddle(fim_rate=1.0, max_per_block=2)
+    tensors, _ = objective.collate(batch, replace(VOCABULARY, bos=bos), 0)
+    first, second = documents_of(tensors, 0)
+    assert first == [EOS]
+    assert sorted(second) == sorted([bos, PRE, SUF, MID, EOS, *range(11, 20)])
+
+
 def test_the_rate():
     tensors, _ = FillInTheMiddle().collate(packed(FillInTheMiddle(), rows=100), VOCABULARY, 0)
     share = np.mean([PRE in document for row in range(100) for document in documents_of(tensors, row)])

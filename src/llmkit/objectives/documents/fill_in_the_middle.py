@@ -86,7 +86,8 @@ class FillInTheMiddle(NextTokenOfDocuments):
             at = 0
             for index, (start, stop) in enumerate(spans):
                 ids, targets = batch.input_ids[row, start:stop], batch.labels[row, start:stop]
-                if index in chosen:
+                alone = ids.tolist() == [vocabulary.eos]  # nothing to fill in, and it would take another EOS
+                if index in chosen and not alone:
                     ids = self._rearrange(ids, vocabulary, generator)
                     targets = np.append(ids[1:], IGNORED)
                 part = slice(at, at + ids.size)
