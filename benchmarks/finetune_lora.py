@@ -167,7 +167,8 @@ def compare(bench: Bench, names: list[str], model: Path, rows: Path, more: list[
             del runs[name]
             continue
         found = json.loads((out / "found.json").read_text())
-        runs[name].append({**found, "seconds": measured.seconds, "peak_bytes": measured.peak_bytes})
+        took = {"seconds": measured.seconds, "cpu_seconds": measured.cpu_seconds, "peak_bytes": measured.peak_bytes}
+        runs[name].append({**found, **took})
         print(f"  {name}: {runs[name][-1]}", file=sys.stderr, flush=True)
     medians = {
         name: {key: statistics.median(one[key] for one in found) for key in found[0]}
@@ -215,11 +216,11 @@ def main() -> None:
     finally:
         if not args.work:
             shutil.rmtree(bench.work)
-    print(f"{'who':18} {'trained/s':>10} {'peak MB':>8} {'steps':>6} {'all s':>7}")
+    print(f"{'who':18} {'trained/s':>10} {'peak MB':>8} {'steps':>6} {'all s':>7} {'CPU s':>7}")
     for row in bench.rows:
         if row["case"] == "train":
             numbers = f"{row['trained_per_s']:10.1f} {row['peak_bytes'] / MB:8.0f}"
-            print(f"{row['who']:18} {numbers} {row['steps']:6.0f} {row['seconds']:7.1f}")
+            print(f"{row['who']:18} {numbers} {row['steps']:6.0f} {row['seconds']:7.1f} {row['cpu_seconds']:7.1f}")
     print_claims(bench)
     finish(bench, args.json, PACKAGES)
 
