@@ -36,7 +36,7 @@ from _finetuning import chats
 from _measure import RunError, run
 
 PACKAGES = ("llmkit", "trl", "peft", "transformers", "torch", "accelerate", "datasets")
-CONTEXT, BATCH_TOKENS, RANK, LR = 512, 4096, 16, 1e-4
+CONTEXT, RANK, LR = 512, 16, 1e-4
 SETTINGS: dict[str, dict[str, Any]] = {
     "llmkit": {},
     "llmkit-float32": {"precision": "float32"},
@@ -55,14 +55,14 @@ def write_rows(path: Path, texts: list[str], count: int) -> None:
             file.write(json.dumps({"messages": turns[:2]}) + "\n")
 
 
-def train_llmkit(name: str, model: Path, rows: Path, out: Path, more: list[str]) -> dict[str, Any]:
+def train_llmkit(name: str, model: Path, rows: Path, out: Path, batch_tokens: int, more: list[str]) -> dict[str, Any]:
     """Train by the command line, in this process."""
     from llmkit.cli.main import run as llmkit
     from llmkit.core.manifest import read_manifest
 
     settings = [f"{key}={value}" for key, value in SETTINGS[name].items()]
     options = [
-        f"context_length={CONTEXT}", f"batch_tokens={BATCH_TOKENS}", "log_every=1", "validation_fraction=0",
+        f"context_length={CONTEXT}", f"batch_tokens={batch_tokens}", "log_every=1", "validation_fraction=0",
         f"adapter.r={RANK}", f"adapter.alpha={2 * RANK}", f"optimizer.lr={LR}", "samples.count=0", "max_epochs=1",
         *settings, *more,
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def train_llmkit(name: str, model: Path, rows: Path, out: Path, more: list[str])
     return facts(read_manifest(out / "model").metrics["targets"], ends)
 
 
-def train_trl(name: str, model: Path, rows: Path, out: Path) -> dict[str, Any]:
+def train_trl(name: str, model: Path, rows: Path, out: Path, batch_tokens: int) -> dict[str, Any]:
     """Train with SFTTrainer."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -90,7 +90,7 @@ def train_trl(name: str, model: Path, rows: Path, out: Path) -> dict[str, Any]:
             ends.append(time.perf_counter())
 
     config = SFTConfig(
-        output_dir=str(out / "trl"), max_length=CONTEXT, per_device_train_batch_size=BATCH_TOKENS // CONTEXT,
+        output_dir=str(out / "trl"), max_length=CONTEXT, per_device_train_batch_size=batch_tokens // CONTEXT,
         num_train_epochs=1, learning_rate=LR, logging_steps=1, report_to="none", save_strategy="no", use_cpu=True,
         **SETTINGS[name],
     )  # fmt: skip
@@ -112,7 +112,7 @@ def train_trl(name: str, model: Path, rows: Path, out: Path) -> dict[str, Any]:
 def facts(trained: int, ends: list[float]) -> dict[str, Any]:
     """Return the rate of trained tokens after the first step."""
     steps = len(ends)
-    rate = trained * (steps - 1) / steps / (ends[-1] - ends[0])
+    rate = trained * (steps - 1) / steps / (ends[-1] - ends[0]) if steps > 1 else float("nan")
     return {"trained_tokens": trained, "steps": steps, "trained_per_s": rate}
 
 
@@ -120,7 +120,7 @@ def contend(args: argparse.Namespace) -> None:
     """Do one contender's work and note what it took."""
     function = train_llmkit if args.contender.startswith("llmkit") else train_trl
     more = (args.set,) if function is train_llmkit else ()
-    found = function(args.contender, args.model, args.data, args.out, *more)  # type: ignore[operator]
+    found = function(args.contender, args.model, args.data, args.out, args.batch_tokens, *more)  # type: ignore[operator]
     (args.out / "found.json").write_text(json.dumps(found))
 
 
@@ -148,7 +148,7 @@ def measure_start(bench: Bench, model: Path, rows: Path) -> None:
     bench.claim("seconds from the command to the end of the first step", statistics.median(seconds), "<=", 10)
 
 
-def compare(bench: Bench, names: list[str], model: Path, rows: Path, more: list[str]) -> None:
+def compare(bench: Bench, names: list[str], model: Path, rows: Path, batch_tokens: int, more: list[str]) -> None:
     """Let contenders take turns."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _, name in itertools.product(range(bench.rounds), names):
@@ -158,7 +158,7 @@ def compare(bench: Bench, names: list[str], model: Path, rows: Path, more: list[
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         command = [sys.executable, __file__, "--contender", name, "--model", str(model), "--data", str(rows)]
-        command += ["--out", str(out), *(f"--set={option}" for option in more)]
+        command += ["--out", str(out), "--batch-tokens", str(batch_tokens), *(f"--set={option}" for option in more)]
         try:
             log = bench.work / "logs" / f"{name}.log"
             measured = run(command, cores=sorted(os.sched_getaffinity(0))[-2:], log=log, threads=2)
@@ -167,7 +167,8 @@ def compare(bench: Bench, names: list[str], model: Path, rows: Path, more: list[
             del runs[name]
             continue
         found = json.loads((out / "found.json").read_text())
-        runs[name].append({**found, "seconds": measured.seconds, "peak_bytes": measured.peak_bytes})
+        took = {"seconds": measured.seconds, "cpu_seconds": measured.cpu_seconds, "peak_bytes": measured.peak_bytes}
+        runs[name].append({**found, **took})
         print(f"  {name}: {runs[name][-1]}", file=sys.stderr, flush=True)
     medians = {
         name: {key: statistics.median(one[key] for one in found) for key in found[0]}
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="directory of a model with a chat template")
     parser.add_argument("--input", type=Path, nargs="+", help="text to make the conversations of (see _corpus.py)")
     parser.add_argument("--rows", type=int, default=64, help="conversations")
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="tokens a step; TRL's default of 8 rows of 512")
     parser.add_argument("--who", type=lambda text: text.split(","), default=list(SETTINGS), help="only these")
     parser.add_argument("--set", action="append", default=[], help="another setting of llmkit's")
     parser.add_argument("--rounds", type=int, default=3)
@@ -211,15 +213,15 @@ def main() -> None:
         write_rows(rows, list(texts), args.rows)
         if "start" in args.who:
             measure_start(bench, args.model, rows)
-        compare(bench, [name for name in args.who if name != "start"], args.model, rows, args.set)
+        compare(bench, [name for name in args.who if name != "start"], args.model, rows, args.batch_tokens, args.set)
     finally:
         if not args.work:
             shutil.rmtree(bench.work)
-    print(f"{'who':18} {'trained/s':>10} {'peak MB':>8} {'steps':>6} {'all s':>7}")
+    print(f"{'who':18} {'trained/s':>10} {'peak MB':>8} {'steps':>6} {'all s':>7} {'CPU s':>7}")
     for row in bench.rows:
         if row["case"] == "train":
             numbers = f"{row['trained_per_s']:10.1f} {row['peak_bytes'] / MB:8.0f}"
-            print(f"{row['who']:18} {numbers} {row['steps']:6.0f} {row['seconds']:7.1f}")
+            print(f"{row['who']:18} {numbers} {row['steps']:6.0f} {row['seconds']:7.1f} {row['cpu_seconds']:7.1f}")
     print_claims(bench)
     finish(bench, args.json, PACKAGES)
 

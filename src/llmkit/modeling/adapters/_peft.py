@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ NAME = "default"
 PREFIX = "base_model.model."
 """What `PeftModel` puts before the model's own names."""
 TUNER = "_llmkit_tuner"
-ASKS = ("is_bnb_available", "is_bnb_4bit_available")
-"""Functions by which peft asks whether bitsandbytes is installed."""
 OWN = ("lora_", "ia3_", "modules_to_save", "trainable_tokens_delta")
 """In the names of what an adapter brings along."""
 
@@ -40,28 +37,12 @@ def attach(model: PreTrainedModel, config: Any) -> None:
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
     try:
-        with warnings.catch_warnings(), _without_bitsandbytes():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of layers that are not ours to choose
             tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, NAME)
     except (ValueError, NotImplementedError, TypeError) as error:
         raise ConfigError(f"adapter: peft cannot adapt a {type(model).__name__} so: {one_line(error)}") from error
     vars(model)[TUNER] = tuner  # past `nn.Module`, of which it would become a part, in a circle
-
-
-@contextmanager
-def _without_bitsandbytes() -> Iterator[None]:
-    """Keep peft from importing bitsandbytes, for 3 s, to find layers of its that no model here has."""
-    from peft.tuners.ia3 import model as ia3
-    from peft.tuners.lora import model as lora
-
-    kept = [(module, name, getattr(module, name)) for module in (ia3, lora) for name in ASKS]
-    try:
-        for module, name, _ in kept:
-            setattr(module, name, lambda: False)
-        yield
-    finally:
-        for module, name, function in kept:
-            setattr(module, name, function)
 
 
 def tuner_of(model: PreTrainedModel) -> Any:

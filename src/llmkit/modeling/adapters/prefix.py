@@ -33,7 +33,7 @@ class Prefix(Virtual):
         Raises:
             ConfigError: Its layers keep no cache of all keys and values: those of encoders, of windows and of scans.
         """
-        if not keeps_all(model):
+        if not (model.config.is_encoder_decoder or keeps_all(model)):
             raise ConfigError(
                 f"adapter: prefix is for causal models whose layers keep all keys and values, and a"
                 f" {type(model).__name__} does not",
@@ -80,25 +80,12 @@ class Prefix(Virtual):
 
 
 def keeps_all(model: PreTrainedModel) -> bool:
-    """Tell whether the layers of a model keep all keys and values, of one shape, so that more can stand before them."""
+    """Tell whether a model looks back alone and its layers keep all keys and values, so that more can stand before."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
-    config = model.config.get_text_config(decoder=True)
-    named = type(model).__name__
-    if getattr(config, "is_encoder_decoder", False) or not (model.can_generate() or "For" in named):
-        return False
-    causal = getattr(config, "is_decoder", False) or getattr(config, "use_cache", None) is not None
-    if not causal or not _is_causal(model):
-        return False
-    cache = DynamicCache(config=config)
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
-
-
-def _is_causal(model: PreTrainedModel) -> bool:
-    """Tell whether a layer's attention looks back alone; encoders of the BERT kind do not, though some can."""
-    found = [getattr(module, "is_causal", None) for module in model.base_model.modules()]
-    return True in found
+    looks_back = any(getattr(module, "is_causal", None) is True for module in model.base_model.modules())
+    return looks_back and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def _shape(model: PreTrainedModel) -> tuple[int, int, int]:
