@@ -268,11 +268,13 @@ class Trainer:
                 self.held_out, self.gradients, batch_blocks=self.job.batch_blocks, stopped=lambda: self._stopped(stop)
             )
             place = self.directory if self.accelerator.is_main_process else None
-            written = scored and write_answers(
+            if scored is None:
+                return
+            written = write_answers(
                 self.job, self.config.samples.count, self.state.step, self.plain.dtype, place,
                 stopped=lambda: self._stopped(stop),
             )  # fmt: skip
-            if scored is None or written is None:
+            if written is None:
                 return
             self.scored = scored
             row = {**scored.row(self.job.objective, self.held_out), **written}

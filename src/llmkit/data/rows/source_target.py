@@ -104,7 +104,7 @@ def _by_language(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> lis
     if len(columns) == 2:
         return columns
     for name in names:
-        texts = next((row[name] for row in rows if isinstance(row.get(name), dict)), {})
+        texts: Mapping[str, Any] = next((row[name] for row in rows if isinstance(row.get(name), dict)), {})
         if len(texts) < 2 or not all(map(_is_language, texts)):
             continue
         if len(texts) > 2:

@@ -242,7 +242,7 @@ class SequenceToSequence(RowObjective):
         if self.prompt is not None:
             return {"tokens": (causal_lm_loss(model, batch), 1.0)}
         before = model.prepare_decoder_input_ids_from_labels(batch["labels"])
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        inputs: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")}
         inputs |= {"decoder_input_ids": before, "use_cache": False}
         return {"tokens": (head_loss(model, inputs, batch["labels"])[0], 1.0)}
 
@@ -255,7 +255,7 @@ class SequenceToSequence(RowObjective):
     def questions(self, rows: EncodedRows, limit: int) -> Sequence[Question]:
         """Return what is asked of held-out rows, spread evenly, within the budget."""
         count = min(self.writing.rows, len(rows))
-        chosen = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(np.int64)) if count else []
+        chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), count).round().astype(np.int64))
         longest = min(self.writing.max_new_tokens or self.max_target_length, limit)
         found = []
         for index in chosen:
