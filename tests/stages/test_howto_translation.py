@@ -20,10 +20,9 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 SMALL = {
-    "tokenize": ["--vocab-size", "300", "-s", "tokenizer.sentinels=20", "-s", "validation_fraction=0.1"],
+    "tokenize": ["--vocab-size", "430", "-s", "tokenizer.sentinels=10", "-s", "validation_fraction=0.1"],
     "pretrain": ["--max-steps", "1", "-s", "context_length=32", "-s", "batch_tokens=64", "-s",
-                 "model.config={d_model: 16,"
-                 " d_kv: 8, d_ff: 32, num_layers: 1, num_heads: 2}", "-s", "model.arch=t5"],
+                 "model={arch: t5, config: {d_model: 16, d_kv: 8, d_ff: 32, num_layers: 1, num_heads: 2}}"],
     "finetune": ["--max-steps", "2", "-s", "batch_rows=8", "-s", "validation_fraction=0.3", "-s",
                  "objective.writing.rows=2"],
 }  # fmt: skip

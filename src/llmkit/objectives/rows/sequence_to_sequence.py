@@ -255,7 +255,7 @@ class SequenceToSequence(RowObjective):
     def questions(self, rows: EncodedRows, limit: int) -> Sequence[Question]:
         """Return what is asked of held-out rows, spread evenly, within the budget."""
         count = min(self.writing.rows, len(rows))
-        chosen = np.unique(np.linspace(0, max(0, len(rows) - 1), count).round().astype(np.int64))
+        chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), count).round().astype(np.int64))
         longest = min(self.writing.max_new_tokens or self.max_target_length, limit)
         found = []
         for index in chosen:
