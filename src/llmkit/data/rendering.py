@@ -167,7 +167,8 @@ def ensure_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     if gone:
         raise DataError(
             f"the tokenizer has no chat template, and the default one needs {' and '.join(gone)}",
-            hint=f"-s template=chatml adds these tokens and trains their rows; others: {', '.join(SHIPPED)}",
+            hint="-s template=chatml adds these tokens and trains their rows, as do other names that are shipped;"
+            " `llmkit tokenize` makes tokenizers that have them",
         )
     tokenizer.chat_template = CHAT_TEMPLATE
     return True
