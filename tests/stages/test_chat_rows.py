@@ -32,12 +32,14 @@ def model(chain, tmp_path):
     shutil.copytree(chain.base, tmp_path / "base", ignore=shutil.ignore_patterns("checkpoints"))
     (tmp_path / "base/chat_template.jinja").write_text(CALLS)
     (tmp_path / "base/llmkit.json").unlink()
+    config = json.loads((tmp_path / "base/config.json").read_text())
+    (tmp_path / "base/config.json").write_text(json.dumps({**config, "max_position_embeddings": 256}))
     return "base"
 
 
 def finetune(cli, model, data, *more):
     return cli("finetune", "--model", model, "--data", data, "--max-steps", 1, "-s", "validation_fraction=0",
-               "-s", "precision=float32", "-s", "context_length=64",
+               "-s", "precision=float32", "-s", "context_length=128",
                "-s", "batch_tokens=256", "-o", "out", "--json", *more)  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def test_what_the_template_drops_is_said(cli, chain, jsonl):
     words = {"messages": [ASKED[0], {"role": "assistant", "content": "no", "reasoning": "hm"}], "tools": [TOOL]}
     jsonl("rows.jsonl", [*ROWS, words, {"messages": [*TOLD[:1], {"role": "assistant", "content": ""}, *TOLD[:1],
                                                      TOLD[3]]}])  # fmt: skip
-    trained = finetune(cli, chain.base, "rows.jsonl")
+    trained = finetune(cli, chain.base, "rows.jsonl", "-s", "context_length=64")
     assert trained.code == 0, trained.err
     told = " ".join(trained.err.split())
     assert "2 rows were left out: the chat template refuses a conversation of user, assistant, tool, assistant:" in told
@@ -112,7 +114,7 @@ def test_rows_that_are_wrong_are_named_with_their_line(cli, model, jsonl):
         "messages.1.weight is 2; valid: 0 (read, but not learned), 1",
     ], start=9):  # fmt: skip
         assert f"rows.jsonl:{line}: {words}" in told
-    assert finetune(cli, model, "rows.jsonl", "--strict", "-s", "seed=5", "-s", "max_steps=2").code == 3
+    assert finetune(cli, model, "rows.jsonl", "--strict", "-o", "strict").code == 3
 
 
 def test_calls_that_the_first_rows_have_not_are_said_where_an_artifact_is_made(cli, jsonl):
