@@ -113,8 +113,8 @@ def test_pairs_and_csv_with_columns_of_other_names(cli, chain, tmp_path):
     lines = ["first,second,verdict", *(f"{text},{text[::-1]},{'yn'[i % 2]}" for i, text in enumerate(TEXTS))]
     (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
     columns = "columns={text: first, pair: second, label: verdict}"
-    outcome = cli("finetune", "--data", "pairs.csv", "--model", chain.base, *OBJECTIVE, "-s", columns, "-s", "overlength=truncate",
-                  "-s", "context_length=64", "--max-steps", 1, "-o", "out")  # fmt: skip
+    outcome = cli("finetune", "--data", "pairs.csv", "--model", chain.base, *OBJECTIVE, "-s", columns,
+                  "-s", "overlength=truncate", "-s", "context_length=64", "--max-steps", 1, "-o", "out")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert read_manifest(Path("out")).config["resolved"]["row"]["type"] == "text_pair"
 
