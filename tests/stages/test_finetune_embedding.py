@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_pairs_with_a_score(finetune):
 
 
 def test_mined_negatives_are_part_of_the_run(finetune):
-    mined = ["-s", "objective.negatives={mine: 2, skip_top: 1, margin: 0.01}"]
+    mined = ["-s", "objective.negatives={mine: 2, skip_top: 0, margin: 0.0}"]
     outcome = finetune(PAIRS, *mined)
     assert outcome.code == 0, outcome.err
     assert "negatives were mined by model" in outcome.err
@@ -162,7 +163,7 @@ def test_training_brings_pairs_together(finetune, body):
     outcome = finetune(pairs, "-s", "validation_fraction=0.5", "-s", "batch_rows=6", "--max-steps", 60, "-s",
                        "optimizer.lr=3e-3", "-s", "validate.every=60", "--json")  # fmt: skip
     assert outcome.code == 0
-    assert outcome.json["metrics"]["loss"] < 0.3
+    assert outcome.json["metrics"]["loss"] < math.log(6) / 2  # log 6 is chance among the six rows of a step
     weights, before = load_file("out/model.safetensors"), load_file(body / "model.safetensors")
     assert any(not torch.equal(weights[name], before[name]) for name in weights)
 
