@@ -11,6 +11,7 @@ from llmkit.modeling.adapters import Adapter, adapter_of
 from llmkit.modeling.adapters._peft import read_adapter, read_weights, rows_needed
 from llmkit.modeling.heads import Head, heads
 from llmkit.modeling.loaded import loading
+from llmkit.modeling.spans import SETTINGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -112,6 +113,8 @@ def load_adapted(folder: Path, head: Head, seed: int, pad_token_id: int | None) 
     kind.load(model, folder)
     kind.merge(model)
     model.config.name_or_path = str(folder)
+    if (asked := getattr(config, SETTINGS, None)) is not None:  # the base's config knows nothing of it
+        setattr(model.config, SETTINGS, asked)
     if model.can_generate() and (folder / "generation_config.json").is_file():
         from transformers import GenerationConfig
 
