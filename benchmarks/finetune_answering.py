@@ -1,6 +1,6 @@
 """How well `llmkit finetune` teaches a small encoder to answer from documents that it has not seen.
 
-python benchmarks/finetune_answering.py --input linux_doc.jsonl.gz --model MINILM [--rows 2000] [--epochs 2]
+python benchmarks/finetune_answering.py --input linux_doc.jsonl.gz --model MINILM [--rows 1200] [--epochs 2]
 
 `--input` are documents of reStructuredText, of which a file in SQuAD's format is made by rule, see _asking.py: "What is
 dirty_ratio?", answered by the first sentence of its description in a text with others. One document in five is held
@@ -101,9 +101,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, required=True, help="documents, JSON Lines with a column `text`")
     parser.add_argument("--model", type=Path, required=True, help="an encoder to start from")
-    parser.add_argument("--rows", type=int, default=2000, help="questions to train on, drawn by chance")
-    parser.add_argument("--test-rows", type=int, default=500, help="questions to ask, drawn by chance")
-    parser.add_argument("--room", type=int, default=500, help="characters of a text")
+    parser.add_argument("--rows", type=int, default=1200, help="questions to train on, drawn by chance")
+    parser.add_argument("--test-rows", type=int, default=200, help="questions to ask, drawn by chance")
+    parser.add_argument("--room", type=int, default=400, help="characters of a text")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--work", type=Path, help="keep everything here (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write the results here")

@@ -17,7 +17,7 @@ from llmkit.training.metrics import read_metrics
 from texts import sentences
 from tiny import untimed
 
-SETTINGS = ["-s", "context_length=48", "-s", "batch_rows=8", "-s", "log_every=1", "-s", "checkpoint.every=4",
+SETTINGS = ["-s", "context_length=64", "-s", "batch_rows=8", "-s", "log_every=1", "-s", "checkpoint.every=4",
             "-s", "objective={type: question_answering, stride: 8}", "-s", "optimizer.lr=0.01",
             "-s", "validate.every=6", "-s", "validation_fraction=0.3", "--lora", "-s", "adapter.r=4",
             "-s", "adapter.dropout=0.1", "--max-steps", "12", "-q"]  # fmt: skip
