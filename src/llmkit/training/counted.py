@@ -13,8 +13,8 @@ from llmkit.data.packing import EncodedRows
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.load import read_config
 from llmkit.modeling.vocabulary import vocabulary_of
+from llmkit.training.base_model import fit, lies_apart
 from llmkit.training.budget import Budget
-from llmkit.training.preparation import fit, lies_apart
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 
 if TYPE_CHECKING:

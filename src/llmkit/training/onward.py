@@ -16,6 +16,7 @@ from llmkit.modeling.load import check_extension, read_config
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.documents import DocumentObjective
+from llmkit.training.base_model import fit_lengths, load, wrap
 from llmkit.training.config import RowTrainingConfig
 from llmkit.training.documents import (
     PackingChoice,
@@ -27,7 +28,6 @@ from llmkit.training.documents import (
 )
 from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
-from llmkit.training.preparation import fit_lengths, load, wrap
 from llmkit.training.session import Prepared
 
 if TYPE_CHECKING:

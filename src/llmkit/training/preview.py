@@ -20,8 +20,8 @@ from llmkit.data.rows import Row
 from llmkit.data.sources import Broken, Source
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.rows import LEARNED_MARK, RowObjective
+from llmkit.training.base_model import fit
 from llmkit.training.config import RowTrainingConfig
-from llmkit.training.preparation import fit
 from llmkit.training.rows import Encoder
 
 if TYPE_CHECKING:
