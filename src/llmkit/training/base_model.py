@@ -38,7 +38,8 @@ def fit(
     """
     from llmkit.data.borders import mend_template
 
-    tokenizer, shape = load_tokenizer(path), read_config(path)
+    shape = read_config(path, objective.model_head())  # before a template is looked for: an encoder needs none
+    tokenizer = load_tokenizer(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
     objective.suit(tokenizer, shape)
     if objective.chats:
