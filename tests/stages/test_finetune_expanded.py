@@ -35,7 +35,7 @@ def talk(number, answers):
 
 def test_rows_and_examples_are_counted_apart(finetune):
     rows = [talk(i, 1 + i % 3) for i in range(30)]
-    outcome = finetune(rows, "-s", "validation_fraction=0.3", "-s", "context_length=64", "--json")
+    outcome = finetune(rows, "-s", "validation_fraction=0.3", "-s", "overlength=split", "--json")
     assert outcome.code == 0, outcome.err
     metrics = outcome.json["metrics"]
     assert metrics["rows"] + metrics["validation_rows"] == 30
@@ -59,6 +59,9 @@ def test_examples_of_a_row_stay_on_its_side(tmp_path):
 
     class Thrice:
         columns = {"input_ids": Column()}
+
+        def split_text(self, row):
+            return row["text"]
 
         def encode(self, rows):
             whole = [int(row["completion"][1:]) for row in rows]

@@ -48,7 +48,7 @@ def test_the_table_of_layouts_names_kinds_that_there_are():
 
 def test_the_recipe_for_chats_runs_as_it_stands(chain, cli):
     outcome = cli("finetune", "-r", "chat", "--model", chain.base, "--max-steps", 1, "-s", "precision=float32",
-                  "-s", "context_length=64", "-s", "batch_tokens=256", "-o", "out", "--json")  # fmt: skip
+                  "-s", "context_length=64", "-s", "batch_tokens=256", "-s", "overlength=truncate", "-o", "out", "--json")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert outcome.json["metrics"]["rows"] > 1000
     assert Path("out/chat_template.jinja").is_file()

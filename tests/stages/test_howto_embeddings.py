@@ -15,7 +15,7 @@ from texts import sentences
 PAGE = (Path(__file__).parents[2] / "docs/howto-embeddings.md").read_text(encoding="utf-8")
 SHELL = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
 COMMANDS = [shlex.split(line)[1:] for line in SHELL.splitlines()]
-SIZE = ["-s", "context_length=32", "-s", "validate.every=100"]
+SIZE = ["-s", "context_length=32", "-s", "overlength=truncate", "-s", "validate.every=100"]
 """The model of the test has 48 positions."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedModel
 
+CUT = ["-s", "overlength=truncate"]
 SIZES = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32"]
 
 
@@ -109,7 +110,11 @@ def test_a_plan_of_finetune(cli, chain, monkeypatch):
     monkeypatch.setattr(PreTrainedModel, "from_pretrained", None)
     arguments = ["plan", "--stage", "finetune", "-s", f"model={chain.base}", *SIZES, "--json"]
     found = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4")
-    assert (found.code, found.err) == (0, "warning: 22 rows are longer than context_length and were cut\n")
+    assert (found.code, found.err) == (0, "")
+    short = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4", "-s", "context_length=32")
+    assert short.code == 3 and "are longer than context_length 32: " in short.json["message"]
+    short = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4", "-s", "context_length=32", *CUT)
+    assert short.code == 0 and "warning: " in short.err and "were left out" in short.err
     manifest = json.loads((chain.model / "llmkit.json").read_text(encoding="utf-8"))
     assert found.json["parameters"] == manifest["metrics"]["parameters"]
     assert (found.json["steps"], found.json["objective"], found.json["vocab_size"]) == (4, "sft", 400)

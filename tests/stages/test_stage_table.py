@@ -12,12 +12,13 @@ from llmkit.core.errors import ConfigError
 from llmkit.core.stage import Stage
 from llmkit.stages import STAGES, load_stage
 
-VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 5, "eval": 4, "export": 1, "predict": 1}
+VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 6, "eval": 4, "export": 1, "predict": 1}
 """They are part of every identity: a change makes finished work out of date."""
 
 
 def test_every_module_is_a_stage():
-    assert {module.name for module in pkgutil.iter_modules(llmkit.stages.__path__)} == set(STAGES.values())
+    modules = {module.name for module in pkgutil.iter_modules(llmkit.stages.__path__)}
+    assert {name for name in modules if not name.startswith("_")} == set(STAGES.values())
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -77,7 +77,7 @@ def test_alpaca_is_read_as_questions_and_answers(cli, chain, jsonl):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"text": "a"}, "text has no answers to learn: llmkit tokenize -i rows.jsonl"),
+        ({"text": "a"}, "text has no answers to learn; -s objective=causal_lm goes on with a model on text"),
         ({"text": "a", "label": "b"}, "-s objective=classification reads them"),
         ({"prompt": "a", "chosen": "b", "rejected": "c"}, "training on preferences is not there yet; -s columns.co"),
     ],
@@ -97,8 +97,8 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
         (["export", "--model", "folder"], "'folder' is not a model directory: it holds no config.json, but GGUF",
          "a model in GGUF is named by its file: folder/NAME.gguf"),
         (["finetune", "--data", "m.gguf", "--model", "{root}/base"], "cannot read m.gguf: it holds GGUF", ""),
-        (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such directory: org/name",
-         "llmkit reads models from directories: hf download org/name --local-dir DIR, then --model DIR"),
+        (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such file or directory: org/name, and no",
+         "if it is the hub's: hf download org/name, then the same command"),
         (["finetune", "--data", "{root}/pairs", "--model", "http://127.0.0.1:8000/v1"],
          "model: http://127.0.0.1:8000/v1 is an address, and a directory is read here", "eval alone asks servers"),
         (["finetune", "--data", "org/name", "--model", "{root}/base"], "data: no such file or directory: org/name",
@@ -106,7 +106,7 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
         (["tokenize", "-i", "org/name"], "no such file or directory: org/name",
          "a dataset of the Hugging Face hub: -s 'inputs=[{type: hf, path: org/name}]'"),
         (["finetune", "--data", "{root}/corpus", "--model", "{root}/base"], "holds a corpus, not examples",
-         "text has no answers to learn: "),
+         "text has no answers to learn; -s objective=causal_lm goes on with a model on text"),
         (["finetune", "--data", "{root}/pairs", "--model", "{root}/pairs"], "holds examples, not a model",
          "rows are --data: "),
         (["finetune", "--data", "llama", "--model", "{root}/base"], "cannot read llama: it holds a model of",

@@ -32,7 +32,7 @@ from tiny import untimed
 ROWS = 64
 TRAINING = ["-s", "context_length=64", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1",
             "-s", "optimizer.lr=3e-3", "-s", "checkpoint.every=2", "-s", "checkpoint.background=false",
-            "-s", "validate.every=3"]  # fmt: skip
+            "-s", "validate.every=3", "-s", "overlength=truncate"]  # fmt: skip
 DATA = {
     "preferring": "pairs.jsonl",
     "adversarial": "labels.jsonl",

@@ -37,7 +37,7 @@ def reads_of(stage: str, config: Any) -> list[Read]:
         elif name in MODEL_FIELDS:
             if stage == "finetune" and isinstance(value, str):
                 with contextlib.suppress(DataError):  # what is not there is told of by who looks for it
-                    value = str(located(value))
+                    value = located(value)
             found += _model(name, value, KINDS.get((stage, name), MODELS))
         elif name == "tokenizer" and isinstance(path := getattr(value, "path", None), str):
             found.append(Read(f"{name}.path", path, ("tokens", *MODELS), value))

@@ -105,7 +105,7 @@ def _in_cache(name: str) -> Path | None:
     from llmkit.core.hub import located
 
     try:
-        return located(name)
+        return Path(located(name))
     except DataError:
         return None
 

@@ -11,8 +11,8 @@ from llmkit.core.found import hub_name
 MAIN = "main"
 
 
-def located(model: str | Path, role: str = "model") -> Path:
-    """Return where a model is: a path as it is, and the cached snapshot of a name on the hub, `ORG/NAME[@REVISION]`.
+def located(model: str | Path, role: str = "model") -> str:
+    """Return where a model is: a path or an address as it is, and the cached snapshot of a name on the hub, `ORG/NAME[@REVISION]`.
 
     The snapshot's folder is named after the revision, so that lineage has it.
 
@@ -22,9 +22,9 @@ def located(model: str | Path, role: str = "model") -> Path:
     text = str(model)
     name, _, revision = text.partition("@")
     if Path(text).exists() or (known := hub_name(name)) is None or "/" not in known:
-        return Path(model)
+        return text
     if (found := cached(known, revision or MAIN)) is not None:
-        return found
+        return str(found)
     of = f" --revision {revision}" if revision else ""
     raise DataError(
         f"{role}: no such file or directory: {text}, and no such model in the cache of the Hugging Face hub",

@@ -214,7 +214,7 @@ class Finetune(TrainingStage[Config]):
         """Work out parameters, FLOPs, memory, time and disk; the rows that are there are encoded to count them."""
         from llmkit.training.estimate import estimate
 
-        spec = ModelConfig(path=str(located(config.model)))
+        spec = ModelConfig(path=located(config.model))
         if missing := [source.root() for source in config.data if not _is_there(source)]:
             found = estimate(config, spec, config.objective, [], num_processes)
             if [Path(path).name for path in missing] != [NO_DATA]:

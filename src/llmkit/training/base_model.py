@@ -141,7 +141,7 @@ def wrap(
         )
     if grown and not adapter.is_apart:
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
-    return targets, Base(named, base_digest(located(named))) if adapter.is_apart else None
+    return targets, Base(named, base_digest(Path(located(named)))) if adapter.is_apart else None
 
 
 def lies_apart(objective: RowObjective | DocumentObjective, adapter: Adapter) -> bool:

@@ -66,10 +66,20 @@ class LossModule(torch.nn.Module):
 
     def _parts(self, tensors: Tensors, pull: Tensors | None) -> Losses:
         if pull is None:
-            return self.objective.loss(self.models, self._share(tensors))
+            return self._loss(self._share(tensors))
         outputs = self.objective.outputs(self.models, self._share(tensors))
         linear = torch.stack([(outputs[name] * derivative).sum() for name, derivative in pull.items()])
         return {"": (linear.sum(), 1.0)}
+
+    def _loss(self, tensors: Tensors) -> Losses:
+        """Return the loss of rows that are all there; one that couples them as it is computed of several passes."""
+        if not self.objective.couples:
+            return self.objective.loss(self.models, tensors)
+        outputs = self.objective.outputs(self.models, tensors)
+        with torch.autocast(next(iter(outputs.values())).device.type, enabled=False):
+            return self.objective.loss_of(
+                {name: output.float() if output.is_floating_point() else output for name, output in outputs.items()}
+            )
 
     def outputs(self, tensors: Tensors) -> Tensors:
         """Return what a loss of rows is computed from."""

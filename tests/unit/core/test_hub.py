@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_a_name_is_the_snapshot_of_its_main_branch_or_of_a_revision(cache):
-    assert located("org/name") == located(f"org/name@{COMMIT}") == located("org/name@main") == cache
+    assert located("org/name") == located(f"org/name@{COMMIT}") == located("org/name@main") == str(cache)
     assert cached("org/name", "v2") is None
 
 
@@ -37,9 +37,9 @@ def test_the_hubs_own_library_finds_the_same(cache):
 
 def test_paths_stay_as_they_are(cache, tmp_path):
     (tmp_path / "org" / "name").mkdir(parents=True)
-    assert str(located("org/name")) == "org/name"
-    assert str(located("missing")) == "missing"
-    assert str(located(tmp_path / "gone" / "model")) == str(tmp_path / "gone" / "model")
+    assert located("org/name") == "org/name"
+    assert located("missing") == "missing"
+    assert located(tmp_path / "gone" / "model") == str(tmp_path / "gone" / "model")
 
 
 def test_a_name_that_is_nowhere_says_what_to_type(cache):

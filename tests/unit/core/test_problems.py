@@ -122,7 +122,7 @@ def test_groups(problems, text, line):
         (
             clean.Config,
             "inputs:\n- {text_field: body}",
-            "inputs.0: missing 'type'; valid: files, hf, python_docs (@2)",
+            "inputs.0: missing 'type'; valid: code, files, hf, parallel, python_docs (@2)",
         ),
         (
             evaluate.Config,

@@ -145,6 +145,9 @@ print(sorted({{"evaluate", "datasets", "torch", "rouge_score", "sacrebleu", "nlt
 
 def test_offline_in_a_fresh_home_it_writes_nothing(tmp_path):
     code = """
+import logging
+for name in ("torchao", "torch.utils._pytree"):  # as llmkit.cli.main does: what accelerate imports is not ours
+    logging.getLogger(name).setLevel(logging.ERROR)
 from llmkit.metrics.chrf import ChrF
 from llmkit.metrics.rouge import Rouge
 print(Rouge(types=["rouge1"]).load().compute(predictions=["a"], references=["a"]))
