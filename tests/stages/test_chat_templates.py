@@ -65,7 +65,7 @@ def test_a_template_that_asks_for_nothing_is_mended_and_saved(cli, base_with, ta
 
 
 def test_answers_that_inference_would_show_otherwise_are_examples_of_their_own(cli, base_with, talks):
-    outcome = finetune(cli, base_with(THINKS), talks(["So.", "Yes."]), 1)
+    outcome = finetune(cli, base_with(THINKS), talks(["A", "B"]), 1)
     assert outcome.code == 0, outcome.err
     metrics = outcome.json["metrics"]
     assert (metrics["rows"], metrics["examples"]) == (12, 24)

@@ -24,7 +24,18 @@ SCORED = [
 ]
 LENGTH = 32
 OBJECTIVE = ["-s", "objective=embedding"]
-SIZES = ["-s", f"context_length={LENGTH}", "-s", "overlength=truncate", "-s", "batch_rows=8", "-s", "precision=float32", "-s", "log_every=1"]
+SIZES = [
+    "-s",
+    f"context_length={LENGTH}",
+    "-s",
+    "overlength=truncate",
+    "-s",
+    "batch_rows=8",
+    "-s",
+    "precision=float32",
+    "-s",
+    "log_every=1",
+]
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,11 @@ def test_the_table_of_layouts_names_kinds_that_there_are():
 
 
 def test_the_recipe_for_chats_runs_as_it_stands(chain, cli):
-    outcome = cli("finetune", "-r", "chat", "--model", chain.base, "--max-steps", 1, "-s", "precision=float32",
-                  "-s", "context_length=64", "-s", "batch_tokens=256", "-s", "overlength=truncate", "-o", "out", "--json")  # fmt: skip
+    shutil.copytree(chain.base, "base", ignore=shutil.ignore_patterns("checkpoints", "llmkit.json"))
+    config = json.loads(Path("base/config.json").read_text())
+    Path("base/config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
+    outcome = cli("finetune", "-r", "chat", "--model", "base", "--max-steps", 1, "-s", "precision=float32",
+                  "-s", "context_length=512", "-s", "batch_tokens=512", "-o", "out", "--json")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert outcome.json["metrics"]["rows"] > 1000
     assert Path("out/chat_template.jinja").is_file()

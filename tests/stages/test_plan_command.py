@@ -111,9 +111,22 @@ def test_a_plan_of_finetune(cli, chain, monkeypatch):
     arguments = ["plan", "--stage", "finetune", "-s", f"model={chain.base}", *SIZES, "--json"]
     found = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4")
     assert (found.code, found.err) == (0, "")
-    short = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4", "-s", "context_length=32")
-    assert short.code == 3 and "are longer than context_length 32: " in short.json["message"]
-    short = cli(*arguments, "--data", chain.pairs, "-s", "max_steps=4", "-s", "context_length=32", *CUT)
+    short = cli(
+        *arguments, "--data", chain.pairs, "-s", "max_steps=4", "-s", "context_length=48", "-s", "batch_tokens=192"
+    )
+    assert short.code == 3 and "are longer than context_length 48: " in short.json["message"]
+    short = cli(
+        *arguments,
+        "--data",
+        chain.pairs,
+        "-s",
+        "max_steps=4",
+        "-s",
+        "context_length=48",
+        "-s",
+        "batch_tokens=192",
+        *CUT,
+    )
     assert short.code == 0 and "warning: " in short.err and "were left out" in short.err
     manifest = json.loads((chain.model / "llmkit.json").read_text(encoding="utf-8"))
     assert found.json["parameters"] == manifest["metrics"]["parameters"]

@@ -97,7 +97,7 @@ def test_rows_that_the_objective_does_not_read(cli, chain, jsonl, row, words):
         (["export", "--model", "folder"], "'folder' is not a model directory: it holds no config.json, but GGUF",
          "a model in GGUF is named by its file: folder/NAME.gguf"),
         (["finetune", "--data", "m.gguf", "--model", "{root}/base"], "cannot read m.gguf: it holds GGUF", ""),
-        (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "model: no such file or directory: org/name, and no",
+        (["finetune", "--data", "{root}/pairs", "--model", "org/name"], "no such file or directory: org/name, and no",
          "if it is the hub's: hf download org/name, then the same command"),
         (["finetune", "--data", "{root}/pairs", "--model", "http://127.0.0.1:8000/v1"],
          "model: http://127.0.0.1:8000/v1 is an address, and a directory is read here", "eval alone asks servers"),
