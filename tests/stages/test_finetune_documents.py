@@ -163,7 +163,7 @@ def test_a_preview_marks_what_is_learned(tune, sources, jsonl, tmp_path):
 
 def test_a_plan_counts_the_tokens(cli, chain):
     data = ["--data", chain.corpus, "--model", chain.base, "-s", "objective=causal_lm", "-s", "adapter=lora"]
-    sizes = ["-s", "validation_fraction=0.1", "-s", "batch_tokens=512"]
+    sizes = ["-s", "validation_fraction=0.1", "-s", "context_length=64", "-s", "batch_tokens=512"]
     found = cli("plan", "--stage", "finetune", *data, *sizes, "--json")
     assert found.code == 0, found.err
     plan = found.json

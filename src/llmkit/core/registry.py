@@ -158,7 +158,7 @@ class Family:
         return {"type": text}
 
     def _is_a_place(self, member: str) -> bool:
-        """Tell whether a folder or file is meant that is called like a member: one that is nothing by its name alone."""
+        """Tell whether a folder or file is meant that is called like a member, which is nothing by its name alone."""
         return Path(member).exists() and any(field.is_required() for field in self.load(member).model_fields.values())
 
     def _implied(self, fields: Mapping[Any, Any]) -> str | None:
