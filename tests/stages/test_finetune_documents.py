@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -162,14 +163,14 @@ def test_a_preview_marks_what_is_learned(tune, sources, jsonl, tmp_path):
 
 def test_a_plan_counts_the_tokens(cli, chain):
     data = ["--data", chain.corpus, "--model", chain.base, "-s", "objective=causal_lm", "-s", "adapter=lora"]
-    data += ["-s", "context_length=64", "-s", "batch_tokens=256"]
-    found = cli("plan", "--stage", "finetune", *data, "-s", "validation_fraction=0.1", "--json")
+    sizes = ["-s", "validation_fraction=0.1", "-s", "context_length=64", "-s", "batch_tokens=512"]
+    found = cli("plan", "--stage", "finetune", *data, *sizes, "--json")
     assert found.code == 0, found.err
     plan = found.json
     same = ["-s", "validation_fraction=0.1", "-s", "test_fraction=0"]
     assert cli("tokenize", "-i", chain.corpus, "--tokenizer", chain.base, *same, "-o", "tokens").code == 0
     assert plan["tokens_per_epoch"] == Tokens("tokens").facts["splits"]["train"]["tokens"]
-    assert plan["epochs"] == pytest.approx(3, abs=0.5)
+    assert plan["epochs"] == pytest.approx(3, abs=0.1)
     assert "LoRA" in plan["adapter"]
 
 
@@ -187,6 +188,27 @@ def test_preflight_links_tokens_and_knows_the_sentinels(cli, chain, tmp_path, so
     rows = cli("preflight", "-r", finetune, "--data", chain.pairs)
     assert rows.code == 3
     assert "holds examples, not tokens or a corpus" in rows.out + rows.err
+
+
+def test_a_name_on_the_hub_is_planned_and_shown_with_documents(cli, chain, sources, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    snapshots = tmp_path / "cache/models--org--name/snapshots"
+    shutil.copytree(chain.base, snapshots / "main", ignore=shutil.ignore_patterns("llmkit.json", "check*"))
+    of = ["finetune", "--data", sources, "--model", "org/name", *FIM, "-s", "context_length=64", "--json"]
+    shown = cli(*of, "--preview", 1)
+    assert shown.code == 0, shown.err
+    assert len(shown.json["blocks"]) == 1
+    planned = cli("plan", *of)
+    assert planned.code == 0, planned.err
+    assert planned.json["steps"] > 0
+
+
+@pytest.mark.parametrize(("adapter", "warned"), [("head", False), ("layers", True)])
+def test_rows_that_an_adapter_leaves_as_they_are_are_told_and_no_others(tune, sources, chain, adapter, warned):
+    assert load_model(chain.base).config.tie_word_embeddings
+    outcome = tune(sources, *FIM, "-s", f"adapter={adapter}")
+    assert outcome.code == 0, outcome.err
+    assert ("leaves the 3 new rows of the embedding as they are" in outcome.err) == warned
 
 
 def test_what_documents_do_not_have_is_refused(tune, chain, cli, jsonl):

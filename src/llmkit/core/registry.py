@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -151,10 +152,14 @@ class Family:
 
     def open(self, text: str) -> dict[str, Any]:
         """Return the mapping that a bare string stands for."""
-        if self.shorthand and text not in self.members() and not is_own(text):
+        if self.shorthand and not is_own(text) and (text not in self.members() or self._is_a_place(text)):
             member, field = self.shorthand
             return {"type": member, field: text}
         return {"type": text}
+
+    def _is_a_place(self, member: str) -> bool:
+        """Tell whether a folder or file is meant that is called like a member, which is nothing by its name alone."""
+        return Path(member).exists() and any(field.is_required() for field in self.load(member).model_fields.values())
 
     def _implied(self, fields: Mapping[Any, Any]) -> str | None:
         """Return the member that fields without a `type` are of."""

@@ -12,6 +12,7 @@ from llmkit.cleaning.reading import Readable, describe_inputs, read_inputs
 from llmkit.core.console import Console
 from llmkit.core.context import Context
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import read_manifest
 from llmkit.data.artifacts import Corpus, Tokens
@@ -161,4 +162,4 @@ def show_documents(
             corpus = first_documents(sources, count, Path(place))
             return [tokens_for_training([corpus], tokenizer, Path(place), engine, console, validation_fraction=0.0)]
 
-        preview_documents(config, objective, packing, model_directory(model), tokens, encode, count, console)
+        preview_documents(config, objective, packing, model_directory(located(model)), tokens, encode, count, console)

@@ -238,7 +238,7 @@ class Finetune(TrainingStage[Config]):
         found = cast("FoundDocuments", self.describe(config, Inputs()))
         fitted, tokenizer, _ = fit_documents(config, objective, found.model, found.tokens, context.console)
         tokens = found.encode(place, tokenizer, engine, context, config.validation_fraction)
-        spec, packing = ModelConfig(path=config.model), packing_of(objective, config.packing)
+        spec, packing = ModelConfig(path=str(located(config.model))), packing_of(objective, config.packing)
         return estimate(fitted, spec, objective, list(map(str, tokens)), num_processes, packing=packing)
 
     def _count(self, config: Config, place: Path, engine: Engine) -> Counted:

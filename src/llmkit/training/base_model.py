@@ -139,7 +139,7 @@ def wrap(
         console.info(
             f"rows with virtual tokens before them share no block: {config.batch_rows} rows a step (batch_rows)"
         )
-    if grown and not adapter.is_apart:
+    if grown and not (adapter.is_apart or models.main.get_input_embeddings().weight.requires_grad):
         console.warn(f"adapter: {adapter.type_name} leaves the {len(grown):,} new rows of the embedding as they are")
     return targets, Base(named, base_digest(Path(located(named)))) if adapter.is_apart else None
 

@@ -176,6 +176,16 @@ def test_a_shorthand_takes_what_is_no_name():
     assert family.parse("a.jsonl").spec()["path"] == "a.jsonl"
 
 
+def test_a_folder_that_is_called_like_a_member_is_meant_where_the_name_alone_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    family = Family("source", shorthand=("files", "path"))
+    assert family.open("code") == {"type": "code"}
+    for name in ("code", "python_docs"):
+        (tmp_path / name).mkdir()
+    assert family.open("code") == {"type": "files", "path": "code"}
+    assert family.open("python_docs") == {"type": "python_docs"}
+
+
 def test_a_field_may_take_other_values_beside_members(toys):
     (toys / "broken.py").unlink()
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
 
 from llmkit.core.adapter import base_digest
-from llmkit.core.errors import SetupError
+from llmkit.core.errors import ConfigError, SetupError
 from llmkit.modeling.adapters import Base
 from llmkit.modeling.adapters.lora import LoRA
 from llmkit.modeling.heads import head_of
@@ -116,6 +116,13 @@ def test_no_rounded_weight_is_in_a_checkpoint():
     LoRA(r=4, quantize="8bit").wrap(model, head_of(model.config))
     assert not [name for name in model.state_dict() if "packed" in name or "scales" in name]
     assert quantized_bytes(model) > 0
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_model_in_which_nothing_would_be_rounded_is_refused(bits):
+    model = made("conv1d")
+    with pytest.raises(ConfigError, match=r"adapter\.quantize: none of the matrices of a GPT2LMHeadModel is a linear"):
+        LoRA(r=4, quantize=bits).wrap(model, head_of(model.config))
 
 
 @pytest.mark.parametrize(("bits", "module"), [("4bit", "bitsandbytes"), ("8bit", "torchao")])

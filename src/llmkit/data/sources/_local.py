@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote_to_bytes
@@ -27,9 +28,7 @@ def find_files(path: str) -> list[RawFile]:
     try:
         root, paths, searched = _find(Path(path).expanduser())
         paths = [file for file in paths if suffix_of(file.name) and file.is_file()]
-        # Of several names for one file the shortest stays, also where a link to a folder above makes a loop.
-        once = {file.resolve(): file for file in sorted(paths, key=lambda file: (len(file.parts), file), reverse=True)}
-        found = [raw_file(file, root) for file in once.values()]
+        found = [raw_file(file, root) for file in each_once(paths)]
     except OSError as error:
         raise_limit(error)
         raise DataError(f"cannot read {path}: {error.strerror or error}", f"ls -ld {path}") from error
@@ -39,6 +38,12 @@ def find_files(path: str) -> list[RawFile]:
     if not found:
         raise DataError(f"no files to read in {path}", hint=listing())
     return sorted(found, key=lambda file: file.name)
+
+
+def each_once(files: Iterable[Path]) -> list[Path]:
+    """Return the shortest name of each file, also where a link to a folder above makes a loop."""
+    longest_first = sorted(files, key=lambda file: (len(file.parts), file), reverse=True)
+    return list({file.resolve(): file for file in longest_first}.values())
 
 
 def local_path(path: str) -> str:

@@ -17,7 +17,7 @@ from llmkit.data.sources import Broken, RawFile, Record, Source
 from llmkit.data.sources._columns import Columns
 from llmkit.data.sources._formats import Reading
 from llmkit.data.sources._formats.plain_text import FORMAT
-from llmkit.data.sources._local import files_at, open_local, raw_file
+from llmkit.data.sources._local import each_once, files_at, open_local, raw_file
 
 SUFFIXES = [
     ".c", ".cc", ".cpp", ".cs", ".cu", ".go", ".h", ".hpp", ".java", ".jl", ".js", ".jsx", ".kt", ".lua", ".m", ".php",
@@ -47,7 +47,7 @@ class Code(Source):
         try:
             root, paths = files_at(place)
             kept = [file for file in paths if file == place or file.suffix.lower() in self.suffixes]
-            found = [raw_file(file, root) for file in kept if file.is_file()]
+            found = [raw_file(file, root) for file in each_once(file for file in kept if file.is_file())]
         except OSError as error:
             raise_limit(error)
             raise DataError(f"cannot read {self.path}: {error.strerror or error}", f"ls -ld {self.path}") from error

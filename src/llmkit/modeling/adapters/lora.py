@@ -63,7 +63,14 @@ class LoRA(Layered):
         if self.quantize is not None:
             from llmkit.modeling.quantized import quantize
 
-            quantize(model, matrices(model, head).linear, self.quantize)
+            rounded = matrices(model, head).linear
+            if not any(isinstance(model.get_submodule(name), torch.nn.Linear) for name in rounded):
+                raise ConfigError(
+                    f"adapter.quantize: none of the matrices of a {type(model).__name__} is a linear layer of PyTorch,"
+                    f" and others are not kept in {self.quantize}",
+                    "leave adapter.quantize out",
+                )
+            quantize(model, rounded, self.quantize)
         modules = [name for name, _ in model.named_modules() if name and name not in linear]
         parameters = [name for name, _ in model.named_parameters() if name not in experts]
         from peft import LoraConfig

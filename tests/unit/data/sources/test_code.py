@@ -40,6 +40,18 @@ def test_a_file_and_a_glob_are_taken(project):
     assert [*read(Code(path=str(project / "notes/text.txt")))] == ["text.txt"], "a file that is named is read"
 
 
+def test_a_file_is_read_once_whatever_leads_to_it(tmp_path):
+    (tmp_path / "src/deep").mkdir(parents=True)
+    (tmp_path / "src/a.py").write_text("a = 1", encoding="utf-8")
+    (tmp_path / "src/deep/b.py").write_text("b = 1", encoding="utf-8")
+    (tmp_path / "src/deep/also.py").symlink_to("../a.py")
+    (tmp_path / "src/deep/loop").symlink_to("..")
+    names = [file.name for file in Code(path=str(tmp_path / "src")).files()]
+    assert names == ["a.py", "deep/b.py"]
+    assert [file.name for file in Code(path=str(tmp_path / "src/**")).files()] == names
+    assert [file.name for file in Code(path=str(tmp_path / "src/**/*.py")).files()] == names
+
+
 def test_bytes_that_are_no_text_are_set_aside(tmp_path):
     (tmp_path / "bad.py").write_bytes(b"x = '\xff\xfe\x81'\n")
     source = Code(path=str(tmp_path))
