@@ -49,8 +49,9 @@ def check_rows(
         DataError: Nothing is learned of any row.
     """
     if fraction and not len(held_out):
+        rows = len(np.unique(train.positions))  # of which some may be several examples
         console.warn(
-            f"validation_fraction {fraction:g} leaves none of {len(np.unique(train.positions)):,} rows to validate on: raise it, or name"
+            f"validation_fraction {fraction:g} leaves none of {rows:,} rows to validate on: raise it, or name"
             " validation_data"
         )
     goes_on = objective.model_head().answer == "tokens" and _go_on(train)
