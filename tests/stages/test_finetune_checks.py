@@ -163,7 +163,7 @@ def test_a_model_that_learned_nothing_does_not_stop_and_the_card_says_what_it_wa
     assert ("the model has not learned to stop" in outcome.err) == (stops["ended"] < stops["prompts"] / 2)
     card = Path("out/README.md").read_text(encoding="utf-8")
     for line in ("| data | rows.jsonl |", "| objective | sft, on rows of messages |",
-                 "| chat template | ChatML: the model had none |", "answers end by themselves, within"):  # fmt: skip
+                 "| chat template | chatml: the model had none |", "answers end by themselves, within"):  # fmt: skip
         assert line in card
 
 

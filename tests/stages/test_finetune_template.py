@@ -9,6 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from llmkit.data.chat import CONVERSATION
+from llmkit.stages.finetune import STAGE
+from llmkit.training.preparation import _facts
 from tiny import byte_tokenizer, model
 
 
@@ -84,3 +87,32 @@ def test_none_is_given_without_a_name_and_a_wrong_name_is_told_the_right_one(fin
     outcome = finetune("-s", "template=chatlm")
     assert outcome.code == 2
     assert outcome.json["message"] == "template: the model has no chat template 'chatlm'; did you mean 'chatml'?"
+
+
+def test_with_lora_the_model_is_asked_whether_it_stops_though_its_new_rows_are_wrapped(finetune):
+    outcome = finetune("-s", "template=chatml", "-s", "validation_fraction=0.3", "--lora")
+    assert outcome.code == 0, outcome.err
+    assert "could not be found out" not in outcome.err
+    stops = json.loads(Path("tuned/llmkit.json").read_text())["metrics"]["stops"]
+    assert 0 <= stops["ended"] <= stops["prompts"]
+    assert stops["prompts"] > 0
+
+
+def test_all_of_a_conversation_learned_has_no_answers_to_ask_for_and_no_false_warning(finetune):
+    outcome = finetune("-s", "template=chatml", "-s", "validation_fraction=0.3", "-s", "objective.train_on=all")
+    assert outcome.code == 0, outcome.err
+    assert "stops" not in json.loads(Path("tuned/llmkit.json").read_text())["metrics"]
+    for false in ("do not end with a token", "ask what others ask", "has not learned to stop"):
+        assert false not in outcome.err
+
+
+def test_the_card_says_that_a_shipped_template_took_the_place_of_the_models_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    byte_tokenizer().save_pretrained("own")
+
+    def said(template):
+        config = STAGE.config.model_validate({"data": ["x"], "model": "own", "template": template})
+        return _facts(config, CONVERSATION, Path("own"))["chat template"]
+
+    assert said(None) == "the model's own"
+    assert said("llama3") == "llama3, instead of the model's own"

@@ -43,7 +43,8 @@ def windows(count: int, fits: Callable[[int, int], bool]) -> tuple[list[tuple[in
 def exchanges(turns: Sequence[Mapping[str, Any]]) -> tuple[int, list[int]]:
     """Return where a conversation begins behind what leads it, and where each exchange ends.
 
-    An exchange is what the user says and all that is answered; turns behind the last answer belong to none.
+    An exchange is what the user says and all that is answered; turns behind the last answer belong to none, but those
+    of tools that it has called.
     """
     first = next((i for i, turn in enumerate(turns) if turn["role"] not in LEADS), len(turns))
     ends: list[int] = []
@@ -51,6 +52,8 @@ def exchanges(turns: Sequence[Mapping[str, Any]]) -> tuple[int, list[int]]:
         asks = i + 1 < len(turns) and turns[i + 1]["role"] in ("assistant", "tool")
         if turns[i]["role"] == "assistant" and not asks:
             ends.append(i + 1)
+    if any(turn["role"] == "assistant" for turn in turns[max([first, *ends]) :]):  # calls that nothing follows
+        ends.append(len(turns))
     return first, ends
 
 

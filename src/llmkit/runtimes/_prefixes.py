@@ -121,7 +121,7 @@ def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
     if max_length < 8 or _changes_with_length(model.config.get_text_config(decoder=True), max_length):
         return False
     generator = torch.Generator().manual_seed(0)
-    size = model.get_input_embeddings().num_embeddings
+    size = model.get_input_embeddings().weight.shape[0]  # new rows may be wrapped: they have no num_embeddings
     one, two = (torch.randint(size, (length,), generator=generator).tolist() for length in (3, 5))
     rows = [[*one, 1 % size], [*one, 2 % size, 0, 1 % size], [*two, 3 % size, 0], [*two, 0]]
     body = model.get_decoder()

@@ -49,18 +49,21 @@ def check_rows(
         DataError: Nothing is learned of any row.
     """
     if fraction and not len(held_out):
+        rows = len(np.unique(train.positions))  # of which some may be several examples
         console.warn(
-            f"validation_fraction {fraction:g} leaves none of {len(train):,} rows to validate on: raise it, or name"
+            f"validation_fraction {fraction:g} leaves none of {rows:,} rows to validate on: raise it, or name"
             " validation_data"
         )
-    spoken = objective.model_head().answer == "tokens" and _go_on(train)
+    goes_on = objective.model_head().answer == "tokens" and _go_on(train)
+    spoken = goes_on and objective.learns_answers
     facts = RowFacts.of(train, spoken=spoken)
     if facts is None:
         return {}
     found = _say_targets(facts, train, objective, console, spoken=spoken)
     found |= _say_copies(facts, objective, console, spoken=spoken)
-    if spoken:
+    if goes_on:
         _say_begins(facts, tokenizer, console)
+    if spoken:
         found |= _say_ends(facts, objective.end_ids(tokenizer, train), tokenizer, console)
     return found
 

@@ -101,6 +101,9 @@ class TrainingConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> TrainingConfig:
+        if "batch_tokens" not in self.model_fields_set:  # nobody asked for so many: as many whole blocks
+            blocks = max(1, self.batch_tokens // self.context_length)
+            self.__dict__["batch_tokens"] = blocks * self.context_length
         if self.batch_tokens % self.context_length:
             raise ValueError(
                 f"batch_tokens {self.batch_tokens} is not a multiple of context_length {self.context_length}"

@@ -62,7 +62,8 @@ class LongRows:
         if not made:
             return _of_length(found, length)
         first = replace(made[0], length=length, notes={**made[0].notes, **({"lost": lost} if lost else {})})
-        whole = [replace(one, cut=self.mode != "split") for one in (first, *made[1:])]
+        cut = self.mode != "split" or (len(shorter) == 1 and not lost)  # of one that may not be split a part stays
+        whole = [replace(one, cut=cut) for one in (first, *made[1:])]
         return whole if len(whole) > 1 else whole[0]
 
     def _fits(self, row: Mapping[str, Any]) -> bool:

@@ -129,7 +129,7 @@ def ready(
     train, held_out = _encoded(place, own=held is not None)
     ends = objective.end_ids(tokenizer, train)
     stops = None
-    if objective.chats and context.leads:
+    if objective.chats and objective.learns_answers and context.leads:
         stops = prober(models.main, tokenizer, held_out, ends, config.context_length, context.console)
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     if objective.labelled:
@@ -228,8 +228,13 @@ def _facts(config: RowTrainingConfig, kind: Row, path: Path) -> dict[str, str]:
     """Return what card and report say of the rows and of how they are written."""
     found = {"objective": f"{config.objective.type_name}, on rows of {kind.type_name}"}
     if config.objective.chats:
-        own = f"the model's own, {config.template}" if config.template else "the model's own"
-        found["chat template"] = own if templates_in(path) else f"{config.template or 'chatml'}: the model had none"
+        templates, name = templates_in(path), config.template
+        if not templates:
+            found["chat template"] = f"{name or 'chatml'}: the model had none"
+        elif name is not None and name not in templates:
+            found["chat template"] = f"{name}, instead of the model's own"
+        else:
+            found["chat template"] = f"the model's own, {name}" if name else "the model's own"
     return found
 
 

@@ -152,8 +152,8 @@ def encode(
         console.info(f"{train.rows:,} rows become {train.examples:,} examples: {expands}")
     if train.cut:
         console.warn(f"{train.cut:,} rows are longer than context_length {limit:,} and were cut")
-    if encoder.overlength == "split" and train.long:
-        console.info(f"{train.long.total():,} rows are longer than context_length {limit:,} and were split")
+    if encoder.overlength == "split" and (split := train.long.total() - train.cut - train.left_out[LONG]):
+        console.info(f"{split:,} rows are longer than context_length {limit:,} and were split")
     for code, number in train.notes.items():
         console.warn(f"{number:,} {objective.notes[code]}")
     for code, number in train.left_out.items():

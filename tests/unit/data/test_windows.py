@@ -43,6 +43,11 @@ def test_an_exchange_ends_with_the_last_of_its_answers():
     assert exchanges(turns("sduuatau")) == (2, [7])  # a call, what the tool says, the answer; then nobody answers
     assert exchanges(turns("uaau")) == (0, [3])
     assert exchanges(turns("su")) == (1, [])
+    assert exchanges(turns("suauat")) == (
+        1,
+        [3, 6],
+    )  # the last answer is a call, and nothing follows what the tool says
+    assert exchanges(turns("uat")) == (0, [3])
 
 
 def said(rows):

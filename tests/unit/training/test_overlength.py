@@ -66,7 +66,7 @@ def test_chats_lose_their_first_exchanges_and_no_part_of_an_answer(tmp_path, mod
 def test_chats_are_split_between_exchanges(tmp_path):
     assert encoded(tmp_path, "split", 90) == [("Sabcd", 10, False, WHOLE, {}), ("Sef", 5, False, 0, {})]
     assert [one[0] for one in encoded(tmp_path, "split", 60)] == ["Sab", "Scd", "Sef"]
-    assert encoded(tmp_path, "split", 60, train_on="last") == [("Sef", 5, False, WHOLE, {})]
+    assert encoded(tmp_path, "split", 60, train_on="last") == [("Sef", 5, True, WHOLE, {})]  # cut: it is one row
     assert encoded(tmp_path, "split", 30).code == "long"
 
 
@@ -102,3 +102,17 @@ def test_a_label_of_a_whole_text_is_not_split():
     with pytest.raises(ConfigError, match="classification cannot split a row"):
         STAGE.resolve(sets=["data=[x]", "model=y", "objective=classification", "overlength=split"])
     assert Classification().shorter({}, CONVERSATION, lambda _: True, split=False) is None
+
+
+def test_a_length_that_is_named_needs_no_batch_tokens_beside_it():
+    settings = {"data": ["x"], "model": "m", "context_length": 529}
+    assert STAGE.config.model_validate(settings).batch_tokens == 529 * 30  # of 16,384
+    assert STAGE.config.model_validate({**settings, "context_length": 20_000}).batch_tokens == 20_000
+    with pytest.raises(ValueError, match="batch_tokens 16384 is not a multiple of context_length 529"):
+        STAGE.config.model_validate({**settings, "batch_tokens": 16_384})
+
+
+def test_of_rows_that_may_be_split_those_are_told_that_were(tmp_path):
+    (cut,) = encoded(tmp_path, "split", 90, train_on="last")
+    assert cut[2]
+    assert not any(one[2] for one in encoded(tmp_path, "split", 90))

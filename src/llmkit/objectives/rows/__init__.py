@@ -65,6 +65,11 @@ class RowObjective(Objective):
     expands: ClassVar[str] = "some have several parts"
     splits: ClassVar[bool] = False
 
+    @property
+    def learns_answers(self) -> bool:
+        """Whether what is learned of a sequence are answers to what stands before them; else it is all of it."""
+        return True
+
     def check(self, vocabulary: Vocabulary) -> None:
         """Take any tokenizer."""
 

@@ -58,6 +58,11 @@ class SFT(NextToken, RowObjective):
     turns alone; or `all` of it, every token behind the first, as pretraining on chats does. Turns of the weight 0 are
     only read, but with `all`."""
 
+    @property
+    def learns_answers(self) -> bool:
+        """Whether what is learned are answers; else what is asked is learned as well."""
+        return self.train_on != "all"
+
     def encode(
         self, rows: Sequence[Mapping[str, Any]], kind: Row, tokenizer: PreTrainedTokenizerFast, limit: int
     ) -> Sequence[Outcome]:
