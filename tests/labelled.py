@@ -41,7 +41,7 @@ MAKERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "tags": lambda text: {"words": (words := text.split() if " " in text else list(text)), "tags": ["O"] * len(words)},
     "text_label": lambda text: {"text": text, "label": "good"},
     "text_pair": lambda text: {"text": text[:60], "pair": text[60:], "label": "good"},
-    "triplet": lambda text: {"query": text[:60], "positive": text[60:], "negatives": [text[20:], text[40:]]},
+    "triplet": lambda text: {"query": text[:60], "positive": text[60:-40], "negatives": [text[-40:-20], text[-20:]]},
 }
 """Per kind of row, what makes a raw row of a text."""
 KINDS = sorted(MAKERS)

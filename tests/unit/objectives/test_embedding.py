@@ -20,6 +20,7 @@ from llmkit.data.rows.triplet import Triplet
 from llmkit.modeling.companions import Models
 from llmkit.modeling.pooling import Pooling
 from llmkit.modeling.vocabulary import vocabulary_of
+from llmkit.objectives.rows._contrast import known_texts
 from llmkit.objectives.rows.embedding import Embedding
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.parallel import ParallelConfig, Plan, build_accelerator
@@ -97,6 +98,13 @@ def test_negatives_of_one_row_are_held_against_all_queries():
 def test_what_belongs_to_a_query_in_another_row_is_not_taken_for_wrong(keys):
     (total, _) = settled().loss_of(outputs(plane(0, 60), plane(0, 60), keys))["pairs"]
     assert float(total) == pytest.approx(0, abs=1e-6)
+
+
+def test_what_belongs_to_a_query_in_another_row_is_not_wrong_wherever_it_stands():
+    """Queries 1, 1, 2 own the texts 5, 6, 6: the third row's 6 belongs to query 1, and so do the negatives 6 and 5."""
+    among, further = known_texts(*map(torch.tensor, ([1, 1, 2], [5, 6, 6], [6, 5, 7])))
+    assert among.tolist() == [[False, True, True], [True, False, True], [False, True, False]]
+    assert further.tolist() == [[True, True, False], [True, True, False], [True, False, False]]
 
 
 def test_losses_of_scored_pairs_by_hand():
@@ -198,6 +206,7 @@ def test_long_texts_are_cut_and_texts_without_tokens_left_out():
     (SCORED, {"criterion": "contrastive"}, ConfigError, "the rows are pairs with a label"),
     ([{**SCORED[0], "label": 4.5}], {}, ConfigError, "scores are up to 5, and a cosine is at most 1"),
     ([{**SCORED[0], "label": "yes"}], {}, DataError, "1 rows have labels that are no numbers"),
+    ([{**SCORED[0], "label": "nan"}], {}, DataError, "1 rows have labels that are no numbers"),
 ])  # fmt: skip
 def test_rows_that_do_not_suit_are_refused(rows, fields, error, says):
     with pytest.raises(error) as raised:

@@ -41,7 +41,7 @@ class Row(Part):
     prose: ClassVar[bool] = True
     """Whether its texts are prose; steps that remove lines leave single words alone."""
     rank: ClassVar[int] = 0
-    """Of two kinds that read the same columns the one with the lower rank is meant."""
+    """Of kinds that fit the one with the lowest rank is meant, unless another reads its columns and more."""
 
     @field_validator("columns")
     @classmethod
@@ -167,7 +167,8 @@ def recognize(
 
     A kind fits if its columns are there and it can read one row of the sample at least. Of two kinds that fit, the one
     that reads all the columns of the other and more is meant: `text`, `pair` and `label` are pairs. One that says
-    itself that its columns tell little gives way to any other.
+    itself that its columns tell little gives way to any other, and of the rest the lowest rank is meant: a text with a
+    label is that, whatever summary or title stands beside it.
 
     Args:
         kinds: The kinds that may be meant, also of the user's own that were imported; None for all installed ones.
@@ -189,13 +190,15 @@ def recognize(
             fits.append(_fit(_named(kind), names, rows, columns))
         except RowMismatch as miss:
             misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
-    best = [row for row in fits if not any(_is_less(row, other) for other in fits)]
+    best = [row for row in fits if not any(_is_less(row, other, rows) for other in fits)]
     best = [row for row in best if not row.is_vague()] or best
+    if len(best) > 1:
+        _check_mixed(best, rows, where)
+        best = [row for row in best if row.rank == min(other.rank for other in best)]
     if len(best) == 1:
         return best[0]
     have = f"the columns {listed(names, none='(none)')}"
     if best:
-        _check_mixed(best, rows, where)
         raise ConfigError(
             f"row: {have} may be {' or '.join(row.describe() for row in best)}",
             hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
@@ -231,10 +234,18 @@ def _reads(kind: Row, raw: Mapping[str, Any]) -> bool:
     return True
 
 
-def _is_less(row: Row, other: Row) -> bool:
-    """Tell whether another kind is meant: it reads more, or the same and has a lower rank."""
+def _is_less(row: Row, other: Row, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether another kind is meant: it reads more, or the same and has a lower rank.
+
+    One of a higher rank has to read most of the rows as well: answers that now and then stand in the text beside them
+    are no spans of it.
+    """
     own, others = {*row.used()}, {*other.used()}
-    return own < others or (own == others and other.rank < row.rank)
+    if own == others:
+        return other.rank < row.rank
+    if not own < others or other.rank <= row.rank:
+        return own < others
+    return 2 * sum(_reads(other, raw) for raw in rows) >= sum(_reads(row, raw) for raw in rows)
 
 
 def _named(kind: str) -> type[Row]:

@@ -28,6 +28,7 @@ class SourceTarget(Row):
     A column may be a text within an object, `translation.en`: of two texts by language the first is the source.
     """
 
+    rank: ClassVar[int] = 1  # a text with a label may have a summary as well
     aliases: ClassVar = {
         "source_text": ("source_text", "source", "src", "document", "article", "dialogue", "input", "text"),
         "targets": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +30,7 @@ class SpanAnswer(Row):
     """
 
     text_fields: ClassVar = ("question", "context")
+    rank: ClassVar[int] = 1  # a question with its answer is a conversation as well
     aliases: ClassVar = {
         "question": ("question", "query", "query_text"),
         "context": ("context", "passage", "paragraph", "context_text", "article"),
@@ -154,9 +155,8 @@ def _places(text: str, part: str) -> list[int]:
 
 def _pairs(value: Any, starts: Any, column: str) -> list[tuple[str, int | None]] | None:
     """Return the answers with their first characters, as any of the usual layouts has them; None for null."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        with contextlib.suppress(orjson.JSONDecodeError):  # an answer that begins like that
-            value = orjson.loads(value)
+    if isinstance(value, str):
+        value = _unpacked(value)
     if isinstance(value, dict):
         value, starts = value.get("text"), value.get("answer_start", starts)
     if value is None:
@@ -174,6 +174,18 @@ def _pairs(value: Any, starts: Any, column: str) -> list[tuple[str, int | None]]
     return found
 
 
+def _unpacked(text: str) -> Any:
+    """Return the answers that a table holds as JSON; a text that only looks like that, as `[2019]`, is an answer."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    fits = "text" in value if isinstance(value, dict) else all(isinstance(item, str | dict) for item in value)
+    return value if fits else text
+
+
 def _item(starts: Any, place: int, column: str) -> Any:
     listed: Sequence[Any] = starts if isinstance(starts, list) else [starts]
     if place >= len(listed):
@@ -183,10 +195,10 @@ def _item(starts: Any, place: int, column: str) -> Any:
 
 def _number(start: Any, what: str) -> int | None:
     """Return a first character; a table may hold it as text or with a fraction of nothing."""
-    if start is None or start == "":
+    if start is None or start == "" or (isinstance(start, float) and math.isnan(start)):  # as pandas writes none
         return None
-    if isinstance(start, str) and start.strip().lstrip("-").isdigit():
+    if isinstance(start, str) and start.strip().lstrip("-").isdecimal():
         return int(start)
-    if isinstance(start, bool) or not isinstance(start, int | float) or start != int(start):
+    if isinstance(start, bool) or not isinstance(start, int | float) or not float(start).is_integer():
         raise RowError(f"{what}: its answer_start is {describe(start)}, not the number of a character")
     return int(start)

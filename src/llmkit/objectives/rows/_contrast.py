@@ -52,9 +52,13 @@ def known_texts(
     Returns:
         `[rows, rows]`, the diagonal left out, and `[rows, texts]`.
     """
-    same = (positives[:, None] == positives) | (queries[:, None] == queries)
+    asked = (queries[:, None] == queries).float()
+    belong, further = (
+        asked @ (positives[:, None] == texts).float() > 0  # to any row with the same query
+        for texts in (positives, negatives)
+    )
     own = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
-    return same & ~own, positives[:, None] == negatives
+    return belong & ~own, further
 
 
 def cosine_loss(left: torch.Tensor, right: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,9 @@ def _filled(values: Sequence[int], size: int) -> list[int]:
 
 
 def number_of(label: Any) -> float | None:
-    """Return the number that a label is; None where it is none."""
+    """Return the finite number that a label is; None where it is none."""
     try:
-        return float(label)
+        number = float(label)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None

@@ -27,6 +27,8 @@ KIND = SpanAnswer()
     ({"answers": {"text": [], "answer_start": []}}, [], []),
     ({"answers": None, "is_impossible": True}, [], []),
     ({"answers": [], "is_impossible": True, "plausible_answers": [{"text": "Ann", "answer_start": 0}]}, [], []),
+    ({"answers": "in Bonn", "answer_start": float("nan")}, ["in Bonn"], [25]),  # pandas: a column with gaps
+    ({"answers": "[]"}, [], []),
     ({"answers": [{"text": "Bob", "answer_start": 11}]}, ["Bob"], [11]),  # off by two: kept, see the objective
 ])  # fmt: skip
 def test_answers_in_any_layout(raw, answers, starts):
@@ -44,6 +46,10 @@ def test_answers_in_any_layout(raw, answers, starts):
     ({"answers": [3]}, "answers.0 is a number, not a string"),
     ({"answers": [{"text": "Bob", "answer_start": "x"}]},
      "answers.0: its answer_start is a string, not the number of a character"),
+    ({"answers": "Bob", "answer_start": float("inf")},
+     "answers.0: its answer_start is a number, not the number of a character"),
+    ({"answers": "Bob", "answer_start": "\u00b2"},
+     "answers.0: its answer_start is a string, not the number of a character"),
     ({"answers": ["in Bonn", "Ann"], "answer_start": [25]}, "answers.1 has no answer_start, of which there are 1"),
     ({"answers": ["in Bonn"], "is_impossible": True}, "'is_impossible' is true, but there is an answer: 'in Bonn'"),
     ({"answers": [], "question": " "}, "field 'question' is empty"),
@@ -54,6 +60,12 @@ def test_what_is_no_row_says_why(raw, reason):
     with pytest.raises(RowError) as error:
         KIND.parse({**TEXTS, **raw})
     assert str(error.value) == reason
+
+
+@pytest.mark.parametrize("answer", ["[2019]", "{}", '{"a": 1}', "[there"])
+def test_an_answer_that_looks_like_json_is_an_answer(answer):
+    raw = {"question": QUESTION, "context": f"See {answer}.", "answers": answer}
+    assert KIND.parse(raw) == {**raw, "answers": [answer], "answer_start": [4]}
 
 
 def row(answer="Bob", start=13):

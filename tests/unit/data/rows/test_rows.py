@@ -169,3 +169,25 @@ def test_columns_that_cannot_be_meant():
 def test_a_missing_column_is_said_with_those_that_are_there():
     with pytest.raises(RowError, match=r"^no field 'answr'; the row has: q, answer; did you mean 'answer'\?$"):
         PromptCompletion(columns={"prompt": "q", "completion": "answr"}).parse({"q": "a", "answer": "b"})
+
+
+@pytest.mark.parametrize(("row", "kind"), [
+    ({"text": "Good book.", "summary": "Good", "score": 5}, "text_label"),
+    ({"document": "Good book.", "target": "pos"}, "text_label"),
+    ({"document": "Good book.", "title": "A book", "label": "pos"}, "text_label"),
+    ({"question": "Who?", "answer": "Ann", "prompt": "Say who."}, "prompt_completion"),
+    ({"instruction": "Say who.", "response": "Ann", "query": "Who?", "passage": "It was Ann."}, "prompt_completion"),
+    ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ann"}], "source": "web",
+      "target": "x"}, "messages"),
+    ({"question": "Who?", "answer": "Ann", "context": "It was Ann."}, "span_answer"),
+    ({"question": "Who?", "answer": "It was Ann", "negatives": ["It was Bob"]}, "triplet"),
+])  # fmt: skip
+def test_a_label_or_an_answer_is_meant_whatever_stands_beside_it(row, kind):
+    assert recognize(None, list(row), [row]).type_name == kind
+
+
+def test_answers_that_rarely_stand_in_the_text_beside_them_are_no_spans():
+    rows = [{"question": "Who?", "answer": "It was Ann, of Bonn", "context": "Ann came."} for _ in range(3)]
+    rows[1]["answer"] = "Ann"
+    assert recognize(None, list(rows[0]), rows).type_name == "prompt_completion"
+    assert recognize(["span_answer"], list(rows[0]), rows).type_name == "span_answer"  # who asks for it gets it
