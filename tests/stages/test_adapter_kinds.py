@@ -40,7 +40,7 @@ def logits(model):
         return model(input_ids=torch.arange(5, 25)[None]).logits
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k == "dora" else k for k in KINDS])
 def test_a_conversation_is_learned_and_every_command_uses_what_is_left(finetune, cli, chain, kind):
     outcome = finetune(*KINDS[kind], "-s", "validation_fraction=0.3", "--json")
     assert outcome.code == 0, outcome.err
@@ -101,7 +101,7 @@ def test_nothing_is_trained_on_from_virtual_tokens(finetune, cli, chain, stage):
     assert "and cannot be merged" in outcome.err
 
 
-@pytest.mark.parametrize("kind", ["ia3", "dora"])
+@pytest.mark.parametrize("kind", ["ia3", pytest.param("dora", marks=pytest.mark.slow)])
 def test_merge_leaves_a_plain_model_that_answers_as_the_adapter_would(finetune, kind):
     assert finetune(*KINDS[kind], out="apart").code == 0
     outcome = finetune(*KINDS[kind], "-s", "merge=true", out="whole")

@@ -41,7 +41,7 @@ ROWS = {
 
 
 def _cells() -> list[Any]:
-    fast = (("lora", "sft"), ("prefix", "sft"))
+    fast = (("lora", "sft"),)
     return [
         pytest.param(kind, objective, marks=[] if (kind, objective) in fast else [pytest.mark.slow])
         for kind in KINDS

@@ -12,7 +12,7 @@ MAIN = "main"
 
 
 def located(model: str | Path, role: str = "model") -> str:
-    """Return where a model is: a path or an address as it is, of a name on the hub (`ORG/NAME[@REVISION]`) its snapshot.
+    """Return where a model is: a path or an address as it is, its snapshot of a hub's name (`ORG/NAME[@REVISION]`).
 
     The snapshot's folder is named after the revision, so that lineage has it.
 
