@@ -40,7 +40,9 @@ def logits(model):
         return model(input_ids=torch.arange(5, 25)[None]).logits
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k == "dora" else k for k in KINDS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in ("dora", "ia3") else k for k in KINDS]
+)
 def test_a_conversation_is_learned_and_every_command_uses_what_is_left(finetune, cli, chain, kind):
     outcome = finetune(*KINDS[kind], "-s", "validation_fraction=0.3", "--json")
     assert outcome.code == 0, outcome.err

@@ -177,6 +177,7 @@ def test_every_architecture_that_is_split_is_the_whole_one_together(tmp_path, mo
 
 
 # Qwen3 norms queries and keys by head: their weights meet only a process's own heads. Qwen2 has biases.
+@pytest.mark.slow  # two ways at once; each alone is above
 @pytest.mark.parametrize("arch", [
     pytest.param("qwen3", marks=[]), pytest.param("qwen2", marks=pytest.mark.slow),
 ])  # fmt: skip

@@ -26,7 +26,8 @@ OBJECTIVE = {"type": "sequence_to_sequence", "prefix": "> ", "backward_prefix": 
              "max_target_length": 40, "writing": {"rows": 4, "max_new_tokens": 6, "metrics": ["chrf"]}}  # fmt: skip
 
 
-@pytest.mark.parametrize("adapter", [["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1"],
+@pytest.mark.parametrize("adapter", [pytest.param(["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1"],
+                                                  marks=pytest.mark.slow),
                                      pytest.param([], marks=pytest.mark.slow)], ids=["lora", "full"])  # fmt: skip
 def test_a_killed_training_ends_to_the_bit_where_an_undisturbed_one_does(tmp_path: Path, adapter: list[str]):
     rows = [{"source": text[:24], "target": text[24:48]} for text in sentences(60)]

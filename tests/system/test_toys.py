@@ -126,7 +126,13 @@ def micro_batches(toy: str) -> list[str]:
     return ["-s", "micro_batch_tokens=1" if toy in ("exploring", "seeing") else "micro_batch_tokens=96"]
 
 
-@pytest.mark.parametrize("toy", DATA | SHIPPED)
+@pytest.mark.parametrize(
+    "toy",
+    [
+        pytest.param(toy, marks=pytest.mark.slow if toy in ("contrasting", "classification") else [])
+        for toy in DATA | SHIPPED
+    ],
+)
 def test_a_toy_trains_and_resumes_and_its_batches_may_be_cut(chain, folder, tmp_path, toy):
     command = arguments(toy, folder, chain)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
