@@ -121,7 +121,7 @@ def test_merge_leaves_a_plain_model_that_answers_as_the_adapter_would(finetune, 
     (["-s", "merge=true"], "merge is for adapters: full leaves a whole model as it is"),
     ([*KINDS["prefix"], "-s", "merge=true"], "the virtual tokens of prefix are no weights of a model"),
     (["-s", "adapter={type: ia3, targets: [k_porj]}"], "the model has no matrix 'k_porj'; did you mean 'k_proj'?"),
-    (["-s", "adapter={type: prompt, tokens: 4}"], "context_length: 64 and 4 virtual tokens are over the 64 positions"),
+    (["-s", "adapter={type: prompt, tokens: 4}"], "context_length: 64 and 4 virtual tokens are over the model's 64 positions"),
     (["-s", "adapter={type: prompt, tokens: 0}"], "adapter.tokens: should be greater than or equal to 1, not 0"),
     (["--lora", "-s", "adapter.quantize=3bit"], "adapter.quantize"),
 ])  # fmt: skip

@@ -38,7 +38,8 @@ def fit(
     """
     from llmkit.data.borders import mend_template
 
-    shape = read_config(path, objective.model_head())  # before a template is looked for: an encoder needs none
+    # Of chats the head comes first: an encoder needs no template.
+    shape = read_config(path, objective.model_head() if objective.chats else None)
     tokenizer = load_tokenizer(path)
     check_templates(tokenizer)  # rows are encoded by a copy of it, which is saved first
     objective.suit(tokenizer, shape)
