@@ -117,6 +117,17 @@ def test_all_weights_learn_what_pretrain_teaches_them(tune, chain, cli, training
     assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
 
 
+def test_merge_leaves_a_plain_model_of_documents_that_answers_as_the_adapter_would(tune, sources):
+    assert tune(sources, *FIM, *LORA, out="apart").code == 0
+    outcome = tune(sources, *FIM, *LORA, "-s", "merge=true")
+    assert outcome.code == 0, outcome.err
+    assert Path("out/model.safetensors").is_file() and not Path("out/adapter_config.json").exists()
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        found, expected = (load_model(name).eval()(ids).logits for name in ("out", "apart"))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_an_encoder_goes_on_with_masks_and_lora(tune, jsonl, tmp_path):
     body = save_headed(tmp_path / "body", {"type": "masked_lm"})
     data = jsonl("reviews.jsonl", [{"review": text} for text in sentences(60, seed=3)])

@@ -133,7 +133,7 @@ def ready_documents(
     )
     return Prepared(
         job, config, tokenizer, end_ids=ends, suffix=", fine-tuned", metrics=counts, adapter=config.adapter,
-        targets=targets, base=base,
+        targets=targets, base=base, merge=config.merge,
     )  # fmt: skip
 
 
