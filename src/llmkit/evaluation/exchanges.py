@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
-from llmkit.data.artifacts import Examples
+from llmkit.core.registry import Family
 from llmkit.data.chat import Turn, exchange, mark_trained, turns
 from llmkit.data.rendering import Turns
+from llmkit.data.rows import Row
+from llmkit.data.sources import Source
 from llmkit.data.targets import encode_chats
+from llmkit.evaluation.reading import Unreadable, read_labelled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-    from llmkit.data.rows import Row
 
 NO_ANSWER = "do not end with an answer"
 FAKES = "hold a token that could fake a turn as text"
@@ -50,7 +50,13 @@ class Skipped:
         return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
 
 
-def read_exchanges(path: str) -> Iterator[tuple[str, list[Turn], str | None]]:
+def conversation_kinds() -> list[str]:
+    """Return the kinds of rows that are conversations."""
+    family = Family("row")
+    return [name for name in family.members() if family.load(name).turns is not Row.turns]  # type: ignore[attr-defined]
+
+
+def read_exchanges(source: Source, unreadable: Unreadable) -> Iterator[tuple[str, list[Turn], str | None]]:
     """Yield each row's id, the turns before its last answer, and that; None where it does not end with an answer.
 
     Calls of tools are no answer: they are not compared as text.
@@ -58,27 +64,21 @@ def read_exchanges(path: str) -> Iterator[tuple[str, list[Turn], str | None]]:
     Raises:
         ConfigError: The rows are no conversations.
     """
-    for name, kind, row in _read(path):
-        before, answer = exchange(kind, row) or ([], None)
-        yield name, before, answer
+    kind, rows = read_labelled(source, conversation_kinds(), {}, unreadable)
+    for row in rows:
+        before, answer = exchange(kind, row.fields) or ([], None)
+        yield row.id, before, answer
 
 
-def read_conversations(path: str) -> Iterator[tuple[str, list[Turn]]]:
+def read_conversations(source: Source, unreadable: Unreadable) -> Iterator[tuple[str, list[Turn]]]:
     """Yield each row's id and its turns.
 
     Raises:
         ConfigError: The rows are no conversations.
     """
-    for name, kind, row in _read(path):
-        yield name, turns(kind, row)
-
-
-def _read(path: str) -> Iterator[tuple[str, Row, dict[str, Any]]]:
-    from llmkit.data.corpus import examples_row
-
-    kind = examples_row(Path(path))
-    for row in Examples(path).rows(["id", *(field.name for field in kind.schema())]):
-        yield row["id"], kind, row
+    kind, rows = read_labelled(source, conversation_kinds(), {}, unreadable)
+    for row in rows:
+        yield row.id, turns(kind, row.fields)
 
 
 def scored_answer(tokenizer: PreTrainedTokenizerFast, conversation: Turns) -> tuple[list[int], list[int], str]:

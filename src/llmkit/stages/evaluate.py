@@ -145,7 +145,13 @@ def _evaluate(
                 name: {
                     "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
                     "results": {
-                        role: {"scores": r.scores, "num_samples": r.num_samples, **r.facts, "notes": r.notes}
+                        role: {
+                            "scores": r.scores,
+                            "estimates": _estimates(r),
+                            "num_samples": r.num_samples,
+                            **r.facts,
+                            "notes": r.notes,
+                        }
                         for role, r in by.items()
                     },
                 }
@@ -156,6 +162,14 @@ def _evaluate(
     _write_page(found.report, results, models)
     artifact = build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores)
     return Result(artifact)
+
+
+def _estimates(result: TaskResult) -> dict[str, dict[str, Any]]:
+    """Return how sure each score is."""
+    from llmkit.evaluation.measures import clusters_of, estimate
+
+    clusters = clusters_of(result.samples)
+    return {name: estimate(measure, clusters).facts() for name, measure in result.measures.items()}
 
 
 def _measure(

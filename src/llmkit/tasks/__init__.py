@@ -5,19 +5,20 @@ A task runs no model: it says what is to be asked of one, and what the answers a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from llmkit.core.config import NotIdentity
-from llmkit.core.registry import Part
+from llmkit.core.registry import Family, Part
+from llmkit.data.sources import Source
 from llmkit.runtimes import Request, Running
 
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
+    from llmkit.evaluation.figures import Figure
+    from llmkit.evaluation.measures import Measure
 
 
 @dataclass
@@ -30,6 +31,7 @@ class TaskResult:
         samples: One JSON object per sample, for `samples-TASK.jsonl`.
         facts: What else the scores rest on, such as the prompt format.
         notes: Sentences for people: what was skipped, and which scores there are not, and why.
+        measures: What the scores rest on, by their names: of these the stage says how sure they are.
     """
 
     scores: dict[str, float]
@@ -37,10 +39,23 @@ class TaskResult:
     samples: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    measures: dict[str, Measure] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        measures: Mapping[str, Measure],
+        samples: list[dict[str, Any]],
+        facts: dict[str, Any] | None = None,
+        notes: list[str] | None = None,
+    ) -> Self:
+        """Return the result whose scores are the values of measures."""
+        scores = {name: measure.value for name, measure in measures.items()}
+        return cls(scores, len(samples), samples, facts or {}, notes or [], dict(measures))
 
 
 class Task(Part):
-    """A measurement of models on one set of data.
+    """A measurement of models.
 
     Attributes:
         example: A request such as it makes: a model that cannot answer it is refused before anything is asked.
@@ -48,22 +63,49 @@ class Task(Part):
 
     example: ClassVar[Request]
 
-    data: Annotated[str, NotIdentity]
-    """Directory of the artifact to measure on."""
-    limit: int | None = Field(None, ge=1)
-    """Take only the first so many samples; null for all."""
-
-    def add_input(self, inputs: Inputs) -> Path:
-        """Add the task's data to the inputs of the run and return its directory.
+    def add_input(self, inputs: Inputs) -> None:
+        """Add what the task reads to the inputs of the run.
 
         Raises:
             DataError: It is missing or of another kind.
         """
-        raise NotImplementedError
 
     def on(self, model: Running) -> Measurement:
         """Return the measurement of one model; it looks at the model's tokenizer and facts, and asks nothing."""
         raise NotImplementedError
+
+    def measures(self, samples: list[dict[str, Any]]) -> dict[str, Measure]:  # noqa: ARG002 - the interface
+        """Return the scores of samples, by name, with what they rest on.
+
+        A function of the task's fields and of samples as `samples-TASK.jsonl` has them, so that `llmkit compare` can
+        put two runs' scores to a test. A task that does not define it has scores without intervals.
+        """
+        return {}
+
+    def figures(self, samples: list[dict[str, Any]]) -> list[Figure]:  # noqa: ARG002 - the interface
+        """Return what the report draws of one model's samples beside the scores, such as a confusion matrix."""
+        return []
+
+
+class DataTask(Task):
+    """A measurement of models on one set of data.
+
+    Attributes:
+        artifacts: Kinds of artifacts that `data` may be.
+    """
+
+    artifacts: ClassVar[tuple[str, ...]] = ("examples",)
+
+    data: Annotated[Source, Family("source", shorthand=("files", "path"))]
+    """What to measure on: an artifact, or whatever `clean` reads."""
+    limit: int | None = Field(None, ge=1)
+    """Take only the first so many samples; null for all."""
+
+    def add_input(self, inputs: Inputs) -> None:
+        """Add the data."""
+        from llmkit.evaluation.reading import add_source
+
+        add_source(self.data, inputs, self.artifacts)
 
 
 class Measurement:

@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llmkit.core.errors import DataError
 from llmkit.evaluation.asked import positions_of, tokenizer_of
+from llmkit.evaluation.reading import Unreadable, shown
+from llmkit.evaluation.text_score import text_measures, unread_facts
 from llmkit.runtimes import Ids, Request, Running, Score
-from llmkit.tasks import Measurement, Task, TaskResult
+from llmkit.tasks import DataTask, Measurement, TaskResult
 
 if TYPE_CHECKING:
-    from llmkit.core.inputs import Inputs
     from llmkit.data.unread import Unread
+    from llmkit.evaluation.measures import Measure
 
 
-class Answers(Task):
+class Answers(DataTask):
     """Score the last answer of each conversation, as training teaches it: what the template writes before it is read.
 
     Only the tokens of the answer itself count, not those of the template, nor thinking that precedes it. A model
@@ -33,13 +34,13 @@ class Answers(Task):
     prompt: Literal["auto", "chat", "plain"] = "auto"
     """How the question is put: by the chat template, in plain text, or by the template where the model has one."""
 
-    def add_input(self, inputs: Inputs) -> Path:
-        """Take examples."""
-        return inputs.add_artifact(self.data, "examples", role="tasks.data")
-
     def on(self, model: Running) -> _Answers:
         """Return the measurement of one model."""
         return _Answers(self, model)
+
+    def measures(self, samples: list[dict[str, Any]]) -> dict[str, Measure]:
+        """Return bits_per_byte and token_perplexity."""
+        return text_measures(samples)[0]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,6 @@ class _Answers(Measurement):
     def __init__(self, task: Answers, model: Running) -> None:
         from llmkit.data.rendering import ensure_template
         from llmkit.evaluation.exchanges import Skipped
-        from llmkit.evaluation.text_score import TextScore
         from llmkit.modeling.coverage import coverage_of
 
         super().__init__(model)
@@ -67,7 +67,7 @@ class _Answers(Measurement):
         self.tokenizer = deepcopy(tokenizer) if self.chat else tokenizer  # the next task asks it the same question
         if self.chat:
             ensure_template(self.tokenizer)
-        self.coverage, self.skipped, self.found = coverage_of(tokenizer), Skipped(), TextScore()
+        self.coverage, self.skipped, self.unreadable = coverage_of(tokenizer), Skipped(), Unreadable()
 
     def rows(self) -> Iterator[_Row]:
         """Yield the answers that can be scored."""
@@ -82,7 +82,7 @@ class _Answers(Measurement):
         )
 
         count = 0
-        for name, whole in islice(read_conversations(self.task.data), self.task.limit):
+        for name, whole in islice(read_conversations(self.task.data, self.unreadable), self.task.limit):
             *turns, last = whole
             answer = last["content"]
             if not turns or not answer or last["role"] != "assistant":
@@ -103,7 +103,7 @@ class _Answers(Measurement):
             yield _Row(name, tuple(prefix), tuple(targets), len(said.encode()), unread)
         if not count:
             notes = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {self.task.data} has no answer to score: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no answer to score: {notes}")
 
     def requests(self, row: _Row) -> list[Score]:
         """Ask for the answer behind the question; for nothing where the tokenizer has read none of it."""
@@ -112,17 +112,16 @@ class _Answers(Measurement):
     def score(self, row: _Row, answers: Sequence[float]) -> dict[str, Any]:
         """Return sizes and the log-likelihood."""
         total = math.fsum(answers)
-        self.found.add(total, row.num_bytes, len(row.target), row.unread)
         return {
-            "id": row.name, "bytes": row.num_bytes, "unread_bytes": row.unread.total, "tokens": len(row.target),
+            "id": row.name, "bytes": row.num_bytes, **unread_facts(row.unread), "tokens": len(row.target),
             "log_likelihood": total,
         }  # fmt: skip
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
         """Return bits_per_byte and token_perplexity."""
-        scores, notes = self.found.scores()
-        facts = {"prompt": "chat" if self.chat else "plain", "skipped": self.skipped.total, **self.found.shares()}
-        return TaskResult(scores, len(samples), samples, facts, [*self.skipped.notes(), *notes])
+        measures, notes, shares = text_measures(samples)
+        facts = {"prompt": "chat" if self.chat else "plain", "skipped": self.skipped.total, **shares}
+        return TaskResult.of(measures, samples, facts, [*self.skipped.notes(), *self.unreadable.notes(), *notes])
 
     def _plain(self, turns: list[dict[str, Any]], answer: str) -> tuple[list[int], list[int], str]:
         """Return the ids of a question and of its answer, each encoded on its own, and the answer."""

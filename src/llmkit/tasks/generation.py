@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -13,21 +12,21 @@ from pydantic import Field
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
 from llmkit.evaluation.asked import positions_of
+from llmkit.evaluation.reading import Unreadable, shown
 from llmkit.metrics import Metric
 from llmkit.metrics.chrf import ChrF
 from llmkit.metrics.rouge import Rouge
 from llmkit.runtimes import Generate, Ids, Request, Running, Turns, Written
-from llmkit.tasks import Measurement, Task, TaskResult
+from llmkit.tasks import DataTask, Measurement, TaskResult
 
 if TYPE_CHECKING:
-    from llmkit.core.inputs import Inputs
     from llmkit.data.thinking import Said
 
 PROMPT_END = 64
 """Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
-class Generation(Task):
+class Generation(DataTask):
     """Let the model answer each row's question and compare with the row's own answer.
 
     Thinking before an answer is kept apart: it is a sample's `thinking`, and only what follows it is compared.
@@ -41,10 +40,6 @@ class Generation(Task):
     """How predictions are scored; each is an `evaluate.Metric`."""
     max_new_tokens: int = Field(64, ge=1)
     """Longest answer."""
-
-    def add_input(self, inputs: Inputs) -> Path:
-        """Take examples."""
-        return inputs.add_artifact(self.data, "examples", role="tasks.data")
 
     def on(self, model: Running) -> _Generation:
         """Return the measurement of one model.
@@ -73,7 +68,7 @@ class _Generation(Measurement):
         super().__init__(model)
         self.task, self.tokenizer, self.max_length = task, model.tokenizer, positions_of(model)
         self.start = None if self.tokenizer is None else special_ids(self.tokenizer).bos
-        self.skipped = Skipped()
+        self.skipped, self.unreadable = Skipped(), Unreadable()
         self.said: list[Said] = []
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
@@ -87,7 +82,7 @@ class _Generation(Measurement):
         from llmkit.evaluation.exchanges import FAKES, NO_ANSWER, REFUSED, read_exchanges, too_long
 
         count, refusal = 0, None
-        for name, turns, answer in islice(read_exchanges(self.task.data), self.task.limit):
+        for name, turns, answer in islice(read_exchanges(self.task.data, self.unreadable), self.task.limit):
             if not turns or answer is None:
                 self.skipped.add(NO_ANSWER)
                 continue
@@ -110,7 +105,7 @@ class _Generation(Measurement):
             raise refusal
         if not count:
             notes = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {self.task.data} has no question to ask: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}")
 
     def requests(self, row: _Row) -> list[Generate]:
         """Ask for the greedy continuation."""
@@ -141,7 +136,8 @@ class _Generation(Measurement):
             "unfinished": sum(not one.ended for one in self.said),
         }
         facts |= thought if any(thought.values()) else {}
-        return TaskResult(self._scores(predictions, references), len(samples), samples, facts, self.skipped.notes())
+        notes = [*self.skipped.notes(), *self.unreadable.notes()]
+        return TaskResult(self._scores(predictions, references), len(samples), samples, facts, notes)
 
     def _scores(self, predictions: list[str], references: list[str]) -> dict[str, float]:
         scores: dict[str, float] = {}
