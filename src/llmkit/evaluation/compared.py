@@ -138,6 +138,18 @@ def moved(pairs: Pairs, now: Mapping[str, Measure], before: Mapping[str, Measure
     return found
 
 
+def own_values(measures: Mapping[str, Measure]) -> list[float | None]:
+    """Return what the main score would be of each sample alone; None of those without one, nothing where none has."""
+    import numpy as np
+
+    main = next(iter(measures.values()), None)
+    if not isinstance(main, Sums):
+        return []
+    with np.errstate(all="ignore"):
+        values = np.asarray(main.of(main.statistics), np.float64).tolist()
+    return [value if np.isfinite(value) else None for value in values]
+
+
 def _each(measure: Sums) -> NDArray[np.float64]:
     """Return what a score would be of each sample alone, `[samples]`; 0 of those that have no part in it."""
     import numpy as np

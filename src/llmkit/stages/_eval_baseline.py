@@ -37,7 +37,7 @@ def results_of(run: EvalRun | None, tasks: Mapping[str, Task], data: Mapping[str
     """
     if run is None:
         return {}
-    return {name: _result(_same(run, name, task, data[name])) for name, task in tasks.items()}
+    return {name: _result(_same(run, name, task, data[name]), task) for name, task in tasks.items()}
 
 
 def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
@@ -52,12 +52,13 @@ def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
     raise ConfigError(f"baseline: {run.path}: {words}", hint)
 
 
-def _result(one: TaskRun) -> TaskResult:
+def _result(one: TaskRun, task: Task) -> TaskResult:
     result = one.result
+    facts = {name: value for name, value in result.items() if name not in OWN_KEYS}
+    measures = {name: measure for name, measure in task.measures(one.samples).items() if name in result["scores"]}
     return TaskResult(
-        dict(result["scores"]), result["num_samples"], one.samples,
-        {name: value for name, value in result.items() if name not in OWN_KEYS}, list(result["notes"]),
-        estimates=dict(result["estimates"]),
+        dict(result["scores"]), result["num_samples"], one.samples, facts, list(result["notes"]), measures,
+        dict(result["estimates"]),
     )  # fmt: skip
 
 

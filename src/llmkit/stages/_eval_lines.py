@@ -51,3 +51,10 @@ def difference_line(value: float, facts: Mapping[str, Any]) -> str:
     if (p := facts.get("p_corrected")) is not None:
         text += f"  p {shown_p(p)}"
     return text + (f"  {facts['mark']}" if facts.get("mark") else "")
+
+
+def exchange(sample: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return question, reference and answer of a sample that has them, whatever its task."""
+    if not {"turns", "reference", "prediction"} <= sample.keys():
+        return None
+    return sample["turns"][-1]["content"], sample["reference"], sample["prediction"]

@@ -24,9 +24,9 @@ from llmkit.runtimes import Runtime, is_address
 from llmkit.runtimes.openai import OpenAI
 from llmkit.runtimes.transformers import Transformers
 from llmkit.stages import _eval_baseline as beside
-from llmkit.stages._eval_lines import score_rows
+from llmkit.stages._eval_lines import exchange, score_rows
 from llmkit.stages._eval_measuring import Subject, measure
-from llmkit.stages._eval_page import exchange, write_page
+from llmkit.stages._eval_page import write_page
 from llmkit.tasks import Task, TaskResult
 
 Results = dict[str, dict[str, TaskResult]]
