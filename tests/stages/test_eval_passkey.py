@@ -68,7 +68,7 @@ def test_prompts_are_exactly_as_long_as_they_say(running, chatting, language, ch
         text, needle = asked.tokenizer.decode(list(row.prompt)), words.needle.replace("{}", row.keys[0])
         assert text.count(needle) == 1
         assert text.count(row.keys[0]) == 2
-        before, behind = (part.count(words.filler[0][-1]) for part in text.split(needle))
+        before, behind = (sum(map(part.count, words.filler)) for part in text.split(needle))
         share = before / (before + behind)
         assert share == pytest.approx(row.depth, abs=0.2)
         end = words.question if chat == "on" else words.goes_on
