@@ -63,8 +63,8 @@ def train_llmkit(name: str, model: Path, rows: Path, out: Path, batch_tokens: in
     settings = [f"{key}={value}" for key, value in SETTINGS[name].items()]
     options = [
         f"context_length={CONTEXT}", f"batch_tokens={batch_tokens}", "overlength=truncate", "log_every=1",
-        "validation_fraction=0", f"adapter.r={RANK}", f"adapter.alpha={2 * RANK}", f"optimizer.lr={LR}", "samples.count=0", "max_epochs=1",
-        *settings, *more,
+        "validation_fraction=0", f"adapter.r={RANK}", f"adapter.alpha={2 * RANK}", f"optimizer.lr={LR}",
+        "samples.count=0", "max_epochs=1", *settings, *more,
     ]  # fmt: skip
     command = ["finetune", "--lora", "--data", rows, "--model", model, "-o", out / "model", "-q"]
     code = llmkit([*map(str, command), *itertools.chain(*(("-s", option) for option in options))])
