@@ -32,6 +32,7 @@ class TaskResult:
         facts: What else the scores rest on, such as the prompt format.
         notes: Sentences for people: what was skipped, and which scores there are not, and why.
         measures: What the scores rest on, by their names: of these the stage says how sure they are.
+        estimates: How sure scores are that have no measure, by their names, as `Estimate.facts` says it.
     """
 
     scores: dict[str, float]
@@ -40,6 +41,7 @@ class TaskResult:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     measures: dict[str, Measure] = field(default_factory=dict)
+    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,6 +64,11 @@ class Task(Part):
     """
 
     example: ClassVar[Request]
+
+    @property
+    def title(self) -> str:
+        """What it is called in results; of several of one title the later ones get numbers."""
+        return self.type_name
 
     def add_input(self, inputs: Inputs) -> None:
         """Add what the task reads to the inputs of the run.

@@ -24,7 +24,10 @@ REQUIRED = {
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
+    ("task", "harness"): {"task": "x"},
+    ("task", "objective"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
+    ("task", "pseudo_perplexity"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},
 }
 """What a member cannot be built without, with a value; every other member stands by its bare name."""
