@@ -18,6 +18,7 @@ from llmkit.runtimes import Request, Running
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.evaluation.figures import Figure
+    from llmkit.evaluation.kept import Kept
     from llmkit.evaluation.measures import Measure
 
 
@@ -118,9 +119,16 @@ class DataTask(Task):
 class Measurement:
     """A task on one model. The engine calls `rows` once, then `score` for each of them in order, then `summary`.
 
+    Attributes:
+        timed: It measures how long the model takes: it asks by itself, in `run`, when nothing else is being asked.
+        kept: Where the answers of this run are kept, for what else a run that goes on need not do again.
+
     Args:
         model: What is measured.
     """
+
+    timed: ClassVar[bool] = False
+    kept: Kept
 
     def __init__(self, model: Running) -> None:
         self.model = model
@@ -139,6 +147,10 @@ class Measurement:
 
     def score(self, row: Any, answers: Sequence[Any]) -> dict[str, Any]:
         """Return the sample: what `samples-TASK.jsonl` says of a row."""
+        raise NotImplementedError
+
+    def run(self) -> list[dict[str, Any]]:
+        """Ask, and return the samples, where it is `timed`; nothing of it is kept."""
         raise NotImplementedError
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
