@@ -71,14 +71,15 @@ class TextTask(DataTask):
 
     def figures(self, samples: list[dict[str, Any]]) -> list[Figure]:
         """Return bits per byte by source and by language, where there are several."""
-        from llmkit.evaluation.measures import estimate
+        from llmkit.evaluation.estimates import estimates
 
         figures: list[Figure] = []
         for by in GROUPS if text_measures(samples, self.said, self.prefix)[0] else ():
-            values = {}
-            for name, measure in group_measures(samples, by, self.said, self.prefix)[0].items():
-                sure = estimate(measure)
-                values[name.partition("=")[2].removesuffix("]")] = (measure.value, sure.low, sure.high)
+            measures = group_measures(samples, by, self.said, self.prefix)[0]
+            values = {
+                name.partition("=")[2].removesuffix("]"): (measures[name].value, sure.low, sure.high)
+                for name, sure in estimates(measures).items()
+            }
             if values:
                 axis = f"{self.prefix.replace('_', '-')}bits per byte"
                 figures.append(Bars(f"By {by}", "Lower is better.", values, axis))

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.extras import require
+from llmkit.evaluation.asked import tokenizer_here
 from llmkit.runtimes import Request, Running, Score
 from llmkit.tasks import Measurement, Task, TaskResult
 
@@ -44,8 +45,8 @@ class Harness(Task):
     """Examples before each question; null for what the task says."""
     limit: int | None = Field(None, ge=1)
     """Only the first so many documents of each task; null for all."""
-    chat: bool = False
-    """Put prompts through the model's chat template."""
+    chat: Literal["auto", "on", "off"] = "off"
+    """Put prompts through the model's chat template; auto where it has one. lm-eval does not, unless it is told to."""
 
     @property
     def title(self) -> str:
@@ -109,9 +110,12 @@ class _Harness(Measurement):
 
         super().__init__(model)
         self.task = task
-        self.driver = Driver(
-            model, load_tasks(task.task, task.include_path, task.num_fewshot), limit=task.limit, chat=task.chat
-        )
+        has_template = bool(tokenizer_here(model).chat_template)
+        if task.chat == "on" and not has_template:
+            raise ConfigError("tasks.chat: the model has no chat template", "-s tasks.0.chat=off")
+        self.chat = task.chat != "off" and has_template
+        found = load_tasks(task.task, task.include_path, task.num_fewshot)
+        self.driver = Driver(model, found, limit=task.limit, chat=self.chat)
 
     def rows(self) -> Iterator[_Row]:
         """Yield the documents of all tasks."""
@@ -151,7 +155,7 @@ class _Harness(Measurement):
         tasks = {
             part: {"version": found["versions"].get(part), "num_fewshot": found["n-shot"].get(part)} for part in parts
         }
-        result.facts |= {"lm_eval": version("lm_eval"), "chat": self.task.chat, "tasks": tasks}
+        result.facts |= {"lm_eval": version("lm_eval"), "chat": self.chat, "tasks": tasks}
         cut = sum(sample["truncated"] for sample in samples)
         if cut:
             result.notes.append(f"{cut:,} of {len(samples):,} documents were cut at the beginning, as lm-eval does")

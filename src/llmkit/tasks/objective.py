@@ -190,7 +190,8 @@ def _recorded(where: str) -> Mapping[str, Any]:
     from llmkit.core.manifest import read_manifest
 
     manifest = read_manifest(Path(where)) if where else None
-    return {} if manifest is None else {name: manifest.config[name] for name in RECORDED if name in manifest.config}
+    written = {} if manifest is None else manifest.config.get("written", {})
+    return {name: written[name] for name in RECORDED if name in written}
 
 
 def _objective(task: Objective, recorded: Mapping[str, Any], model: Running) -> DocumentObjective:

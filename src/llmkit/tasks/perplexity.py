@@ -19,6 +19,7 @@ from llmkit.tasks._texts import TextMeasurement, TextTask
 
 if TYPE_CHECKING:
     from llmkit.evaluation.figures import Figure
+    from llmkit.evaluation.measures import Measure
 
 
 class Perplexity(TextTask):
@@ -85,7 +86,8 @@ def _by_position(samples: list[dict[str, Any]]) -> list[Figure]:
     """Return the mean loss over stretches of the context, with intervals by document."""
     import numpy as np
 
-    from llmkit.evaluation.measures import LEVEL, bootstrap, ratio
+    from llmkit.evaluation.estimates import estimates
+    from llmkit.evaluation.measures import clusters_of, ratio
 
     found: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
     for number, sample in enumerate(samples):
@@ -94,16 +96,18 @@ def _by_position(samples: list[dict[str, Any]]) -> list[Figure]:
     firsts = sorted(found)
     if len(firsts) < 2:
         return []
-    measures = []
+    measures: dict[str, Measure] = {}
     for first in firsts:
         values, sizes = np.zeros(len(samples)), np.zeros(len(samples))
         for number, size, value in found[first]:
             values[number], sizes[number] = value, size
-        measures.append(ratio(values, sizes, scale=-1.0, higher_is_better=False))
-    low, high = [], []
-    if len(samples) > 1:
-        drawn = bootstrap(measures, np.arange(len(samples)))
-        low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1).tolist()
-    points = Points(firsts, [measure.value for measure in measures], low, high)
+        measures[str(first)] = ratio(values, sizes, scale=-1.0, higher_is_better=False)
+    means = [measure.value for measure in measures.values()]
+    sure = list(estimates(measures, clusters_of(samples)).values())
+    ends = [
+        [mean if end is None else end for mean, end in zip(means, ends, strict=True)]
+        for ends in ([one.low for one in sure], [one.high for one in sure])
+    ]
     note = "How well a token is predicted with so many tokens before it; lower is better."
-    return [Lines("Loss by position", note, {"loss": points}, "tokens before", "nats per token")]
+    lines = {"loss": Points(firsts, means, *ends)}
+    return [Lines("Loss by position", note, lines, "tokens before", "nats per token")]
