@@ -139,7 +139,7 @@ def test_bad_input(evaluate, folder, chain):
     outcome = evaluate(chain.base, {"task": "tiny_choice", "include_path": "nowhere"}, code=3)
     assert "tasks.include_path: no such folder: nowhere" in outcome.err
     outcome = evaluate(chain.base, {"task": "tiny_choice", **own, "chat": "on"}, code=2)
-    assert "the model has no chat template" in outcome.err
+    assert "on, but the model has no chat template" in outcome.err
     (folder / "rows.jsonl").unlink()
     outcome = evaluate(chain.base, {"task": "tiny_choice", **own}, code=3)
     assert "the task 'tiny_choice' of lm-eval cannot be loaded" in outcome.err

@@ -32,7 +32,9 @@ def test_word_and_byte_perplexity_are_those_of_lm_eval(cli, tmp_path, arch):
     outcome = cli("eval", "--model", tmp_path / "model", "-s", f"tasks={json.dumps([task])}", "-o", "out")
     assert outcome.code == 0, outcome.err
     samples = [json.loads(line) for line in Path("out/samples-perplexity.jsonl").read_text("utf-8").splitlines()]
-    scores = json.loads(Path("out/results.json").read_text("utf-8"))["tasks"]["perplexity"]["results"]["model"]["scores"]
+    scores = json.loads(Path("out/results.json").read_text("utf-8"))["tasks"]["perplexity"]["results"]["model"][
+        "scores"
+    ]
     read = [sample["prompt"] for sample in samples]
     assert sorted(read) == sorted(text for text in texts if text)  # an empty one is no document
 

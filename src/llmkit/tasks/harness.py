@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from llmkit.core.config import NotIdentity
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import DataError
 from llmkit.core.extras import require
-from llmkit.evaluation.asked import tokenizer_here
+from llmkit.evaluation.asked import asks_in_chat, tokenizer_here
 from llmkit.runtimes import Request, Running, Score
 from llmkit.tasks import Measurement, Task, TaskResult
 
@@ -110,10 +110,8 @@ class _Harness(Measurement):
 
         super().__init__(model)
         self.task = task
-        has_template = bool(tokenizer_here(model).chat_template)
-        if task.chat == "on" and not has_template:
-            raise ConfigError("tasks.chat: the model has no chat template", "-s tasks.0.chat=off")
-        self.chat = task.chat != "off" and has_template
+        tokenizer_here(model)
+        self.chat = asks_in_chat(model, task.chat)
         found = load_tasks(task.task, task.include_path, task.num_fewshot)
         self.driver = Driver(model, found, limit=task.limit, chat=self.chat)
 
