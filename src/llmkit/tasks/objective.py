@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
@@ -203,7 +204,7 @@ def _objective(task: Objective, recorded: Mapping[str, Any], model: Running) -> 
         )
     try:
         return cast("DocumentObjective", Family("document_objective").parse(recorded["objective"]))
-    except ConfigError as error:
+    except (ConfigError, PydanticCustomError) as error:
         named = recorded["objective"].get("type")
         raise ConfigError(
             f"tasks.objective: {model.where} was trained on '{named}', which is no objective over documents", SET_IT
