@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.runtimes import (
     BATCH_TOKENS,
+    Embed,
     Facts,
     Fill,
     Generate,
+    Label,
     Logits,
     Losses,
     Request,
@@ -20,6 +22,8 @@ from llmkit.runtimes import (
     Runtime,
     Score,
     ScoreParts,
+    Span,
+    Tags,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +133,8 @@ class InMemory(Running):
             start=eos if bos is None else bos,
             two_sided=bool(self.model.config.is_encoder_decoder),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
+            several=getattr(self.head, "problem_type", "") == "multi_label_classification",
+            prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
             ends=frozenset(self.ends),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
@@ -188,6 +194,10 @@ class InMemory(Running):
                 value.size for name, value in request.inputs.items() if name in ("input_ids", "target_positions")
             )
         return len(request.ids) if isinstance(request, Logits | Fill) else len(self.heads.encoded(request).ids)
+
+    def cuts(self, request: Request) -> bool:
+        """Tell whether the end of a text for a head, or of a question about one, is not read."""
+        return isinstance(request, Label | Tags | Span | Embed) and self.heads.encoded(request).cut
 
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
