@@ -165,13 +165,15 @@ def asked(sample: Sample) -> str:
     """Return what a model was asked, as it was sent where the sample says that."""
     if "prompt" not in sample and sample.get("turns"):
         return "\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in sample["turns"])
-    return _text(_first(sample, _ASKED))
+    text, pair = _text(_first(sample, _ASKED)), sample.get("pair")
+    return f"{text}\n\n{pair}" if isinstance(pair, str) else text
 
 
 def expected_text(sample: Sample) -> str:
     """Return what was expected; of choices, their texts."""
     found = _first(sample, _EXPECTED)
-    if isinstance(found, list) and sample.get("choices") is None:
+    if isinstance(found, list):
+        found = [_choice(sample, one) for one in found]
         return "\nor ".join(map(_text, dict.fromkeys(map(_text, found)))) if found else "(no answer)"
     return shortened(_choice(sample, found))
 
@@ -181,7 +183,9 @@ def said_text(sample: Sample) -> str:
     found = _first(sample, _SAID)
     choices = sample.get("choices")
     if isinstance(choices, list):
-        taken, right = _choice(sample, found), _choice(sample, _first(sample, _EXPECTED))
+        golds = _first(sample, _EXPECTED)
+        right = [_choice(sample, gold) for gold in (golds if isinstance(golds, list) else [golds])]
+        taken = _choice(sample, found)
         marks = [
             ("\u2192" if _text(one) == taken else "  ") + (" \u2713 " if _text(one) == right else "   ")
             for one in choices

@@ -166,6 +166,8 @@ def test_choices_are_shown_with_the_one_that_was_taken():
     assert said_text(one) == "\u2192   3\n   \u2713 4"
     assert expected_text(one) == "4"
     assert headline(one) == "2 + 2?"
+    assert said_text({**one, "reference": [0, 1]}) == "\u2192 \u2713 3\n   \u2713 4"
+    assert expected_text({**one, "reference": [0, 1]}) == "3\nor 4"
 
 
 @pytest.mark.parametrize(
