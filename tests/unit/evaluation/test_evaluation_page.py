@@ -110,6 +110,15 @@ def test_a_note_that_all_models_have_stands_once(read):
     ]
 
 
+def test_scores_of_parts_are_folded_and_not_drawn(read):
+    scores = {"bits_per_byte": (1.5, 1.4, 1.6), "bits_per_byte[source=wiki]": (1.2, 1.1, 1.3)}
+    task = shown(results={"model": result(scores, up=False)}, samples={}, differences={}, reference="")
+    found = read(report("r", {"model": "m"}, [task], ["all of it"]))
+    assert "all of it" in found.text
+    assert found.text.index("Scores of parts") < found.text.index("bits_per_byte[source=wiki]\u00a0\u2193")
+    assert sum(one.get("role") == "img" for one in found.all("div")) == 1
+
+
 def test_of_many_runs_the_card_shows_the_best(read):
     runs = {
         name: result({"acc": (value, value - 0.1, value + 0.1)}) for name, value in (("a", 0.4), ("b", 0.7), ("c", 0.5))
