@@ -186,11 +186,9 @@ def said_text(sample: Sample) -> str:
         golds = _first(sample, _EXPECTED)
         right = [_choice(sample, gold) for gold in (golds if isinstance(golds, list) else [golds])]
         taken = _choice(sample, found)
-        marks = [
-            ("\u2192" if _text(one) == taken else "  ") + (" \u2713 " if _text(one) == right else "   ")
-            for one in choices
-        ]
-        return "\n".join(mark + _text(one) for mark, one in zip(marks, choices, strict=True))
+        texts = list(map(_text, choices))
+        marks = [("\u2192" if one == taken else "  ") + (" \u2713 " if one in right else "   ") for one in texts]
+        return "\n".join(mark + one for mark, one in zip(marks, texts, strict=True))
     if found is None:
         return ""
     parts = ["(nothing)" if found == "" else _text(found)]
