@@ -79,10 +79,11 @@ def show_examples(page: Page, judged: Sequence[Judged], *, reference: str = "", 
         fresh = [one for one in found if id(one) not in used][:SHOWN]
         if not fresh:
             return
+        is_first = not used
         used.update(id(one) for one in fresh)
         page.subheading(title + (f" ({len(fresh)} of {of:,})" if of > len(fresh) else ""))
-        for one in fresh:
-            show_sample(page, one)
+        for place, one in enumerate(fresh):
+            show_sample(page, one, is_open=is_first and place == 0)
 
     if reference:
         gain = {id(one): sign * one.moved(reference) for one in known}
@@ -107,13 +108,13 @@ def can_be_shown(sample: Sample) -> bool:
     return bool(asked(sample)) or _first(sample, _SAID) is not None
 
 
-def show_sample(page: Page, judged: Judged) -> None:
-    """Show a question, folded: open, the text as it was sent, and beside each other what was expected and said."""
+def show_sample(page: Page, judged: Judged, *, is_open: bool = False) -> None:
+    """Show a question, folded unless it `is_open`: the text as it was sent, and beside each other what was expected and said."""
     sample = next(iter(judged.samples.values()))
     aside = " \u00b7 ".join(score_words(model, value, len(judged.scores)) for model, value in judged.scores.items())
     mark = {"good": "\u2713 ", "bad": "\u2717 ", "": ""}[verdict(judged.first)]
     name = headline(sample)
-    with page.folded(mark + name, aside.strip(" \u00b7")):
+    with page.folded(mark + name, aside.strip(" \u00b7"), is_open=is_open):
         if text := asked(sample):
             caption = "as sent" if "prompt" in sample else "asked"
             page.quote(caption, shortened(text), prose=True)

@@ -60,7 +60,7 @@ def test_a_score_has_its_interval_its_difference_its_p_and_its_samples(read):
         "acc\u00a0\u2191", "0.5000", "0.2000 to 0.8000", "0.7500", "0.5000 to 0.9000",
         "\u22120.2500", "worse", "0.012", "corrected 0.024", "4", "acc", "model",
     ]  # fmt: skip
-    assert "\u25bc \u22120.2500" in text
+    assert "\u22120.2500 worse" in text
     assert any("95 of 100" in part for part in text)
 
 
@@ -126,7 +126,7 @@ def test_of_many_runs_the_card_shows_the_best(read):
     better = {**LOST, "difference": 0.3}
     task = shown(results=runs, samples={}, differences={"b": {"acc": better}, "c": {"acc": better}}, reference="a")
     text = read(report("Comparison", {"a": "1", "b": "2", "c": "3"}, [task])).text
-    assert text[text.index("0.7000") + 1] == "\u25b2 +0.3000"
+    assert text[text.index("0.7000") + 1] == "+0.3000 better"
     assert "acc\u00a0\u2191 \u00b7 n\u00a04\n0.6000 to 0.8000\nbest of 3: b" in text
     assert {"b \u2212 a", "c \u2212 a"} <= set(text)
 
