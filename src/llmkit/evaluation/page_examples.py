@@ -109,7 +109,7 @@ def can_be_shown(sample: Sample) -> bool:
 
 
 def show_sample(page: Page, judged: Judged, *, is_open: bool = False) -> None:
-    """Show a question, folded unless it `is_open`: the text as it was sent, and beside each other what was expected and said."""
+    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said."""
     sample = next(iter(judged.samples.values()))
     aside = " \u00b7 ".join(score_words(model, value, len(judged.scores)) for model, value in judged.scores.items())
     mark = {"good": "\u2713 ", "bad": "\u2717 ", "": ""}[verdict(judged.first)]
