@@ -19,6 +19,8 @@ Found = Mapping[str, Any]
 _APART = ("scores", "estimates", "num_samples", "notes", "overlap")
 """What a task found that has a place of its own on the page; the rest is folded facts."""
 EXTREMES = 5
+MANY = 8
+"""Rows of a plot above which it takes the whole width."""
 UP, DOWN = "\u2191", "\u2193"
 """Higher is better, and lower is."""
 FOOT = (
@@ -96,8 +98,9 @@ def report(title: str, models: Mapping[str, str], tasks: Sequence[TaskShown], no
         page.notes(_notes(task))
         parts = [name for name in task.scores if is_secondary(name)]
         _scores_table(page, task, [name for name in task.scores if name not in parts])
-        _intervals(page, task)
-        draw(page, task.figures)
+        with page.figures():
+            _intervals(page, task)
+            draw(page, task.figures)
         if parts:
             with page.folded("Scores of parts", f"{len(parts):,}"):
                 _scores_table(page, task, parts)
@@ -193,21 +196,20 @@ def _intervals(page: Page, task: TaskShown) -> None:
         if all(row.low is None for row in rows):
             continue
         ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
-        is_share = min(ends) >= 0 and max(ends) <= 1 and task.is_better_higher(name) is not False
-        (shares if is_share else alone).append((name, rows))
+        up = task.is_better_higher(name)
+        label = name if up is None else f"{name}\u00a0{UP if up else DOWN}"
+        (shares if min(ends) >= 0 and max(ends) <= 1 else alone).append((label, rows))
     if len(task.results) == 1:  # names of scores say more than the one model's
         model = next(iter(task.results))
         merged = [_renamed(row, name) for name, rows in shares for row in rows]
-        drawn = [("Scores with their intervals", [("", merged)])] * bool(merged)
+        drawn = [("Scores from 0 to 1", [("", merged)])] * bool(merged)
         drawn += [(name, [("", [_renamed(row, model) for row in rows])]) for name, rows in alone]
     else:
-        drawn = [("Shares and means" if len(shares) > 1 else shares[0][0], shares)] if shares else []
+        drawn = [("Scores from 0 to 1" if len(shares) > 1 else shares[0][0], shares)] if shares else []
         drawn += [(name, [(name, rows)]) for name, rows in alone]
-    if drawn:
-        with page.figures():
-            for title, groups in drawn:
-                with page.figure(title, is_wide=sum(len(rows) for _, rows in groups) > 6):
-                    page.intervals(groups)
+    for title, groups in drawn:
+        with page.figure(title, is_wide=sum(len(rows) for _, rows in groups) > MANY):
+            page.intervals(groups)
 
 
 def _renamed(row: Interval, label: str) -> Interval:

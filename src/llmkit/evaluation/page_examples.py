@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,10 @@ SHOWN = 4
 """Samples of a kind."""
 LONGEST = 4000
 """Characters of a text: more is in the file."""
-LINE = 90
+LINE, SHORT = 90, 24
+_MARKS = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
+_ROLES = {"assistant", "user", "system", "model"}
+"""What chat templates write: it says nothing of which sample it is."""
 _ASKED = ("prompt", "question", "context", "text", "query")
 _SAID = ("prediction", "output")
 _EXPECTED = ("reference", "references", "target", "gold", "label", "answers")
@@ -149,8 +153,8 @@ def headline(sample: Sample) -> str:
         if isinstance(sample.get(key), str):
             text = sample[key]
             break
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    while len(lines) > 1 and len(lines[-1]) < 12:  # "Answer:"
+    lines = [line for line in (_MARKS.sub("", line).strip() for line in str(text).splitlines()) if line]
+    while len(lines) > 1 and (lines[-1].endswith(":") or lines[-1] in _ROLES) and len(lines[-1]) < SHORT:  # "Answer:"
         lines.pop()
     line = lines[-1] if lines else str(sample.get("id", ""))
     return (

@@ -58,7 +58,7 @@ def test_a_score_has_its_interval_its_difference_its_p_and_its_samples(read):
     assert text[start : start + 18] == [
         "score", "model", "baseline", "difference", "p", "n",
         "acc\u00a0\u2191", "0.5000", "0.2000 to 0.8000", "0.7500", "0.5000 to 0.9000",
-        "\u22120.2500", "worse", "0.012", "corrected 0.024", "4", "acc", "model",
+        "\u22120.2500", "worse", "0.012", "corrected 0.024", "4", "acc\u00a0\u2191", "model",
     ]  # fmt: skip
     assert "\u22120.2500 worse" in text
     assert any("95 of 100" in part for part in text)
@@ -205,6 +205,8 @@ def test_the_line_of_a_sample_is_its_question():
     assert headline({"prompt": f"{long}\nQuestion: who?\nAnswer:"}) == "Question: who?"
     assert headline({"turns": [{"role": "user", "content": "Hi"}], "prompt": "<|im_start|>user\nHi<|im_end|>"}) == "Hi"
     assert len(headline({"prompt": long})) == 90
+    chat = "<|im_start|>user\nQuestion: who?\nAnswer:<|im_end|>\n<|im_start|>assistant\n"
+    assert headline({"prompt": chat}) == "Question: who?"
     assert asked({"turns": [{"role": "user", "content": "Hi"}]}) == "user: Hi"
 
 
