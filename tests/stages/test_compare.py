@@ -352,7 +352,7 @@ def test_preflight_takes_a_finished_run_for_a_baseline(cli, chain, runs):
     recipe["tasks"] = json.loads(tasks(chain).removeprefix("tasks="))
     schema = "# yaml-language-server: $schema=https://example.org/eval.json"
     Path("eval.yaml").write_text(f"{schema}\n{json.dumps(recipe)}\n", encoding="utf-8")
-    outcome = cli("preflight", "eval.yaml")
+    outcome = cli("preflight", "-r", "eval.yaml")
     assert outcome.code == 0, outcome.out + outcome.err
 
 
