@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from llmkit.runtimes.transformers import Transformers
 from llmkit.stages import _eval_baseline as beside
 from llmkit.stages._eval_lines import exchange, score_rows
 from llmkit.stages._eval_measuring import Subject, measure
+from llmkit.stages._eval_overlap import add_overlap
 from llmkit.stages._eval_page import write_page
 from llmkit.tasks import Task, TaskResult
 
@@ -47,6 +48,9 @@ class Config(BaseConfig):
     """What to measure."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
     """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
+    overlap: Literal["auto", "off"] = "auto"
+    """Look for the items of the tasks in the text that the model was trained on, as far as its lineage leads there, and
+    say what the scores are without them."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
 
@@ -96,7 +100,13 @@ class Evaluate(Stage[Config]):
                 }
                 for name, one in stored.items():
                     results[name]["baseline"] = one
-                result = _finish(tasks, data, results, build, _shown_models(config))
+                overlaps = beside.overlaps_of(run, tasks, data)
+                if config.overlap == "auto":
+                    overlaps |= {
+                        one.role: add_overlap(one.runtime.directory(one.where), tasks, found, one.role, context.console)
+                        for one, found in zip(subjects, measured, strict=True)
+                    }
+                result = _finish(tasks, data, results, overlaps, build, _shown_models(config))
         if config.max_regression is not None:
             beside.hold(result.artifact, config.max_regression, str(config.baseline), run, context.console)
         return result
@@ -152,8 +162,9 @@ def _shown_models(config: Config) -> dict[str, str]:
 
 
 def _finish(
-    tasks: Mapping[str, Task], data: Mapping[str, list[str]], results: Results, build: Build, models: Mapping[str, str]
-) -> Result:
+    tasks: Mapping[str, Task], data: Mapping[str, list[str]], results: Results,
+    overlaps: Mapping[str, Mapping[str, Any]], build: Build, models: Mapping[str, str],
+) -> Result:  # fmt: skip
     """Write results, samples and the page."""
     found = Scores(build.dir)
     written: dict[str, Any] = {}
@@ -168,6 +179,7 @@ def _finish(
                 role: {
                     "scores": one.scores, "estimates": one.estimates, "num_samples": one.num_samples, **one.facts,
                     "notes": one.notes,
+                    **({"overlap": overlaps[role][name]} if overlaps.get(role, {}).get(name) else {}),
                 }
                 for role, one in results[name].items()
             },
