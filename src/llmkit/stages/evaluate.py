@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llmkit.evaluation.engine import Asked, Engine
 
 SAMPLES_SHOWN = 5
+PROMPT_SHOWN = 1200
+"""Characters of the first prompt of a task that are shown."""
 Results = dict[str, dict[str, TaskResult]]
 
 
@@ -44,12 +46,32 @@ class Config(BaseConfig):
     """Directory of the model to measure, its file in GGUF, or the address of a server: `http://127.0.0.1:8000/v1`."""
     baseline: Annotated[str | None, NotIdentity] = None
     """Directory, file in GGUF or address of a model to compare with."""
-    tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
-    """What to measure."""
+    tasks: list[Annotated[Task, Family("task", files="name")]] = Field(min_length=1)
+    """What to measure; a bare `bench/my.yaml` is a task in a file, whose paths are relative to it."""
+    limit: Annotated[int | None, NotIdentity] = Field(None, ge=1)
+    """Take only the first so many samples of each task that says nothing itself; null for all."""
+    chat: Annotated[Literal["auto", "on", "off"] | None, NotIdentity] = None
+    """Ask in the chat template, in each task that says nothing itself; null leaves it to the tasks: `auto`."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
     """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if twice := [name for name, count in Counter(task_names(self.tasks)).items() if count > 1]:
+            raise ValueError(f"tasks: two are called '{twice[0]}': give one of them another `name`")
+        return self
+
+    def in_effect(self) -> Config:
+        """Return the config whose tasks have what it says for all of them: it is theirs that count for the identity."""
+        tasks = [task if self.chat is None else task.chatting(self.chat) for task in self.tasks]
+        if self.limit is not None:
+            tasks = [
+                task.model_copy(update={"limit": self.limit}) if getattr(task, "limit", 0) is None else task
+                for task in tasks
+            ]
+        return self.model_copy(update={"tasks": tasks})
 
 
 class Evaluate(Stage[Config]):
@@ -60,7 +82,7 @@ class Evaluate(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
-        inputs = Inputs()
+        config, inputs = config.in_effect(), Inputs()
         models = {"model": config.model, **({"baseline": config.baseline} if config.baseline is not None else {})}
         runtimes = {role: runtime_of(config, where) for role, where in models.items()}
         for role, where in models.items():
@@ -220,6 +242,9 @@ def _ask(
     # The first row of every task is looked for at once: a task without any is an error before anything is asked.
     rows = {name: iter(task.rows()) for name, task in measured.items()}
     firsts = {name: list(islice(each, 1)) for name, each in rows.items()}
+    for name, task in measured.items():
+        for prompt in filter(None, map(task.shown, firsts[name])):
+            context.console.info(f"{name} of the {role}, the first prompt:\n{_cut(prompt)}")
     waiting: deque[tuple[str, Any]] = deque()
 
     def asked() -> Iterator[Asked]:
@@ -236,6 +261,14 @@ def _ask(
     return samples
 
 
+def _cut(prompt: str) -> str:
+    """Return a prompt for the terminal: of a long one, as with many examples, the beginning and the end."""
+    if len(prompt) <= PROMPT_SHOWN:
+        return prompt
+    half = PROMPT_SHOWN // 2
+    return f"{prompt[:half]}\n[... {len(prompt) - 2 * half:,} characters ...]\n{prompt[-half:]}"
+
+
 def _compare_samples(by_role: dict[str, TaskResult]) -> None:
     """Say where the baseline is measured on other samples, since each model skips what does not fit into it."""
     ids = {role: {sample.get("id") for sample in result.samples} for role, result in by_role.items()}
@@ -246,11 +279,14 @@ def _compare_samples(by_role: dict[str, TaskResult]) -> None:
 
 
 def task_names(tasks: list[Task]) -> list[str]:
-    """Name the tasks by their types; a type that is used again gets a number."""
+    """Return what the tasks are called: by their names, else by their types, numbered where a type is used again."""
+    types = Counter[str]()
     names: list[str] = []
     for task in tasks:
-        same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
-        names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
+        by_type = task.title == task.type_name
+        types[task.type_name] += by_type
+        number = types[task.type_name] if by_type else 1
+        names.append(f"{task.title}-{number}" if number > 1 else task.title)
     return names
 
 

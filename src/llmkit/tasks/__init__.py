@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.evaluation.figures import Figure
     from llmkit.evaluation.measures import Measure
+
+NAME = r"^\w[\w.-]*$"
+"""Names of tasks are parts of files' names."""
 
 
 @dataclass
@@ -62,6 +65,20 @@ class Task(Part):
     """
 
     example: ClassVar[Request]
+
+    name: str | None = Field(None, pattern=NAME, max_length=100)
+    """What it is called in the results; by default its type, or the name of the file that it is in."""
+
+    @property
+    def title(self) -> str:
+        """What it is called: by its name or, where it has none, by its type, which is then numbered among its like."""
+        return self.name or self.type_name
+
+    def chatting(self, chat: Literal["auto", "on", "off"]) -> Self:
+        """Return the task as it is asked where `--chat` says how, and it says nothing itself."""
+        if "chat" not in type(self).model_fields or "chat" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"chat": chat})
 
     def add_input(self, inputs: Inputs) -> None:
         """Add what the task reads to the inputs of the run.
@@ -125,6 +142,10 @@ class Measurement:
             DataError: There is nothing to ask.
         """
         raise NotImplementedError
+
+    def shown(self, row: Any) -> str:  # noqa: ARG002 - for those that have a prompt
+        """Return a row's prompt as it is sent, for people; "" where there is none."""
+        return ""
 
     def requests(self, row: Any) -> Sequence[Request]:
         """Return what to ask about a row."""
