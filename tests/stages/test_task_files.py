@@ -88,7 +88,7 @@ def test_names_are_unique_and_safe(evaluate, bench):
     (bench / "more" / "mine.yaml").write_text(text, encoding="utf-8")
     two = ["--task", "bench/mine.yaml", "--task", "bench/more/mine.yaml"]
     error = evaluate(*two, code=2)
-    assert "tasks: two are called 'mine': give one of them another `name`" in error
+    assert "tasks.1: it is called 'mine', and so is tasks.0: rename one of them" in error
     assert list(evaluate(*two, "-s", "tasks.1.name=other")) == ["mine", "other"]
     assert "tasks.0.name: " in evaluate("--task", "bench/mine.yaml", "-s", "tasks.0.name=../x", code=2)
 

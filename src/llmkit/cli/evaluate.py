@@ -18,7 +18,14 @@ _CHAT = "Ask in the model's chat template: auto does where it has one."
 @o.stage_command("eval")
 def evaluate(
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to measure.")] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", metavar="DIR", help="A model to compare with.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="DIR", help="A model, or a finished evaluation, to compare with."),
+    ] = None,
+    max_regression: Annotated[
+        float | None,
+        typer.Option("--max-regression", min=0, metavar="SHARE", help="Exit 7 where a score is worse by more than it."),
+    ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", metavar="FILE|NAME", help=_TASK)] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="PATH", help=_DATA)] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=_LIMIT)] = None,
@@ -28,6 +35,7 @@ def evaluate(
     return {
         "model": ("--model", model),
         "baseline": ("--baseline", baseline),
+        "max_regression": ("--max-regression", max_regression),
         "tasks": ("--task", _tasks(task or [], data)),
         "limit": ("--limit", limit),
         "chat": ("--chat", chat),

@@ -102,7 +102,9 @@ def open_part_files(config_class: type[BaseModel], values: dict[str, Any], origi
     """
     for name, family in _families(config_class):
         named = values.get(name)
-        for number, entry in enumerate(named) if isinstance(named, list) else ():
+        if not isinstance(named, list):
+            continue  # the config says so when it is validated
+        for number, entry in enumerate(named):
             if not is_part_file(entry):
                 continue
             where = next((origins[end] for end in ((name, number), (name,)) if end in origins), "")
@@ -130,9 +132,10 @@ def _placed(fields: dict[str, Any], folder: Path, family: Family) -> dict[str, A
     from llmkit.core.fields import family_of
 
     fields = dict(fields)
-    kind = fields.get("type")
+    kind: Any = fields.get("type")
     if isinstance(kind, str) and is_own(kind):
-        kind = fields["type"] = _joined(kind, folder)
+        kind = _joined(kind, folder)
+        fields["type"] = kind
     try:
         part = family.load(kind) if isinstance(kind, str) else None
     except LookupError:

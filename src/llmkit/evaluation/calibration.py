@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llmkit.evaluation.figures import Lines, Points
-from llmkit.evaluation.measures import Sums, estimate, mean
+from llmkit.evaluation.estimates import estimate
+from llmkit.evaluation.measures import Sums, mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ def calibration_error(
     bins, owners = _bins(sure), np.arange(len(sure)) if whose is None else np.asarray(whose, np.int64)
     statistics = np.zeros((len(sure) if num_samples is None else num_samples, BINS + 1))
     np.add.at(statistics, (owners, bins), sure - np.asarray(right, np.float64))
-    np.add.at(statistics, (owners, BINS), 1)
+    np.add.at(statistics[:, BINS], owners, 1)
     return Sums(statistics, _error, higher_is_better=False)
 
 
@@ -78,4 +79,4 @@ def _bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
 def _error(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     import numpy as np
 
-    return np.divide(np.abs(sums[..., :BINS]).sum(-1), sums[..., BINS])
+    return np.asarray(np.abs(sums[..., :BINS]).sum(-1) / sums[..., BINS], np.float64)

@@ -52,7 +52,7 @@ class Posed:
     """A row that can be asked about.
 
     Attributes:
-        name: What it is called in messages: `row 3`.
+        name: What it is called where it is skipped: `row 3`.
         item: The row.
         question: What it asks.
         shots: The examples that stand before it.

@@ -23,7 +23,9 @@ REQUIRED = {
     ("step", "cap"): {"limit": 1},
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},
+    ("task", "code"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
+    ("task", "multiple_choice"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},
 }
