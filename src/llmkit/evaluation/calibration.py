@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llmkit.evaluation.figures import Lines, Points
 from llmkit.evaluation.estimates import estimate
+from llmkit.evaluation.figures import Lines, Points
 from llmkit.evaluation.measures import Sums, mean
 
 if TYPE_CHECKING:

@@ -249,8 +249,8 @@ def _certainty(samples: list[dict[str, Any]]) -> tuple[list[float], list[float]]
 
 def _by_place(samples: list[dict[str, Any]]) -> Figure:
     """Return accuracy by where the answer stands: bars of one height are those of a model that reads."""
-    from llmkit.evaluation.figures import Bars
     from llmkit.evaluation.estimates import estimate
+    from llmkit.evaluation.figures import Bars
     from llmkit.evaluation.measures import mean
 
     places: dict[int, list[float]] = {}
