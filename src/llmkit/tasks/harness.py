@@ -51,7 +51,7 @@ class Harness(Task):
     @property
     def title(self) -> str:
         """What it is called in results."""
-        return f"harness:{self.task}"
+        return self.name or f"harness:{self.task}"
 
     def add_input(self, inputs: Inputs) -> None:
         """Add the files of the user's own tasks."""

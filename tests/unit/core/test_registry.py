@@ -27,6 +27,7 @@ REQUIRED = {
     ("task", "code"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
     ("task", "harness"): {"task": "x"},
+    ("task", "multiple_choice"): {"data": "x"},
     ("task", "objective"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
     ("task", "pseudo_perplexity"): {"data": "x"},
