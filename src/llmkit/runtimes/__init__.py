@@ -18,12 +18,16 @@ from llmkit.core.registry import Part
 from llmkit.data.artifacts import Model
 from llmkit.runtimes._requests import (
     Embed,
+    Fill,
     Generate,
     Ids,
     Label,
     Logits,
+    Losses,
+    LossesFound,
     Request,
     Score,
+    ScoreParts,
     Span,
     SpanFound,
     Tags,
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 __all__ = [
-    "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
-    "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
+    "Embed", "Facts", "Fill", "Generate", "Ids", "Label", "Logits", "Losses", "LossesFound", "Request", "Running",
+    "Runtime", "Score", "ScoreParts", "Span", "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
 
 BATCH_TOKENS = 8192
@@ -54,6 +58,9 @@ class Facts:
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         two_sided: A prompt is read whole by an encoder, with the special tokens that its tokenizer puts around a text.
         labels: Names of what it chooses from, in the order of its outputs.
+        several: Each label is there or not, rather than one of all.
+        prompts: What is put before a text that is searched with, `query`, one that is searched, `document`, and any
+            other one, `` (the empty name); nothing for a model that gives no vectors.
         ends: Ids at which it stops writing; None if unknown.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
     """
@@ -63,6 +70,8 @@ class Facts:
     start: int | None = None
     two_sided: bool = False
     labels: tuple[str, ...] = ()
+    several: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
     ends: frozenset[int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,11 +131,13 @@ class Running:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
         shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
+        where: The directory that it came from; "" of one that came from nowhere on this machine.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
     shares_prefixes: bool = False
+    where: str = ""
 
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
@@ -135,6 +146,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def cuts(self, request: Request) -> bool:  # noqa: ARG002 - what would be too long is not asked, of most kinds
+        """Tell whether a text is longer than what is read of it, and its end without a part in the answer."""
+        return False
 
     def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
         """Return how many padded tokens of a kind are best computed together."""
