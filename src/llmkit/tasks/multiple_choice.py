@@ -72,7 +72,7 @@ class MultipleChoice(PromptedTask):
 
         names = [name for name in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info") if name in samples[0]]
         found: dict[str, Measure] = {name: mean([sample[name] for sample in samples]) for name in names}
-        found["brier"] = mean([sample["brier"] for sample in samples], higher_is_better=False)
+        found["brier"] = mean([sample["brier"] for sample in samples], higher_is_better=False, top=2.0)
         found["ece"] = calibration_error(*_certainty(samples))
         return found
 
