@@ -17,6 +17,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "stopwordsiso": "`stop_words`",
     },
     "gguf": {"gguf": "models in GGUF files"},
+    "json": {"jsonschema": "the metric `json_schema`"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

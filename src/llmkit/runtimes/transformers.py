@@ -106,6 +106,7 @@ class InMemory(Running):
         import transformers
 
         from llmkit.modeling.architecture import position_limit
+        from llmkit.modeling.generation import asked_by
 
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         named = dict(getattr(self.model.config, "id2label", None) or {})
@@ -114,6 +115,7 @@ class InMemory(Running):
             positions=position_limit(self.model.config),
             start=eos if bos is None else bos,
             two_sided=bool(self.model.config.is_encoder_decoder),
+            asked_by=asked_by(self.model.config),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
             ends=frozenset(self.ends),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},

@@ -1,0 +1,35 @@
+"""Translations against references: chrF, BLEU and TER over the corpus (Popovic 2015; Papineni et al. 2002; Snover 2006)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from llmkit.core.registry import Family
+from llmkit.evaluation.asking import Layout
+from llmkit.metrics import Metric
+from llmkit.metrics.bleu import Bleu
+from llmkit.metrics.chrf import ChrF
+from llmkit.metrics.ter import Ter
+from llmkit.tasks._generating import GeneratingTask
+
+
+class Translation(GeneratingTask):
+    """`generation` with what translations need: rows of a source and its targets, `{"en": "Good morning", "zh": "早上好"}`.
+
+    A model that was trained on such rows is asked as its training noted, and an encoder-decoder is given the source;
+    any other is told the language.
+    """
+
+    metrics: list[Annotated[Metric, Family("metric")]] = Field([ChrF(), Bleu(), Ter()], min_length=1)
+    """How predictions are scored; each is an `evaluate.Metric`."""
+    max_new_tokens: int = Field(256, ge=1)
+    """Longest answer."""
+    into: str | None = Field(None, min_length=1)
+    """What a model that was not trained for it is told to translate into: `Chinese`. null sends the source alone."""
+
+    def layout(self) -> Layout:
+        """Return what stands around questions."""
+        asks = f"Translate the following text into {self.into}. Answer with the translation alone.\n\n{{source}}"
+        return Layout(self.description, self.delimiter, self.between, asks if self.into else None)
