@@ -115,7 +115,7 @@ def test_several_references_of_a_column(evaluate, jsonl, chain):
 def test_solved_examples_stand_before_the_question(evaluate, jsonl, chain):
     data, pool = jsonl("q.jsonl", ROWS[:2]), jsonl("pool.jsonl", ROWS[2:])
     _, samples = evaluate(
-        chain.model, {**PLAIN, "data": data, "num_shots": 1, "shots_from": str(pool), "description": "D. "}
+        chain.model, {**PLAIN, "data": data, "num_shots": 1, "shots_data": str(pool), "description": "D. "}
     )
     assert samples[0]["prompt"] == "D. Q: What is 2?\nA: the old clock 2\n\nQ: What is 0?\nA:"
     _, samples = evaluate(chain.model, {**PLAIN, "data": data, "num_shots": 1})
@@ -207,7 +207,7 @@ def test_an_encoder_decoder_is_asked_as_it_was_trained_to_be(evaluate, cli, json
     done = cli("finetune", "--data", data, "--model", save_two_sided(tmp_path / "base"), "-s", f"objective={objective}",
                "-s", "batch_rows=4", "-s", "precision=float32", "--max-steps", 2, "-o", "trained")  # fmt: skip
     assert done.code == 0, done.err
-    found, samples = evaluate("trained", {"type": "translation", "data": data, "into": "Upper", "max_new_tokens": 5})
+    _, samples = evaluate("trained", {"type": "translation", "data": data, "into": "Upper", "max_new_tokens": 5})
     assert [sample["prompt"] for sample in samples] == ["up: ade", "up: bdf", "up: cgh", "up: aeh"]
     assert samples[0]["reference"] == ["ADE", "ade"]
     model = Transformers().load("trained")
@@ -247,6 +247,16 @@ def test_an_empty_file_and_rows_of_no_kind(evaluate, jsonl, chain):
     assert "write a prompt and an answer over the columns" in outcome.err
 
 
-def test_a_model_without_a_chat_template_cannot_be_asked_in_one(evaluate, jsonl, chain):
-    outcome = evaluate(chain.base, {**PLAIN, "chat": "on", "data": jsonl("q.jsonl", ROWS)}, code=2)
-    assert "tasks.chat: the model has no chat template" in outcome.err
+def test_a_model_without_a_chat_template_can_be_asked_in_the_default_one(evaluate, jsonl, chain):
+    task = {**PLAIN, "data": jsonl("q.jsonl", ROWS), "limit": 1, "max_new_tokens": 2}
+    found, samples = evaluate(chain.base, {**task, "chat": "on"})
+    assert (found["prompt"], samples[0]["turns"]) == ("chat", [{"role": "user", "content": "Q: What is 0?\nA:"}])
+    assert samples[0]["prompt"].startswith("<|im_start|>user\nQ: What is 0?\nA:<|im_end|>")
+    found, samples = evaluate(chain.base, {**task, "chat": "auto"})
+    assert (found["prompt"], samples[0]["prompt"]) == ("plain", "Q: What is 0?\nA:")
+
+
+def test_the_description_is_a_template_too(evaluate, jsonl, chain):
+    task = {**PLAIN, "data": jsonl("q.jsonl", ROWS), "limit": 2, "description": "On {{ a }}. "}
+    _, samples = evaluate(chain.model, task)
+    assert samples[1]["prompt"] == "On the old clock 1. Q: What is 1?\nA:"

@@ -24,12 +24,14 @@ class Question:
         name: The row's id.
         turns: A conversation whose last turn asks; of anything else one turn. None where the row asks nothing.
         references: Right answers; none where the row has none.
+        fields: The columns of the row.
         kind: `conversation`, `source` (a text of which another is to be made) or `prompt` (a template's text).
     """
 
     name: str
     turns: list[Turn]
     references: list[str]
+    fields: Mapping[str, Any]
     kind: Literal["conversation", "source", "prompt"]
 
     @property
@@ -52,10 +54,10 @@ def labelled_questions(source: Source, columns: Mapping[str, str], unreadable: U
         ) from None
     for row in rows:
         if kind.type_name == PAIRS:
-            yield Question(row.id, _asked(row.fields["source_text"]), list(row.fields["targets"]), "source")
+            yield Question(row.id, _asked(row.fields["source_text"]), list(row.fields["targets"]), row.fields, "source")
             continue
         before, answer = exchange(kind, row.fields) or ([], None)
-        yield Question(row.id, before, [] if answer is None else [answer], "conversation")
+        yield Question(row.id, before, [] if answer is None else [answer], row.fields, "conversation")
 
 
 def table_questions(source: Source, prompt: str, answer: str | None, unreadable: Unreadable) -> Iterator[Question]:
@@ -73,7 +75,7 @@ def table_questions(source: Source, prompt: str, answer: str | None, unreadable:
     asked, right = Prompt(prompt), None if answer is None else Prompt(answer, "answer")
     for row in read_table(source, unreadable):
         references = [] if right is None else references_of(right, row.fields)
-        yield Question(row.id, _asked(asked.render(row.fields)), references, "prompt")
+        yield Question(row.id, _asked(asked.render(row.fields)), references, row.fields, "prompt")
 
 
 def references_of(answer: Prompt, fields: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers in text, exactly: `1,234.5`, `-3/4`, `50%`, `\\frac{1}{2}`, `3.5万`, `三百二十五`, `百分之五十`."""
+r"""Numbers in text, exactly: `1,234.5`, `-3/4`, `50%`, `\frac{1}{2}`, `3.5万`, `三百二十五`, `百分之五十`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SCALES = {
 }  # fmt: skip
 _ARABIC = re.compile(
     r"""
-    (?P<sign>(?<![\w)\]}.])[-\u2212])? (?:[$€£¥￥]\s?)? (?P<late>(?<=[$€£¥￥])[-\u2212])?
+    (?P<after>(?<=/))? (?P<sign>(?<![\w)\]}.])[-\u2212])? (?:[$€£¥￥]\s?)? (?P<late>(?<=[$€£¥￥])[-\u2212])?
     (?P<whole>\d{1,3}(?:,\d{3})+(?!\d) | \d+ | (?<![\w.])(?=\.\d)) (?P<part>\.\d+)? (?P<power>[eE][-+]?\d+(?![\w.]))?
-    (?: (?P<mixed>\ \d+/\d+(?![\d/])) | \s?/\s?(?P<below>\d+)(?![\d/.]) )?
+    (?: (?P<mixed>\ \d+/\d+(?![\d/])) | (?(after)(?!)|\s?/\s?(?P<below>\d+)(?![\d/]|\.\d)) )?
     (?: \s?(?P<percent>%|percent\b|per\ cent\b) | \s?(?P<scale>(?:thousand|million|billion|trillion)\b|[千万萬亿億]) )?
     """,
     re.VERBOSE | re.ASCII | re.IGNORECASE,

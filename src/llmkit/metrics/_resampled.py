@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmkit.evaluation.measures import Whole
@@ -46,10 +46,11 @@ def resampled(metric: Metric, predictions: Sequence[str], references: References
 
     first = loaded.compute(predictions=said, references=[_plain(options) for options in wanted])
     better = metric.higher_is_better
-    return {
-        name: Whole(len(said), lambda chosen, name=name: float(scores(chosen).get(name, math.nan)), better, ROUNDS)
-        for name in first
-    }
+
+    def score(name: str) -> Callable[[NDArray[np.int64]], float]:
+        return lambda chosen: float(scores(chosen).get(name, math.nan))
+
+    return {name: Whole(len(said), score(name), better, ROUNDS) for name in first}
 
 
 def _plain(options: list[str]) -> str | list[str]:

@@ -15,7 +15,9 @@ from llmkit.text.characters import SCRIPT_SHIFT, SCRIPTS, UNSPACED, character_ta
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as Scorer
 
-_UNCUT_HAN = re.compile("([\u4db6-\u4dbf\u9fbc-\u9fff\ufa6b-\ufa6f\U00020000-\U0003347f])")
+_UNCUT_HAN = re.compile(
+    "([\u4db6-\u4dbf\u9fbc-\u9fff\ufa2e\ufa2f\ufa6b-\ufa6f\U00016fe3\U00016ff0\U00016ff1\U00020000-\U0003347f])"
+)
 """Han that is missing in sacrebleu's tokenizer `zh`: it takes `\\u20000` for five digits, and is of Unicode 4.1."""
 
 

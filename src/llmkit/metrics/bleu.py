@@ -93,7 +93,7 @@ def bleu_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     matched, total = sums[..., 2 : 2 + ORDERS], sums[..., 2 + ORDERS :]
     # The k-th order without any match counts as 1 / 2^k of one; an order without n-grams, or no match at all, is 0.
     smoothed = np.where(matched > 0, matched, 0.5 ** np.cumsum(matched == 0, axis=-1))
-    has = (total > 0).all(axis=-1) & (matched > 0).any(axis=-1)
+    has = np.asarray((total > 0).all(axis=-1) & (matched > 0).any(axis=-1))
     precision = np.where(has[..., None], smoothed / np.where(total > 0, total, 1.0), 1.0)
     short = np.where((said < wanted) & has, np.exp(1 - wanted / np.where(said > 0, said, 1.0)), 1.0)
     score: NDArray[np.float64] = np.where(has, short * np.exp(np.log(100 * precision).mean(axis=-1)), 0.0)

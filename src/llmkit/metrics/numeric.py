@@ -1,4 +1,4 @@
-"""Numeric answers: the share whose number is that of a reference, however it is written (Cobbe et al. 2021, "GSM8K")."""
+"""Numeric answers: the share with the number of a reference, however it is written (Cobbe et al. 2021, "GSM8K")."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NO_NUMBER = "have a reference without a number"
 
 
 class Numeric(TextMetric):
-    """Find the number that a text answers with, in predictions and references alike, and compare the values.
+    r"""Find the number that a text answers with, in predictions and references alike, and compare the values.
 
-    The score is `numeric_match`. `1,234`, `1234.0` and `1.234e3` are equal, as are `1/2`, `0.5`, `\\\\frac{1}{2}`, `50%`
+    The score is `numeric_match`. `1,234`, `1234.0` and `1.234e3` are equal, as are `1/2`, `0.5`, `\frac{1}{2}`, `50%`
     and `百分之五十`; a percent sign on one side only may also be left out: `50%` is `50`. Values are compared exactly,
     as fractions. A prediction without a number is wrong.
     """
@@ -32,7 +32,7 @@ class Numeric(TextMetric):
     paper: ClassVar[str] = "Karl Cobbe et al. Training verifiers to solve math word problems. 2021."
 
     find: Literal["auto", "last", "first", "boxed", "hashes"] = "auto"
-    """Where the answer is: the last number of the text, the first one, in the last `\\\\boxed{}`, or behind the first
+    r"""Where the answer is: the last number of the text, the first one, in the last `\boxed{}`, or behind the first
     `####`. auto: in a box if there is one, else behind `####` if that is there, else the last."""
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     """How far off a value may be, as a share of the reference: with 0.01, 99 to 101 are 100."""

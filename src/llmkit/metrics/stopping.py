@@ -50,7 +50,9 @@ class Stopping(TextMetric):
 
         ended = mean([100.0 * (not sample["truncated"]) for sample in samples])
         counts = [sample.get("tokens") for sample in samples]
-        lengths = {} if None in counts else {"tokens": mean([float(count or 0) for count in counts])}
+        lengths = (
+            {} if None in counts else {"tokens": mean([float(count or 0) for count in counts], higher_is_better=None)}
+        )
         return {"ended": ended, **super().measures_of(samples), **lengths}
 
     def repetition(self, text: str) -> float:

@@ -1,4 +1,4 @@
-"""TER: edits and moves of words that make a prediction a reference, per word of it (Snover et al. 2006), by sacrebleu."""
+"""TER: edits of words that make a prediction its reference, per word of it (Snover et al. 2006), by sacrebleu."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ class Ter(TextMetric):
     """
 
     higher_is_better: ClassVar[bool] = False
-    says: ClassVar[str] = (
-        "Edits of words per word of the references over the corpus, from 0, lower is better (sacrebleu)."
-    )
+    says: ClassVar[str] = "Edits per word of the references over the corpus, from 0, lower is better (sacrebleu)."
     paper: ClassVar[str] = (
         "Matthew Snover et al. A study of translation edit rate with targeted human annotation. AMTA 2006."
     )

@@ -12,19 +12,18 @@ from pydantic import Field, field_validator, model_validator
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
-from llmkit.data.sources import Source
 from llmkit.evaluation.asked import positions_of
-from llmkit.evaluation.asking import Asking, Chat, FakesError, Layout, Put
+from llmkit.evaluation.asking import Asking, FakesError, Layout, Put
 from llmkit.evaluation.few_shot import Shots
-from llmkit.evaluation.prompting import TemplateText
 from llmkit.evaluation.questions import Question, labelled_questions, table_questions
 from llmkit.evaluation.reading import Unreadable, shown
 from llmkit.metrics import Metric
 from llmkit.runtimes import Generate, Request, Running, Written
-from llmkit.tasks import DataTask, Measurement, TaskResult
+from llmkit.tasks import Measurement, TaskResult
+from llmkit.tasks._prompted import PromptedTask
 
 if TYPE_CHECKING:
-    from llmkit.core.inputs import Inputs
+    from llmkit.data.sources import Source
     from llmkit.data.thinking import Said
     from llmkit.evaluation.measures import Measure
 
@@ -32,12 +31,12 @@ PROMPT_END = 64
 """Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
-class GeneratingTask(DataTask):
+class GeneratingTask(PromptedTask):
     """Let the model answer each row's question, and compare with the row's own answers.
 
     Questions are those of conversations, of prompts and completions, or of sources and targets; of any other rows
-    `prompt` makes them. Thinking before an answer is kept apart: it is a sample's `thinking`, and only what follows it
-    is compared. Nothing is cut: a question that does not fit into the model's positions, with room for
+    `prompt` and `answer` make them. Thinking before an answer is kept apart: it is a sample's `thinking`, and only what
+    follows it is compared. Nothing is cut: a question that does not fit into the model's positions, with room for
     `max_new_tokens`, is skipped and counted, as `answers` does.
     """
 
@@ -47,12 +46,6 @@ class GeneratingTask(DataTask):
     """How predictions are scored; each is an `evaluate.Metric`."""
     max_new_tokens: int = Field(64, ge=1)
     """Longest answer."""
-    prompt: TemplateText | None = None
-    """The question, as Jinja over a row's columns, `"Q: {{ question }}\\nA:"`; null for rows that are questions and
-    answers by themselves."""
-    answer: TemplateText | None = None
-    """With a prompt, the right answer: Jinja, or the name of a column, `answers.text` within an object. A column that
-    holds a list has several right answers. null: there is none, and the metrics need none."""
     columns: dict[str, str] = {}
     """Without a prompt, the column of a field of the row where its name differs: `{prompt: question}`."""
     stop: list[str] = []
@@ -62,23 +55,6 @@ class GeneratingTask(DataTask):
     the whole match. An answer that it does not match is compared as an empty one, and counted."""
     extract_match: Literal["first", "last"] = "first"
     """Which match, where there are several."""
-    chat: Chat = "auto"
-    """Ask in the model's chat template: `on`, `off`, or `auto`, where it has one."""
-    description: str = ""
-    """Stands before everything; the system's turn in a chat template."""
-    num_shots: int = Field(0, ge=0)
-    """Solved examples before each question, of `shots_from`."""
-    shots_from: Annotated[Source, Family("source", shorthand=("files", "path"))] | None = None
-    """Where examples are taken from, with the same columns; null for the data themselves, where none is the example of
-    itself."""
-    shots: Literal["first", "drawn"] = "first"
-    """The first rows, the same for all questions, or rows drawn for each question anew."""
-    seed: int = 1234
-    """Of the draws."""
-    delimiter: str = " "
-    """In plain text, between the question and the answer of an example."""
-    between: str = "\n\n"
-    """In plain text, behind each example."""
 
     @field_validator("extract")
     @classmethod
@@ -109,14 +85,6 @@ class GeneratingTask(DataTask):
                 raise ValueError(f"answer: required, for {needs[0] if needs else 'num_shots'}")
         return self
 
-    def add_input(self, inputs: Inputs) -> None:
-        """Add the data, and what examples are taken from."""
-        super().add_input(inputs)
-        if self.shots_from is not None:
-            from llmkit.evaluation.reading import add_source
-
-            add_source(self.shots_from, inputs, self.artifacts)
-
     def on(self, model: Running) -> Generating:
         """Return the measurement of one model.
 
@@ -127,7 +95,7 @@ class GeneratingTask(DataTask):
 
     def layout(self) -> Layout:
         """Return what stands around questions."""
-        return Layout(self.description, self.delimiter, self.between)
+        return Layout(self.description, self.delimiter, self.shot_delimiter, multiturn=self.multiturn)
 
     def questions(self, source: Source, unreadable: Unreadable) -> Iterator[Question]:
         """Yield the questions of some data."""
@@ -167,7 +135,8 @@ class Generating(Measurement):
         self.asking = Asking(model, task.chat, task.layout())
         self.skipped, self.unreadable = Skipped(), Unreadable()
         self.said: list[Said] = []
-        self.unmatched, self.refusal = 0, None
+        self.unmatched = 0
+        self.refusal: DataError | None = None
         self.needs_answers = any(metric.needs_references for metric in task.metrics)
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
@@ -220,14 +189,11 @@ class Generating(Measurement):
         }
         if len(self.said) == 1:  # what cannot be scored, or has one name twice, is found before the rest is asked
             self.task.measures([sample])
-        return sample
+        return sample | self._own_scores(sample)
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
-        """Return the metrics' scores; a sample gets its own of each that it has."""
+        """Return the metrics' scores."""
         measures = self.task.measures(samples)
-        for name, values in _own(measures).items():
-            for sample, value in zip(samples, values, strict=True):
-                sample[name] = value
         references = [sample.get("reference", "") for sample in samples]
         chosen = {metric.type_name: words for metric in self.task.metrics if (words := metric.chosen(references))}
         counts = {
@@ -249,8 +215,8 @@ class Generating(Measurement):
         """Return what chooses examples of the rows that have an answer."""
         if not self.task.num_shots:
             return None
-        own = self.task.shots_from is None
-        source = self.task.data if self.task.shots_from is None else self.task.shots_from
+        own = self.task.shots_data is None
+        source = self.task.data if self.task.shots_data is None else self.task.shots_data
         pool = [one for one in self.task.questions(source, Unreadable()) if one.turns and one.references]
         return Shots(pool, self.task.num_shots, self.task.shots, self.task.seed, shared=own)
 
@@ -296,13 +262,14 @@ class Generating(Measurement):
         groups = [group for group in match.groups() if group]
         return (groups[0] if groups else "" if match.re.groups else match[0]).strip()
 
+    def _own_scores(self, sample: dict[str, Any]) -> dict[str, float]:
+        """Return a sample's own values of the scores that are means over samples."""
+        from llmkit.evaluation.measures import Sums
 
-def _own(measures: dict[str, Measure]) -> dict[str, list[float]]:
-    """Return each sample's own value of scores that are functions of sums over samples."""
-    from llmkit.evaluation.measures import Sums
-
-    return {
-        name: [float(value) for value in measure.of(measure.statistics)]
-        for name, measure in measures.items()
-        if isinstance(measure, Sums)
-    }
+        own = [metric for metric in self.task.metrics if type(metric).measures is not Metric.measures]
+        return {
+            name: measure.value
+            for metric in own
+            for name, measure in metric.measures_of([sample]).items()
+            if isinstance(measure, Sums) and measure.is_mean
+        }

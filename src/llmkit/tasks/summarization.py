@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -38,4 +39,4 @@ class Summarization(GeneratingTask):
 
     def layout(self) -> Layout:
         """Return what stands around questions."""
-        return Layout(self.description, self.delimiter, self.between, self.instruction)
+        return replace(super().layout(), source=self.instruction)

@@ -1,7 +1,8 @@
-"""Translations against references: chrF, BLEU and TER over the corpus (Popovic 2015; Papineni et al. 2002; Snover 2006)."""
+"""Translations against references: chrF, BLEU and TER, each over the corpus."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from llmkit.tasks._generating import GeneratingTask
 
 
 class Translation(GeneratingTask):
-    """`generation` with what translations need: rows of a source and its targets, `{"en": "Good morning", "zh": "早上好"}`.
+    """`generation` of translations: rows are a source and its targets, `{"en": "Good morning", "zh": "早上好"}`.
 
     A model that was trained on such rows is asked as its training noted, and an encoder-decoder is given the source;
     any other is told the language.
@@ -32,4 +33,4 @@ class Translation(GeneratingTask):
     def layout(self) -> Layout:
         """Return what stands around questions."""
         asks = f"Translate the following text into {self.into}. Answer with the translation alone.\n\n{{source}}"
-        return Layout(self.description, self.delimiter, self.between, asks if self.into else None)
+        return replace(super().layout(), source=asks if self.into else None)
