@@ -98,8 +98,6 @@ def test_samples_carry_their_own_scores_and_give_the_same_measures_back(evaluate
     for name in ("rouge1", "exact_match", "ended", "tokens"):
         assert sum(sample[name] for sample in samples) / 6 == pytest.approx(found["scores"][name])
     assert found["estimates"]["rouge1"]["n"] == 6
-    assert found["estimates"]["chrf"]["method"] == "bootstrap"
-    assert found["estimates"]["chrf"]["low"] <= found["scores"]["chrf"] <= found["estimates"]["chrf"]["high"]
 
 
 def test_several_references_of_a_column(evaluate, jsonl, chain):
@@ -113,17 +111,19 @@ def test_several_references_of_a_column(evaluate, jsonl, chain):
 
 
 def test_solved_examples_stand_before_the_question(evaluate, jsonl, chain):
-    data, pool = jsonl("q.jsonl", ROWS[:2]), jsonl("pool.jsonl", ROWS[2:])
-    _, samples = evaluate(
-        chain.model, {**PLAIN, "data": data, "num_shots": 1, "shots_data": str(pool), "description": "D. "}
-    )
-    assert samples[0]["prompt"] == "D. Q: What is 2?\nA: the old clock 2\n\nQ: What is 0?\nA:"
-    _, samples = evaluate(chain.model, {**PLAIN, "data": data, "num_shots": 1})
-    assert samples[0]["prompt"].startswith("Q: What is 1?")  # none is the example of itself
-    assert samples[1]["prompt"].startswith("Q: What is 0?")
-    _, samples = evaluate(chain.model, {**PLAIN, "data": data, "num_shots": 1, "chat": "on", "max_new_tokens": 2})
-    assert [turn["role"] for turn in samples[0]["turns"]] == ["user", "assistant", "user"]
-    outcome = evaluate(chain.model, {**PLAIN, "data": data, "num_shots": 2}, code=2)
+    rows = [{"q": f"{i}?", "a": f"{i}!"} for i in range(4)]
+    task = {**PLAIN, "prompt": "{{ q }}", "data": jsonl("q.jsonl", rows[:2]), "num_shots": 1, "max_new_tokens": 2}
+    pool = str(jsonl("pool.jsonl", rows[2:]))
+    _, samples = evaluate(chain.model, {**task, "shots_data": pool, "description": "D. "})
+    assert samples[0]["prompt"] == "D. 2? 2!\n\n0?"
+    _, samples = evaluate(chain.model, task)
+    assert [sample["prompt"] for sample in samples] == ["1? 1!\n\n0?", "0? 0!\n\n1?"]  # none is its own example
+    _, samples = evaluate(chain.model, {**task, "chat": "on"})
+    roles = [(turn["role"], turn["content"]) for turn in samples[0]["turns"]]
+    assert roles == [("user", "1?"), ("assistant", "1!"), ("user", "0?")]
+    _, samples = evaluate(chain.model, {**task, "chat": "on", "multiturn": False})
+    assert samples[0]["turns"] == [{"role": "user", "content": "1? 1!\n\n0?"}]
+    outcome = evaluate(chain.model, {**task, "num_shots": 2}, code=2)
     assert "tasks.num_shots: 2 examples are asked for, and the data have 1 beside the question itself" in outcome.err
 
 
@@ -170,21 +170,16 @@ PAIRS = [{"en": f"good morning {i}", "zh": f"早上好{i}"} for i in range(4)]
 
 
 def test_translation_of_sources_and_targets(evaluate, jsonl, chain):
-    task = {
-        "type": "translation",
-        "data": jsonl("t.jsonl", PAIRS),
-        "into": "Chinese",
-        "max_new_tokens": 4,
-        "chat": "off",
-    }
+    task = {"type": "translation", "data": jsonl("t.jsonl", PAIRS), "max_new_tokens": 4, "chat": "off"}
     found, samples = evaluate(chain.model, task)
-    asked = "Translate the following text into Chinese. Answer with the translation alone.\n\ngood morning 0\n\n"
-    assert samples[0]["prompt"] == asked
+    assert samples[0]["prompt"] == "good morning 0\n\n"
     assert samples[0]["reference"] == "早上好0"
     assert list(found["scores"]) == ["chrf", "bleu", "ter"]
     assert "|tok:zh|" in found["metrics"]["bleu"]
     assert "|asian:yes|" in found["metrics"]["ter"]
-    assert not found["estimates"]["ter"]["higher_is_better"]
+    assert found["estimates"]["ter"]["higher_is_better"] is False
+    told = Family("task").parse({**task, "data": "t.jsonl", "into": "Chinese"}).layout().source
+    assert told == "Translate the following text into Chinese. Answer with the translation alone.\n\n{source}"
 
 
 def test_summarization(evaluate, jsonl, chain):
@@ -242,7 +237,7 @@ def test_an_empty_file_and_rows_of_no_kind(evaluate, jsonl, chain):
     Path("empty.jsonl").write_text("", encoding="utf-8")
     outcome = evaluate(chain.model, {**PLAIN, "data": "empty.jsonl"}, code=3)
     assert "empty.jsonl has no rows that can be read" in outcome.err
-    task = {"type": "generation", "data": jsonl("x.jsonl", [{"x": "1", "y": "2"}])}
+    task = {"type": "generation", "data": jsonl("x.jsonl", [{"x": "1", "y": "2"}]), "max_new_tokens": 2}
     outcome = evaluate(chain.model, task, code=2)
     assert "write a prompt and an answer over the columns" in outcome.err
 
@@ -251,7 +246,7 @@ def test_a_model_without_a_chat_template_can_be_asked_in_the_default_one(evaluat
     task = {**PLAIN, "data": jsonl("q.jsonl", ROWS), "limit": 1, "max_new_tokens": 2}
     found, samples = evaluate(chain.base, {**task, "chat": "on"})
     assert (found["prompt"], samples[0]["turns"]) == ("chat", [{"role": "user", "content": "Q: What is 0?\nA:"}])
-    assert samples[0]["prompt"].startswith("<|im_start|>user\nQ: What is 0?\nA:<|im_end|>")
+    assert "<|im_start|>user\nQ: What is 0?\nA:<|im_end|>" in samples[0]["prompt"]
     found, samples = evaluate(chain.base, {**task, "chat": "auto"})
     assert (found["prompt"], samples[0]["prompt"]) == ("plain", "Q: What is 0?\nA:")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -54,8 +55,7 @@ class Shots(Generic[T]):
         if not self.count:
             return []
         if self.how == "first":
-            others = (one for one in self.pool if not self.shared or one != question)
-            return [one for one, _ in zip(others, range(self.count), strict=False)]
+            return list(islice((one for one in self.pool if not self.shared or one != question), self.count))
         drawn = self._random.sample(self.pool, self.count + self.shared)
         found = [one for one in drawn if not self.shared or one != question][: self.count]
         if len(found) < self.count:  # rows that equal the question were drawn as well

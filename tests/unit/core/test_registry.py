@@ -26,6 +26,8 @@ REQUIRED = {
     ("task", "code"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
+    ("task", "summarization"): {"data": "x"},
+    ("task", "translation"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},
 }
 """What a member cannot be built without, with a value; every other member stands by its bare name."""

@@ -41,9 +41,8 @@ def test_the_script_of_the_references_decides_the_tokenizer():
 
 def test_rare_characters_are_cut_as_well():
     """sacrebleu's `zh` takes Han from U+20000 up for parts of words: one wrong one of six gave 0."""
-    assert score(["𠮷野家真好吃"], ["𠮷野家很好吃"], tokenize="zh") < score(
-        ["吉野家真好吃"], ["吉野家很好吃"], tokenize="zh"
-    )
+    said, wanted = ["𠮷𠮸家真好吃"], ["𠮷𠮸家很好吃"]
+    assert score(said, wanted, tokenize="zh") < score(said, wanted)
     assert score(["𠮷𠮸家真好吃"], ["𠮷𠮸家很好吃"]) == pytest.approx(score(["吉野家真好吃"], ["吉野家很好吃"]))
     assert score(["𠮷𠮸𠮹𠮺𠮻𠮼"], ["𠮷𠮸𠮹𠮺𠮻𠮽"]) == pytest.approx(score(["abcdef"], ["abcdeg"], tokenize="char"))
     assert score(["鿠"], ["鿠"], tokenize="auto") == score(["吉"], ["吉"])

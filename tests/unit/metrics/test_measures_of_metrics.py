@@ -16,7 +16,8 @@ from sacrebleu.metrics.ter import TER
 
 from llmkit.core.errors import DataError
 from llmkit.core.registry import Family
-from llmkit.evaluation.measures import Sums, estimate
+from llmkit.evaluation.estimates import estimate
+from llmkit.evaluation.measures import Sums
 from llmkit.metrics import Metric
 from llmkit.metrics.bleu import Bleu
 from llmkit.metrics.chrf import ChrF
@@ -25,8 +26,8 @@ from llmkit.metrics.ter import Ter
 
 PREDICTIONS = ["The cat sat on a mat.", "今天天气很好", "", "Größe zählt 12", "no no no no no", "The answer is 1,234"]
 REFERENCES = [
-    ["A cat sat on the mat.", "The cat sat."], ["今天天气不错 7"], ["nothing was said 0"], ["Die Größe zählt 12"],
-    ["yes 1", "no"], ["1234"],
+    ["A cat sat on the mat 1.", "The cat sat 2."], ["今天天气不错 7"], ["nothing was said 0"], ["Die Größe zählt 12"],
+    ["yes 1", "no 2"], ["1234"],
 ]  # fmt: skip
 METRICS = [
     *({"type": name} for name in Family("metric").members() if name != "json_schema"),
