@@ -56,6 +56,9 @@ class Facts:
         asked_by: How it was trained to be asked for a text to be made of another, `translate: {source}`; None if its
             config does not say.
         labels: Names of what it chooses from, in the order of its outputs.
+        several: Each label is there or not, rather than one of all.
+        prompts: What is put before a text that is searched with, `query`, one that is searched, `document`, and any
+            other one, `` (the empty name); nothing for a model that gives no vectors.
         ends: Ids at which it stops writing; None if unknown.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
     """
@@ -66,6 +69,8 @@ class Facts:
     two_sided: bool = False
     asked_by: str | None = None
     labels: tuple[str, ...] = ()
+    several: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
     ends: frozenset[int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -138,6 +143,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def cuts(self, request: Request) -> bool:  # noqa: ARG002 - what would be too long is not asked, of most kinds
+        """Tell whether a text is longer than what is read of it, and its end without a part in the answer."""
+        return False
 
     def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
         """Return how many padded tokens of a kind are best computed together."""
