@@ -160,6 +160,10 @@ class Generating(Measurement):
             notes = "; ".join(self.skipped.notes()) or "it is empty"
             raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}")
 
+    def shown(self, row: _Row) -> str:
+        """Return the prompt as it is sent."""
+        return row.put.text or ""
+
     def requests(self, row: _Row) -> list[Generate]:
         """Ask for the greedy continuation."""
         return [Generate(row.put.prompt, self.task.max_new_tokens, tuple(self.task.stop))]
