@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ PROMPT = "Question: {{ question }}\nAnswer:"
 @pytest.fixture
 def lm_eval(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    pytest.importorskip("lm_eval")
-    pytest.importorskip("lm_eval.models.huggingface")
 
     def run(model, data, tmp_path, *, shots=0, chat=False, multiturn=False, sampler="first_n"):
         from lm_eval import simple_evaluate
@@ -44,7 +41,7 @@ def lm_eval(monkeypatch):
         (folder / "theirs.yaml").write_text(json.dumps(task), encoding="utf-8")
         found = simple_evaluate(
             model="hf",
-            model_args={"pretrained": str(model), "dtype": "float32", "device": "cpu"},
+            model_args={"pretrained": str(model), "dtype": "float32"},
             tasks=["theirs"],
             task_manager=TaskManager(include_path=str(folder), include_defaults=False),
             num_fewshot=shots,
@@ -72,14 +69,6 @@ def test_items_are_equal(cli, chain, jsonl, lm_eval, tmp_path, how):
     compare(cli, chain.model, jsonl("items.jsonl", ROWS), lm_eval, tmp_path, how)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif("LLMKIT_SMOLLM2" not in os.environ, reason="LLMKIT_SMOLLM2 names no directory")
-@pytest.mark.parametrize("how", [{}, {"shots": 3}, {"shots": 2, "chat": True, "multiturn": True}], ids=str)
-def test_items_of_smollm2_are_equal(cli, jsonl, lm_eval, tmp_path, how):
-    compare(cli, os.environ["LLMKIT_SMOLLM2"], jsonl("items.jsonl", ROWS), lm_eval, tmp_path, how)
-
-
 def compare(cli, model, data, lm_eval, tmp_path, how):
     theirs, results = lm_eval(model, data, tmp_path, **how)
     task = {
@@ -94,7 +83,7 @@ def compare(cli, model, data, lm_eval, tmp_path, how):
     ours = [json.loads(line) for line in lines]
     assert len(ours) == len(theirs) == len(ROWS)
     for mine, other in zip(ours, theirs, strict=True):
-        assert mine["prompt"] == other["arguments"]["gen_args_0"]["arg_0"]
+        assert mine["prompt"] == other["arguments"][0][0]
         said = [float(answer[0]) for answer in other["filtered_resps"]]
         assert mine["log_likelihoods"] == pytest.approx(said[:4], rel=1e-5)
         for name in ("acc", "acc_norm", "acc_bytes", "acc_mutual_info"):
