@@ -44,8 +44,12 @@ class Config(BaseConfig):
     max_regression: Annotated[float | None, NotIdentity] = Field(None, ge=0)
     """Fail, with exit code 7, where a score is worse than the baseline's by more than this share of it, beyond noise:
     0.01 allows 1%. null: never."""
-    tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
-    """What to measure."""
+    tasks: list[Annotated[Task, Family("task", files="name")]] = Field(min_length=1)
+    """What to measure; a bare `bench/my.yaml` is a task in a file, whose paths are relative to it."""
+    limit: Annotated[int | None, NotIdentity] = Field(None, ge=1)
+    """Take only the first so many samples of each task that says nothing itself; null for all."""
+    chat: Annotated[Literal["auto", "on", "off"] | None, NotIdentity] = None
+    """Ask in the chat template, in each task that says nothing itself; null leaves it to the tasks: `auto`."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
     """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
     overlap: Literal["auto", "off"] = "auto"
@@ -53,6 +57,16 @@ class Config(BaseConfig):
     say what the scores are without them."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
+
+    def in_effect(self) -> Config:
+        """Return the config whose tasks have what it says for all of them: it is theirs that count for the identity."""
+        tasks = [task if self.chat is None else task.chatting(self.chat) for task in self.tasks]
+        if self.limit is not None:
+            tasks = [
+                task.model_copy(update={"limit": self.limit}) if getattr(task, "limit", 0) is None else task
+                for task in tasks
+            ]
+        return self.model_copy(update={"tasks": tasks})
 
 
 class Evaluate(Stage[Config]):
@@ -70,7 +84,7 @@ class Evaluate(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
-        inputs = Inputs()
+        config, inputs = config.in_effect(), Inputs()
         models = {"model": config.model}
         run = beside.open_baseline(config.baseline, self.version)
         if config.baseline is not None and run is None:
@@ -151,7 +165,8 @@ def task_names(tasks: list[Task]) -> list[str]:
         title = task.title
         if title != task.type_name and (given[title] or title in names):
             other = next(i for i, one in enumerate(tasks) if one.title == title or names[i] == title)
-            raise ConfigError(f"tasks.{number}: it is called '{title}', and so is tasks.{other}: rename one of them")
+            said = f"tasks.{number}: it is called '{title}', and so is tasks.{other}: rename one of them"
+            raise ConfigError(said, f"-s tasks.{number}.name=NAME")
         names.append(f"{title}-{given[title] + 1}" if given[title] else title)
         given[title] += 1
     return names
