@@ -134,12 +134,14 @@ class Running:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
         shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
+        gives_parts: It answers `ScoreParts`; one that does not is asked for whole scores.
         where: The directory that it came from; "" of one that came from nowhere on this machine.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
     shares_prefixes: bool = False
+    gives_parts: bool = False
     where: str = ""
 
     def takes(self, request: Request) -> str | None:

@@ -85,6 +85,7 @@ class InMemory(Running):
     """
 
     tokenizer: PreTrainedTokenizerFast
+    gives_parts = True
 
     def __init__(
         self,
