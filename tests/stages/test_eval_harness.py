@@ -131,6 +131,19 @@ def test_scores_and_errors_are_those_of_lm_eval_with_its_own_model(evaluate, fol
 
 
 @pytest.mark.filterwarnings("default")
+def test_tasks_of_lm_eval_stand_beside_others(cli, folder, chain):
+    pytest.importorskip("lm_eval")
+    places = [word for i in (1, 2) for word in ("-s", f"tasks.{i}.include_path={folder}")]
+    outcome = cli("eval", "--model", chain.base, "--task", "perplexity", "--data", chain.corpus, "--limit", 4,
+                  "--harness", "tiny_choice,tiny_write", *places, "-o", "out")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    found = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]
+    assert list(found) == ["perplexity", "harness:tiny_choice", "harness:tiny_write"]
+    assert [one["results"]["model"]["num_samples"] for one in found.values()] == [4, 4, 4]
+    assert "harness:tiny_choice acc" in outcome.out
+
+
+@pytest.mark.filterwarnings("default")
 def test_bad_input(evaluate, folder, chain):
     pytest.importorskip("lm_eval")
     own = {"include_path": str(folder)}
