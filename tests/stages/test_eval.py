@@ -423,8 +423,8 @@ def test_models_that_skip_other_rows_are_said_not_to_compare(cli, jsonl, chain):
 def test_the_task_in_the_documentation_is_one_file(evaluate, chain, tmp_path, monkeypatch):
     import llmkit.tasks
 
-    page = (Path(__file__).parents[2] / "docs/stages/eval.md").read_text(encoding="utf-8")
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "(Task)" in block]
+    page = (Path(__file__).parents[2] / "docs/eval-own.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "(DataTask)" in block]
     (tmp_path / "members").mkdir()
     (tmp_path / "members/answer_length.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(llmkit.tasks, "__path__", [*llmkit.tasks.__path__, str(tmp_path / "members")])

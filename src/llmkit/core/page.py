@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,11 @@ from typing import Any, Literal
 
 from llmkit.core.durable import NEW
 from llmkit.core.manifest import PARTIAL
-from llmkit.core.page_charts import COLOURS, Histogram, Point, colour, curves, histogram, histogram_ticks, number
+from llmkit.core.page_charts import Histogram, Point, colour, histogram, histogram_ticks
+from llmkit.core.page_lines import Line, Plot, curves, legend
+from llmkit.core.page_matrix import Cells, matrix
+from llmkit.core.page_numbers import compact, number, percent, score, size
+from llmkit.core.page_scores import Card, Difference, Interval, Stat, intervals
 from llmkit.core.page_style import STYLE
 
 _BREAKS = re.compile(r"([_./-])(?=\w)")
@@ -52,9 +55,13 @@ class Page:
         self.subtitle = subtitle
         self.parts: list[str] = []
 
-    def heading(self, text: str) -> None:
-        """Begin a section."""
-        self.parts.append(f"<h2>{escape(text)}</h2>")
+    def heading(self, text: str, *, anchor: str = "") -> None:
+        """Begin a section; a card may lead to its `anchor`."""
+        self.parts.append(f"<h2{f' id={anchor}' if anchor else ''}>{escape(text)}</h2>")
+
+    def subheading(self, text: str) -> None:
+        """Begin a part of a section."""
+        self.parts.append(f"<h3>{escape(text)}</h3>")
 
     def facts(self, facts: Mapping[str, str]) -> None:
         """Show a few values as cards."""
@@ -63,13 +70,18 @@ class Page:
         )
         self.parts.append(f'<div class="facts">{cards}</div>')
 
+    def cards(self, cards: Sequence[Card]) -> None:
+        """Show main results as large cards."""
+        self.parts.append(f'<div class="cards">{"".join(card.html() for card in cards)}</div>')
+
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Show rows; numbers are aligned to the right and get thousands separators."""
-        numeric = [all(isinstance(row[i], int | float) for row in rows) and bool(rows) for i in range(len(headers))]
+        """Show rows; numbers are aligned to the right and get thousands separators; cells may be drawn (`Stat`)."""
+        kinds = int | float | Stat
+        numeric = [all(isinstance(row[i], kinds) for row in rows) and bool(rows) for i in range(len(headers))]
         head = "".join(f"<th{' class=n' if numeric[i] else ''}>{escape(h)}</th>" for i, h in enumerate(headers))
         body = "".join(
             "<tr>"
-            + "".join(f"<td{' class=n' if numeric[i] else ''}>{escape(number(c))}</td>" for i, c in enumerate(row))
+            + "".join(f"<td{' class=n' if numeric[i] else ''}>{_cell(c)}</td>" for i, c in enumerate(row))
             + "</tr>"
             for row in rows
         )
@@ -93,6 +105,19 @@ class Page:
         """Show a text as it is, under a caption; prose in the page's own font, which suits any script."""
         style = ' class="prose" dir="auto"' if prose else ""
         self.parts.append(f'<p class="quote">{escape(caption)}</p><pre{style}>{escape(text)}</pre>')
+
+    def columns(self, texts: Sequence[tuple[str, str, Literal["", "good", "bad"]]]) -> None:
+        """Show texts side by side, or below each other where there is no room, each under its caption.
+
+        Args:
+            texts: Caption, text, and the verdict that colours its edge.
+        """
+        body = "".join(
+            f'<div class="said {verdict}"><p class="quote">{escape(caption)}</p><pre class="prose" dir="auto">'
+            f"{escape(text)}</pre></div>"
+            for caption, text, verdict in texts
+        )
+        self.parts.append(f'<div class="beside">{body}</div>')
 
     def tokens(self, caption: str, tokens: Sequence[tuple[str, str, bool]]) -> None:
         """Show a text in pieces of alternating colours, under a caption.
@@ -152,23 +177,54 @@ class Page:
         """Draw small histograms side by side."""
         self.parts.append(f'<div class="charts">{"".join(histogram(chart) for chart in charts)}</div>')
 
-    def lines(self, series: Mapping[str, Sequence[Point]], *, x: str, y: str) -> None:
-        """Draw curves as SVG; points that are not finite are left out.
+    @contextmanager
+    def figures(self) -> Iterator[None]:
+        """Put the figures added inside the `with` block side by side where there is room."""
+        self.parts.append('<div class="figures">')
+        yield
+        self.parts.append("</div>")
 
-        Args:
-            series: Name -> (x, y) points in order of x.
-            x: Label of the horizontal axis.
-            y: Label of the vertical axis.
-        """
-        finite = {n: [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1])] for n, points in series.items()}
-        finite = {name: points for name, points in finite.items() if points}
+    @contextmanager
+    def figure(self, title: str, note: str = "", *, is_wide: bool = False) -> Iterator[None]:
+        """Give what is added inside the `with` block a title, and a sentence on how to read it."""
+        below = f"<p>{escape(note)}</p>" if note else ""
+        self.parts.append(f'<figure class="titled{" wide" if is_wide else ""}"><h4>{escape(title)}</h4>{below}')
+        yield
+        self.parts.append("</figure>")
+
+    def intervals(self, groups: Sequence[tuple[str, Sequence[Interval]]], *, zero: bool = False) -> None:
+        """Draw numbers with their intervals on one axis: marks, or bars from `zero`."""
+        if any(rows for _, rows in groups):
+            self.parts.append(intervals(groups, zero=zero))
+        else:
+            self.parts.append("<p>nothing</p>")
+
+    def cells(self, cells: Cells, title: str) -> None:
+        """Draw a table of coloured cells."""
+        self.parts.append(matrix(cells, title))
+
+    def plot(self, series: Mapping[str, Line], plot: Plot) -> None:
+        """Draw curves as SVG; points that are not finite are left out."""
+        finite = {name: line.finite() for name, line in series.items()}
+        finite = {name: line for name, line in finite.items() if line.points}
         if not finite:
             self.parts.append("<p>no points yet</p>")
             return
-        legend = " &nbsp; ".join(
-            f'<span style="color:{COLOURS[i % 4]}">&#9644;</span> {escape(name)}' for i, name in enumerate(finite)
-        )
-        self.parts.append(f"<figure>{curves(finite, x, y)}<figcaption>{legend}</figcaption></figure>")
+        self.parts.append(curves(finite, plot))
+        if len(finite) > 1 or plot.diagonal or not plot.marked:
+            self.parts.append(legend(list(finite), diagonal=plot.diagonal))
+
+    def lines(self, series: Mapping[str, Sequence[Point]], *, x: str, y: str) -> None:
+        """Draw curves of many points.
+
+        Args:
+            series: Name -> (x, y) points in order of x; those that are not finite are left out.
+            x: Label of the horizontal axis.
+            y: Label of the vertical axis.
+        """
+        self.parts.append("<figure>")
+        self.plot({name: Line(points) for name, points in series.items()}, Plot(x, y))
+        self.parts.append("</figure>")
 
     def write(self, path: Path, *, refresh_s: int | None = None) -> None:
         """Write the page, at once for whoever reads it meanwhile; its title names the artifact that it lies in.
@@ -192,31 +248,8 @@ class Page:
         new.replace(path)
 
 
-def compact(value: float) -> str:
-    """Return a number in few characters: 950, 1.2k, 35k, 4.1M."""
-    if abs(value) >= 999.5:
-        power = 3 if abs(value) >= 999_500_000 else 2 if abs(value) >= 999_500 else 1
-        return f"{value / 1000**power:.3g}{' kMG'[power]}"
-    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.2g}"
-
-
-def size(num_bytes: float) -> str:
-    """Return bytes in the unit that suits them: 237 B, 13.5 kB, 3.70 MB."""
-    for power, unit in enumerate(("B", "kB", "MB", "GB", "TB")):
-        if abs(num_bytes) < 999.5 * 1000**power or unit == "TB":
-            value = num_bytes / 1000**power
-            return f"{value:,.0f} {unit}" if power == 0 else f"{value:,.{1 if power == 1 else 2}f} {unit}"
-    raise AssertionError
-
-
-def percent(part: float, whole: float) -> str:
-    """Return a share in percent, never rounded to all or nothing: `0.1%`, `<0.1%`, `99.9%`; empty without a whole."""
-    if not whole:
-        return ""
-    share = 100 * part / whole
-    if 0 < share < 0.1:
-        return "<0.1%"
-    return ">99.9%" if 99.9 < share < 100 else f"{share:.1f}%"
+def _cell(cell: Any) -> str:
+    return cell.html() if isinstance(cell, Stat | Difference) else escape(number(cell))
 
 
 def _parts_row(row: PartsRow) -> str:
@@ -242,4 +275,7 @@ def _place(start: float, length: float) -> str:
     return f"left:{100 * start:.3f}%"
 
 
-__all__ = ["Histogram", "Page", "PartsRow", "Point", "compact", "histogram_ticks", "number", "percent", "size"]
+__all__ = [
+    "Card", "Cells", "Difference", "Histogram", "Interval", "Line", "Page", "PartsRow", "Plot", "Point", "Stat", "compact",
+    "histogram_ticks", "number", "percent", "score", "size",
+]  # fmt: skip

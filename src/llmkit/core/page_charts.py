@@ -1,13 +1,12 @@
-"""Charts of the reports as SVG: curves and small histograms, in the colours of the style sheet."""
+"""What the charts of the reports share: their colours, round ticks, and small histograms as SVG."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 Point = tuple[float, float]
 
@@ -34,15 +33,6 @@ class Histogram:
     after: Sequence[int]
 
 
-def number(value: Any) -> str:
-    """Return a number with thousands separators and at most four significant digits; other values as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int) or value.is_integer():
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
-
-
 def colour(number: int) -> str:
     """Return the colour 0 to 3, or grey for -1."""
     return _GREY if number < 0 else COLOURS[number]
@@ -62,7 +52,7 @@ def histogram(chart: Histogram) -> str:
     aside = " before and after" if any(chart.before) else ""
     captions = "".join(f"<span><span>{escape(a)}</span><span>{escape(b)}</span></span>" for a, b in chart.captions)
     labels = "".join(
-        f'<text x="{share * width:.1f}" y="{height - 4}" text-anchor="{_anchor(share)}">{escape(tick)}</text>'
+        f'<text x="{share * width:.1f}" y="{height - 4}" text-anchor="{anchor(share)}">{escape(tick)}</text>'
         for share, tick in chart.ticks
     )
     return (
@@ -73,47 +63,6 @@ def histogram(chart: Histogram) -> str:
         f'<line x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}" stroke="var(--line)"/>'
         f"{labels}</svg></figure>"
     )
-
-
-def curves(series: Mapping[str, Sequence[Point]], x: str, y: str) -> str:
-    """Return a chart of curves; every series has at least one point and all points are finite."""
-    width, height, left, bottom, top = 640, 240, 84, 24, 10
-    xs = [p[0] for points in series.values() for p in points]
-    ys = [p[1] for points in series.values() for p in points]
-    whole = all(float(value).is_integer() for value in xs)  # there is no step 10.5
-    x_ticks, y_ticks = round_values(min(xs), max(xs), whole=whole), round_values(min(ys), max(ys))
-    x_low, x_span = min(xs), max(xs) - min(xs)
-    y_step = y_ticks[1] - y_ticks[0] if len(y_ticks) > 1 else 0.0
-    # The vertical axis begins and ends at round numbers, too.
-    if y_step:
-        y_ticks = [y_ticks[0] - y_step] * (min(ys) < y_ticks[0]) + y_ticks
-        y_ticks += [y_ticks[-1] + y_step] * (max(ys) > y_ticks[-1])
-    y_low, y_span = y_ticks[0], y_ticks[-1] - y_ticks[0]
-
-    def place(point: Point) -> tuple[float, float]:
-        px = left + (point[0] - x_low) / (x_span or 1) * (width - left - 10)
-        return px, height - bottom - (point[1] - y_low) / (y_span or 1) * (height - bottom - top)
-
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y)} by {escape(x)}">']
-    for value in y_ticks:
-        _, py = place((x_low, value))
-        parts.append(f'<line x1="{left}" x2="{width - 10}" y1="{py:.1f}" y2="{py:.1f}" stroke="var(--line)"/>')
-        parts.append(f'<text x="{left - 6}" y="{py + 4:.1f}" text-anchor="end">{tick_label(value, y_step)}</text>')
-    for value in x_ticks:
-        px, _ = place((value, y_low))
-        step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
-        anchor = _anchor((px - left) / (width - left - 10), at_start="middle")
-        label = tick_label(value, step)
-        parts.append(f'<text x="{px:.1f}" y="{height - 4}" text-anchor="{anchor}">{label}</text>')
-    for i, points in enumerate(series.values()):
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in map(place, points))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[i % 4]}" stroke-width="1.8"/>')
-        if len(points) == 1:
-            cx, cy = place(points[0])
-            parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="3" fill="{COLOURS[i % 4]}"/>')
-    parts.append("</svg>")
-    axes = f'<p class="axis">{escape(y)}</p>', f'<p class="axis right">{escape(x)}</p>'
-    return f'<div class="plot">{axes[0]}{"".join(parts)}{axes[1]}</div>'
 
 
 def round_values(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
@@ -173,5 +122,6 @@ def _share_of(value: float, edges: Sequence[float]) -> float:
     return (position + inside) / (len(edges) - 1)
 
 
-def _anchor(share: float, at_start: str = "start") -> str:
+def anchor(share: float, at_start: str = "start") -> str:
+    """Return by which end a label is placed, so that it does not leave the picture."""
     return at_start if share < 0.08 else "end" if share > 0.92 else "middle"

@@ -76,7 +76,7 @@ def is_ours(source: Source) -> bool:
 
 
 def shown(source: Source) -> str:
-    """Return what data are called in messages: the path as it was written, if it has one."""
+    """Return what data are called in what people read: the path as it was written, if it has one."""
     return str(getattr(source, "path", source.root()))
 
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -19,7 +18,6 @@ from llmkit.core.digest import canonical_json
 from llmkit.core.inputs import Inputs
 from llmkit.core.json import not_finite
 from llmkit.core.manifest import Artifact
-from llmkit.core.page import Page
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data.artifacts import Scores
@@ -28,12 +26,12 @@ from llmkit.data.rendering import asks_for_date
 from llmkit.runtimes import Runtime, is_address
 from llmkit.runtimes.openai import OpenAI
 from llmkit.runtimes.transformers import Transformers
+from llmkit.stages._eval_page import write_page
 from llmkit.tasks import Measurement, Task, TaskResult
 
 if TYPE_CHECKING:
     from llmkit.evaluation.engine import Asked, Engine
 
-SAMPLES_SHOWN = 5
 Results = dict[str, dict[str, TaskResult]]
 
 
@@ -138,28 +136,25 @@ def _evaluate(
         rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
         found.write_samples(name, rows)
     scores = {name: {role: result.scores for role, result in by_role.items()} for name, by_role in results.items()}
-    found.write_results(
-        {
-            "models": {item.role: item.digest for item in build.inputs.entries if item.role in models},
-            "tasks": {
-                name: {
-                    "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
-                    "results": {
-                        role: {
-                            "scores": r.scores,
-                            "estimates": _estimates(r),
-                            "num_samples": r.num_samples,
-                            **r.facts,
-                            "notes": r.notes,
-                        }
-                        for role, r in by.items()
-                    },
+    written = {
+        name: {
+            "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
+            "results": {
+                role: {
+                    "scores": r.scores,
+                    "estimates": _estimates(r),
+                    "num_samples": r.num_samples,
+                    **r.facts,
+                    "notes": r.notes,
                 }
-                for (name, by), task in zip(results.items(), config.tasks, strict=True)
+                for role, r in by.items()
             },
-        },
-    )
-    _write_page(found.report, results, models)
+        }
+        for (name, by), task in zip(results.items(), config.tasks, strict=True)
+    }
+    digests = {item.role: item.digest for item in build.inputs.entries if item.role in models}
+    found.write_results({"models": digests, "tasks": written})
+    write_page(found.report, config.tasks, results, written, models)
     artifact = build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores)
     return Result(artifact)
 
@@ -252,30 +247,3 @@ def task_names(tasks: list[Task]) -> list[str]:
         same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
         names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
     return names
-
-
-def _write_page(path: Path, results: Results, models: dict[str, str]) -> None:
-    page = Page("Evaluation report", ", ".join(f"{role}: {where}" for role, where in models.items()))
-    for name, by_role in results.items():
-        page.heading(name)
-        names = _score_names({role: result.scores for role, result in by_role.items()})
-        rows = [[score, *(result.scores.get(score, "") for result in by_role.values())] for score in names]
-        page.table(("score", *by_role), rows)
-        page.notes([f"{role}: {note}" for role, result in by_role.items() for note in result.notes])
-        facts = dict.fromkeys(fact for result in by_role.values() for fact in result.facts)  # one may have more
-        page.table(
-            ("", *by_role),
-            [
-                ["samples", *(result.num_samples for result in by_role.values())],
-                *([fact, *(str(r.facts.get(fact, "")) for r in by_role.values())] for fact in facts),
-            ],
-        )
-        answers = {role: {sample.get("id"): sample for sample in result.samples} for role, result in by_role.items()}
-        for sample in by_role["model"].samples[:SAMPLES_SHOWN]:
-            if (shown := _exchange(sample)) is None:
-                continue
-            question, reference, _ = shown
-            said = {role: found[sample["id"]] for role, found in answers.items() if sample["id"] in found}
-            lines = [f"reference: {reference}", *(f"{role}: {found['prediction']}" for role, found in said.items())]
-            page.quote(question, "\n\n".join(lines))
-    page.write(path)

@@ -2,51 +2,38 @@ from __future__ import annotations
 
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.core.page import Histogram, Page, PartsRow, compact, histogram_ticks, number, percent, size
+from llmkit.core.page import (
+    Card,
+    Cells,
+    Difference,
+    Histogram,
+    Interval,
+    Line,
+    Page,
+    PartsRow,
+    Plot,
+    Stat,
+    compact,
+    histogram_ticks,
+    number,
+    percent,
+    size,
+)
 from llmkit.core.page_charts import round_values, tick_label
 from llmkit.core.page_style import STYLE
-
-VOID = {"meta", "line", "polyline", "circle", "br", "wbr"}
-
-
-class Checked(HTMLParser):
-    """Parse a page; every opened element must be closed in order."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.found, self.text = [], [], []
-        self.feed(html)
-        assert self.open == [], f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        self.text.append(text)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.found if name == tag]
+from pages_html import parse
 
 
 @pytest.fixture
 def parsed(tmp_path):
     def call(page):
         page.write(tmp_path / "page.html")
-        return Checked((tmp_path / "page.html").read_text(encoding="utf-8"))
+        return parse((tmp_path / "page.html").read_text(encoding="utf-8"))
 
     return call
 
@@ -68,12 +55,19 @@ def test_everything_is_escaped_and_nothing_is_fetched(parsed, tmp_path):
     with page.folded(EVIL, EVIL):
         page.quote(EVIL, EVIL, prose=True)
     page.parts_table([EVIL, EVIL], [PartsRow("row", [], [EVIL], EVIL)])
+    with page.figures(), page.figure(EVIL, EVIL):
+        page.intervals([(EVIL, [Interval(EVIL, 1.0, note=EVIL)]), ("", [])])
+        page.cells(Cells([EVIL], [EVIL], [[1.0]], EVIL, EVIL), EVIL)
+        page.plot({EVIL: Line([(0, 1)])}, Plot(EVIL, EVIL, diagonal=True, marked=True))
+    page.cards([Card(EVIL, EVIL, EVIL, EVIL, "", EVIL)])
+    page.columns([(EVIL, EVIL, "")])
+    page.table(["a", "b"], [[Stat(EVIL, EVIL), Difference(1.0, 0.0, 2.0, word=EVIL)]])
     page.histograms([Histogram(EVIL, [(EVIL, EVIL)], [(0.0, EVIL), (0.5, EVIL), (1.0, EVIL)], [1], [1])])
     found = parsed(page)
     assert found.all("script") == []
-    assert found.text.count(EVIL) == 12 + 7 + 4 + 6
+    assert found.text.count(EVIL) == 12 + 8 + 4 + 6 + 2 + 3 + 4 + 3 + 4 + 2 + 3
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|src=|href=|url\(", html)
+    assert not re.search(r"https?://|src=|href=\"(?!#)|url\(", html)
     assert 'charset="utf-8"' in html
 
 

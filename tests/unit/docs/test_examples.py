@@ -73,7 +73,7 @@ def test_there_are_commands_and_examples_to_check():
     assert len(COMMANDS) >= 20
     assert sorted(page for page, _ in MODULES) == [
         *["CONTRIBUTING.md"] * 13, *["clean-extend.md"] * 5,
-        "eval.md", "export.md", "finetune.md", "heads.md", "rows.md",
+        "eval-own.md", "export.md", "finetune.md", "heads.md", "rows.md",
     ]  # fmt: skip
     assert len(MODULES) == len(MEMBERS) + 1
 

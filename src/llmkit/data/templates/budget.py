@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jinja2.runtime import Undefined
 from jinja2.utils import Namespace
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Budget:
     def allow(self, steps: int) -> None:
         """Refuse what would take more steps than are left."""
         if steps > self.left and steps > self.all_left:
-            raise BoundsError("it makes more text than a chat template may")
+            raise BoundsError("it makes more text than a template may")
 
     def check(self) -> None:
         """Look at what is left, and at the clock.
@@ -83,7 +84,7 @@ class Budget:
         """
         self._begin()
         if self.left < 0:
-            raise BoundsError("it does more than a chat template may: a loop without end, or text without end")
+            raise BoundsError("it does more than a template may: a loop without end, or text without end")
         if time.thread_time() > self._until:
             raise BoundsError(f"it takes more than {SECONDS:g} seconds")
         self.look = max(0, self.left - LOOK_EVERY)
@@ -103,6 +104,8 @@ def size_of(value: Any, most: int) -> int:
     while waiting and total <= most:
         item = waiting.pop()
         total += 1
+        if isinstance(item, Undefined):
+            continue  # a strict one refuses to be looked at, and `default` may be about to
         if isinstance(item, str | bytes | range):
             total += len(item)
         elif isinstance(item, int):
@@ -117,7 +120,7 @@ def size_of(value: Any, most: int) -> int:
 
 def check_growth(budget: Budget, name: str, value: Any, arguments: Sequence[Any]) -> None:
     """Count what a filter, a method or an operator is given, and refuse what would grow beyond all bounds."""
-    listing = name in LISTING and isinstance(value, Collection)
+    listing = name in LISTING and isinstance(value, Collection) and not isinstance(value, Undefined)
     size = len(value) if listing else size_of(value, budget.all_left)
     budget.spend(1 + size)
     if name == "pprint":

@@ -13,7 +13,7 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError
 from llmkit.core.errors import DataError
 from llmkit.data.templates.budget import BoundsError, Budget
 from llmkit.data.templates.counting import BUDGET, Counting
-from llmkit.data.templates.environment import environment
+from llmkit.data.templates.environment import Bounded, environment
 
 if TYPE_CHECKING:
     from llmkit.data.calls import Messages
@@ -35,16 +35,20 @@ def compile_template(text: str) -> Template:
     Raises:
         DataError: It is no template.
     """
-    bounded = environment()
     try:
-        tree = Counting().visit(bounded.parse(text))
-        tree.set_environment(bounded)
-        code = bounded.compile(tree, filename=FILE)
-        return bounded.template_class.from_code(bounded, code, bounded.make_globals(None))
+        return compiled_in(environment(), text)
     except Exception as error:  # jinja2 and Python's own compiler have many ways to refuse a program
         raise DataError(
             f"the chat template is not valid: {explained(error)}", hint="give the tokenizer another chat_template"
         ) from error
+
+
+def compiled_in(bounded: Bounded, text: str) -> Template:
+    """Compile a template in an environment that counts, for `written`; raises whatever jinja2 or Python raises."""
+    tree = Counting().visit(bounded.parse(text))
+    tree.set_environment(bounded)
+    code = bounded.compile(tree, filename=FILE)
+    return bounded.template_class.from_code(bounded, code, bounded.make_globals(None))
 
 
 def explained(error: Exception, template: Template | None = None) -> str:
@@ -72,9 +76,18 @@ def rendered(template: Template, turns: Messages, variables: Mapping[str, Any]) 
     Raises:
         BoundsError: It does more than it may. A template may also raise anything else.
     """
-    budget, parts = Budget(turns), list[str]()
+    return written(template, {**variables, "messages": turns}, Budget(turns))
+
+
+def written(template: Template, variables: Mapping[str, Any], budget: Budget) -> str:
+    """Return what a template of `compiled_in` makes of its variables, globals included, within a budget.
+
+    Raises:
+        BoundsError: It does more than it may. A template may also raise anything else.
+    """
+    parts = list[str]()
     # As `Template.render` does, without copying what is the same for all conversations.
-    context = template.new_context({**variables, "messages": turns, BUDGET: budget}, shared=True)
+    context = template.new_context({**variables, BUDGET: budget}, shared=True)
     stream = template.root_render_func(context)
     while len(some := [*islice(stream, PARTS)]) == PARTS:
         parts.append("".join(some))

@@ -1,12 +1,13 @@
-"""The environment of transformers, counting: the same filters, globals and tags."""
+"""Environments of templates that count: that of transformers for conversations, and one for prompts over columns."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, pass_context
+from jinja2 import Environment, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -18,13 +19,23 @@ MAX_BITS = 2**14
 
 
 class Bounded(ImmutableSandboxedEnvironment):
-    """transformers' environment, counting."""
+    """An environment, counting.
+
+    Args:
+        theirs: Whose filters, globals, tags and ways with whitespace it has.
+    """
 
     intercepted_binops = frozenset(("*", "**", "%"))
 
     def __init__(self, theirs: Environment) -> None:
         extensions = [type(extension) for extension in theirs.extensions.values()]
-        super().__init__(trim_blocks=theirs.trim_blocks, lstrip_blocks=theirs.lstrip_blocks, extensions=extensions)
+        super().__init__(
+            trim_blocks=theirs.trim_blocks,
+            lstrip_blocks=theirs.lstrip_blocks,
+            keep_trailing_newline=theirs.keep_trailing_newline,
+            undefined=theirs.undefined,
+            extensions=extensions,
+        )
         self.globals = {name: value for name, value in theirs.globals.items() if name != "lipsum"}  # random text
         self.filters = {name: _bounded(name, one) for name, one in theirs.filters.items() if name != "random"}
         self.filters |= {SPEND: spend, STEP: step}
@@ -47,7 +58,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         elif isinstance(left, int) and isinstance(right, int) and operator != "%":
             bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
             if bits > MAX_BITS:
-                raise BoundsError("it makes larger numbers than a chat template may")
+                raise BoundsError("it makes larger numbers than a template may")
         elif isinstance(left, Collection) or isinstance(right, Collection):
             check_growth(budget, operator, *((left, [right]) if isinstance(left, Collection) else (right, [left])))
         return spend(context, super().call_binop(context, operator, left, right))
@@ -71,7 +82,20 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def environment() -> Bounded:
-    """Return the environment, made once."""
+    """Return the environment of chat templates, which is that of transformers; made once."""
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
     return Bounded(_compile_jinja_template("").environment)
+
+
+@cache
+def prompts() -> Bounded:
+    """Return the environment of prompts over a row's columns, whose whitespace stays as it is written; made once."""
+    plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - text, not HTML
+    plain.filters["tojson"] = _json
+    return Bounded(plain)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """Return JSON without the escapes of jinja2's own, which are for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -182,17 +182,17 @@ def small(monkeypatch):
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", ENDLESS)
 def test_what_does_too_much_is_refused(name):
-    assert refusal(ENDLESS[name]).startswith("it does more than a chat template may: a loop without end, or")
+    assert refusal(ENDLESS[name]).startswith("it does more than a template may: a loop without end, or")
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", HUGE)
 def test_what_makes_too_much_at_once_is_refused_before_it_is_made(name):
-    assert refusal(HUGE[name]) == "it makes more text than a chat template may (line 1)"
+    assert refusal(HUGE[name]) == "it makes more text than a template may (line 1)"
 
 
 def test_numbers_have_a_size():
-    assert refusal("{{ 9 ** 9999 }}") == "it makes larger numbers than a chat template may (line 1)"
+    assert refusal("{{ 9 ** 9999 }}") == "it makes larger numbers than a template may (line 1)"
 
 
 @pytest.mark.usefixtures("small")
