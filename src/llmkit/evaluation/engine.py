@@ -27,7 +27,7 @@ from llmkit.runtimes._prefixes import families
 FIRST_WINDOW, GROWTH, WINDOW = 0.25, 4, 128
 """Batches that are read before any is asked: at first, by how many times more from then on, and at most."""
 TREE_TOKENS = 2048
-"""Tokens of rows that begin alike are put together at most: it is told of each two of them whether one sees the other."""
+"""Most tokens of rows that begin alike in a batch: of each two of them it is told whether one sees the other."""
 LEAST_TOKENS = 128
 """Batches are not made smaller than this to give every lane one."""
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from llmkit.runtimes import Ids
 
 LEAST_SHARE = 0.2
-"""Share of a row that it must have in common with a neighbour to be put beside it rather than beside its like in length."""
+"""Share of a row that it has in common with a neighbour to be put beside it, not beside rows of its length."""
 
 
 def order_of(rows: Sequence[Ids]) -> list[int]:
     """Return the numbers of rows, sorted by their ids."""
     keys = [
         np.asarray(row, ">u4").tobytes() for row in rows
-    ]  # they compare as the tuples do, hundreds of ids at a time
+    ]  # they compare as the tuples do, but fast
     return sorted(range(len(rows)), key=keys.__getitem__)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -57,7 +59,7 @@ def test_members_of_a_family_share_what_is_said(rows):
     for family in found:
         assert len(family) >= 2
         assert family[0][1] == 0
-        for (before, _), (number, shared) in zip(family, family[1:], strict=False):
+        for (before, _), (number, shared) in pairwise(family):
             assert 0 < shared <= min(len(rows[before]), len(rows[number]))
             assert rows[before][:shared] == rows[number][:shared]
 
