@@ -230,7 +230,10 @@ def test_a_baseline_stands_beside_the_model(cli, chain):
     assert found["model"]["num_samples"] + found["model"]["skipped"] == 6
     value, before = (found[role]["scores"]["bits_per_byte"] for role in ("model", "baseline"))
     line = next(line for line in outcome.out.splitlines() if "answers bits_per_byte" in line)
-    assert f"{value:.4f}   baseline {before:.4f}   difference {value - before:+.4f}" in line
+    low, high = (found["model"]["estimates"]["bits_per_byte"][end] for end in ("low", "high"))
+    assert f"{value:.4f} [{low:.4f}, {high:.4f}]  n {found['model']['num_samples']}   baseline {before:.4f}" in line
+    told = results["answers"]["differences"]["bits_per_byte"]
+    assert f"difference {value - before:+.4f} [{told['low']:+.4f}, {told['high']:+.4f}]" in line
     assert {sample["model"] for sample in samples("answers")} == {"model", "baseline"}
     again = cli("eval", "--model", chain.model, "--baseline", chain.base, "-s", tasks, "-o", "out", "--json")
     assert again.json["status"] == "up to date"

@@ -146,7 +146,7 @@ print(json.dumps(loaded), file=sys.stderr)
 
 def test_the_help_loads_nothing_heavy():
     stages = ["clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict"]
-    tools = ["init", "recipes", "schema", "plan", "preflight", "summary", "lineage", "tidy", "doctor"]
+    tools = ["init", "recipes", "schema", "plan", "preflight", "compare", "summary", "lineage", "tidy", "doctor"]
     commands = [[], *([name] for name in stages + tools)]
     done = subprocess.run(
         [sys.executable, "-c", _LOADED, json.dumps(commands)], capture_output=True, text=True, check=True

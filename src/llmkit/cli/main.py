@@ -16,6 +16,7 @@ import typer
 import llmkit
 from llmkit.cli import (
     clean,
+    compare,
     doctor,
     evaluate,
     export,
@@ -59,6 +60,7 @@ app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
 app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight.preflight)
+app.command("compare", cls=Command, rich_help_panel=TOOLS)(compare.compare)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
 app.command("tidy", cls=Command, rich_help_panel=TOOLS)(tidy.tidy)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from jinja2 import TemplateError, UndefinedError
+from jinja2 import UndefinedError
 from jinja2.meta import find_undeclared_variables
 from pydantic import AfterValidator
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmkit.evaluation.compared import own_values
 from llmkit.evaluation.page import TaskShown, report
 
 if TYPE_CHECKING:
-    from llmkit.evaluation.measures import Measure
     from llmkit.tasks import Task, TaskResult
 
 
@@ -34,22 +34,8 @@ def write_page(
         said = written[name]
         figures = {role: task.figures(result.samples) for role, result in by_role.items()}
         samples = {role: result.samples for role, result in by_role.items()}
-        values = {role: _own_values(result.measures, len(result.samples)) for role, result in by_role.items()}
+        values = {role: own_values(result.measures) for role, result in by_role.items()}
         differences = {"model": said["differences"]} if said.get("differences") else {}
         reference = "baseline" if "baseline" in by_role else ""
         shown.append(TaskShown(name, said["task"], said["results"], samples, figures, differences, reference, values))
     report("Evaluation report", models, shown).write(path)
-
-
-def _own_values(measures: Mapping[str, Measure], num_samples: int) -> list[float | None]:
-    """Return each sample's own value of the main score: that of the sample alone, where it is one of sums."""
-    import numpy as np
-
-    from llmkit.evaluation.measures import Sums
-
-    measure = next(iter(measures.values()), None)
-    if not isinstance(measure, Sums) or measure.num_samples != num_samples:
-        return []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.asarray(measure.of(measure.statistics), np.float64)
-    return [float(value) if np.isfinite(value) else None for value in values]

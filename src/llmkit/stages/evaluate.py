@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,9 +12,8 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.digest import canonical_json
+from llmkit.core.errors import ConfigError
 from llmkit.core.inputs import Inputs
-from llmkit.core.json import not_finite
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
@@ -26,11 +23,11 @@ from llmkit.data.rendering import asks_for_date
 from llmkit.runtimes import Runtime, is_address
 from llmkit.runtimes.openai import OpenAI
 from llmkit.runtimes.transformers import Transformers
+from llmkit.stages import _eval_baseline as beside
+from llmkit.stages._eval_lines import exchange, score_rows
+from llmkit.stages._eval_measuring import Subject, measure
 from llmkit.stages._eval_page import write_page
-from llmkit.tasks import Measurement, Task, TaskResult
-
-if TYPE_CHECKING:
-    from llmkit.evaluation.engine import Asked, Engine
+from llmkit.tasks import Task, TaskResult
 
 Results = dict[str, dict[str, TaskResult]]
 
@@ -41,7 +38,11 @@ class Config(BaseConfig):
     model: Annotated[str, NotIdentity]
     """Directory of the model to measure, its file in GGUF, or the address of a server: `http://127.0.0.1:8000/v1`."""
     baseline: Annotated[str | None, NotIdentity] = None
-    """Directory, file in GGUF or address of a model to compare with."""
+    """What to compare with: directory, file in GGUF or address of a model, which is measured as well, or a finished
+    evaluation of the same tasks, whose samples are taken."""
+    max_regression: Annotated[float | None, NotIdentity] = Field(None, ge=0)
+    """Fail, with exit code 7, where a score is worse than the baseline's by more than this share of it, beyond noise:
+    0.01 allows 1%. null: never."""
     tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
     """What to measure."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
@@ -53,40 +54,60 @@ class Config(BaseConfig):
 class Evaluate(Stage[Config]):
     """A model's scores."""
 
-    name, version, config = "eval", 4, Config
+    name, version, config = "eval", 5, Config
     resumable = True
+
+    def check(self, config: Config) -> None:
+        """Refuse two tasks of one name, and a gate with nothing to hold the model to."""
+        task_names(config.tasks)
+        if config.max_regression is not None and config.baseline is None:
+            hint = "--baseline DIR: a model, or a finished evaluation of the same tasks"
+            raise ConfigError("max_regression: there is no baseline that scores could be worse than", hint)
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
         inputs = Inputs()
-        models = {"model": config.model, **({"baseline": config.baseline} if config.baseline is not None else {})}
+        models = {"model": config.model}
+        run = beside.open_baseline(config.baseline, self.version)
+        if config.baseline is not None and run is None:
+            models["baseline"] = config.baseline
         runtimes = {role: runtime_of(config, where) for role, where in models.items()}
         for role, where in models.items():
             runtimes[role].add_input(inputs, where, role)
-        for task in config.tasks:
-            task.add_input(inputs)
+        if run is not None:
+            inputs.add_artifact(run.path, Scores.KIND, role="baseline")
+        tasks = dict(zip(task_names(config.tasks), config.tasks, strict=True))
+        data = {name: _add_data(task, inputs) for name, task in tasks.items()}
+        stored = beside.results_of(run, tasks, data)
         folders = [runtimes[role].directory(where) for role, where in models.items()]
         asked = any(asks_for_date(folder) for folder in folders if folder is not None)
         config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
             if build.finished:
-                return Result(build.finished, up_to_date=True)
-            context.announce(build)
-            if config.date is not None:
-                context.console.info(f"a chat template asks for the date: {config.date}")
-            return _evaluate(config, context, build, models, runtimes)
+                result = Result(build.finished, up_to_date=True)
+            else:
+                context.announce(build)
+                if config.date is not None:
+                    context.console.info(f"a chat template asks for the date: {config.date}")
+                subjects = [Subject(role, where, runtimes[role], config.date) for role, where in models.items()]
+                measured = [measure(one, tasks, build, context.console) for one in subjects]
+                results = {
+                    name: {role: each[name] for role, each in zip(models, measured, strict=True)} for name in tasks
+                }
+                for name, one in stored.items():
+                    results[name]["baseline"] = one
+                result = _finish(tasks, data, results, build, _shown_models(config))
+        if config.max_regression is not None:
+            beside.hold(result.artifact, config.max_regression, str(config.baseline), run, context.console)
+        return result
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return a row per score, the model's, the baseline's and the difference, and a generated answer."""
-        rows = []
         scores = Scores(artifact.path)
         results = scores.results()["tasks"]
-        for name, by_role in artifact.manifest.metrics.items():
-            rows += [(f"{name} {score}", _line(score, by_role)) for score in _score_names(by_role)]
-            for role, found in results[name]["results"].items():
-                rows += [(f"{name} of the {role}", note) for note in found.get("notes", ())]
+        rows = [row for name, found in results.items() for row in score_rows(name, found)]
         firsts = (next(scores.samples(name), {}) for name in results)
-        if shown := next(filter(None, map(_exchange, firsts)), None):
+        if shown := next(filter(None, map(exchange, firsts)), None):
             rows += zip(("question", "reference", "generated"), shown, strict=True)
         return [*rows, ("report", str(scores.report))]
 
@@ -94,26 +115,11 @@ class Evaluate(Stage[Config]):
 STAGE = Evaluate()
 
 
-def _exchange(sample: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return question, reference and answer of a sample that has them, whatever its task."""
-    if not {"turns", "reference", "prediction"} <= sample.keys():
-        return None
-    return sample["turns"][-1]["content"], sample["reference"], sample["prediction"]
-
-
-def _score_names(by_role: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the scores that any of the models has."""
-    return list(dict.fromkeys(score for scores in by_role.values() for score in scores))
-
-
-def _line(score: str, by_role: Mapping[str, Mapping[str, float]]) -> str:
-    value, before = (by_role.get(role, {}).get(score) for role in ("model", "baseline"))
-    text = "none" if value is None else f"{value:,.4f}"
-    if "baseline" in by_role:
-        text += f"   baseline {'none' if before is None else f'{before:,.4f}'}"
-    if value is not None and before is not None:
-        text += f"   difference {value - before:+,.4f}"
-    return text
+def _add_data(task: Task, inputs: Inputs) -> list[str]:
+    """Add what a task reads to the inputs, and return the digests."""
+    before = len(inputs.entries)
+    task.add_input(inputs)
+    return [item.digest for item in inputs.entries[before:]]
 
 
 def runtime_of(config: Config, where: str) -> Runtime:
@@ -123,127 +129,52 @@ def runtime_of(config: Config, where: str) -> Runtime:
     return Transformers() if config.runtime.remote else config.runtime
 
 
-def _evaluate(
-    config: Config, context: Context, build: Build, models: dict[str, str], runtimes: dict[str, Runtime]
-) -> Result:
-    found = Scores(build.dir)
-    results: Results = {name: {} for name in task_names(config.tasks)}
-    for role, where in models.items():
-        for name, result in _measure(config, context, build, role, where, runtimes[role]).items():
-            results[name][role] = result
-    for name, by_role in results.items():
-        _compare_samples(by_role)
-        rows = [{"model": role, **sample} for role, result in by_role.items() for sample in result.samples]
-        found.write_samples(name, rows)
-    scores = {name: {role: result.scores for role, result in by_role.items()} for name, by_role in results.items()}
-    written = {
-        name: {
-            "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
-            "results": {
-                role: {
-                    "scores": r.scores,
-                    "estimates": _estimates(r),
-                    "num_samples": r.num_samples,
-                    **r.facts,
-                    "notes": r.notes,
-                }
-                for role, r in by.items()
-            },
-        }
-        for (name, by), task in zip(results.items(), config.tasks, strict=True)
-    }
-    digests = {item.role: item.digest for item in build.inputs.entries if item.role in models}
-    found.write_results({"models": digests, "tasks": written})
-    write_page(found.report, config.tasks, results, written, models)
-    artifact = build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores)
-    return Result(artifact)
-
-
-def _estimates(result: TaskResult) -> dict[str, dict[str, Any]]:
-    """Return how sure each score is."""
-    from llmkit.evaluation.measures import clusters_of, estimate
-
-    clusters = clusters_of(result.samples)
-    return {name: estimate(measure, clusters).facts() for name, measure in result.measures.items()}
-
-
-def _measure(
-    config: Config, context: Context, build: Build, role: str, where: str, runtime: Runtime
-) -> dict[str, TaskResult]:
-    """Measure a model on all tasks, whose requests are put to it together; answers of a killed run are not asked again.
+def task_names(tasks: list[Task]) -> list[str]:
+    """Name the tasks: by the name that a task was given, else by its type; a type that is used again gets a number.
 
     Raises:
-        NotFiniteError: A number in a result is not finite; the message names task, model and number.
+        ConfigError: Two were given the same name.
     """
-    from llmkit.evaluation.engine import Engine
-    from llmkit.evaluation.kept import Kept
-    from llmkit.modeling.finite import NotFiniteError
-
-    digest = next(item.digest for item in build.inputs.entries if item.role == role)
-    owner = canonical_json([digest, runtime.spec(mode="json", identity=True)])
-    with (
-        closing(runtime.load(where, date=config.date)) as model,
-        Kept(build.scratch / f"answers-{role}", owner) as kept,
-    ):
-        engine = Engine(model, kept)
-        for task in config.tasks:
-            engine.check(task.example, f"the model {'at' if runtime.remote else 'in'} '{where}'")
-        named = dict(zip(task_names(config.tasks), config.tasks, strict=True))
-        measured = {name: task.on(model) for name, task in named.items()}
-        samples = _ask(engine, measured, role, context)
-        results = {}
-        for name, task in named.items():
-            result = results[name] = measured[name].summary(samples[name])
-            result.notes += [runtime.note] if runtime.note else []
-            label = f"{name} of the {role}"
-            if why := model.alone(type(task.example)):
-                result.facts["batches"] = "one row each"
-                context.console.info(f"{label}: one row each; {why}")
-            for path, value in not_finite({"scores": result.scores, "facts": result.facts, "samples": result.samples}):
-                raise NotFiniteError(
-                    f"{label}: {path} is {value}", f"look at what the task {task.type_name} divides by"
-                )
-        return results
-
-
-def _ask(
-    engine: Engine, measured: dict[str, Measurement], role: str, context: Context
-) -> dict[str, list[dict[str, Any]]]:
-    """Put the requests of all tasks to a model, and return each task's samples."""
-    from llmkit.evaluation.engine import Asked
-
-    # The first row of every task is looked for at once: a task without any is an error before anything is asked.
-    rows = {name: iter(task.rows()) for name, task in measured.items()}
-    firsts = {name: list(islice(each, 1)) for name, each in rows.items()}
-    waiting: deque[tuple[str, Any]] = deque()
-
-    def asked() -> Iterator[Asked]:
-        for name, task in measured.items():
-            for row in chain(firsts[name], rows[name]):
-                waiting.append((name, row))
-                yield Asked(task.requests(row), f"{name} of the {role}")
-
-    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in measured}
-    with context.console.progress(f"the {role}", unit="samples") as progress:
-        for answers in engine.ask(asked(), done=progress.advance):
-            name, row = waiting.popleft()
-            samples[name].append(measured[name].score(row, answers))
-    return samples
-
-
-def _compare_samples(by_role: dict[str, TaskResult]) -> None:
-    """Say where the baseline is measured on other samples, since each model skips what does not fit into it."""
-    ids = {role: {sample.get("id") for sample in result.samples} for role, result in by_role.items()}
-    if "baseline" in ids and ids["model"] != ids["baseline"]:
-        both = len(ids["model"] & ids["baseline"])
-        note = f"measured on other samples than the model: they share {both:,}, so the scores do not quite compare"
-        by_role["baseline"].notes.append(note)
-
-
-def task_names(tasks: list[Task]) -> list[str]:
-    """Name the tasks by their types; a type that is used again gets a number."""
     names: list[str] = []
-    for task in tasks:
-        same = sum(name.rsplit("-", 1)[0] == task.type_name for name in names)
-        names.append(f"{task.type_name}-{same + 1}" if same else task.type_name)
+    given: Counter[str] = Counter()
+    for number, task in enumerate(tasks):
+        title = task.title
+        if title != task.type_name and (given[title] or title in names):
+            other = next(i for i, one in enumerate(tasks) if one.title == title or names[i] == title)
+            raise ConfigError(f"tasks.{number}: it is called '{title}', and so is tasks.{other}: rename one of them")
+        names.append(f"{title}-{given[title] + 1}" if given[title] else title)
+        given[title] += 1
     return names
+
+
+def _shown_models(config: Config) -> dict[str, str]:
+    return {"model": config.model, **({"baseline": config.baseline} if config.baseline is not None else {})}
+
+
+def _finish(
+    tasks: Mapping[str, Task], data: Mapping[str, list[str]], results: Results, build: Build, models: Mapping[str, str]
+) -> Result:
+    """Write results, samples and the page."""
+    found = Scores(build.dir)
+    written: dict[str, Any] = {}
+    for name, task in tasks.items():
+        beside.say_samples(results[name])
+        rows = [{"model": role, **sample} for role, result in results[name].items() for sample in result.samples]
+        found.write_samples(name, rows)
+        written[name] = {
+            "task": task.spec(mode="json", identity=True),  # without the path: it is no part of a result
+            "data": data[name],
+            "results": {
+                role: {
+                    "scores": one.scores, "estimates": one.estimates, "num_samples": one.num_samples, **one.facts,
+                    "notes": one.notes,
+                }
+                for role, one in results[name].items()
+            },
+        }  # fmt: skip
+    beside.add_differences(written, tasks, results)
+    digests = {item.role: item.digest for item in build.inputs.entries if item.role in models}
+    found.write_results({"models": digests, "tasks": written})
+    write_page(found.report, list(tasks.values()), results, written, models)
+    scores = {name: {role: one.scores for role, one in by_role.items()} for name, by_role in results.items()}
+    return Result(build.finish(Scores.KIND, payload=Scores.PAYLOAD, metrics=scores))

@@ -18,6 +18,7 @@ from llmkit.runtimes import Request, Running
 if TYPE_CHECKING:
     from llmkit.core.inputs import Inputs
     from llmkit.evaluation.figures import Figure
+    from llmkit.evaluation.kept import Kept
     from llmkit.evaluation.measures import Measure
 
 
@@ -32,6 +33,7 @@ class TaskResult:
         facts: What else the scores rest on, such as the prompt format.
         notes: Sentences for people: what was skipped, and which scores there are not, and why.
         measures: What the scores rest on, by their names: of these the stage says how sure they are.
+        estimates: How sure scores are that have no measure, by their names, as `Estimate.facts` says it.
     """
 
     scores: dict[str, float]
@@ -40,6 +42,7 @@ class TaskResult:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     measures: dict[str, Measure] = field(default_factory=dict)
+    estimates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -62,6 +65,11 @@ class Task(Part):
     """
 
     example: ClassVar[Request]
+
+    @property
+    def title(self) -> str:
+        """What it is called in results; of several of one title the later ones get numbers."""
+        return self.type_name
 
     def add_input(self, inputs: Inputs) -> None:
         """Add what the task reads to the inputs of the run.
@@ -111,9 +119,16 @@ class DataTask(Task):
 class Measurement:
     """A task on one model. The engine calls `rows` once, then `score` for each of them in order, then `summary`.
 
+    Attributes:
+        timed: It measures how long the model takes: it asks by itself, in `run`, when nothing else is being asked.
+        kept: Where the answers of this run are kept, for what else a run that goes on need not do again.
+
     Args:
         model: What is measured.
     """
+
+    timed: ClassVar[bool] = False
+    kept: Kept
 
     def __init__(self, model: Running) -> None:
         self.model = model
@@ -132,6 +147,10 @@ class Measurement:
 
     def score(self, row: Any, answers: Sequence[Any]) -> dict[str, Any]:
         """Return the sample: what `samples-TASK.jsonl` says of a row."""
+        raise NotImplementedError
+
+    def run(self) -> list[dict[str, Any]]:
+        """Ask, and return the samples, where it is `timed`; nothing of it is kept."""
         raise NotImplementedError
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:

@@ -6,13 +6,17 @@ DIR/results.json  samples-TASK.jsonl ...  report.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from llmkit.core.durable import write_json
+from llmkit.core.durable import NEW, write_json
 from llmkit.core.json import dumps
 from llmkit.core.reading import reading
 from llmkit.data.artifacts._folder import Folder
+
+_ODD = re.compile(r"[^\w.:+=-]")
 
 
 class Scores(Folder):
@@ -33,11 +37,18 @@ class Scores(Folder):
 
     def write_samples(self, task: str, samples: Iterable[Mapping[str, Any]]) -> None:
         """Write a task's samples, one object a line."""
-        with (self.path / f"samples-{task}.jsonl").open("w", encoding="utf-8") as file:
+        path = self.samples_of(task)
+        with path.with_name(path.name + NEW).open("w", encoding="utf-8") as file:
             file.writelines(dumps(sample) + "\n" for sample in samples)
+        path.with_name(path.name + NEW).replace(path)
+
+    def samples_of(self, task: str) -> Path:
+        """Return the file of a task's samples; what a file system may not take in its name becomes `_`."""
+        return self.path / f"samples-{_ODD.sub('_', task)}.jsonl"
 
     def samples(self, task: str) -> Iterator[dict[str, Any]]:
-        """Yield the samples of the tasks of a name, `generation` and `generation-2`, in order."""
-        for path in sorted(self.path.glob(f"samples-{task}*.jsonl"), key=lambda path: (len(path.name), path.name)):
+        """Yield the samples of a task, in order; none of one that is not there."""
+        path = self.samples_of(task)
+        if path.is_file():
             with reading(path), path.open(encoding="utf-8") as file:
                 yield from map(json.loads, file)

@@ -1,0 +1,141 @@
+"""`llmkit compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmkit.cli import options as o
+from llmkit.core.errors import CheckFailedError, ConfigError
+
+if TYPE_CHECKING:
+    from llmkit.core.console import Console
+    from llmkit.evaluation.comparison import Column, Comparison
+
+_BASELINE = "The run that the others are compared with; by default the first."
+_ALLOWED = "Exit 7 where a score is worse than the reference's by more than this share of it, beyond noise."
+_OWN = "A task of your own that a run was made with; repeatable. No other file is imported."
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished evaluations.")],
+    baseline: Annotated[Path | None, typer.Option("--baseline", metavar="RUN", help=_BASELINE)] = None,
+    max_regression: Annotated[
+        float | None, typer.Option("--max-regression", min=0, metavar="SHARE", help=_ALLOWED)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write the results and a report there.")
+    ] = None,
+    own: Annotated[list[str] | None, typer.Option("--own", metavar="FILE:CLASS", help=_OWN)] = None,
+    json: o.Json = False,
+) -> None:
+    """Compare evaluations on the same samples: differences with intervals, tests, and what flipped."""
+    from llmkit.core.console import Console
+    from llmkit.core.registry import Family
+    from llmkit.data.artifacts import Scores
+    from llmkit.evaluation.comparison import compare_columns
+
+    console = Console(json_mode=json)
+    for text in own or ():
+        try:
+            Family("task").load(text)
+        except LookupError as error:
+            raise ConfigError(f"--own: {error}") from error
+    if output is not None:
+        _check_output(output)
+    found = compare_columns(_columns(runs, baseline))
+    if output is not None:
+        _write(found, output)
+    _hold(found, max_regression, console)
+    if json:
+        console.print_json({"status": "done", "exit_code": 0, **found.facts()})
+        return
+    _show(found, console)
+    if output is not None:
+        console.print(f"report  {Scores(output).report}")
+
+
+def _columns(paths: list[Path], baseline: Path | None) -> list[Column]:
+    """Return the runs, the reference first; of a single run its model beside its own baseline.
+
+    Raises:
+        ConfigError: There are not two to compare, or the same one twice.
+    """
+    from llmkit.evaluation.comparison import Column
+    from llmkit.evaluation.runs import open_run, short_names
+    from llmkit.stages import load_stage
+
+    if baseline is not None:
+        paths = [baseline, *(path for path in paths if path.resolve() != baseline.resolve())]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ConfigError("RUN: the same run is named twice", "llmkit compare RUN RUN")
+    opened = [open_run(path, load_stage("eval").version, role="RUN") for path in paths]
+    if len(opened) > 1:
+        return [Column(name, run, run.tasks) for name, run in zip(short_names(paths), opened, strict=True)]
+    (run,) = opened
+    if not run.baseline:
+        raise ConfigError(f"RUN: {run.path} alone has nothing to be compared with", f"llmkit compare {run.path} RUN")
+    return [Column("baseline", run, run.baseline), Column("model", run, run.tasks)]
+
+
+def _hold(found: Comparison, allowed: float | None, console: Console) -> None:
+    """Hold every run to the reference, if that is asked for.
+
+    Raises:
+        CheckFailedError: A score is worse by more than is allowed, beyond noise.
+    """
+    from llmkit.evaluation.gate import Gate
+
+    if allowed is None:
+        return
+    reference = found.columns[0].name
+    gate = Gate(allowed, reference)
+    for task, run, one in found.differences():
+        value, before = (task.runs[name].result["scores"][one.score] for name in (run, reference))
+        gate.add(f"{run}: {task.name} {one.score}", one.score, value, before, one.facts())
+    for line in gate.untested():
+        console.warn(line)
+    if failed := gate.verdict():
+        raise CheckFailedError(failed, "the same command without --max-regression, and with -o DIR, shows the samples")
+    console.info(gate.passed())
+
+
+def _check_output(output: Path) -> None:
+    """Refuse to write into what somebody else has made."""
+    from llmkit.data.artifacts import Scores
+
+    theirs = (
+        sorted({entry.name for entry in output.iterdir()} - {Scores.RESULTS, Scores.REPORT}) if output.is_dir() else []
+    )
+    if theirs or output.is_file():
+        what = f"holds {theirs[0]}" if theirs else "is a file"
+        raise ConfigError(f"--output: {output} {what}: a comparison has a folder of its own", "choose another --output")
+
+
+def _write(found: Comparison, output: Path) -> None:
+    from llmkit.cli._compare_page import write_page
+    from llmkit.data.artifacts import Scores
+
+    output.mkdir(parents=True, exist_ok=True)
+    folder = Scores(output)
+    folder.write_results(found.facts())
+    write_page(found, folder.report)
+
+
+def _show(found: Comparison, console: Console) -> None:
+    """Print a row per score and run, then what the tests were, and the notes."""
+    from llmkit.evaluation.comparison_table import HEADERS, foot, rows
+
+    console.table(rows(found), headers=HEADERS)
+    for line in foot(found):
+        console.print(line)
+    notes: list[Any] = [*found.notes, *(f"{task.name}: {note}" for task in found.tasks for note in task.notes)]
+    notes += [
+        f"{task.name} of {run}: {note}"
+        for task in found.tasks
+        for run, each in task.compared.items()
+        for note in each.notes
+    ]
+    console.table([(f"  {note}",) for note in notes])

@@ -1,0 +1,181 @@
+"""Finished evaluations as others measure themselves by them: what was asked of a model, what came out, and the samples.
+
+A task is built again from what the artifact says of it, so that its scores can be computed of any part of the samples.
+A class of the user's own is not: no file is imported that nobody has named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from llmkit.core.config import leaves
+from llmkit.core.errors import DataError, UserError
+from llmkit.core.manifest import Manifest, open_artifact
+from llmkit.core.reading import reading
+from llmkit.core.registry import Family
+from llmkit.data.artifacts import Scores
+
+OWN_KEYS = ("scores", "estimates", "num_samples", "notes", "overlap")
+"""Of a result in `results.json`, beside the facts of its task."""
+
+
+@dataclass
+class TaskRun:
+    """One task of an evaluation, of one model.
+
+    Attributes:
+        name: What it is called.
+        spec: The task's settings, without paths.
+        data: Digests of its data.
+        result: What `results.json` says of the model: scores, estimates, number of samples, facts, notes.
+        written: Its settings as the config had them, with paths.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    data: Sequence[str]
+    result: Mapping[str, Any]
+    scores: Scores
+    role: str = "model"
+    written: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """The model's samples, as the file has them."""
+        found = self.scores.samples(self.name)
+        return [
+            {name: value for name, value in sample.items() if name not in ("model", "overlap")}
+            for sample in found
+            if sample["model"] == self.role
+        ]
+
+    def unlike(self, spec: Mapping[str, Any], data: Sequence[str], mine: str = "there", other: str = "here") -> str:
+        """Say in what the task is another than one of these settings and data; "" where it is the same."""
+        old, new = ({".".join(map(str, path)): value for path, value in leaves(each)} for each in (self.spec, spec))
+        names = [name for name in sorted({*old, *new}) if old.get(name, _NONE) != new.get(name, _NONE)]
+        if names:
+            ends = [(_said(old.get(name, _NONE)), _said(new.get(name, _NONE))) for name in names[:3]]
+            lines = [f"{name}: {one} {mine}, {two} {other}" for name, (one, two) in zip(names, ends, strict=False)]
+            return "; ".join(lines) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+        return "" if list(self.data) == list(data) else "it was measured on other data"
+
+    def task(self) -> Any:
+        """Return the task itself.
+
+        Raises:
+            LookupError: It is not to be had; in words.
+        """
+        kind = self.spec.get("type")
+        try:
+            return Family("task").parse(_merged(dict(self.spec), dict(self.written)))
+        except (PydanticCustomError, ValidationError, UserError) as error:
+            if isinstance(kind, Mapping):
+                said = (
+                    f"'{kind.get('name')}' is somebody's own: name its file, --own path/to/file.py:{kind.get('name')}"
+                )
+                raise LookupError(said) from error  # noqa: TRY004 - as for any other task
+            raise LookupError(f"{kind} cannot be built from its settings: {error}") from error
+
+
+@dataclass
+class EvalRun:
+    """A finished evaluation.
+
+    Attributes:
+        path: Its directory, as it was written.
+        manifest: Its manifest.
+        tasks: What was measured of the model, by name.
+        baseline: The same of its own baseline, where it has one.
+    """
+
+    path: Path
+    manifest: Manifest
+    tasks: dict[str, TaskRun]
+    baseline: dict[str, TaskRun]
+
+    @property
+    def model(self) -> str:
+        """Where the model was that it measured."""
+        return str(self.manifest.config["written"].get("model", ""))
+
+
+def open_run(path: str | Path, version: int, *, role: str) -> EvalRun:
+    """Open a finished evaluation.
+
+    Args:
+        path: Its directory.
+        version: Of the stage, as it is here.
+        role: What it is called in errors.
+
+    Raises:
+        DataError: It is none, or of another version, whose scores may have been defined otherwise.
+    """
+    try:
+        artifact = open_artifact(path, Scores.KIND, role=role)
+    except DataError as error:
+        raise DataError(
+            error.message, error.hint or f"llmkit eval --model DIR --task NAME -o {path} makes one"
+        ) from error
+    manifest, scores = artifact.manifest, Scores(artifact.path)
+    if manifest.stage_version != version:
+        raise DataError(
+            f"{role}: {path} was made by version {manifest.stage_version} of eval, and this is version {version}: its"
+            " scores may be defined otherwise",
+            "run the command that made it again, with --force",
+        )
+    with reading(artifact.path / Scores.RESULTS):
+        tasks = scores.results()["tasks"]
+    written = manifest.config["written"].get("tasks") or []
+    settings = dict(zip(tasks, written if len(written) == len(tasks) else [{}] * len(tasks), strict=True))
+
+    def of(role: str) -> dict[str, TaskRun]:
+        return {
+            name: TaskRun(name, found["task"], found["data"], found["results"][role], scores, role, settings[name])
+            for name, found in tasks.items()
+            if role in found["results"]
+        }
+
+    return EvalRun(artifact.path, manifest, of("model"), of("baseline"))
+
+
+def is_run(path: str | Path) -> bool:
+    """Tell whether a path is an evaluation, finished or not, and no model."""
+    from llmkit.core.manifest import read_manifest
+
+    place = Path(path)
+    manifest = read_manifest(place) if place.is_dir() else None
+    return manifest is not None and manifest.kind == Scores.KIND
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each of some directories: as many of its last parts as tell it from the others."""
+    parts = [path.absolute().parts for path in paths]
+    names = []
+    for own in parts:
+        size = next((n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1), len(own))
+        names.append("/".join(own[-size:]).replace("//", "/"))
+    return names
+
+
+_NONE = object()
+
+
+def _said(value: Any) -> str:
+    return "none" if value is _NONE else "null" if value is None else str(value)
+
+
+def _merged(spec: Any, written: Any) -> Any:
+    """Return settings with what they leave out, such as paths, from those that were written; of types, their own."""
+    if isinstance(spec, dict) and isinstance(written, Mapping):
+        both = {name: _merged(value, written.get(name)) for name, value in spec.items()}
+        return {**cast("dict[str, Any]", written), **both} if spec.keys() <= written.keys() else both
+    if isinstance(spec, list) and isinstance(written, list) and len(spec) == len(written):
+        return [_merged(one, other) for one, other in zip(spec, written, strict=True)]
+    return spec

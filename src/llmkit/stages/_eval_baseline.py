@@ -1,0 +1,115 @@
+"""What stands beside the model in an evaluation: differences from it with their tests, and what it is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmkit.core.console import Console
+from llmkit.core.errors import CheckFailedError, ConfigError
+from llmkit.core.manifest import Artifact
+from llmkit.data.artifacts import Scores
+from llmkit.evaluation.compared import Side, compare_sides
+from llmkit.evaluation.comparing import corrected
+from llmkit.evaluation.gate import Gate
+from llmkit.evaluation.runs import OWN_KEYS, EvalRun, TaskRun, is_run, open_run
+from llmkit.runtimes import is_address
+from llmkit.tasks import Task, TaskResult
+
+
+def open_baseline(where: str | None, version: int) -> EvalRun | None:
+    """Return the evaluation that a baseline is; None where it is a model, or there is none.
+
+    Raises:
+        DataError: It is an evaluation of another version.
+    """
+    if where is None or is_address(where) or not is_run(where):
+        return None
+    return open_run(where, version, role="baseline")
+
+
+def results_of(run: EvalRun | None, tasks: Mapping[str, Task], data: Mapping[str, list[str]]) -> dict[str, TaskResult]:
+    """Return what an evaluation has found on some tasks; nothing without one.
+
+    Raises:
+        ConfigError: It has not measured one of them, with the same settings on the same data; in what it differs.
+    """
+    if run is None:
+        return {}
+    return {name: _result(_same(run, name, task, data[name]), task) for name, task in tasks.items()}
+
+
+def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
+    spec = task.spec(mode="json", identity=True)
+    found = [one for one in run.tasks.values() if not one.unlike(spec, data)]
+    if found:
+        return next((one for one in found if one.name == name), found[0])
+    words = f"its task {name} is another: {run.tasks[name].unlike(spec, data)}" if name in run.tasks else (
+        f"it has not measured {name}, but {', '.join(run.tasks)}"
+    )  # fmt: skip
+    hint = f"evaluate {run.model or 'the baseline'} on the same tasks, or name the model itself as the baseline"
+    raise ConfigError(f"baseline: {run.path}: {words}", hint)
+
+
+def _result(one: TaskRun, task: Task) -> TaskResult:
+    result = one.result
+    facts = {name: value for name, value in result.items() if name not in OWN_KEYS}
+    measures = {name: measure for name, measure in task.measures(one.samples).items() if name in result["scores"]}
+    return TaskResult(
+        dict(result["scores"]), result["num_samples"], one.samples, facts, list(result["notes"]), measures,
+        dict(result["estimates"]),
+    )  # fmt: skip
+
+
+def say_samples(by_role: Mapping[str, TaskResult]) -> None:
+    """Say where the baseline is measured on other samples, since each model skips what does not fit into it."""
+    ids = {role: {sample.get("id") for sample in result.samples} for role, result in by_role.items()}
+    if "baseline" in ids and ids["model"] != ids["baseline"]:
+        both = len(ids["model"] & ids["baseline"])
+        note = f"measured on other samples than the model: they share {both:,}, so the scores do not quite compare"
+        by_role["baseline"].notes.append(note)
+
+
+def add_differences(
+    written: dict[str, Any], tasks: Mapping[str, Task], results: Mapping[str, Mapping[str, TaskResult]]
+) -> None:
+    """Add the differences from the baseline to what `results.json` says of tasks, tested on the samples of both."""
+    compared = {
+        name: compare_sides(tasks[name], _side(by["model"]), _side(by["baseline"]))
+        for name, by in results.items()
+        if "baseline" in by
+    }
+    flat = [(name, one) for name, each in compared.items() for one in each.differences.values()]
+    tested = corrected([one for _, one in flat])
+    for name, each in compared.items():
+        written[name]["differences"] = {}
+        if each.moved is not None:
+            written[name]["moved"] = each.moved.facts()
+    for (name, _), one in zip(flat, tested, strict=True):
+        written[name]["differences"][one.score] = one.facts()
+
+
+def _side(result: TaskResult) -> Side:
+    higher = {name: facts.get("higher_is_better") for name, facts in result.estimates.items()}
+    return Side(result.scores, result.samples, higher)
+
+
+def hold(artifact: Artifact, allowed: float, baseline: str, run: EvalRun | None, console: Console) -> None:
+    """Hold the scores of a finished evaluation to those of its baseline.
+
+    Raises:
+        CheckFailedError: One is worse by more than is allowed, beyond noise; or none could be held to anything.
+    """
+    gate = Gate(allowed, f"the baseline {baseline}")
+    for name, found in Scores(artifact.path).results()["tasks"].items():
+        model, before = (found["results"][role]["scores"] for role in ("model", "baseline"))
+        for score, facts in found.get("differences", {}).items():
+            gate.add(f"{name} {score}", score, model[score], before[score], facts)
+    for line in gate.untested():
+        console.warn(line)
+    if failed := gate.verdict():
+        there = f"llmkit compare {run.path} {artifact.path} -o {artifact.path}-compared" if run is not None else ""
+        hint = there or f"the samples that got worse are in {Path(artifact.path) / Scores.REPORT}"
+        raise CheckFailedError(failed, hint)
+    console.info(gate.passed())
