@@ -17,6 +17,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "stopwordsiso": "`stop_words`",
     },
     "gguf": {"gguf": "models in GGUF files"},
+    "harness": {"lm_eval": "`eval --harness` with the tasks of lm-eval"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

@@ -28,8 +28,8 @@ FIRST_WINDOW, GROWTH, WINDOW = 0.25, 4, 128
 """Batches that are read before any is asked: at first, by how many times more from then on, and at most."""
 TREE_TOKENS = 2048
 """Most tokens of rows that begin alike in a batch: of each two of them it is told whether one sees the other."""
-LEAST_TOKENS = 128
-"""Batches are not made smaller than this to give every lane one."""
+SHARES, LEAST_TOKENS = 4, 128
+"""Several lanes share a multiple of so many batches, whatever their own number, of so many tokens at least."""
 
 
 @dataclass(frozen=True)
@@ -220,16 +220,14 @@ class Engine:
             yield batch.members
 
     def _even(self, pending: list[_Pending]) -> dict[type[Request], int]:
-        """Return how large batches of each kind should be so that all lanes have as many, where there are several."""
-        sizes: Counter[type[Request]] = Counter()
-        for one in pending:
-            sizes[type(one.request)] += one.tokens - one.shared
+        """Return how large batches of each kind are so that lanes have about as much to do, where there are several."""
         found = {}
-        for kind, size in sizes.items():
-            most = self._most(next(one.request for one in pending if type(one.request) is kind))
-            lanes = self.running.lanes(kind)
-            if lanes > 1:
-                found[kind] = max(LEAST_TOKENS, math.ceil(size / (lanes * math.ceil(size / (lanes * most)))))
+        for kind in {type(one.request) for one in pending}:
+            if self.running.lanes(kind) > 1:
+                members = [one for one in pending if type(one.request) is kind]
+                size, most = sum(one.tokens - one.shared for one in members), self._most(members[0].request)
+                each = size / (SHARES * math.ceil(size / (SHARES * most))) + size / len(members)
+                found[kind] = max(LEAST_TOKENS, math.ceil(each))
         return found
 
     def _most(self, request: Request) -> int:
@@ -240,7 +238,8 @@ class Engine:
         count = 0
         for kind in {type(one.request) for one in pending if isinstance(one.request, Score)}:
             scores = [one for one in pending if type(one.request) is kind]
-            groups = families([one.request.context + one.request.target[:-1] for one in scores])
+            rows = [one.request for one in scores if isinstance(one.request, Score)]
+            groups = families([row.context + row.target[:-1] for row in rows])
             for group in groups if groups and self.running.shares_prefixes else ():
                 longest = max(scores[member].tokens for member, _ in group)
                 for place, (member, shared) in enumerate(group):

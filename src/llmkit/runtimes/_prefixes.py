@@ -21,9 +21,7 @@ LEAST_SHARE = 0.2
 
 def order_of(rows: Sequence[Ids]) -> list[int]:
     """Return the numbers of rows, sorted by their ids."""
-    keys = [
-        np.asarray(row, ">u4").tobytes() for row in rows
-    ]  # they compare as the tuples do, but fast
+    keys = [np.asarray(row, ">u4").tobytes() for row in rows]  # they compare as the tuples do, but fast
     return sorted(range(len(rows)), key=keys.__getitem__)
 
 

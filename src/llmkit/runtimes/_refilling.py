@@ -40,7 +40,7 @@ class _Table:
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None, None]
 
 
-class _Layer(CacheLayerMixin):
+class _Layer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values `[places, heads, capacity, size]` of a layer; each row's begin at 0, and nothing pads them."""
 
     is_sliding = False
@@ -124,7 +124,8 @@ class Refilling:
 
     def _begin(self, free: int) -> None:
         """Read the next prompts, those that begin alike once, and write the first token behind each."""
-        numbers, tokens = [], 0
+        numbers: list[int] = []
+        tokens = 0
         while self.waiting and len(numbers) < free:
             size = len(self.lines[self.waiting[0]].request.prompt)
             if numbers and tokens + size > PROMPT_TOKENS:

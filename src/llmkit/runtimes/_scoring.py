@@ -35,7 +35,7 @@ def scores(running: InMemory, requests: Sequence[Score]) -> list[float]:
     Raises:
         NotFiniteError: One is not finite.
     """
-    return sums(running, requests, [np.zeros(len(one.target), np.int64) for one in requests]).tolist()
+    return [float(each) for each in sums(running, requests, [np.zeros(len(one.target), int) for one in requests])]
 
 
 def sums(running: InMemory, requests: Sequence[Score], parts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -185,7 +185,7 @@ def test_rows_that_begin_alike_are_asked_side_by_side_and_counted_once(shares, m
     toy.shares_prefixes = shares
     one, two = tuple(range(40)), tuple(range(100, 140))
     shared = [Score((*prefix, n), (1,) * n) for n in (3, 1, 2) for prefix in (one, two)]
-    list(Engine(toy, batch_tokens=86).ask(rows(*shared, score(42, 1), score(20, 1))))
+    list(Engine(toy, batch_tokens=86).ask(rows(*shared, Score((7,) * 42, (1,)), Score((8,) * 20, (1,)))))
     begins = [asked.context[0] for asked in toy.asked if asked in shared]
     if shares:  # 40 + 1 + 2 + 3 tokens; one more row of the other family would be 41 more
         assert sorted(map(len, toy.batches)) == [2, 3, 3]
@@ -212,7 +212,7 @@ def test_lanes_have_as_many_tokens_each():
     threads = torch.get_num_threads()
     toy = Two()
     list(Engine(toy, batch_tokens=2000).ask([Asked([score(100, number) for number in range(30)])]))
-    assert list(map(len, toy.batches)) == [15, 15], "2,000 and 1,000 tokens would keep one waiting"
+    assert list(map(len, toy.batches)) == [8, 8, 8, 6], "2,000 and 1,000 tokens would keep one waiting"
     toy.batches.clear()
     list(Engine(toy, batch_tokens=2000).ask([Asked([score(10, number) for number in range(14)])]))
     assert list(map(len, toy.batches)) == [12, 2], "very small batches are not worth it"
