@@ -18,7 +18,7 @@ from _tuned import is_held_out, llmkit, read_rows, real_data, settings, write_ro
 EXCERPTS, CHARACTERS = 8, 2000
 ROWS = 200
 """Held-out answers that are scored."""
-LENGTH, BATCH = 256, 256
+LENGTH, BATCH = 256, 512
 
 
 def measure(bench: Bench, args: Namespace) -> None:
@@ -28,9 +28,9 @@ def measure(bench: Bench, args: Namespace) -> None:
         out, scores = bench.work / f"chat-{seed}", bench.work / f"chat-scores-{seed}"
         tuned = llmkit(
             bench, f"chat-{seed}", "finetune", "--lora", "--data", train, "--model", args.model, "-o", out,
-            "--max-steps", args.steps or 230, "--seed", seed,
+            "--max-steps", args.steps or 200, "--seed", seed,
             *settings(context_length=LENGTH, batch_tokens=BATCH, micro_batch_tokens=BATCH, validation_fraction=0,
-                      optimizer__lr=8e-4, schedule__warmup_steps=10, precision="float32", compile=False,
+                      optimizer__lr=3e-4, schedule__warmup_steps=10, precision="float32", compile=False,
                       samples__count=0),
         )["metrics"]  # fmt: skip
         tasks = [{"type": "answers", "data": str(answers), "limit": ROWS}, {"type": "perplexity", "data": str(prose)}]

@@ -104,7 +104,7 @@ def main() -> int:
                     failures.append(f"{case}: {name}: {error}")
     for case, contenders in found.items():
         print(f"\n{case}")
-        for name, runs in contenders.items():
+        for name, runs in ((name, runs) for name, runs in contenders.items() if runs):  # the others have failed
             rates = ", ".join(f"{run['pairs_per_s']:.1f}" for run in runs if "pairs_per_s" in run)
             recalls = ", ".join(f"{run['recall_at_1']:.3f}" for run in runs if "recall_at_1" in run)
             parts = [f"{rates} pairs/s" if rates else "", f"recall@1 {recalls}" if recalls else ""]

@@ -62,9 +62,9 @@ def train_llmkit(name: str, model: Path, rows: Path, out: Path, batch_tokens: in
 
     settings = [f"{key}={value}" for key, value in SETTINGS[name].items()]
     options = [
-        f"context_length={CONTEXT}", f"batch_tokens={batch_tokens}", "log_every=1", "validation_fraction=0",
-        f"adapter.r={RANK}", f"adapter.alpha={2 * RANK}", f"optimizer.lr={LR}", "samples.count=0", "max_epochs=1",
-        *settings, *more,
+        f"context_length={CONTEXT}", f"batch_tokens={batch_tokens}", "overlength=truncate", "log_every=1",
+        "validation_fraction=0", f"adapter.r={RANK}", f"adapter.alpha={2 * RANK}", f"optimizer.lr={LR}",
+        "samples.count=0", "max_epochs=1", *settings, *more,
     ]  # fmt: skip
     command = ["finetune", "--lora", "--data", rows, "--model", model, "-o", out / "model", "-q"]
     code = llmkit([*map(str, command), *itertools.chain(*(("-s", option) for option in options))])
@@ -138,8 +138,8 @@ def measure_start(bench: Bench, model: Path, rows: Path) -> None:
                     found.append(time.perf_counter())
 
         threading.Thread(target=look, daemon=True).start()
-        options = [f"context_length={CONTEXT}", f"batch_tokens={CONTEXT}", "log_every=1", "validation_fraction=0",
-                   "max_steps=1", "samples.count=0"]  # fmt: skip
+        options = [f"context_length={CONTEXT}", f"batch_tokens={CONTEXT}", "overlength=truncate", "log_every=1",
+                   "validation_fraction=0", "max_steps=1", "samples.count=0"]  # fmt: skip
         command = [sys.executable, "-m", "llmkit", "finetune", "--lora", "--data", str(rows), "--model", str(model)]
         command += ["-o", str(out), "-q", *itertools.chain(*(("-s", option) for option in options))]
         run(command, cores=sorted(os.sched_getaffinity(0))[-2:], log=bench.work / f"logs/start-{number}.log", threads=2)

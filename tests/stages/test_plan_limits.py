@@ -36,7 +36,7 @@ def test_memory_that_runs_out_on_the_way(cli, stage_commands, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes")
 
     with monkeypatch.context() as patch:
-        patch.setattr("llmkit.training.gradients.Gradients.dry_run", run_out)
+        patch.setattr("llmkit.training.gradients.Gradients.backward", run_out)
         outcome = cli(*stage_commands["pretrain"], "-o", "out")
     assert outcome.code == 5
     assert "error: out of memory, with 256 tokens at a time" in outcome.err

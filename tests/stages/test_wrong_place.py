@@ -33,13 +33,15 @@ def test_text_where_tokens_are_wanted(cli, chain, model_options):
     assert Path("tokens/llmkit.json").is_file()
 
 
-def test_conversations_where_examples_are_wanted(cli, chain, jsonl):
+def test_conversations_are_evaluated_on_as_they_are(cli, chain, jsonl):
     jsonl("chats.jsonl", [MESSAGES] * 3)
-    wrong = cli("eval", "--model", chain.model, "-s", "tasks=[{type: answers, data: chats.jsonl}]", "-o", "eval")
-    assert wrong.code == 3
-    assert "tasks.data: chats.jsonl is not an llmkit artifact (it has no llmkit.json): it holds labelled" in wrong.err
-    assert cli(*typed(hint(wrong), "examples")).code == 0
-    assert json.loads(Path("examples/llmkit.json").read_text())["kind"] == "examples"
+    tasks = "tasks=[{type: answers, data: chats.jsonl}]"
+    assert cli("eval", "--model", chain.model, "-s", tasks, "-o", "raw").code == 0
+    assert cli("clean", "--row", "auto", "-i", "chats.jsonl", "-s", "steps=[]", "-o", "examples").code == 0
+    assert cli("eval", "--model", chain.model, "-s", tasks.replace("chats.jsonl", "examples"), "-o", "made").code == 0
+    raw, made = (json.loads(Path(f"{name}/results.json").read_text())["tasks"]["answers"] for name in ("raw", "made"))
+    assert raw["results"]["model"] == made["results"]["model"]
+    assert raw["results"]["model"]["num_samples"] == 3
 
 
 def test_sharegpt_is_read_as_conversations(cli, chain, jsonl):

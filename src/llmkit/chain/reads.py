@@ -66,6 +66,9 @@ def _model(field: str, value: Any, kinds: tuple[str, ...]) -> Iterator[Read]:
 
 def _task(field: str, task: Any) -> Iterator[Read]:
     """Ask a task what it reads, as the stage does."""
+    if isinstance(data := getattr(task, "data", None), Source):
+        yield from _data(field, data, getattr(task, "artifacts", ()))
+        return
     asked = _Asked()
     try:
         task.add_input(asked)

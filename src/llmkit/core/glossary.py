@@ -236,6 +236,9 @@ PARTS = {
     "task": (
         ("ppl loss wikitext bits_per_byte", "perplexity", ""),
         ("bleu rouge chrf generate", "generation", ""),
+        ("humaneval human_eval mbpp pass_at_k pass@1", "code", ""),
+        ("needle niah haystack ruler long_context", "passkey", ""),
+        ("throughput latency speed ttft tokens_per_second", "efficiency", ""),
         ("mmlu hellaswag arc arc_easy arc_challenge piqa winogrande gsm8k truthfulqa lambada boolq ceval cmmlu", "",
          _BENCHMARKS),
     ),

@@ -165,5 +165,13 @@ class Running:
         """
         yield list(enumerate(self.answer(requests)))
 
+    def conditions(self) -> Mapping[str, Any]:
+        """Return what its speed rests on, for receipts: device, threads, number format, versions."""
+        return self.facts.versions
+
+    def peak_bytes(self) -> int | None:
+        """Return the most memory that it has held since the last call, where it computes; None if that is elsewhere."""
+        return None
+
     def close(self) -> None:
         """Give back what was taken: memory, a process, a connection."""

@@ -198,6 +198,27 @@ class InMemory(Running):
         for weight in self.model.parameters():  # one after the other; the angles of positions stay as they are
             weight.data = weight.data.to(torch.bfloat16)
 
+    def conditions(self) -> dict[str, Any]:
+        """Return device, threads, number format and versions."""
+        import torch
+
+        device = self.model.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        precision = str(self.autocast or self.model.dtype).removeprefix("torch.")
+        return {"device": name, "threads": torch.get_num_threads(), "precision": precision, **self.facts.versions}
+
+    def peak_bytes(self) -> int | None:
+        """Return the GPU's, else this process's."""
+        import torch
+
+        from llmkit.core.peak import peak_bytes
+
+        if self.model.device.type != "cuda":
+            return peak_bytes()
+        found = int(torch.cuda.max_memory_allocated(self.model.device))
+        torch.cuda.reset_peak_memory_stats(self.model.device)
+        return found
+
     def close(self) -> None:
         """Let go of the model."""
         import torch

@@ -29,9 +29,10 @@ from llmkit.training.best import Best
 from llmkit.training.budget import Budget
 from llmkit.training.config import TrainingConfig
 from llmkit.training.divergence import divergence
+from llmkit.training.fits import check_machine
 from llmkit.training.gradients import Gradients, LossModule
 from llmkit.training.job import Job
-from llmkit.training.memory import check_machine, check_room, checkpoint_room, has_copies
+from llmkit.training.memory import check_room, checkpoint_room, has_copies
 from llmkit.training.metrics import Meter, Utilization
 from llmkit.training.optimizers import lowest_lr, set_lr
 from llmkit.training.parallel import build_accelerator, check_splits, plan_parallel
@@ -154,7 +155,10 @@ class Trainer:
             DivergedError: The loss is not a number.
         """
         check()
-        self.gradients.dry_run(self._share(self._blocks(self.state.step)))
+        # Alone on a CPU the first step itself is the first pass; elsewhere it would run out of memory, compile, or set
+        # up its processes in the middle of a step.
+        if self.device.type != "cpu" or self.accelerator.num_processes > 1 or self.state.resolved["compile"]:
+            self.gradients.dry_run(self._share(self._blocks(self.state.step)))
         start = time.monotonic() - self.state.elapsed_s
         settings = self.config.checkpoint
         writer = checkpoint.Writer(self.checkpoints, keep=settings.keep, background=settings.background)

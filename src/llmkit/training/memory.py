@@ -25,7 +25,6 @@ from llmkit.modeling.companions import Models
 from llmkit.modeling.cost import Memory, estimate_memory, optimizer_bytes
 from llmkit.modeling.heads import head_of
 from llmkit.training.auto import most_at_once
-from llmkit.training.placement import is_split
 from llmkit.training.resume import checkpoints_in
 
 if TYPE_CHECKING:
@@ -163,22 +162,6 @@ def checkpoint_room(models: Models, config: TrainingConfig) -> int:
     trained = [models.main, *models.beside.values()]
     weights = sum(_left_bytes(model, config) for model in trained)
     return int(weights + sum(checkpoint_bytes(model, config.optimizer.type_name) for model in trained))
-
-
-def check_machine(models: Models, config: TrainingConfig, *, bf16: bool, num_processes: int) -> None:
-    """Make sure, before the first step, that a run fits into memory, as far as the estimate knows.
-
-    Args:
-        models: The models.
-        config: The run's.
-        bf16: The precision that `auto` was resolved to.
-        num_processes: The processes that share the work.
-
-    Raises:
-        MemoryLimitError: It does not.
-    """
-    if not is_split(models.main) and not config.parallel.activation_checkpointing:  # it knows of neither
-        check_memory(models, config, bf16=bf16, num_processes=num_processes)
 
 
 def check_memory(

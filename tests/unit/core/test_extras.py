@@ -58,7 +58,8 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
             steps[needed] = name
     modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
     others = {
-        ("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"), ("quantized", "bitsandbytes"), ("quantized", "torchao"),
+        ("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"),
+        ("quantized", "bitsandbytes"), ("quantized", "torchao"),
     }  # fmt: skip
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

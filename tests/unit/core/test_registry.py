@@ -23,6 +23,7 @@ REQUIRED = {
     ("step", "cap"): {"limit": 1},
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},
+    ("task", "code"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},

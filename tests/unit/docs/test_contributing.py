@@ -250,7 +250,7 @@ def test_a_task(add, cli, chain):
     samples = [json.loads(line) for line in Path("out/samples-endings.jsonl").read_text().splitlines()]
     assert len(samples) == 4
     ended = sum(sample["ended"] for sample in samples)
-    assert done.json["metrics"] == {"endings": {"model": {"ended": 25.0 * ended}}}
+    assert done.json["metrics"] == {"endings": {"model": {"ended": ended / 4}}}
 
 
 def test_an_exporter(add, cli, chain):

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from llmkit.core import doctor
 from llmkit.core.errors import MemoryLimitError, SetupError
+from llmkit.modeling.companions import Models
 from llmkit.training.config import TrainingConfig
+from llmkit.training.fits import surely_fits
 from llmkit.training.memory import (
     check_disk,
     check_memory,
@@ -169,3 +171,29 @@ def test_disk(tmp_path, monkeypatch):
     with pytest.raises(SetupError, match=r"model need 2\.50 GB in .*there, 2\.00 GB are free") as caught:
         check_disk(tmp_path / "not" / "there", 2_500_000_000)
     assert caught.value.exit_code == 4
+
+
+SAID = ("llama", "bert", "gemma2")
+"""Their configs say how wide the layers are inside; of the others the estimate is asked."""
+AUTO = {"bert": AutoModelForMaskedLM, "t5": AutoModelForSeq2SeqLM}
+
+
+def any_model(kind):
+    sizes = {"vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
+    inner = {} if kind in ("gpt2", "t5") else {"intermediate_size": 160}
+    with torch.device("meta"):
+        return AUTO.get(kind, AutoModelForCausalLM).from_config(AutoConfig.for_model(kind, **sizes, **inner))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "t5", "gemma2"])
+@pytest.mark.parametrize("tokens", [64, 1024])
+def test_what_surely_fits_is_never_less_than_the_estimate(monkeypatch, kind, tokens):
+    built = any_model(kind)
+    chosen = config(micro_batch_tokens=tokens)
+    total = run_memory(built, chosen, bf16=False, num_blocks=tokens // chosen.context_length).total
+    assert not surely_fits(Models(built), chosen, limit=2 * total - 1)
+    assert surely_fits(Models(built), chosen, limit=100 * total) == (kind in SAID)
+
+
+def test_experts_do_not_surely_fit():
+    assert not surely_fits(Models(any_model("mixtral")), config(), limit=10**15)

@@ -47,7 +47,6 @@ class SFT(NextToken, RowObjective):
 
     rows: ClassVar[tuple[str, ...]] = CONVERSATIONS
     layout: ClassVar[Literal["pack", "pad", "bucket"]] = "pack"
-    target: ClassVar[str] = "assistant tokens"
     chats: ClassVar[bool] = True
     notes: ClassVar[Mapping[str, str]] = NOTES
     expands: ClassVar[str] = "the chat template writes earlier turns otherwise once more follows"
@@ -57,6 +56,11 @@ class SFT(NextToken, RowObjective):
     """What is learned of a conversation: what the `assistant` says, the end of its turns included; the `last` of its
     turns alone; or `all` of it, every token behind the first, as pretraining on chats does. Turns of the weight 0 are
     only read, but with `all`."""
+
+    @property
+    def target(self) -> str:  # type: ignore[override]
+        """What is learned, for people."""
+        return "assistant tokens" if self.learns_answers else "tokens"
 
     @property
     def learns_answers(self) -> bool:
@@ -123,7 +127,7 @@ class SFT(NextToken, RowObjective):
         if not found and "joined" in made.notes and not any(part.answers for part in parts):
             return LeftOut("untaught", "no answer can be learned in the context that inference will show it")
         if not found:
-            return LeftOut("unsupervised", "no assistant tokens")
+            return LeftOut("unsupervised", f"no {self.target}")
         empty = sum(turn["role"] == "assistant" and is_empty(turn) for turn in turns)
         found[0].notes = {**made.notes, "empty": empty} if empty else made.notes
         return found[0] if len(found) == 1 else found
