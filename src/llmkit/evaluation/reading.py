@@ -110,14 +110,18 @@ def read_labelled(
 
     Raises:
         ConfigError: They hold no such rows; the message says how near each kind comes.
+        DataError: They hold nothing.
     """
     if is_ours(source):
         kind = examples_row(Path(source.root()))
         _check_kind(kind, kinds, source)
         return kind, _kept(source, kind)
     if isinstance(source, Tabular) and source.kind() != "examples":
+        names, rows = source.sample()
+        if not names:
+            raise DataError(f"{ROLE}: {shown(source)} has no rows")
         try:
-            found = recognize(kinds, *source.sample(), {**source.columns, **columns}, source.path).whole()
+            found = recognize(kinds, names, rows, {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
             error.hint = "name them: -s tasks.0.columns.FIELD=COLUMN; the fields are those above"
             raise

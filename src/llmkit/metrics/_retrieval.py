@@ -1,12 +1,20 @@
-"""Measures of retrieval: how often, and how near to the top, a query's own text is found in a pool."""
+"""Measures of retrieval: how often, and how near to the top, the texts that belong to a query are found in a pool.
+
+`ranks` and `retrieval_scores` are of one text a query, as training has them; `places` and `place_scores` of any number,
+as trec_eval and BEIR define them (Thakur et al. 2021): nDCG with linear gains over log2(1 + rank), MAP over all ranks.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 AT_ONCE = 1024
 """Queries whose scores are in memory at a time."""
+SCORES_AT_ONCE = 2**24
+"""Scores that are in memory at a time, where the pool may be large."""
 
 
 def ranks(
@@ -47,4 +55,54 @@ def retrieval_scores(found: NDArray[np.int64]) -> dict[str, float]:
         "recall_at_1": float((found == 1).mean()),
         "recall_at_10": float((found <= 10).mean()),
         "mrr": float((1 / found).mean()),
+    }
+
+
+def places(
+    queries: NDArray[np.float32], pool: NDArray[np.float32], relevant: Sequence[Sequence[int]]
+) -> list[tuple[list[int], int]]:
+    """Return, by query, the ranks of the texts that belong to it, in their order, and the text that comes first.
+
+    A text that does not belong and is just as near comes before: a model to which all texts are the same finds none.
+
+    Args:
+        queries: `[queries, dimensions]`, of length one.
+        pool: `[texts, dimensions]`, of length one.
+        relevant: Texts that belong to each query, one at least.
+    """
+    found = []
+    size = max(1, SCORES_AT_ONCE // max(1, len(pool)))
+    for start in range(0, len(queries), size):
+        scores = queries[start : start + size] @ pool.T
+        for row, own in zip(scores, relevant[start : start + size], strict=True):
+            worth = row[[*own]].copy()
+            row[[*own]] = -np.inf
+            best = int(row.argmax())
+            order = np.argsort(-worth, kind="stable")
+            ranks = np.empty(len(own), np.int64)
+            for place, i in enumerate(order.tolist()):
+                ranks[i] = 1 + place + np.count_nonzero(row >= worth[i])
+            first = best if ranks.min() > 1 else own[int(order[0])]
+            found.append((ranks.tolist(), int(first)))
+    return found
+
+
+def place_scores(ranks: Sequence[int], gains: Sequence[float], depths: Sequence[int]) -> dict[str, float]:
+    """Return the scores of one query: `ndcg_at_10`, `mrr_at_10`, `map` and `recall_at_K` of each depth.
+
+    Args:
+        ranks: Of the texts that belong to it, from 1.
+        gains: How much each belongs, over 0.
+        depths: Ranks up to which recall counts.
+    """
+    order = np.argsort(np.asarray(ranks), kind="stable")
+    places, worth = np.asarray(ranks)[order], np.asarray(gains, np.float64)[order]
+    inside = places <= 10
+    ideal = np.sort(worth)[::-1][:10]
+    best = (ideal / np.log2(np.arange(2, len(ideal) + 2))).sum()
+    return {
+        "ndcg_at_10": float((worth[inside] / np.log2(places[inside] + 1)).sum() / best),
+        "mrr_at_10": float(1 / places[0]) if inside[0] else 0.0,
+        "map": float((np.arange(1, len(places) + 1) / places).mean()),
+        **{f"recall_at_{depth}": float((places <= depth).mean()) for depth in depths},
     }

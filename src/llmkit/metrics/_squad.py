@@ -1,7 +1,8 @@
 """Exact match and F1 of answers as SQuAD's own script counts them (Rajpurkar et al. 2016, 2018), Chinese by characters.
 
 A text without characters of scripts that have no spaces gets what the official script gives. In one with them each such
-character is a word of its own, as in CMRC 2018, and punctuation of all scripts is left out.
+character is a word of its own, as in CMRC 2018, and punctuation of all scripts is left out. The F1 is that of bags of
+words; CMRC's own, `longest_overlap`, is that of the longest stretch that both have (Cui et al. 2019).
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ def overlap(answer: str, references: Sequence[str]) -> float:
     return max(_f1(answer_words(answer), answer_words(reference)) for reference in _known(references))
 
 
+def longest_overlap(answer: str, references: Sequence[str]) -> float:
+    """Return the F1 of the longest stretch of words that answer and reference share, best of several; as CMRC 2018."""
+    words = answer_words(answer)
+    return max(_stretch_f1(words, answer_words(reference)) for reference in _known(references))
+
+
+def is_by_characters(texts: Sequence[str]) -> bool:
+    """Tell whether any of some texts has characters that are words of their own."""
+    return any(not text.isascii() and _unspaced().search(text) for text in texts)
+
+
 def best_threshold(margins: NDArray[np.float64], right: NDArray[np.float64], answerable: NDArray[np.bool_]) -> float:
     """Return the threshold with which most is right: below it the best span is said, above it that there is no answer.
 
@@ -73,6 +85,19 @@ def _f1(words: list[str], reference: list[str]) -> float:
         return float(words == reference)
     same = sum((Counter(words) & Counter(reference)).values())
     return 2 * same / (len(words) + len(reference))
+
+
+def _stretch_f1(words: list[str], reference: list[str]) -> float:
+    if not (words and reference):
+        return float(words == reference)
+    longest, before = 0, [0] * (len(reference) + 1)
+    for word in words:
+        row = [0] * (len(reference) + 1)
+        for place, other in enumerate(reference):
+            if word == other:
+                row[place + 1] = before[place] + 1
+        longest, before = max(longest, *row), row
+    return 2 * longest / (len(words) + len(reference))
 
 
 @functools.cache

@@ -26,6 +26,8 @@ MODES = {
     "weightedmean": "weightedmean_tokens", "lasttoken": "lasttoken",
 }  # fmt: skip
 """Names of ways, and what follows `pooling_mode_` where each has a switch; several are joined in this order."""
+SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}
+"""What is searched with and what is searched, each with the names of its prompts in files of sentence-transformers."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Pooling:
 
         parts = [_pool(mode, hidden, mask) for mode in self.modes]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    def sides(self) -> dict[str, str]:
+        """Return what is put before a text of either side of a search, else that of every text, which is named ``."""
+        found = {side: [self.prompts[name] for name in names if name in self.prompts] for side, names in SIDES.items()}
+        return {"": self.prompt, **{side: own[0] if own else self.prompt for side, own in found.items()}}
 
     def describe(self) -> str:
         """Return it in words."""

@@ -54,6 +54,9 @@ class Facts:
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         two_sided: A prompt is read whole by an encoder, with the special tokens that its tokenizer puts around a text.
         labels: Names of what it chooses from, in the order of its outputs.
+        several: Each label is there or not, rather than one of all.
+        prompts: What is put before a text that is searched with, `query`, one that is searched, `document`, and any
+            other one, `` (the empty name); nothing for a model that gives no vectors.
         ends: Ids at which it stops writing; None if unknown.
         versions: Of what runs it, for receipts: `{"torch": "2.13.0"}`.
     """
@@ -63,6 +66,8 @@ class Facts:
     start: int | None = None
     two_sided: bool = False
     labels: tuple[str, ...] = ()
+    several: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
     ends: frozenset[int] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,6 +140,10 @@ class Running:
     def tokens(self, request: Request) -> int:
         """Return the positions that a request takes up in a batch, what is to be written included."""
         raise NotImplementedError
+
+    def cuts(self, request: Request) -> bool:  # noqa: ARG002 - what would be too long is not asked, of most kinds
+        """Tell whether a text is longer than what is read of it, and its end without a part in the answer."""
+        return False
 
     def batch_tokens(self, kind: type[Request]) -> int:  # noqa: ARG002 - the same for all kinds, for most
         """Return how many padded tokens of a kind are best computed together."""

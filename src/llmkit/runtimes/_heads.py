@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[Request]] = {"label": Label, "number": Label, "token_labels": Tags, "span": Span, "vector": Embed}
 """What is asked of a head, by the kind of its answer."""
+OBJECTIVES: dict[type[Request], str] = {
+    Label: "classification", Tags: "token_classification", Span: "question_answering", Embed: "embedding",
+}  # fmt: skip
+"""What a model is finetuned with to answer a kind of request, for hints."""
+_TRAIN = "`llmkit finetune --model {} --data DATA -s objective={}` makes one that does"
 UNLIMITED = 2**31 - 1
 MOST_KNOWN = 2**14
 """Requests that are kept encoded from when their length is asked until they are answered, unless more are prepared."""
@@ -98,7 +104,9 @@ class HeadAnswers:
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can."""
         if self.kind is None or type(request) is not self.kind:
-            return f"its head is {self.head.type_name}{f', which answers {self.kind.kind} alone' if self.kind else ''}"
+            said = f"its head is {self.head.type_name}{f', which answers {self.kind.kind} alone' if self.kind else ''}"
+            objective = OBJECTIVES.get(type(request))
+            return f"{said}\n{_TRAIN.format(self.where or 'MODEL', objective)}" if objective else said
         return None
 
     def prepare(self, requests: Sequence[Request]) -> None:
@@ -177,22 +185,33 @@ class HeadAnswers:
         placed = self.kind is Tags
         if self.kind is Span:
             return self._encode_spans(requests)
+        if placed and any(request.words for request in requests):
+            return self._encode_words(requests)
         if self.kind is Embed:
-            texts: list[Any] = [self.pooling.prompt + request.text for request in requests]
+            own = self.pooling.prompt
+            texts: list[Any] = [(own if one.prompt is None else one.prompt) + one.text for one in requests]
         else:
             pairs = [getattr(request, "pair", None) for request in requests]
             texts = [
                 request.text if pair is None else (request.text, pair)
                 for request, pair in zip(requests, pairs, strict=True)
             ]
-        found = encode_texts(self.tokenizer, texts, self.limit, offsets=placed)
+        return self._read(encode_texts(self.tokenizer, texts, self.limit, offsets=placed))
+
+    def _encode_words(self, requests: Sequence[Tags]) -> list[Encoded]:
+        """Encode texts of which the words are given for some: those word by word, as training does."""
+        found: list[Encoded] = []
+        for given, part in groupby(requests, key=lambda request: bool(request.words)):
+            texts = [list(request.words) if given else request.text for request in part]
+            found += self._read(encode_texts(self.tokenizer, texts, self.limit, words=given))
+        return found
+
+    def _read(self, encodings: Sequence[Encoding]) -> list[Encoded]:
+        placed = self.kind is Tags
         return [
-            Encoded(
-                encoding.ids, encoding.type_ids if self._typed else None, encoding if placed else None,
-                bool(encoding.overflowing),
-            )
-            for encoding in found
-        ]  # fmt: skip
+            Encoded(one.ids, one.type_ids if self._typed else None, one if placed else None, bool(one.overflowing))
+            for one in encodings
+        ]
 
     def _encode_spans(self, requests: Sequence[Span]) -> list[Encoded]:
         """Cut texts into windows behind their questions; a question that leaves no room is cut as well."""

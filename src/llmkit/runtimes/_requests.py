@@ -104,10 +104,16 @@ class Label(Request):
 
 @dataclass(frozen=True)
 class Tags(Request):
-    """Labels of the tokens of a text: `TagsFound`."""
+    """Labels of the tokens of a text: `TagsFound`.
+
+    Attributes:
+        text: The text.
+        words: Its words, where it is read word by word, as tagging is trained; empty: as the tokenizer cuts it.
+    """
 
     kind: ClassVar[str] = "tags"
     text: str
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ class TagsFound:
     Attributes:
         offsets: First character and the one behind the last, of each token, int64 `[tokens, 2]`.
         logits: float32 `[tokens, labels]`.
-        words: Which word of the text, as the tokenizer cuts it, each token is a part of, int64 `[tokens]`.
+        words: Which word each token is a part of, int64 `[tokens]`: of those that were given, whose characters the
+            offsets then are, or of the text, as the tokenizer cuts it.
     """
 
     offsets: NDArray[np.int64]
@@ -155,7 +162,13 @@ class SpanFound:
 
 @dataclass(frozen=True)
 class Embed(Request):
-    """A vector for a text, float32 `[dimensions]`."""
+    """A vector for a text, float32 `[dimensions]`.
+
+    Attributes:
+        text: The text.
+        prompt: What is put before it; None: what the model's files say of every text.
+    """
 
     kind: ClassVar[str] = "embed"
     text: str
+    prompt: str | None = None

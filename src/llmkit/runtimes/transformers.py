@@ -8,7 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Logits, Request, Running, Runtime, Score
+from llmkit.runtimes import (
+    BATCH_TOKENS,
+    Embed,
+    Facts,
+    Generate,
+    Label,
+    Logits,
+    Request,
+    Running,
+    Runtime,
+    Score,
+    Span,
+    Tags,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -129,6 +142,8 @@ class InMemory(Running):
             start=eos if bos is None else bos,
             two_sided=bool(self.model.config.is_encoder_decoder),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
+            several=getattr(self.head, "problem_type", "") == "multi_label_classification",
+            prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
             ends=frozenset(self.ends),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
@@ -161,6 +176,10 @@ class InMemory(Running):
         if isinstance(request, Generate):
             return len(request.prompt) + request.budget
         return len(request.ids) if isinstance(request, Logits) else len(self.heads.encoded(request).ids)
+
+    def cuts(self, request: Request) -> bool:
+        """Tell whether the end of a text for a head, or of a question about one, is not read."""
+        return isinstance(request, Label | Tags | Span | Embed) and self.heads.encoded(request).cut
 
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""

@@ -23,9 +23,14 @@ REQUIRED = {
     ("step", "cap"): {"limit": 1},
     ("step", "mixture"): {"weights": {"x": 1.0}},
     ("task", "answers"): {"data": "x"},
+    ("task", "classification"): {"data": "x"},
     ("task", "code"): {"data": "x"},
     ("task", "generation"): {"data": "x"},
     ("task", "perplexity"): {"data": "x"},
+    ("task", "question_answering"): {"data": "x"},
+    ("task", "retrieval"): {"data": "x"},
+    ("task", "similarity"): {"data": "x"},
+    ("task", "token_classification"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},
 }
 """What a member cannot be built without, with a value; every other member stands by its bare name."""

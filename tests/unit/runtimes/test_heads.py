@@ -126,8 +126,11 @@ def test_texts_too_long_are_cut_and_said(opened):
 def test_what_a_head_does_not_answer_is_said(opened):
     answers = opened(SENTIMENT)
     assert answers.takes(Label("a")) is None
-    for request in (Tags("a"), Embed("a"), Generate((1,), 4)):
-        assert answers.takes(request) == "its head is sequence_classification, which answers label alone"
+    said = "its head is sequence_classification, which answers label alone"
+    assert answers.takes(Generate((1,), 4)) == said
+    for request, objective in ((Tags("a"), "token_classification"), (Embed("a"), "embedding")):
+        hint = f"`llmkit finetune --model {answers.where} --data DATA -s objective={objective}` makes one that does"
+        assert answers.takes(request) == f"{said}\n{hint}"
 
 
 def test_a_decoder_without_padding_answers_one_by_one(opened):

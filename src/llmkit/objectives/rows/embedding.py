@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["mean", "cls", "lasttoken", "max", "mean_sqrt_len", "weightedmean"]
 PAIRS = "pairs"
-PROMPTS = {QUERY: ("query",), POSITIVE: ("document", "passage", "corpus")}
-"""Names of the prompts of either side, in files of sentence-transformers."""
 
 
 class Embedding(RowObjective):
@@ -89,7 +87,7 @@ class Embedding(RowObjective):
         from llmkit.modeling.heads.embedding import Embedding as Body
 
         how = self._pooling
-        prompts = {QUERY: self.query_prompt or "", PROMPTS[POSITIVE][0]: self.positive_prompt or ""}
+        prompts = {QUERY: self.query_prompt or "", "document": self.positive_prompt or ""}
         return Body(pooling=list(how.modes), normalize=how.normalized, prompts=prompts)
 
     @cached_property
@@ -115,10 +113,9 @@ class Embedding(RowObjective):
             updates["pooling"] = list(found.modes)
         if self.normalize == "auto":
             updates["normalize"] = found.normalized or not found.files
-        for field, side in (("query_prompt", QUERY), ("positive_prompt", POSITIVE)):
+        for field, side in (("query_prompt", "query"), ("positive_prompt", "document")):
             if getattr(self, field) is None:
-                known = (found.prompts.get(name) for name in PROMPTS[side])
-                updates[field] = next((prompt for prompt in known if prompt is not None), found.prompt)
+                updates[field] = found.sides()[side]
         settled = self.model_copy(update=updates)
         size = len(settled._pooling.modes) * read_config(path, settled.model_head()).get_text_config().hidden_size
         if beyond := [number for number in self.dimensions if not 0 < number < size]:
