@@ -13,9 +13,7 @@ def write_page(found: Comparison, path: Path) -> None:
     """Write the page."""
     runs = {column.name: f"{column.run.path} ({column.run.model})" for column in found.columns}
     reference = found.columns[0].name
-    page = report("Comparison", runs, [_shown(task, reference) for task in found.tasks])
-    page.notes(found.notes)
-    page.write(path)
+    report("Comparison", runs, [_shown(task, reference) for task in found.tasks], found.notes).write(path)
 
 
 def _shown(task: TaskCompared, reference: str) -> TaskShown:

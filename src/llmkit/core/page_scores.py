@@ -119,11 +119,10 @@ class Card:
 
     def html(self) -> str:
         """Return the card."""
-        arrow = {"good": "\u25b2 ", "bad": "\u25bc ", "": ""}[self.verdict]
-        change = f'<em class="{self.verdict or "even"}">{arrow}{escape(self.change)}</em>' if self.change else ""
-        inside = (
-            f"<span>{escape(self.name)}</span><b>{escape(self.value)}{change}</b><small>{escape(self.note)}</small>"
-        )
+        said = self.change + {"good": " better", "bad": " worse", "": ""}[self.verdict]
+        change = f'<em class="{self.verdict or "even"}">{escape(said)}</em>' if self.change else ""
+        inside = f"<span>{escape(self.name)}</span><b>{escape(self.value)}{change}</b>"
+        inside += f"<small>{escape(self.note)}</small>"
         return f'<a href="#{escape(self.to)}">{inside}</a>' if self.to else f"<div>{inside}</div>"
 
 

@@ -17,17 +17,14 @@ Found = Mapping[str, Sequence[Figure]]
 def draw(page: Page, figures: Found) -> None:
     """Draw the figures of models, by their names; those of one title and kind belong together."""
     titles = dict.fromkeys((figure.title, type(figure)) for found in figures.values() for figure in found)
-    if not titles:
-        return
-    with page.figures():
-        for title, kind in titles:
-            same = {
-                name: figure
-                for name, found in figures.items()
-                for figure in found
-                if (figure.title, type(figure)) == (title, kind)
-            }
-            _draw_same(page, same)
+    for title, kind in titles:
+        same = {
+            name: figure
+            for name, found in figures.items()
+            for figure in found
+            if (figure.title, type(figure)) == (title, kind)
+        }
+        _draw_same(page, same)
 
 
 def _draw_same(page: Page, figures: Mapping[str, Figure]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmkit.core.page import Card, Difference, Interval, Page, Stat, percent, score
+from llmkit.evaluation.comparing import is_secondary
 from llmkit.evaluation.drawing import draw
 from llmkit.evaluation.figures import Figure
 from llmkit.evaluation.page_examples import Sample, asked, can_be_shown, judge, shortened, show_examples
@@ -18,6 +19,8 @@ Found = Mapping[str, Any]
 _APART = ("scores", "estimates", "num_samples", "notes", "overlap")
 """What a task found that has a place of its own on the page; the rest is folded facts."""
 EXTREMES = 5
+MANY = 8
+"""Rows of a plot above which it takes the whole width."""
 UP, DOWN = "\u2191", "\u2193"
 """Higher is better, and lower is."""
 FOOT = (
@@ -77,23 +80,30 @@ class TaskShown:
         return int(found.get("estimates", {}).get(name, {}).get("n", found["num_samples"]))
 
 
-def report(title: str, models: Mapping[str, str], tasks: Sequence[TaskShown]) -> Page:
+def report(title: str, models: Mapping[str, str], tasks: Sequence[TaskShown], notes: Sequence[str] = ()) -> Page:
     """Return the page.
 
     Args:
         title: Headline.
         models: Model or run to where it lies.
         tasks: In order.
+        notes: Sentences about all of it.
     """
     page = Page(title, ", ".join(f"{name}: {where}" for name, where in models.items()))
     if cards := [card for place, task in enumerate(tasks) for card in _card(task, f"task-{place + 1}")]:
         page.cards(cards)
+    page.notes(notes)
     for place, task in enumerate(tasks):
         page.heading(task.name, anchor=f"task-{place + 1}")
         page.notes(_notes(task))
-        _scores_table(page, task)
-        _intervals(page, task)
-        draw(page, task.figures)
+        parts = [name for name in task.scores if is_secondary(name)]
+        _scores_table(page, task, [name for name in task.scores if name not in parts])
+        with page.figures():
+            _intervals(page, task)
+            draw(page, task.figures)
+        if parts:
+            with page.folded("Scores of parts", f"{len(parts):,}"):
+                _scores_table(page, task, parts)
         _overlap(page, task)
         _examples(page, task)
         _settings(page, task)
@@ -129,15 +139,15 @@ def _notes(task: TaskShown) -> list[str]:
     return [*every, *(f"{model}: {note}" for model, notes in found.items() for note in notes if note not in every)]
 
 
-def _scores_table(page: Page, task: TaskShown) -> None:
-    """Show every score: a column for each model, then its difference from the reference, p, and the samples."""
+def _scores_table(page: Page, task: TaskShown, names: Sequence[str]) -> None:
+    """Show scores: a column for each model, then its difference from the reference, p, and the samples."""
     others = [model for model in task.results if model != task.reference and task.differences.get(model)]
     is_pair = len(task.results) == 2
     headers = ["score", *task.results]
     for model in others:
         headers += ["difference", "p"] if is_pair else [f"{model} \u2212 {task.reference}", "p"]
     rows = []
-    for name in task.scores:
+    for name in names:
         up = task.is_better_higher(name)
         row: list[Any] = [name + ("" if up is None else f"\u00a0{UP if up else DOWN}")]
         for model in task.results:
@@ -180,27 +190,26 @@ def _intervals(page: Page, task: TaskShown) -> None:
     """Draw the scores with their intervals: shares on one axis, of the others each on its own."""
     shares: list[tuple[str, list[Interval]]] = []
     alone: list[tuple[str, list[Interval]]] = []
-    for name in task.scores:
+    for name in (name for name in task.scores if not is_secondary(name)):
         found = [task.interval(model, name, place % 4) for place, model in enumerate(task.results)]
         rows = [row for row in found if row is not None]
         if all(row.low is None for row in rows):
             continue
         ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
-        is_share = min(ends) >= 0 and max(ends) <= 1 and task.is_better_higher(name) is not False
-        (shares if is_share else alone).append((name, rows))
+        up = task.is_better_higher(name)
+        label = name if up is None else f"{name}\u00a0{UP if up else DOWN}"
+        (shares if min(ends) >= 0 and max(ends) <= 1 else alone).append((label, rows))
     if len(task.results) == 1:  # names of scores say more than the one model's
         model = next(iter(task.results))
         merged = [_renamed(row, name) for name, rows in shares for row in rows]
-        drawn = [("Scores with their intervals", [("", merged)])] * bool(merged)
+        drawn = [("Scores from 0 to 1", [("", merged)])] * bool(merged)
         drawn += [(name, [("", [_renamed(row, model) for row in rows])]) for name, rows in alone]
     else:
-        drawn = [("Shares and means" if len(shares) > 1 else shares[0][0], shares)] if shares else []
+        drawn = [("Scores from 0 to 1" if len(shares) > 1 else shares[0][0], shares)] if shares else []
         drawn += [(name, [(name, rows)]) for name, rows in alone]
-    if drawn:
-        with page.figures():
-            for title, groups in drawn:
-                with page.figure(title, is_wide=sum(len(rows) for _, rows in groups) > 6):
-                    page.intervals(groups)
+    for title, groups in drawn:
+        with page.figure(title, is_wide=sum(len(rows) for _, rows in groups) > MANY):
+            page.intervals(groups)
 
 
 def _renamed(row: Interval, label: str) -> Interval:

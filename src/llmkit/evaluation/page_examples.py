@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,10 @@ SHOWN = 4
 """Samples of a kind."""
 LONGEST = 4000
 """Characters of a text: more is in the file."""
-LINE = 90
+LINE, SHORT = 90, 24
+_MARKS = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
+_ROLES = {"assistant", "user", "system", "model"}
+"""What chat templates write: it says nothing of which sample it is."""
 _ASKED = ("prompt", "question", "context", "text", "query")
 _SAID = ("prediction", "output")
 _EXPECTED = ("reference", "references", "target", "gold", "label", "answers")
@@ -79,10 +83,11 @@ def show_examples(page: Page, judged: Sequence[Judged], *, reference: str = "", 
         fresh = [one for one in found if id(one) not in used][:SHOWN]
         if not fresh:
             return
+        is_first = not used
         used.update(id(one) for one in fresh)
         page.subheading(title + (f" ({len(fresh)} of {of:,})" if of > len(fresh) else ""))
-        for one in fresh:
-            show_sample(page, one)
+        for place, one in enumerate(fresh):
+            show_sample(page, one, is_open=is_first and place == 0)
 
     if reference:
         gain = {id(one): sign * one.moved(reference) for one in known}
@@ -107,13 +112,13 @@ def can_be_shown(sample: Sample) -> bool:
     return bool(asked(sample)) or _first(sample, _SAID) is not None
 
 
-def show_sample(page: Page, judged: Judged) -> None:
-    """Show a question, folded: open, the text as it was sent, and beside each other what was expected and said."""
+def show_sample(page: Page, judged: Judged, *, is_open: bool = False) -> None:
+    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said."""
     sample = next(iter(judged.samples.values()))
     aside = " \u00b7 ".join(score_words(model, value, len(judged.scores)) for model, value in judged.scores.items())
     mark = {"good": "\u2713 ", "bad": "\u2717 ", "": ""}[verdict(judged.first)]
     name = headline(sample)
-    with page.folded(mark + name, aside.strip(" \u00b7")):
+    with page.folded(mark + name, aside.strip(" \u00b7"), is_open=is_open):
         if text := asked(sample):
             caption = "as sent" if "prompt" in sample else "asked"
             page.quote(caption, shortened(text), prose=True)
@@ -148,8 +153,8 @@ def headline(sample: Sample) -> str:
         if isinstance(sample.get(key), str):
             text = sample[key]
             break
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    while len(lines) > 1 and len(lines[-1]) < 12:  # "Answer:"
+    lines = [line for line in (_MARKS.sub("", line).strip() for line in str(text).splitlines()) if line]
+    while len(lines) > 1 and (lines[-1].endswith(":") or lines[-1] in _ROLES) and len(lines[-1]) < SHORT:  # "Answer:"
         lines.pop()
     line = lines[-1] if lines else str(sample.get("id", ""))
     return (
@@ -165,13 +170,15 @@ def asked(sample: Sample) -> str:
     """Return what a model was asked, as it was sent where the sample says that."""
     if "prompt" not in sample and sample.get("turns"):
         return "\n".join(f"{turn.get('role', '')}: {turn.get('content', '')}" for turn in sample["turns"])
-    return _text(_first(sample, _ASKED))
+    text, pair = _text(_first(sample, _ASKED)), sample.get("pair")
+    return f"{text}\n\n{pair}" if isinstance(pair, str) else text
 
 
 def expected_text(sample: Sample) -> str:
     """Return what was expected; of choices, their texts."""
     found = _first(sample, _EXPECTED)
-    if isinstance(found, list) and sample.get("choices") is None:
+    if isinstance(found, list):
+        found = [_choice(sample, one) for one in found]
         return "\nor ".join(map(_text, dict.fromkeys(map(_text, found)))) if found else "(no answer)"
     return shortened(_choice(sample, found))
 
@@ -181,12 +188,12 @@ def said_text(sample: Sample) -> str:
     found = _first(sample, _SAID)
     choices = sample.get("choices")
     if isinstance(choices, list):
-        taken, right = _choice(sample, found), _choice(sample, _first(sample, _EXPECTED))
-        marks = [
-            ("\u2192" if _text(one) == taken else "  ") + (" \u2713 " if _text(one) == right else "   ")
-            for one in choices
-        ]
-        return "\n".join(mark + _text(one) for mark, one in zip(marks, choices, strict=True))
+        golds = _first(sample, _EXPECTED)
+        right = [_choice(sample, gold) for gold in (golds if isinstance(golds, list) else [golds])]
+        taken = _choice(sample, found)
+        texts = list(map(_text, choices))
+        marks = [("\u2192" if one == taken else "  ") + (" \u2713 " if one in right else "   ") for one in texts]
+        return "\n".join(mark + one for mark, one in zip(marks, texts, strict=True))
     if found is None:
         return ""
     parts = ["(nothing)" if found == "" else _text(found)]

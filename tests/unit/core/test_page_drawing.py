@@ -156,7 +156,7 @@ def test_cards_lead_to_their_sections(drawn):
     found = drawn(add)
     assert [one["href"] for one in found.all("a")] == ["#task-1"]
     assert [one.get("id") for one in found.all("h2")] == ["task-1"]
-    assert "\u25b2 +0.0720" in found.text
+    assert "+0.0720 better" in found.text
 
 
 def test_cells_with_small_lines(drawn):

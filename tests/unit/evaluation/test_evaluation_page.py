@@ -58,9 +58,9 @@ def test_a_score_has_its_interval_its_difference_its_p_and_its_samples(read):
     assert text[start : start + 18] == [
         "score", "model", "baseline", "difference", "p", "n",
         "acc\u00a0\u2191", "0.5000", "0.2000 to 0.8000", "0.7500", "0.5000 to 0.9000",
-        "\u22120.2500", "worse", "0.012", "corrected 0.024", "4", "acc", "model",
+        "\u22120.2500", "worse", "0.012", "corrected 0.024", "4", "acc\u00a0\u2191", "model",
     ]  # fmt: skip
-    assert "\u25bc \u22120.2500" in text
+    assert "\u22120.2500 worse" in text
     assert any("95 of 100" in part for part in text)
 
 
@@ -110,6 +110,15 @@ def test_a_note_that_all_models_have_stands_once(read):
     ]
 
 
+def test_scores_of_parts_are_folded_and_not_drawn(read):
+    scores = {"bits_per_byte": (1.5, 1.4, 1.6), "bits_per_byte[source=wiki]": (1.2, 1.1, 1.3)}
+    task = shown(results={"model": result(scores, up=False)}, samples={}, differences={}, reference="")
+    found = read(report("r", {"model": "m"}, [task], ["all of it"]))
+    assert "all of it" in found.text
+    assert found.text.index("Scores of parts") < found.text.index("bits_per_byte[source=wiki]\u00a0\u2193")
+    assert sum(one.get("role") == "img" for one in found.all("div")) == 1
+
+
 def test_of_many_runs_the_card_shows_the_best(read):
     runs = {
         name: result({"acc": (value, value - 0.1, value + 0.1)}) for name, value in (("a", 0.4), ("b", 0.7), ("c", 0.5))
@@ -117,7 +126,7 @@ def test_of_many_runs_the_card_shows_the_best(read):
     better = {**LOST, "difference": 0.3}
     task = shown(results=runs, samples={}, differences={"b": {"acc": better}, "c": {"acc": better}}, reference="a")
     text = read(report("Comparison", {"a": "1", "b": "2", "c": "3"}, [task])).text
-    assert text[text.index("0.7000") + 1] == "\u25b2 +0.3000"
+    assert text[text.index("0.7000") + 1] == "+0.3000 better"
     assert "acc\u00a0\u2191 \u00b7 n\u00a04\n0.6000 to 0.8000\nbest of 3: b" in text
     assert {"b \u2212 a", "c \u2212 a"} <= set(text)
 
@@ -166,6 +175,8 @@ def test_choices_are_shown_with_the_one_that_was_taken():
     assert said_text(one) == "\u2192   3\n   \u2713 4"
     assert expected_text(one) == "4"
     assert headline(one) == "2 + 2?"
+    assert said_text({**one, "reference": [0, 1]}) == "\u2192 \u2713 3\n   \u2713 4"
+    assert expected_text({**one, "reference": [0, 1]}) == "3\nor 4"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,8 @@ def test_the_line_of_a_sample_is_its_question():
     assert headline({"prompt": f"{long}\nQuestion: who?\nAnswer:"}) == "Question: who?"
     assert headline({"turns": [{"role": "user", "content": "Hi"}], "prompt": "<|im_start|>user\nHi<|im_end|>"}) == "Hi"
     assert len(headline({"prompt": long})) == 90
+    chat = "<|im_start|>user\nQuestion: who?\nAnswer:<|im_end|>\n<|im_start|>assistant\n"
+    assert headline({"prompt": chat}) == "Question: who?"
     assert asked({"turns": [{"role": "user", "content": "Hi"}]}) == "user: Hi"
 
 
