@@ -345,3 +345,27 @@ def test_samples_are_there_while_the_run_goes_on(cli, chain, monkeypatch):
     assert outcome.code == 0
     assert seen[-1] == ["samples-answers.jsonl", "samples-perplexity.jsonl"]
     assert "perplexity of the model: bits_per_byte " in outcome.err
+
+
+def test_preflight_takes_a_finished_run_for_a_baseline(cli, chain, runs):
+    recipe = {"model": str(chain.base), "baseline": str(runs / "base"), "max_regression": 0.01}
+    recipe["tasks"] = json.loads(tasks(chain).removeprefix("tasks="))
+    schema = "# yaml-language-server: $schema=https://example.org/eval.json"
+    Path("eval.yaml").write_text(f"{schema}\n{json.dumps(recipe)}\n", encoding="utf-8")
+    outcome = cli("preflight", "-r", "eval.yaml")
+    assert outcome.code == 0, outcome.out + outcome.err
+
+
+def test_two_tasks_of_one_name_are_refused():
+    from types import SimpleNamespace
+
+    from llmkit.core.errors import ConfigError
+    from llmkit.stages.evaluate import task_names
+
+    def named(*titles):
+        return [SimpleNamespace(title=title, type_name="perplexity") for title in titles]
+
+    assert task_names(named("perplexity", "quartz", "perplexity")) == ["perplexity", "quartz", "perplexity-2"]
+    for titles in (("perplexity", "quartz", "quartz"), ("quartz", "perplexity", "quartz")):
+        with pytest.raises(ConfigError, match=r"tasks\.2: it is called 'quartz', and so is tasks\.[01]: rename one"):
+            task_names(named(*titles))

@@ -373,7 +373,7 @@ def test_chinese_words_are_characters(evaluate, cli, jsonl, uniform):
     result = evaluate(uniform, {"type": "perplexity", "data": "corpus"})["perplexity"]["results"]["model"]
     expected = VOCABULARY ** (result["tokens"] / 8)
     assert result["scores"]["word_perplexity"] == pytest.approx(expected, rel=1e-3)
-    assert result["notes"] == []
+    assert result["notes"] == ["no whitespace_word_perplexity: it is over 1,000,000,000,000"]  # it has few of those
 
 
 def test_a_perplexity_too_great_is_left_out_and_said(cli, jsonl, uniform):

@@ -349,3 +349,22 @@ def test_fields_that_there_are_not(evaluate, heads, jsonl):
         heads["sentiment"], {"type": "classification", "data": data, "columns": {"label": "lable"}}, code=2
     )
     assert "no column 'lable'; did you mean 'label'?" in outcome.err
+
+
+@pytest.mark.parametrize(("spec", "task", "rows"), [
+    (SENTIMENT, "classification", [{"text": text[:30], "label": "bgf"[i % 3]} for i, text in enumerate(TEXTS)]),
+    (NAMES, "token_classification", [{"words": text.split()[:6], "tags": [0, 1, 2, 3, 0, 1][: len(text.split()[:6])]}
+                                     for text in TEXTS]),
+    (BODY, "retrieval", [{"src": text[:12], "tgt": text[12:24]} for text in TEXTS]),
+])  # fmt: skip
+def test_every_score_is_put_to_a_test_beside_a_baseline(evaluate, cli, jsonl, tmp_path, spec, task, rows):
+    models = [save_headed(tmp_path / name, spec, num_hidden_layers=layers) for name, layers in (("a", 2), ("b", 1))]
+    given = {"type": task, "data": str(jsonl("rows.jsonl", rows))}
+    given |= {"labels": {"b": "bad", "g": "good", "f": "fair"}} if task == "classification" else {}
+    found = evaluate(models[0], given, "--baseline", models[1])
+    said = json.loads(Path("eval/results.json").read_text(encoding="utf-8"))["tasks"][task]
+    assert list(said["differences"]) == list(found["scores"])
+    for name, difference in said["differences"].items():
+        assert difference["n"] > 0, name
+        assert difference["p"] is None or 0 <= difference["p"] <= 1
+    assert not any("stored as" in note for note in found["notes"])

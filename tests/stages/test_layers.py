@@ -17,14 +17,16 @@ from llmkit.core.registry import PACKAGES
 
 ROOT = Path(llmkit.__file__).parent
 
-# Top to bottom. Tasks run on evaluation's model, so evaluation stands below them; packages of one row are strangers.
+# Top to bottom. Tasks run on evaluation's model and may measure what an objective says, so both stand below them;
+# packages of one row are strangers.
 LAYERS = (
     {"__main__"},
     {"cli"},
     {"chain"},
     {"stages"},
     {"training", "cleaning", "tokenization", "prediction", "serving"},
-    {"objectives", "tasks", "exporters"},
+    {"tasks"},
+    {"objectives", "exporters"},
     {"evaluation"},
     {"runtimes"},
     {"metrics", "modeling"},

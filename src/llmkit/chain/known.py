@@ -15,6 +15,7 @@ from llmkit.chain.runs import ABSENT, Chain, Read, Run
 from llmkit.core.console import Console
 from llmkit.core.manifest import read_manifest
 from llmkit.data.rows import Row
+from llmkit.evaluation.runs import is_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -29,7 +30,7 @@ T = TypeVar("T")
 def _once(function: Callable[[Chain, Place], T | None]) -> Callable[[Chain, Place], T | None]:
     @wraps(function)
     def asked(chain: Chain, place: Place) -> T | None:
-        if place is None or (isinstance(place, Run) and place.resolved is None):
+        if place is None or (isinstance(place, Run) and place.resolved is None) or _is_evaluation(place):
             return None
         key = (function.__name__, place if isinstance(place, Run) else str(place))
         if key not in chain.facts:
@@ -38,6 +39,11 @@ def _once(function: Callable[[Chain, Place], T | None]) -> Callable[[Chain, Plac
         return found
 
     return asked
+
+
+def _is_evaluation(place: Run | Path) -> bool:
+    """Tell whether what stands for a baseline is no model, but an evaluation of one."""
+    return place.makes == "eval" if isinstance(place, Run) else is_run(place)
 
 
 @dataclass(frozen=True)

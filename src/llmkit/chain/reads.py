@@ -21,6 +21,7 @@ KINDS = {
     ("pretrain", "data"): ("tokens",),
     ("finetune", "validation_data"): ("examples",),
     ("export", "model"): ("model",),
+    ("eval", "baseline"): (*MODELS, "eval"),
 }
 """Of (stage, field), where it is not any kind of model or, of data, any kind or what the config says itself."""
 DATA, MODEL_FIELDS = ("inputs", "data", "validation_data"), ("model", "baseline", "init_from")

@@ -16,12 +16,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from llmkit.core.errors import ConfigError
-from llmkit.core.machine import raise_limit
 from llmkit.core.part import STRICT, Budget, NotIdentity, Part, dump, plain
+from llmkit.core.part_files import open_part_files, read_mapping
 from llmkit.core.problems import describe, places, walk
 from llmkit.core.registry import Family
 from llmkit.core.yaml import Path as KeyPath
-from llmkit.core.yaml import parse_scalar, read_yaml
+from llmkit.core.yaml import parse_scalar
 
 __all__ = ["Budget", "Config", "NotIdentity", "Resolved", "dump", "json_schema", "leaves", "parse_key", "resolve"]
 """The marks and `dump` are `part.py`'s: whoever writes a config finds all of it here."""
@@ -88,6 +88,7 @@ def resolve(
         ConfigError: Every problem found, one line each, with its dotted path and origin.
     """
     values, origins = _read_recipe(recipe)
+    open_part_files(config_class, values, origins)
     given = [_split(expression) for expression in sets]
     named = {parse_key(key): (flag, value) for key, (flag, value) in (options or {}).items() if value is not None}
     # `-i FILE -s inputs.0.text_field=body` refines what the option gave; elsewhere the option wins.
@@ -102,6 +103,7 @@ def resolve(
     assign_sets(after_options=False)
     for path, (flag, value) in named.items():
         _assign(config_class, values, path, value, origins, flag)
+    open_part_files(config_class, values, origins)
     assign_sets(after_options=True)
     values = {**(absent or {}), **values}
     _check_text(values, origins)
@@ -179,16 +181,7 @@ def _validate(config_class: type[C], values: dict[str, Any], raw_texts: dict[Key
 def _read_recipe(recipe: Path | None) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     if recipe is None:
         return {}, {}
-    try:
-        text = recipe.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{recipe}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise_limit(error)
-        raise ConfigError(f"{recipe}: {error.strerror}") from None
-    parsed = read_yaml(text, str(recipe))
-    if not isinstance(parsed.value, dict):
-        raise ConfigError(f"{recipe}: a recipe is a mapping of fields, not a {type(parsed.value).__name__}")
+    parsed = read_mapping(recipe, "a recipe")
     return parsed.value, {path: f"{recipe}:{line}" for path, line in parsed.lines.items() if path}
 
 

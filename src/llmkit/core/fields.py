@@ -59,6 +59,12 @@ def field_paths(model: type[BaseModel]) -> frozenset[str]:
     return frozenset(found)
 
 
+def family_of(field: FieldInfo) -> Family | None:
+    """Return the family whose members a field holds, itself or in a list."""
+    annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return next((part for _, part in _parts_inside(annotation) if isinstance(part, Family)), None)
+
+
 def families_met(models: Iterable[type[BaseModel]]) -> list[Family]:
     """Return the families of the models' fields and, since a task holds metrics, of their members' fields, by name."""
     found: dict[str, Family] = {}
@@ -83,7 +89,7 @@ def _rows(model: type[BaseModel], prefix: str, instance: BaseModel | None) -> It
         annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         default = getattr(instance, name) if instance is not None else _own_default(field)
         inside = list(_parts_inside(annotation))
-        family = next((part for _, part in inside if isinstance(part, Family)), None)
+        family = family_of(field)
         groups = [(suffix, part) for suffix, part in inside if not isinstance(part, Family)]
         is_group = isinstance(default, BaseModel) and any(not suffix for suffix, _ in groups)
         text = "" if is_group else _default_text(field, default)

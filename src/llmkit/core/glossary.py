@@ -44,7 +44,7 @@ _UPLOAD = "nothing is uploaded; `hf upload` takes the directory that export writ
 _SERVE = "serving is not there yet; servers load the directory that export writes"
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
-_BENCHMARKS = "benchmarks of other harnesses are not there yet; answers, generation and perplexity measure your data"
+_BENCHMARKS = "lm-eval asks it: {type: harness, task: NAME}, or --harness NAME; with the extra `harness`"
 _GGUF = (
     "models are read from GGUF (--model FILE.gguf), and not yet written to it; safetensors is what llama.cpp's"
     " convert_hf_to_gguf.py reads"
@@ -234,13 +234,15 @@ PARTS = {
         ("huggingface hub dataset datasets load_dataset", "hf", ""),
     ),
     "task": (
-        ("ppl loss wikitext bits_per_byte", "perplexity", ""),
+        ("ppl wikitext bits_per_byte", "perplexity", ""),
+        ("pppl pll pseudo_likelihood pseudo_log_likelihood", "pseudo_perplexity", ""),
+        ("loss masked_lm mlm validation_loss", "objective", ""),
         ("bleu rouge chrf generate", "generation", ""),
         ("humaneval human_eval mbpp pass_at_k pass@1", "code", ""),
         ("needle niah haystack ruler long_context", "passkey", ""),
         ("throughput latency speed ttft tokens_per_second", "efficiency", ""),
-        ("mmlu hellaswag arc arc_easy arc_challenge piqa winogrande gsm8k truthfulqa lambada boolq ceval cmmlu", "",
-         _BENCHMARKS),
+        ("mmlu hellaswag arc arc_easy arc_challenge piqa winogrande gsm8k truthfulqa lambada boolq ceval cmmlu"
+         " lm_eval lm_eval_harness", "harness", _BENCHMARKS),
     ),
     "metric": (
         ("acc", "accuracy", ""),

@@ -25,6 +25,7 @@ from llmkit.core.errors import nearest
 from llmkit.core.glossary import instead
 from llmkit.core.own import PATTERN, is_meant, is_own, load_own, registered
 from llmkit.core.part import Part
+from llmkit.core.part_files import is_part_file, read_part_file
 
 __all__ = ["PACKAGES", "Family", "Part"]
 """`Part` is defined in `part.py`: whoever adds a family finds both here."""
@@ -59,6 +60,8 @@ class Family:
         elsewhere: Another family whose members are asked for here by mistake, and what to say of them then.
         joined: Another family whose members the field takes as well; a name that both have means the first's.
         also: Values that the field takes beside the members, such as `auto` and None.
+        files: A bare string that ends in `.yaml` is a file with a member's fields; this one is the file's name where it
+            is not among them. None where members have no files.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Family:
     elsewhere: tuple[str, str] | None = None
     also: tuple[str | None, ...] = ()
     joined: str | None = None
+    files: str | None = None
 
     @property
     def noun(self) -> str:
@@ -152,6 +156,8 @@ class Family:
 
     def open(self, text: str) -> dict[str, Any]:
         """Return the mapping that a bare string stands for."""
+        if self.files is not None and is_part_file(text):
+            return read_part_file(text, self).fields
         if self.shorthand and not is_own(text) and (text not in self.members() or self._is_a_place(text)):
             member, field = self.shorthand
             return {"type": member, field: text}
@@ -218,6 +224,8 @@ class Family:
         if self.shorthand:
             names = {"type": "string", "description": f"one of {', '.join(self.members())}, or a {self.shorthand[1]}"}
         options = [names, *([{"type": "null"}] if None in self.also else [])]
+        if self.files is not None:
+            options.append({"type": "string", "pattern": r"\.ya?ml$", "description": f"a {self.noun} in a file"})
         for member in self.members():
             # Through the handler, so that the definitions of a member's groups end up at the root, where `$ref` looks.
             item = handler.resolve_ref_schema(handler(self.load(member).__pydantic_core_schema__))

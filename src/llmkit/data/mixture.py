@@ -20,6 +20,7 @@ from llmkit.data.artifacts import Tokens
 from llmkit.data.feeds import HeldOut
 from llmkit.data.order import Order
 from llmkit.data.packing import Batch, BestFitPacker, Packer, PadPacker, PairPacker, StreamPacker
+from llmkit.data.split import Split
 from llmkit.data.token_reader import JoinedSplits, TokenSplit
 from llmkit.data.unread import Unread
 
@@ -212,13 +213,13 @@ def training_stream(
     return Mixture(streams, given)
 
 
-def held_out_of(tokens: Sequence[Path], plan: PackingPlan) -> HeldOut | None:
+def held_out_of(tokens: Sequence[Path], plan: PackingPlan, split: Split = "validation") -> HeldOut | None:
     """Return the held-out blocks of token artifacts; None if no artifact has any."""
-    paths = [path for path in tokens if Tokens(path).has("validation")]
+    paths = [path for path in tokens if Tokens(path).has(split)]
     if not paths:
         return None
-    joined = JoinedSplits([TokenSplit(path, "validation") for path in paths])
+    joined = JoinedSplits([TokenSplit(path, split) for path in paths])
     unread = Unread()
     for path in paths:
-        unread = unread.plus(Tokens(path).unread("validation"))
+        unread = unread.plus(Tokens(path).unread(split))
     return HeldOut(plan.packer(joined, seed=None), joined.num_bytes, unread)

@@ -35,19 +35,22 @@ class Skipped:
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
+        self._firsts: dict[str, str] = {}
 
     @property
     def total(self) -> int:
         """All of them."""
         return self.reasons.total()
 
-    def add(self, reason: str) -> None:
-        """Count a row."""
+    def add(self, reason: str, name: str = "") -> None:
+        """Count a row; the first one of each reason is named, where it has a name."""
         self.reasons[reason] += 1
+        self._firsts.setdefault(reason, name)
 
     def notes(self) -> list[str]:
         """Say how many there are of each reason."""
-        return [f"{count:,} skipped: they {reason}" for reason, count in self.reasons.most_common()]
+        firsts = {reason: f"; the first: {name}" for reason, name in self._firsts.items() if name}
+        return [f"{count:,} skipped: they {why}{firsts.get(why, '')}" for why, count in self.reasons.most_common()]
 
 
 def conversation_kinds() -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from llmkit import runtimes
 from llmkit.core.errors import SetupError
 from llmkit.core.json import dumps
+from llmkit.core.registry import Part
 from llmkit.runtimes import Request
 
 KEY = 32
@@ -151,6 +152,8 @@ def _bytes(value: Any) -> Iterable[bytes]:
         yield b"[%d" % len(value)
         for one in value:
             yield from _bytes(one)
+    elif isinstance(value, Part):
+        yield from _bytes(value.spec(mode="json", identity=True))
     else:  # an object that JSON does not know is an error: what `str` says of two may be the same
         yield dumps(value, ascii_only=True).encode()
 

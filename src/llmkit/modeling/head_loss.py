@@ -9,6 +9,7 @@ target, its output layer gets a single position, and what the layer would have g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -18,8 +19,27 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+CHUNK = 256
+"""Targets whose logits are held at a time where nothing is learned."""
 _opaque: WeakSet[Any] = WeakSet()
 """Models whose logits are more than their output layer: scaled, capped, adapted. They pay for all logits."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a part of a loss is made of.
+
+    Attributes:
+        losses: In nats, of each target, `[targets]`.
+        hits: Whether it is what the model holds for the likeliest, `[targets]`; None where there is no such thing.
+        rows: Which row of the batch it belongs to, `[targets]`.
+        weight: Of the part.
+    """
+
+    losses: torch.Tensor
+    hits: torch.Tensor | None
+    rows: torch.Tensor
+    weight: float = 1.0
 
 
 def head_loss(
@@ -52,6 +72,45 @@ def head_loss(
     outputs = model(**inputs)
     logits = _token_logits(outputs)
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), flat, reduction="sum"), outputs
+
+
+def target_losses(
+    model: PreTrainedModel, inputs: Mapping[str, Any], labels: torch.Tensor, *, gather: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """Run a model and return the loss of each target, and whether it is the likeliest; for this no gradient is kept.
+
+    Args:
+        model: Any model of transformers with an output layer, not wrapped.
+        inputs: What it is called with, without labels.
+        labels: As in `head_loss`, as is `gather`.
+        gather: Likewise.
+
+    Returns:
+        Cross-entropies in nats, float32 `[targets]` in the order of the flat labels, bool `[targets]`, and the model's
+        output, whose token logits are of no use.
+    """
+    import torch
+
+    flat = labels.flatten()
+    rows = (flat >= 0).nonzero().squeeze(1)
+    targets = flat[rows]
+    hidden: torch.Tensor | None = None
+    if model not in _opaque:
+        hidden, outputs = _without_logits(model, inputs, rows if gather else None)
+        if hidden is None:
+            _opaque.add(model)
+    if hidden is None:
+        outputs = model(**inputs)
+        logits = _token_logits(outputs).flatten(0, 1)[rows]
+        parts: Any = torch.split(logits, CHUNK)
+    else:
+        picked, head = hidden.flatten(0, 1), model.get_output_embeddings()
+        parts = (head(part) for part in torch.split(picked if gather else picked[rows], CHUNK))
+    losses, hits = [], []
+    for logits, target in zip(parts, torch.split(targets, CHUNK), strict=True):
+        losses.append(torch.nn.functional.cross_entropy(logits.float(), target, reduction="none"))
+        hits.append(logits.argmax(-1) == target)
+    return torch.cat(losses), torch.cat(hits), outputs
 
 
 def _without_logits(

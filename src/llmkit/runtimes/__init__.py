@@ -18,12 +18,16 @@ from llmkit.core.registry import Part
 from llmkit.data.artifacts import Model
 from llmkit.runtimes._requests import (
     Embed,
+    Fill,
     Generate,
     Ids,
     Label,
     Logits,
+    Losses,
+    LossesFound,
     Request,
     Score,
+    ScoreParts,
     Span,
     SpanFound,
     Tags,
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 __all__ = [
-    "Embed", "Facts", "Generate", "Ids", "Label", "Logits", "Request", "Running", "Runtime", "Score", "Span",
-    "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
+    "Embed", "Facts", "Fill", "Generate", "Ids", "Label", "Logits", "Losses", "LossesFound", "Request", "Running",
+    "Runtime", "Score", "ScoreParts", "Span", "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
 ]  # fmt: skip
 
 BATCH_TOKENS = 8192
@@ -127,11 +131,13 @@ class Running:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
         shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
+        where: The directory that it came from; "" of one that came from nowhere on this machine.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
     shares_prefixes: bool = False
+    where: str = ""
 
     def takes(self, request: Request) -> str | None:
         """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
+
+    from llmkit.modeling.companions import Models
+    from llmkit.modeling.head_loss import Judged
 
 Ids = tuple[int, ...]
 Turns = tuple[Mapping[str, Any], ...]
@@ -54,6 +58,86 @@ class Score(Request):
     kind: ClassVar[str] = "score"
     context: Ids
     target: Ids
+
+
+@dataclass(frozen=True)
+class ScoreParts(Score):
+    """The same, part by part of the target, float64 `[parts]`: what each stretch of a window adds to a score.
+
+    Attributes:
+        parts: Tokens of each, one or more; together they are the target.
+    """
+
+    kind: ClassVar[str] = "score parts"
+    parts: Ids
+
+
+@dataclass(frozen=True)
+class Fill(Request):
+    """The log-probability of `target` at `places` of a row that is read from both sides, in nats: a float.
+
+    Attributes:
+        ids: The row, special tokens and masks included.
+        places: Where in the row the targets belong.
+        target: One token for each place; each is predicted without the others.
+    """
+
+    kind: ClassVar[str] = "fill"
+    ids: Ids
+    places: Ids
+    target: Ids
+
+
+class Judge(Protocol):
+    """What a model is trained to do, as far as a runtime has to know it: an objective over documents."""
+
+    @property
+    def type_name(self) -> str:
+        """What it is called."""
+
+    @property
+    def head(self) -> str:
+        """Name of the head of its models."""
+
+    def judge(self, models: Models, batch: Mapping[str, torch.Tensor]) -> Mapping[str, Judged]:
+        """Return what the parts of the loss are made of."""
+
+    def loss(self, models: Models, batch: Mapping[str, torch.Tensor]) -> Mapping[str, tuple[torch.Tensor, float]]:
+        """Return the sum of each part of the loss, and its weight."""
+
+    def spec(self, *, mode: str = "python", identity: bool = False) -> dict[str, Any]:
+        """Return what tells it from all others."""
+
+
+@dataclass(frozen=True)
+class Losses(Request):
+    """What an objective of training says of a block: `LossesFound`. The block's tensors are the `inputs`.
+
+    Attributes:
+        judge: The objective; None asks whether the runtime could answer any.
+        targets: How many each part of the loss has, by name.
+    """
+
+    kind: ClassVar[str] = "losses"
+    judge: Judge | None
+    targets: Mapping[str, int] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class LossesFound:
+    """Sums over the targets of a block, for each part of a loss, in the order of their names.
+
+    Attributes:
+        parts: The names.
+        nats: Of the losses.
+        hits: How many targets are what the model holds for the likeliest; None where there is no such thing.
+        weights: Of the parts, outside of training.
+    """
+
+    parts: tuple[str, ...]
+    nats: tuple[float, ...]
+    hits: tuple[int | None, ...]
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)

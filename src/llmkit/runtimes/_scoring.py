@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.losses import uses_plain_head
-from llmkit.runtimes import Score
+from llmkit.runtimes import Score, ScoreParts
 from llmkit.runtimes._prefixes import Tree
 from llmkit.runtimes._sharing import hidden_of
 
@@ -36,6 +36,12 @@ def scores(running: InMemory, requests: Sequence[Score]) -> list[float]:
         NotFiniteError: One is not finite.
     """
     return [float(each) for each in sums(running, requests, [np.zeros(len(one.target), int) for one in requests])]
+
+
+def score_parts(running: InMemory, requests: Sequence[ScoreParts]) -> list[NDArray[np.float64]]:
+    """Return the sums of each part of a target, float64 `[parts]`."""
+    parts = [np.repeat(np.arange(len(one.parts)), one.parts) for one in requests]
+    return np.split(sums(running, requests, parts), np.cumsum([len(one.parts) for one in requests])[:-1])
 
 
 def sums(running: InMemory, requests: Sequence[Score], parts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -22,10 +23,12 @@ from llmkit.core.errors import ConfigError, DataError, SetupError, nearest
 from llmkit.core.inputs import Inputs, RawFile
 from llmkit.data.chat import for_server
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Request, Running, Runtime, Score, Written
+from llmkit.runtimes import BATCH_TOKENS, Facts, Generate, Request, Running, Runtime, Score, ScoreParts, Written
 from llmkit.runtimes._http import NotThereError, Server
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
 TOKENIZER_HINT = "-s runtime.type=openai -s runtime.tokenizer=DIR names the directory of the model's tokenizer"
@@ -187,7 +190,9 @@ class Remote(Running):
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers; see the base class."""
-        answers: dict[type[Request], Callable[[Any], Any]] = {Score: self._score, Generate: self._write}
+        answers: dict[type[Request], Callable[[Any], Any]] = {
+            Score: self._score, ScoreParts: self._score_parts, Generate: self._write,
+        }  # fmt: skip
         return _together(answers[type(requests[0])], requests, self.parallel) if requests else []
 
     def close(self) -> None:
@@ -235,6 +240,15 @@ class Remote(Running):
         return Written(None, text[: min(places)] if places else text, ended)
 
     def _score(self, request: Score) -> float:
+        return math.fsum(self._log_probabilities(request))
+
+    def _score_parts(self, request: ScoreParts) -> NDArray[np.float64]:
+        import numpy as np
+
+        values, borders = self._log_probabilities(request), [0, *accumulate(request.parts)]
+        return np.array([math.fsum(values[start:stop]) for start, stop in pairwise(borders)])
+
+    def _log_probabilities(self, request: Score) -> list[float]:
         ids = [*request.context, *request.target]
         # One token is written, since several servers take no request for none; it is left out of the sum.
         found = self._post(
@@ -266,7 +280,7 @@ class Remote(Running):
         total = math.fsum(wanted)
         if not math.isfinite(total):
             raise NotFiniteError(f"the model at '{self.server.url}' gives a text the log-likelihood {total}")
-        return total
+        return wanted
 
 
 def _together(function: Callable[[Any], Any], requests: Sequence[Request], parallel: int) -> list[Any]:

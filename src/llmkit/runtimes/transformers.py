@@ -12,13 +12,16 @@ from llmkit.runtimes import (
     BATCH_TOKENS,
     Embed,
     Facts,
+    Fill,
     Generate,
     Label,
     Logits,
+    Losses,
     Request,
     Running,
     Runtime,
     Score,
+    ScoreParts,
     Span,
     Tags,
 )
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Head
     from llmkit.runtimes._heads import HeadAnswers
+    from llmkit.runtimes._requests import Judge
 
 ONE_EACH = "beside padded rows the model answers otherwise"
 
@@ -109,6 +113,7 @@ class InMemory(Running):
         self.ends = _ends(model) if ends is None else tuple(ends)
         self.autocast, self.trained = autocast, trained
         self.beginnings = Beginnings() if frozen else None
+        self.judges: dict[str, bool] = {}  # whether an objective, by what it is, tells targets apart
 
     @cached_property
     def head(self) -> Head:
@@ -152,12 +157,16 @@ class InMemory(Running):
         """Return why not: every kind needs its head."""
         if isinstance(request, Logits):
             return None
+        if isinstance(request, Losses):
+            return self._not_learned(request.judge)
         if request.inputs and not isinstance(request, Generate):
             return "it reads text alone here, and the request has other inputs as well"
         if isinstance(request, Generate) and self.head.answer == "tokens":
             return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
         if isinstance(request, Score | Generate):
             return None if self.head.type_name == "causal_lm" else self._refusal()
+        if isinstance(request, Fill):
+            return None if self._fills else self._no_masks()
         return self.heads.takes(request)
 
     def _refusal(self) -> str:
@@ -165,9 +174,28 @@ class InMemory(Running):
 
         saved = ", ".join(self.model.config.architectures or [type(self.model).__name__])
         hint = f"name another, for example of {CausalLM.examples}"
+        if self._fills:
+            hint += "; the task pseudo_perplexity scores texts with this one"
         if self.head.objective:
             hint += f"; `llmkit pretrain --model {self.where} -s objective={self.head.objective}` goes on with this one"
         return f"it {CausalLM.refusal}: it was saved as {saved}\n{hint}"
+
+    def _not_learned(self, judge: Judge | None) -> str | None:
+        own = self.head.type_name
+        if judge is None or judge.head == own or (judge.head, own) == ("masked_lm", "pretraining"):
+            return None
+        return f"{judge.type_name} is what models with the head {judge.head} learn, and this one has {own}"
+
+    @property
+    def _fills(self) -> bool:
+        return self.head.answer == "token_labels" and not hasattr(self.head, "labels")
+
+    def _no_masks(self) -> str:
+        from llmkit.modeling.heads.masked_lm import MaskedLM
+
+        saved = ", ".join(self.model.config.architectures or [type(self.model).__name__])
+        hint = "the task perplexity scores causal language models" if self.head.type_name == "causal_lm" else ""
+        return f"it {MaskedLM.refusal}: it was saved as {saved}" + (f"\n{hint}" if hint else "")
 
     def tokens(self, request: Request) -> int:
         """Return the positions of a row."""
@@ -175,7 +203,11 @@ class InMemory(Running):
             return len(request.context) + len(request.target) - 1
         if isinstance(request, Generate):
             return len(request.prompt) + request.budget
-        return len(request.ids) if isinstance(request, Logits) else len(self.heads.encoded(request).ids)
+        if isinstance(request, Losses):
+            return sum(
+                value.size for name, value in request.inputs.items() if name in ("input_ids", "target_positions")
+            )
+        return len(request.ids) if isinstance(request, Logits | Fill) else len(self.heads.encoded(request).ids)
 
     def cuts(self, request: Request) -> bool:
         """Tell whether the end of a text for a head, or of a question about one, is not read."""
@@ -183,11 +215,11 @@ class InMemory(Running):
 
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
-        if kind is Score:
+        if issubclass(kind, Score):
             return "" if self._scores_alike else ONE_EACH
         if kind is Generate:
             return "" if self.refills or self._writes_alike else ONE_EACH
-        return "" if kind is Logits else self._heads_alone
+        return "" if kind in (Logits, Fill, Losses) else self._heads_alone
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers; see the base class."""
@@ -257,10 +289,10 @@ class InMemory(Running):
         return CORE_TOKENS if self.lanes(kind) > 1 else min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
 
     def lanes(self, kind: type[Request]) -> int:
-        """Return one for each core of a CPU; `generate` is not made for threads, and of a training nothing is known."""
+        """Return one for each core of a CPU; `generate` and hooks are not made for threads, trainings are not known."""
         from llmkit.runtimes._lanes import lanes_of
 
-        if self.trained or kind is Generate:
+        if self.trained or kind in (Generate, Fill, Losses):
             return 1
         self.alone(kind)  # measured once, before there are threads
         return lanes_of(self.model)
@@ -315,10 +347,11 @@ class InMemory(Running):
 
 def _answering(kind: type[Request]) -> Callable[[InMemory, Any], list[Any]]:
     """Return the function that answers a kind of requests."""
-    from llmkit.runtimes import _logits, _scoring, _writing
+    from llmkit.runtimes import _filling, _logits, _losses, _scoring, _writing
 
     functions: dict[type[Request], Callable[[InMemory, Any], list[Any]]] = {
-        Logits: _logits.logits, Score: _scoring.scores, Generate: _writing.written,
+        Logits: _logits.logits, Score: _scoring.scores, ScoreParts: _scoring.score_parts, Fill: _filling.fills,
+        Losses: _losses.losses, Generate: _writing.written,
     }  # fmt: skip
     return functions.get(kind, _of_its_head)
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from llmkit.objectives.documents import DocumentObjective
+    from llmkit.objectives.documents._plans import PackingChoice
     from llmkit.training.config import RowTrainingConfig
-    from llmkit.training.documents import PackingChoice
 
 
 class FoundDocuments(NamedTuple):

@@ -62,6 +62,16 @@ def _result(one: TaskRun, task: Task) -> TaskResult:
     )  # fmt: skip
 
 
+def overlaps_of(
+    run: EvalRun | None, tasks: Mapping[str, Task], data: Mapping[str, list[str]]
+) -> dict[str, dict[str, Any]]:
+    """Return what an evaluation says of the overlap of its items with its model's training text, as the baseline's."""
+    if run is None:
+        return {}
+    found = {name: _same(run, name, task, data[name]).result.get("overlap") for name, task in tasks.items()}
+    return {"baseline": {name: one for name, one in found.items() if one}}
+
+
 def say_samples(by_role: Mapping[str, TaskResult]) -> None:
     """Say where the baseline is measured on other samples, since each model skips what does not fit into it."""
     ids = {role: {sample.get("id") for sample in result.samples} for role, result in by_role.items()}

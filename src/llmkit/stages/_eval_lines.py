@@ -22,6 +22,8 @@ def score_rows(name: str, found: Mapping[str, Any]) -> Facts:
     rows = [(f"{name} {score}", score_line(score, found)) for score in scores if score not in left_out]
     rows += [(f"{name}", f"and {len(left_out)} more, in the report")] if left_out else []
     for role, result in results.items():
+        if line := overlap_line(result.get("overlap", {})):
+            rows.append((f"{name} of the {role}", line))
         rows += [(f"{name} of the {role}", note) for note in result.get("notes", ())]
     return rows
 
@@ -51,6 +53,23 @@ def difference_line(value: float, facts: Mapping[str, Any]) -> str:
     if (p := facts.get("p_corrected")) is not None:
         text += f"  p {shown_p(p)}"
     return text + (f"  {facts['mark']}" if facts.get("mark") else "")
+
+
+def overlap_line(overlap: Mapping[str, Any]) -> str:
+    """Say how many items stand in the training text, and the main score on the others; "" where nothing is known."""
+    if "items" not in overlap:
+        return ""
+    count, items = overlap["overlapping"], overlap["items"]
+    if not count:
+        return f"none of {items:,} items shares an n-gram with the training text"
+    shares = "shares an n-gram" if count == 1 else "share n-grams"
+    text = f"{count:,} of {items:,} items ({100 * count / items:.1f}%) {shares} with the training text"
+    scores: Mapping[str, Any] = overlap.get("clean", {})
+    if not scores:
+        return text + ("; none is left" if count == items else "")
+    score, clean = next(iter(scores.items()))
+    interval = shown_interval(clean["low"], clean["high"])
+    return f"{text}; without them {score} {shown(clean['value'])} {interval}".rstrip() + f"  n {clean['n']:,}"
 
 
 def exchange(sample: Mapping[str, Any]) -> tuple[str, str, str] | None:

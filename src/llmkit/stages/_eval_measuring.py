@@ -19,6 +19,9 @@ from llmkit.evaluation.measures import clusters_of
 from llmkit.runtimes import Running, Runtime
 from llmkit.tasks import Measurement, Task, TaskResult
 
+PROMPT_SHOWN = 1200
+"""Characters of the first prompt of a task that are shown."""
+
 if TYPE_CHECKING:
     from llmkit.evaluation.engine import Asked, Engine
 
@@ -122,6 +125,23 @@ class _Writing:
             file.flush()
 
 
+def _show_first(
+    asking: Mapping[str, Measurement], firsts: Mapping[str, list[Any]], role: str, console: Console
+) -> None:
+    """Show the first prompt of each task that has prompts."""
+    for name, one in asking.items():
+        for prompt in filter(None, map(one.shown, firsts[name])):
+            console.info(f"{name} of the {role}, the first prompt:\n{_cut(prompt)}")
+
+
+def _cut(prompt: str) -> str:
+    """Return a prompt for the terminal: of a long one, as with many examples, the beginning and the end."""
+    if len(prompt) <= PROMPT_SHOWN:
+        return prompt
+    half = PROMPT_SHOWN // 2
+    return f"{prompt[:half]}\n[... {len(prompt) - 2 * half:,} characters ...]\n{prompt[-half:]}"
+
+
 def _asked(
     engine: Engine, measured: dict[str, Measurement], writing: _Writing, console: Console
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -132,6 +152,7 @@ def _asked(
     asking = {name: one for name, one in measured.items() if not one.timed}
     rows = {name: iter(one.rows()) for name, one in asking.items()}
     firsts = {name: list(islice(each, 1)) for name, each in rows.items()}
+    _show_first(asking, firsts, writing.role, console)
     waiting: deque[tuple[str, Any]] = deque()
 
     def requests() -> Iterator[Asked]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from llmkit.runtimes.transformers import Transformers
 from llmkit.stages import _eval_baseline as beside
 from llmkit.stages._eval_lines import exchange, score_rows
 from llmkit.stages._eval_measuring import Subject, measure
+from llmkit.stages._eval_overlap import add_overlap
 from llmkit.stages._eval_page import write_page
 from llmkit.tasks import Task, TaskResult
 
@@ -43,12 +44,29 @@ class Config(BaseConfig):
     max_regression: Annotated[float | None, NotIdentity] = Field(None, ge=0)
     """Fail, with exit code 7, where a score is worse than the baseline's by more than this share of it, beyond noise:
     0.01 allows 1%. null: never."""
-    tasks: list[Annotated[Task, Family("task")]] = Field(min_length=1)
-    """What to measure."""
+    tasks: list[Annotated[Task, Family("task", files="name")]] = Field(min_length=1)
+    """What to measure; a bare `bench/my.yaml` is a task in a file, whose paths are relative to it."""
+    limit: Annotated[int | None, NotIdentity] = Field(None, ge=1)
+    """Take only the first so many samples of each task that says nothing itself; null for all."""
+    chat: Annotated[Literal["auto", "on", "off"] | None, NotIdentity] = None
+    """Ask in the chat template, in each task that says nothing itself; null leaves it to the tasks: `auto`."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
     """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
+    overlap: Literal["auto", "off"] = "auto"
+    """Look for the items of the tasks in the text that the model was trained on, as far as its lineage leads there, and
+    say what the scores are without them."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
+
+    def in_effect(self) -> Config:
+        """Return the config whose tasks have what it says for all of them: it is theirs that count for the identity."""
+        tasks = [task if self.chat is None else task.chatting(self.chat) for task in self.tasks]
+        if self.limit is not None:
+            tasks = [
+                task.model_copy(update={"limit": self.limit}) if getattr(task, "limit", 0) is None else task
+                for task in tasks
+            ]
+        return self.model_copy(update={"tasks": tasks})
 
 
 class Evaluate(Stage[Config]):
@@ -66,7 +84,7 @@ class Evaluate(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
-        inputs = Inputs()
+        config, inputs = config.in_effect(), Inputs()
         models = {"model": config.model}
         run = beside.open_baseline(config.baseline, self.version)
         if config.baseline is not None and run is None:
@@ -96,7 +114,13 @@ class Evaluate(Stage[Config]):
                 }
                 for name, one in stored.items():
                     results[name]["baseline"] = one
-                result = _finish(tasks, data, results, build, _shown_models(config))
+                overlaps = beside.overlaps_of(run, tasks, data)
+                if config.overlap == "auto":
+                    overlaps |= {
+                        one.role: add_overlap(one.runtime.directory(one.where), tasks, found, one.role, context.console)
+                        for one, found in zip(subjects, measured, strict=True)
+                    }
+                result = _finish(tasks, data, results, overlaps, build, _shown_models(config))
         if config.max_regression is not None:
             beside.hold(result.artifact, config.max_regression, str(config.baseline), run, context.console)
         return result
@@ -141,7 +165,8 @@ def task_names(tasks: list[Task]) -> list[str]:
         title = task.title
         if title != task.type_name and (given[title] or title in names):
             other = next(i for i, one in enumerate(tasks) if one.title == title or names[i] == title)
-            raise ConfigError(f"tasks.{number}: it is called '{title}', and so is tasks.{other}: rename one of them")
+            said = f"tasks.{number}: it is called '{title}', and so is tasks.{other}: rename one of them"
+            raise ConfigError(said, f"-s tasks.{number}.name=NAME")
         names.append(f"{title}-{given[title] + 1}" if given[title] else title)
         given[title] += 1
     return names
@@ -152,8 +177,9 @@ def _shown_models(config: Config) -> dict[str, str]:
 
 
 def _finish(
-    tasks: Mapping[str, Task], data: Mapping[str, list[str]], results: Results, build: Build, models: Mapping[str, str]
-) -> Result:
+    tasks: Mapping[str, Task], data: Mapping[str, list[str]], results: Results,
+    overlaps: Mapping[str, Mapping[str, Any]], build: Build, models: Mapping[str, str],
+) -> Result:  # fmt: skip
     """Write results, samples and the page."""
     found = Scores(build.dir)
     written: dict[str, Any] = {}
@@ -168,6 +194,7 @@ def _finish(
                 role: {
                     "scores": one.scores, "estimates": one.estimates, "num_samples": one.num_samples, **one.facts,
                     "notes": one.notes,
+                    **({"overlap": overlaps[role][name]} if overlaps.get(role, {}).get(name) else {}),
                 }
                 for role, one in results[name].items()
             },

@@ -31,11 +31,11 @@ from llmkit.modeling.build import ModelConfig
 from llmkit.modeling.gguf import model_directory
 from llmkit.modeling.pooling import add_pooling
 from llmkit.objectives.documents import DocumentObjective
+from llmkit.objectives.documents._plans import PackingChoice, packing_of
 from llmkit.objectives.rows import RowObjective
 from llmkit.objectives.rows.sft import SFT
 from llmkit.stages._documents import FoundDocuments, describe_documents, show_documents, text_source
 from llmkit.training.config import RowTrainingConfig
-from llmkit.training.documents import PackingChoice, packing_of
 from llmkit.training.labelled import check_kind, choose_rows
 from llmkit.training.optimizers import Optimizer
 from llmkit.training.optimizers.adamw import AdamW

@@ -29,18 +29,10 @@ from llmkit.modeling.load import (
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.documents import DocumentObjective
+from llmkit.objectives.documents._plans import PackingChoice, packing_of, plan_of
 from llmkit.objectives.documents.causal_lm import CausalLM
 from llmkit.training.config import TrainingConfig
-from llmkit.training.documents import (
-    PackingChoice,
-    check_apart,
-    check_tokenizers,
-    document_feed,
-    document_prompts,
-    packing_of,
-    plan_of,
-    verify_apart,
-)
+from llmkit.training.documents import check_apart, check_tokenizers, document_feed, document_prompts, verify_apart
 from llmkit.training.session import Prepared, TrainingStage
 
 if TYPE_CHECKING:

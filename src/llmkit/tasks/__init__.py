@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from llmkit.evaluation.figures import Figure
     from llmkit.evaluation.kept import Kept
     from llmkit.evaluation.measures import Measure
+
+NAME = r"^\w[\w.-]*$"
+"""Names of tasks are parts of files' names."""
 
 
 @dataclass
@@ -66,10 +69,19 @@ class Task(Part):
 
     example: ClassVar[Request]
 
+    name: str | None = Field(None, pattern=NAME, max_length=100)
+    """What it is called in the results; by default its type, or the name of the file that it is in."""
+
     @property
     def title(self) -> str:
-        """What it is called in results; of several of one title the later ones get numbers."""
-        return self.type_name
+        """What it is called in results; of several of one type without names the later ones get numbers."""
+        return self.name or self.type_name
+
+    def chatting(self, chat: Literal["auto", "on", "off"]) -> Self:
+        """Return the task as it is asked where `--chat` says how, and it says nothing itself."""
+        if "chat" not in type(self).model_fields or "chat" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"chat": chat})
 
     def add_input(self, inputs: Inputs) -> None:
         """Add what the task reads to the inputs of the run.
@@ -140,6 +152,10 @@ class Measurement:
             DataError: There is nothing to ask.
         """
         raise NotImplementedError
+
+    def shown(self, row: Any) -> str:  # noqa: ARG002 - for those that have a prompt
+        """Return a row's prompt as it is sent, for people; "" where there is none."""
+        return ""
 
     def requests(self, row: Any) -> Sequence[Request]:
         """Return what to ask about a row."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from llmkit.core.errors import DataError
 from llmkit.evaluation.asked import positions_of, tokenizer_of
@@ -33,6 +33,13 @@ class Answers(DataTask):
 
     prompt: Literal["auto", "chat", "plain"] = "auto"
     """How the question is put: by the chat template, in plain text, or by the template where the model has one."""
+
+    def chatting(self, chat: Literal["auto", "on", "off"]) -> Self:
+        """Return the task with the prompt that `--chat` asks for, where it says nothing itself."""
+        if "prompt" in self.model_fields_set:
+            return self
+        prompts = {"auto": "auto", "on": "chat", "off": "plain"}
+        return self.model_copy(update={"prompt": prompts[chat]})
 
     def on(self, model: Running) -> _Answers:
         """Return the measurement of one model."""

@@ -11,8 +11,9 @@ from llmkit.core.console import Console
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives import Tensors
 from llmkit.objectives.documents import DocumentObjective
+from llmkit.objectives.documents._plans import PackingChoice, plan_of
 from llmkit.training.config import RowTrainingConfig
-from llmkit.training.documents import PackingChoice, document_feed, plan_of
+from llmkit.training.documents import document_feed
 from llmkit.training.onward import fit_documents
 from llmkit.training.preview import marked
 

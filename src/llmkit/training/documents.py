@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llmkit.core.console import Console
-from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Tokens
 from llmkit.data.feeds import Feed
 from llmkit.data.mixture import PackingPlan, held_out_of, training_stream
@@ -24,42 +24,8 @@ if TYPE_CHECKING:
     from llmkit.modeling.vocabulary import Vocabulary
     from llmkit.training.config import TrainingConfig
 
-PackingChoice = Literal["auto", "stream", "best_fit", "pad"]
 VERIFIED_FROM, VERIFIED = 256, 8
 """`verify_packing` measures so many blocks with several documents, out of so many from the start."""
-
-
-def packing_of(objective: DocumentObjective, packing: PackingChoice) -> Packing:
-    """Return the packing mode, `auto` resolved.
-
-    Raises:
-        ConfigError: The objective cannot use the one that is asked for.
-    """
-    allowed = objective.packings
-    if packing == "auto":
-        return allowed[0]
-    if packing not in allowed:
-        raise ConfigError(
-            f"packing: {objective.type_name} cannot use {packing}",
-            hint=f"use {' or '.join(allowed)}, or leave it out",
-        )
-    return packing
-
-
-def plan_of(
-    objective: DocumentObjective, vocabulary: Vocabulary, *, context_length: int, packing: PackingChoice
-) -> PackingPlan:
-    """Return how the documents of an objective become blocks."""
-    prefix, suffix = objective.around(vocabulary)
-    return PackingPlan(
-        objective.raw_length(context_length),
-        packing_of(objective, packing),
-        objective.layout,
-        prefix,
-        suffix,
-        pad_id=vocabulary.pad or 0,
-        random_second=objective.random_second,
-    )
 
 
 def document_feed(

@@ -16,16 +16,10 @@ from llmkit.modeling.load import check_extension, read_config
 from llmkit.modeling.tokenizer import load_tokenizer, tokenizer_digest, vocabulary_size
 from llmkit.modeling.vocabulary import vocabulary_of
 from llmkit.objectives.documents import DocumentObjective
+from llmkit.objectives.documents._plans import PackingChoice, packing_of, plan_of
 from llmkit.training.base_model import fit_lengths, load, wrap
 from llmkit.training.config import RowTrainingConfig
-from llmkit.training.documents import (
-    PackingChoice,
-    check_apart,
-    document_feed,
-    document_prompts,
-    packing_of,
-    plan_of,
-)
+from llmkit.training.documents import check_apart, document_feed, document_prompts
 from llmkit.training.finish import check_templates
 from llmkit.training.job import Job
 from llmkit.training.session import Prepared

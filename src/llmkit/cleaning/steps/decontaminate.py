@@ -21,7 +21,7 @@ from llmkit.data.column_names import listed
 from llmkit.data.corpus import Document
 
 if TYPE_CHECKING:
-    from llmkit.cleaning.steps._decontaminate_index import Hit, Index
+    from llmkit.cleaning.grams import Hit, Index
     from llmkit.data.sources.files import Files
 
 FIELDS = (
@@ -29,9 +29,6 @@ FIELDS = (
     "passage", "sentence", "premise", "hypothesis", "choices", "options", "answer", "solution", "completion",
     "response",
 )  # fmt: skip
-
-_NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "weight"))
-"""Keys of a conversation's turns and calls that hold no text."""
 
 
 class Decontaminate(Step):
@@ -115,7 +112,7 @@ def _build(
     max_examples: int,
     state: tuple[tuple[str, int, int], ...],  # noqa: ARG001 - part of the key
 ) -> Index:
-    from llmkit.cleaning.steps._decontaminate_index import Orders, build_index
+    from llmkit.cleaning.grams import Orders, build_index
 
     ngram, min_words, char_ngram, min_chars = orders
     return build_index(
@@ -134,6 +131,7 @@ def read_examples(path: str, fields: tuple[str, ...]) -> Iterator[list[str]]:
     Raises:
         DataError: A row has none of the columns, or cannot be read: left out in silence, it would go unchecked.
     """
+    from llmkit.cleaning.grams import texts_in
     from llmkit.data.sources import Broken
 
     source = _source(path)
@@ -145,7 +143,7 @@ def read_examples(path: str, fields: tuple[str, ...]) -> Iterator[list[str]]:
                 reason = record.reason
             else:
                 columns = {**record.meta, **record.fields, **({"text": record.text} if labelled else {})}
-                texts = [text for name in fields for text in _strings(columns.get(name))]
+                texts = [text for name in fields for text in texts_in(columns.get(name))]
                 reason = f"no text in the fields; the row has: {listed(columns)}"
             if not texts:
                 raise DataError(
@@ -159,17 +157,3 @@ def _source(path: str) -> Files:
     from llmkit.data.sources.files import Files
 
     return Files(path=path)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Yield the texts in a value: a string, or lists and mappings of them; a conversation is one, without its roles."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        found = [text for item in value for text in _strings(item)]
-        turns = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
-        yield from ["\n".join(found)] if turns else found
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _NO_TEXT:
-                yield from _strings(item)

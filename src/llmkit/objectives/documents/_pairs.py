@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from llmkit.objectives.documents import Collated, Losses, Packing, Tensors
 from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
+    from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
     from llmkit.modeling.companions import Models
+    from llmkit.modeling.head_loss import Judged
     from llmkit.modeling.vocabulary import Vocabulary
 
 NUM_SPECIALS = 3
@@ -72,6 +75,10 @@ class Pairs(Masking):
         tensors = {name: torch.from_numpy(array) for name, array in {**arrays, "pair_labels": pair_labels}.items()}
         return tensors, {"tokens": int((labels >= 0).sum()), "pairs": blocks}
 
+    def inputs(self, model: PreTrainedModel, batch: Tensors) -> dict[str, Any]:  # noqa: ARG002 - the same for all
+        """Return the pairs."""
+        return {name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+
     def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of the masked tokens and of the pairs, in nats.
 
@@ -83,16 +90,36 @@ class Pairs(Masking):
         from llmkit.modeling.head_loss import head_loss
 
         model = models.main
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        tokens, outputs = head_loss(model, {name: batch[name] for name in names}, batch["labels"], gather=True)
+        tokens, outputs = head_loss(model, self.inputs(model, batch), batch["labels"], gather=True)
+        pairs = cross_entropy(self._pair_logits(model, outputs), batch["pair_labels"], reduction="sum")
+        return {"tokens": (tokens, 1.0), "pairs": (pairs, 1.0)}
+
+    def judge(self, models: Models, batch: Tensors) -> dict[str, Judged]:
+        """Return the same, target by target."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from llmkit.modeling.head_loss import Judged, target_losses
+
+        model, labels, pair_labels = models.main, batch["labels"], batch["pair_labels"]
+        losses, hits, outputs = target_losses(model, self.inputs(model, batch), labels, gather=True)
+        logits = self._pair_logits(model, outputs)
+        pairs = cross_entropy(logits, pair_labels, reduction="none")
+        rows = torch.arange(len(pair_labels), device=pair_labels.device)
+        return {
+            "tokens": Judged(losses, hits, (labels >= 0).nonzero(as_tuple=True)[0]),
+            "pairs": Judged(pairs, logits.argmax(-1) == pair_labels, rows),
+        }
+
+    def _pair_logits(self, model: PreTrainedModel, outputs: Any) -> torch.Tensor:
         logits = next((getattr(outputs, name) for name in PAIR_LOGITS if hasattr(outputs, name)), None)
         if logits is None:
             raise ConfigError(
                 f"model: {model.config.model_type} has no head for pairs of sentences, which {self.type_name} needs",
                 "use bert or albert",
             )
-        pairs = cross_entropy(logits.float(), batch["pair_labels"], reduction="sum")
-        return {"tokens": (tokens, 1.0), "pairs": (pairs, 1.0)}
+        found: torch.Tensor = logits.float()
+        return found
 
 
 def _parts(batch: Batch, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from llmkit.data.randomness import row_generators
-from llmkit.objectives.documents import Collated, Losses, Tensors
+from llmkit.objectives.documents import Collated, Tensors
 from llmkit.objectives.documents._masking import Masking
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from llmkit.data.packing import Batch
-    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 
@@ -23,6 +24,7 @@ class MaskedLM(Masking):
     """
 
     head: ClassVar[str] = "masked_lm"
+    gathers: ClassVar[bool] = True
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer without MASK, or without CLS and SEP (BOS and EOS will do)."""
@@ -51,15 +53,13 @@ class MaskedLM(Masking):
         tensors = {"input_ids": input_ids, "labels": labels, "position_ids": batch.position_ids}
         return {name: torch.from_numpy(array) for name, array in tensors.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, models: Models, batch: Tensors) -> Losses:
-        """Return the cross-entropy of the masked tokens, in nats."""
-        from llmkit.modeling.head_loss import head_loss
+    def inputs(self, model: PreTrainedModel, batch: Tensors) -> dict[str, Any]:
+        """Return ids, positions as the model numbers them, and the mask that keeps documents apart."""
         from llmkit.objectives.documents._blocks import attention_mask, model_positions, same_document
 
-        model, positions = models.main, batch["position_ids"]
-        inputs = {
+        positions = batch["position_ids"]
+        return {
             "input_ids": batch["input_ids"],
             "position_ids": model_positions(model, positions),
             "attention_mask": attention_mask(model, same_document(positions)),
         }
-        return {"tokens": (head_loss(model, inputs, batch["labels"], gather=True)[0], 1.0)}

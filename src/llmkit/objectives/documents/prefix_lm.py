@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives.documents import Collated, Losses, NextTokenOfDocuments, Tensors
+from llmkit.objectives.documents import Collated, DocumentObjective, Losses, NextTokenOfDocuments, Tensors
 from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from llmkit.data.packing import Batch
     from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
@@ -42,20 +44,18 @@ class PrefixLM(NextTokenOfDocuments):
         arrays = {"input_ids": batch.input_ids, "labels": labels, "position_ids": batch.position_ids, "prefix": prefix}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, models: Models, batch: Tensors) -> Losses:
-        """Return the cross-entropy of what follows the prefixes, in nats."""
+    def inputs(self, model: PreTrainedModel, batch: Tensors) -> dict[str, Any]:
+        """Return ids, positions, and a mask by which a prefix is seen whole."""
         import torch
 
-        from llmkit.modeling.head_loss import head_loss
         from llmkit.objectives.documents._blocks import attention_mask, same_document
 
-        model, positions = models.main, batch["position_ids"]
+        positions = batch["position_ids"]
         time = torch.arange(positions.shape[1], device=positions.device)
         visible = (time[None, :] <= time[:, None]) | batch["prefix"][:, None, :]
-        inputs = {
-            "input_ids": batch["input_ids"],
-            "position_ids": positions,
-            "attention_mask": attention_mask(model, same_document(positions) & visible),
-            "use_cache": False,
-        }
-        return {"tokens": (head_loss(model, inputs, batch["labels"])[0], 1.0)}
+        mask = attention_mask(model, same_document(positions) & visible)
+        return {**super().inputs(model, batch), "attention_mask": mask}
+
+    def loss(self, models: Models, batch: Tensors) -> Losses:
+        """Return the cross-entropy of what follows the prefixes, in nats."""
+        return DocumentObjective.loss(self, models, batch)  # a causal loss knows no masks

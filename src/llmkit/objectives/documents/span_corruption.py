@@ -7,7 +7,7 @@ targets  <extra_id_0> for inviting <extra_id_1> last EOS
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.packing import IGNORED
 from llmkit.data.randomness import row_generators
-from llmkit.objectives.documents import Collated, DocumentObjective, Losses, Packing, Tensors
+from llmkit.objectives.documents import Collated, DocumentObjective, Packing, Tensors
 from llmkit.objectives.documents._blocks import pieces
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from llmkit.data.packing import Batch
-    from llmkit.modeling.companions import Models
     from llmkit.modeling.vocabulary import Vocabulary
 
 ROUND_TO = 8
@@ -117,12 +116,10 @@ class SpanCorruption(DocumentObjective):
         }
         return {name: torch.from_numpy(array) for name, array in arrays.items()}, {"tokens": int((labels >= 0).sum())}
 
-    def loss(self, models: Models, batch: Tensors) -> Losses:
-        """Return the cross-entropy of the targets, in nats."""
-        from llmkit.modeling.head_loss import head_loss
+    def inputs(self, model: PreTrainedModel, batch: Tensors) -> dict[str, Any]:
+        """Return what the encoder says, what the decoder reads, and the masks that keep documents apart."""
         from llmkit.objectives.documents._blocks import attention_mask, same_document
 
-        model = models.main
         labels, inside, outside = batch["labels"], batch["target_positions"], batch["positions"]
         among_inputs = attention_mask(model, same_document(outside))
         encoded = model.get_encoder()(input_ids=batch["input_ids"], attention_mask=among_inputs)
@@ -130,14 +127,13 @@ class SpanCorruption(DocumentObjective):
         number = (inside == 0).cumsum(1)[:, :, None]
         across = number == (outside == 0).cumsum(1)[:, None, :]
         among_targets = same_document(inside).tril()
-        inputs = {
+        return {
             "encoder_outputs": encoded,
             "attention_mask": attention_mask(model, across),
             "decoder_input_ids": before.masked_fill(before < 0, model.config.pad_token_id),
             "decoder_attention_mask": attention_mask(model, among_targets),
             "use_cache": False,
         }
-        return {"tokens": (head_loss(model, inputs, labels)[0], 1.0)}
 
     def _counts(self, length: int) -> tuple[int, int]:
         """Return how many tokens of a text are replaced, and in how many spans."""

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from labelled import KINDS, MAKERS, TEXTS, kind_of, write_examples
 from llmkit.cleaning.features import Features
+from llmkit.cleaning.grams import Orders, Table, build_index, look_up
 from llmkit.cleaning.kernels import gram_hashes
 from llmkit.cleaning.steps import Drop
-from llmkit.cleaning.steps._decontaminate_index import Orders, Table, build_index, look_up
 from llmkit.cleaning.steps.decontaminate import FIELDS, Decontaminate, read_examples
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.data.corpus import Document
