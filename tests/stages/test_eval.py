@@ -341,7 +341,8 @@ def test_an_encoder_decoder_is_asked_as_its_tokenizer_writes_a_text(cli, chain, 
     task = Generation(data=str(chain.pairs), limit=1, max_new_tokens=4)
     measured = task.on(Transformers().load(str(tmp_path / "t5")))
     (row,) = measured.rows()
-    assert row.prompt == tuple(tokenizer(row.turns[0]["content"], add_special_tokens=False)["input_ids"]) + end[1:]
+    asked = row.question.turns[0]["content"]
+    assert row.put.prompt == tuple(tokenizer(asked, add_special_tokens=False)["input_ids"]) + end[1:]
     tasks = f"tasks=[{{type: generation, data: {chain.pairs}, limit: 2, max_new_tokens: 4}}]"
     assert cli("eval", "--model", tmp_path / "t5", "-s", tasks, "-o", "out").code == 0
 

@@ -14,7 +14,7 @@ import torch
 
 from headed import save_headed
 from llmkit.runtimes import Score
-from llmkit.runtimes.transformers import Transformers
+from llmkit.runtimes.transformers import InMemory, Transformers
 from llmkit.tasks.perplexity import Perplexity
 from llmkit.tasks.pseudo_perplexity import PseudoPerplexity
 from texts import sentences
@@ -198,3 +198,12 @@ def test_bad_input(evaluate, chain, task, content, code, words):
 def test_files_that_are_not_there(evaluate, chain):
     outcome = evaluate(chain.base, code=3, type="perplexity", data="nothing/*.jsonl")
     assert "nothing/*.jsonl" in outcome.err
+
+
+def test_a_runtime_that_gives_whole_scores_alone_is_asked_for_those(evaluate, chain, monkeypatch):
+    written("parquet")
+    whole, samples = evaluate(chain.base, type="perplexity", data="raw/a.parquet")
+    monkeypatch.setattr(InMemory, "gives_parts", False)
+    other, plain = evaluate(chain.base, type="perplexity", data="raw/a.parquet", limit=len(TEXTS))
+    assert other["scores"] == pytest.approx(whole["scores"], rel=1e-6)
+    assert "positions" in samples[0] and "positions" not in plain[0]

@@ -18,6 +18,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "gguf": {"gguf": "models in GGUF files"},
     "harness": {"lm_eval": "`eval --harness` with the tasks of lm-eval"},
+    "json": {"jsonschema": "the metric `json_schema`"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

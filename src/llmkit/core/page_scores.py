@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Literal
 
 from llmkit.core.page_charts import colour, round_values, tick_label
-from llmkit.core.page_numbers import score
+from llmkit.core.page_numbers import compact, score
 
 Verdict = Literal["", "good", "bad"]
 
@@ -149,7 +150,8 @@ def intervals(groups: Sequence[tuple[str, Sequence[Interval]]], *, zero: bool = 
         title = f"<p>{escape(name)}</p>" if name and len(groups) > 1 else ""
         parts.append(f'<div class="group">{title}{lines}</div>')
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
-    labels = "".join(f'<u style="left:{_share(t, begin, end):.2f}%">{tick_label(t, step)}</u>' for t in ticks)
+    tick = compact if max(map(abs, ticks)) >= 10_000 else partial(tick_label, step=step)  # no room for long ones
+    labels = "".join(f'<u style="left:{_share(t, begin, end):.2f}%">{tick(t)}</u>' for t in ticks)
     axis = f'<div class="iv axes" aria-hidden="true"><span></span><div>{labels}</div><em></em></div>'
     return f'<div class="intervals">{"".join(parts)}{axis}</div>'
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from llmkit.metrics import Metric
+from llmkit.metrics import TextMetric
 
 
-class LabelMetric(Metric):
+class LabelMetric(TextMetric):
     """A score of labels; blanks around them never count."""
 
     ignore_case: bool = False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import datasets
 import evaluate
 
-from llmkit.core.errors import DataError
+from llmkit.metrics._given import checked
 
 Score = Callable[[list[str], list[list[str]]], dict[str, float]]
 """Takes n predictions and for each a non-empty list of references; returns scores on a scale of 0 to 100."""
@@ -66,19 +66,11 @@ class PairMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no type
     def _finalize(self) -> None:
         if len(self) == 0:
             self.writer = None
-            raise DataError(
-                f"metric '{self.name}': there are no predictions to score",
-                "check that the evaluation data has rows and that none were filtered out",
-            )
+            checked(self.name, [], [])
         super()._finalize()
 
     def _compute(self, *, predictions: list[str], references: list[list[str]]) -> dict[str, float]:
-        for row, options in enumerate(references):
-            if not options:
-                raise DataError(
-                    f"metric '{self.name}': prediction {row} has an empty list of references",
-                    "give every row at least one reference, or leave the row out",
-                )
+        checked(self.name, predictions, references)
         return self._score(predictions, references)
 
 

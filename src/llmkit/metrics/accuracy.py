@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from llmkit.metrics._label_texts import LabelMetric
 
 if TYPE_CHECKING:
-    import evaluate
+    from llmkit.evaluation.measures import Measure
 
 
 class Accuracy(LabelMetric):
@@ -16,13 +16,11 @@ class Accuracy(LabelMetric):
     The score is `accuracy`. The whole text must agree: `positive.` is not `positive`.
     """
 
-    def load(self) -> evaluate.Metric:
-        """Return the metric; its references may be lists, of which one must be equal."""
-        from llmkit.metrics._pairs import PairMetric
+    says: ClassVar[str] = "Share of predictions that equal a reference, 0 to 100."
 
-        return PairMetric("accuracy", "Share of predictions that equal a reference, 0 to 100.", "", self._score)
+    def of_pairs(self, predictions: list[str], references: list[list[str]]) -> dict[str, Measure]:
+        """Return accuracy."""
+        from llmkit.evaluation.measures import mean
 
-    def _score(self, predictions: list[str], references: list[list[str]]) -> dict[str, float]:
         pairs = zip(predictions, references, strict=True)
-        hits = sum(self.label(text) in map(self.label, options) for text, options in pairs)
-        return {"accuracy": 100 * hits / len(predictions)}
+        return {"accuracy": mean([100.0 * (self.label(text) in map(self.label, options)) for text, options in pairs])}

@@ -53,6 +53,13 @@ def task_of(config: PreTrainedConfig) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
+def asked_by(config: PreTrainedConfig) -> str | None:
+    """Return how a model was trained to be asked for a text to be made of another, `translate: {source}`, if known."""
+    task = task_of(config)
+    prompt, prefix = task.get("prompt"), task.get("prefix")
+    return str(prompt) if prompt else f"{prefix}{{source}}" if prefix else None
+
+
 def note_task(config: PreTrainedConfig, **facts: Any) -> None:
     """Write to a config what `task_of` returns; what others have written beside it stays."""
     tasks = getattr(config, "task_specific_params", None)

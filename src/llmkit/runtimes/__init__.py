@@ -57,6 +57,8 @@ class Facts:
         positions: Longest row it takes, in tokens; None if unknown.
         start: The id that a text is scored from: BOS, else EOS; None without a tokenizer.
         two_sided: A prompt is read whole by an encoder, with the special tokens that its tokenizer puts around a text.
+        asked_by: How it was trained to be asked for a text to be made of another, `translate: {source}`; None if its
+            config does not say.
         labels: Names of what it chooses from, in the order of its outputs.
         several: Each label is there or not, rather than one of all.
         prompts: What is put before a text that is searched with, `query`, one that is searched, `document`, and any
@@ -69,6 +71,7 @@ class Facts:
     positions: int | None = None
     start: int | None = None
     two_sided: bool = False
+    asked_by: str | None = None
     labels: tuple[str, ...] = ()
     several: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -131,12 +134,14 @@ class Running:
         facts: What it is.
         tokenizer: Its tokenizer; None where only the other side of a URL has one.
         shares_prefixes: Scores in one batch whose contexts begin alike cost that beginning once.
+        gives_parts: It answers `ScoreParts`; one that does not is asked for whole scores.
         where: The directory that it came from; "" of one that came from nowhere on this machine.
     """
 
     facts: Facts
     tokenizer: PreTrainedTokenizerFast | None = None
     shares_prefixes: bool = False
+    gives_parts: bool = False
     where: str = ""
 
     def takes(self, request: Request) -> str | None:

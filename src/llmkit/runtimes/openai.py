@@ -148,6 +148,8 @@ class Remote(Running):
         parallel: Requests that are on their way at a time.
     """
 
+    gives_parts = True
+
     def __init__(
         self,
         server: Server,

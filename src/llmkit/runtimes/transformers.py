@@ -95,6 +95,7 @@ class InMemory(Running):
     """
 
     tokenizer: PreTrainedTokenizerFast
+    gives_parts = True
 
     def __init__(
         self,
@@ -138,6 +139,7 @@ class InMemory(Running):
         import transformers
 
         from llmkit.modeling.architecture import position_limit
+        from llmkit.modeling.generation import asked_by
 
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         named = dict(getattr(self.model.config, "id2label", None) or {})
@@ -146,6 +148,7 @@ class InMemory(Running):
             positions=position_limit(self.model.config),
             start=eos if bos is None else bos,
             two_sided=bool(self.model.config.is_encoder_decoder),
+            asked_by=asked_by(self.model.config),
             labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
             several=getattr(self.head, "problem_type", "") == "multi_label_classification",
             prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},

@@ -74,6 +74,8 @@ def overlap_line(overlap: Mapping[str, Any]) -> str:
 
 def exchange(sample: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Return question, reference and answer of a sample that has them, whatever its task."""
-    if not {"turns", "reference", "prediction"} <= sample.keys():
+    if not {"reference", "prediction"} <= sample.keys() or not {"turns", "output"} & sample.keys():
         return None
-    return sample["turns"][-1]["content"], sample["reference"], sample["prediction"]
+    asked = sample["turns"][-1]["content"] if sample.get("turns") else sample.get("prompt", "")
+    right = sample["reference"]
+    return asked, right if isinstance(right, str) else " | ".join(right), sample["prediction"]

@@ -16,7 +16,7 @@ from llmkit.tasks._class_scores import Samples, decisions, most_frequent, severa
 from llmkit.tasks._headed import TOP_CLASSES
 
 if TYPE_CHECKING:
-    from llmkit.evaluation.weighted import Decisions
+    from llmkit.metrics._weighted import Decisions
 
 GROUPS = 10
 """Of numbers, by what is true, as many rows in each."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from llmkit.evaluation.calibration import calibration_error
 from llmkit.evaluation.measures import mean
-from llmkit.evaluation.weighted import Decisions, area, explained, pearson, spearman
 from llmkit.metrics._confusion import ClassCounts
+from llmkit.metrics._weighted import Decisions, area, explained, pearson, spearman
 
 if TYPE_CHECKING:
     from llmkit.evaluation.measures import Measure

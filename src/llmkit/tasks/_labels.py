@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llmkit.core.errors import DataError, nearest
 
 if TYPE_CHECKING:
-    from llmkit.evaluation.weighted import Decisions
+    from llmkit.metrics._weighted import Decisions
 
 SHOWN = 12
 
@@ -88,7 +88,7 @@ def fit_labels(found: Counter[str], labels: Sequence[str], given: Mapping[str, s
 
 def decisions_of(truth: Sequence[Sequence[str]], prediction: Sequence[Sequence[str]]) -> tuple[list[str], Decisions]:
     """Return the labels that are true or predicted, sorted, and which are of each sample."""
-    from llmkit.evaluation.weighted import Decisions
+    from llmkit.metrics._weighted import Decisions
 
     names = sorted({label for side in (truth, prediction) for own in side for label in own})
     number = {name: i for i, name in enumerate(names)}

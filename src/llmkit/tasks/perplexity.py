@@ -55,7 +55,7 @@ class _Perplexity(TextMeasurement):
         super().__init__(task, model)
         self.start = special_ids(self.tokenizer).bos
         # A runtime that gives whole scores alone is asked for those: all but the figure by position is the same.
-        self.parts = model.takes(ScoreParts((0,), (0,), (1,))) is None
+        self.parts = model.gives_parts
 
     def rows(self) -> Iterator[_Row]:
         """Yield the documents."""

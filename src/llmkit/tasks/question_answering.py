@@ -44,7 +44,7 @@ class QuestionAnswering(HeadTask):
 
     def measures(self, samples: list[dict[str, Any]]) -> dict[str, Measure]:
         """Return exact match and F1: of all, of questions with and without an answer, and with the best threshold."""
-        from llmkit.evaluation.weighted import best_cut
+        from llmkit.metrics._weighted import best_cut
 
         known = np.array([bool(sample["reference"]) for sample in samples])
         found: dict[str, Measure] = {name: _mean(samples, name) for name in MEASURED}

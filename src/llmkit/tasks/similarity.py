@@ -46,7 +46,7 @@ class Similarity(HeadTask):
 
     def measures(self, samples: list[dict[str, Any]]) -> dict[str, Measure]:
         """Return Spearman's and Pearson's correlation; of two labels average precision, best accuracy and area."""
-        from llmkit.evaluation.weighted import area, average_precision, best_accuracy, pearson, spearman
+        from llmkit.metrics._weighted import area, average_precision, best_accuracy, pearson, spearman
 
         truth = [sample["reference"] for sample in samples]
         cosines = np.array([sample["prediction"] for sample in samples])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmkit.evaluation.figures import Figure
     from llmkit.evaluation.measures import Measure
     from llmkit.evaluation.reading import Item
-    from llmkit.evaluation.weighted import Decisions
+    from llmkit.metrics._weighted import Decisions
     from llmkit.runtimes import TagsFound
 
 Samples = Sequence[dict[str, Any]]
@@ -168,8 +168,8 @@ def _decisions(samples: Samples) -> tuple[list[str], Decisions]:
 
 def _entity_decisions(samples: Samples) -> tuple[list[str], Decisions]:
     """Return the types, and how many entities of each are true, predicted and both in each sample."""
-    from llmkit.evaluation.weighted import Decisions
     from llmkit.metrics._entities import entities
+    from llmkit.metrics._weighted import Decisions
 
     sides = [
         [set(entities([tag or "O" for tag in sample[side]])) for sample in samples]
@@ -184,7 +184,7 @@ def _entity_decisions(samples: Samples) -> tuple[list[str], Decisions]:
 
 def _tag_decisions(samples: Samples) -> tuple[list[str], Decisions]:
     """Return the tags, and how many words of each are true, predicted and both in each sample."""
-    from llmkit.evaluation.weighted import Decisions
+    from llmkit.metrics._weighted import Decisions
 
     names = sorted({tag for sample in samples for side in ("reference", "prediction") for tag in sample[side] if tag})
     number = {name: i for i, name in enumerate(names)}

@@ -57,9 +57,7 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
         if (needed := getattr(step.model_construct(**fields), "needs", lambda: None)()) is not None:
             steps[needed] = name
     modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
-    others = {
-        ("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"),
-        ("quantized", "bitsandbytes"), ("quantized", "torchao"),
-    }  # fmt: skip
+    others = {("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"), ("json", "jsonschema")}
+    others |= {("quantized", "bitsandbytes"), ("quantized", "torchao")}
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

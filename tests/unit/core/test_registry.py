@@ -34,7 +34,9 @@ REQUIRED = {
     ("task", "question_answering"): {"data": "x"},
     ("task", "retrieval"): {"data": "x"},
     ("task", "similarity"): {"data": "x"},
+    ("task", "summarization"): {"data": "x"},
     ("task", "token_classification"): {"data": "x"},
+    ("task", "translation"): {"data": "x"},
     ("tokenizer", "existing"): {"path": "x"},
 }
 """What a member cannot be built without, with a value; every other member stands by its bare name."""

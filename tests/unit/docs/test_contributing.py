@@ -152,13 +152,15 @@ def test_each_is_also_taken_from_a_folder_of_ones_own(cli):
 
 def test_a_metric(add, cli, chain):
     metric = add("metric")
-    scores = metric().load().compute(predictions=["at nine ", "no"], references=["at nine", "yes"])
-    assert scores == {"exact_match": 50.0}
-    assert metric(strip=False).load().compute(predictions=["a "], references=["a"]) == {"exact_match": 0.0}
-    task = f"tasks=[{{type: generation, data: {chain.pairs}, metrics: [exact_match], limit: 2, max_new_tokens: 2}}]"
+    scores = metric().load().compute(predictions=["at nine \nor ten", "no"], references=["at nine", "yes"])
+    assert scores == {"first_line": 50.0}
+    assert metric(strip=False).load().compute(predictions=["a "], references=["a"]) == {"first_line": 0.0}
+    task = f"tasks=[{{type: generation, data: {chain.pairs}, metrics: [first_line], limit: 2, max_new_tokens: 2}}]"
     done = cli("eval", "--model", chain.model, "-s", task, "-o", "out", "--json")
     assert done.code == 0, done.err
-    assert done.json["metrics"] == {"generation": {"model": {"exact_match": 0.0}}}
+    assert done.json["metrics"] == {"generation": {"model": {"first_line": 0.0}}}
+    estimates = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]["generation"]["results"]
+    assert estimates["model"]["estimates"]["first_line"]["method"] == "share"
 
 
 def test_a_head(add, chain, tmp_path, capsys):

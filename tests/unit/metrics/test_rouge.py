@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llmkit.core.errors import DataError
-from llmkit.metrics.rouge import Rouge, tokenize
+from llmkit.metrics._words import tokenize
+from llmkit.metrics.rouge import Rouge
 
 
 def compute(predictions, references, **fields):

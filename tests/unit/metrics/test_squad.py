@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.evaluation.weighted import best_cut
 from llmkit.metrics._squad import answer_words, best_threshold, exact, is_by_characters, longest_overlap, overlap
+from llmkit.metrics._weighted import best_cut
 from llmkit.metrics.squad import Squad
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, r2_sco
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from llmkit.evaluation.estimates import estimate
-from llmkit.evaluation.weighted import Decisions, area, best_accuracy, explained, pearson, spearman
+from llmkit.metrics._weighted import Decisions, area, best_accuracy, explained, pearson, spearman
 
 CLASSES = 4
 SINGLE = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1), st.integers(0, 2)),
