@@ -29,7 +29,8 @@ def test_it_runs_beside_other_tasks_and_behind_them(cli, chain, monkeypatch):
     monkeypatch.setattr(InMemory, "answer", watched)
     outcome = evaluate(cli, chain.base, TASK, {"type": "perplexity", "data": str(chain.corpus), "limit": 3})
     assert outcome.code == 0, outcome.err
-    assert asked == ["Score"] * 3 + ["Generate!"] * (5 * 1 + 5 * 2)
+    assert all(name.startswith("Score") for name in asked[:3])
+    assert asked[3:] == ["Generate!"] * (5 * 1 + 5 * 2)
     result = json.loads(Path("out/results.json").read_text())["tasks"]["efficiency"]["results"]["model"]
     names = ("decode_tokens_per_s", "prefill_tokens_per_s", "time_to_first_token_s", "peak_memory_mib")
     assert {name.partition("[")[0] for name in result["scores"]} <= set(names)

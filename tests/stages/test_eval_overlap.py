@@ -73,7 +73,6 @@ def test_what_was_trained_on_is_found_and_what_was_held_out_is_not(cli, jsonl, m
     )
     assert line in outcome.out
     assert f"without them bits_per_byte {clean['value']:.4f} [" in outcome.out
-    assert "none of" in outcome.out
 
 
 def test_a_fine_tuned_model_has_seen_both_its_rows_and_what_its_base_was_trained_on(cli, jsonl, made):
@@ -152,3 +151,20 @@ def test_a_baseline_that_is_a_run_brings_its_overlap(cli, jsonl, made):
     assert cli("eval", "--model", "base", "--baseline", "before", *tasks, "-o", "out").code == 0
     found = results()["perplexity"]["results"]
     assert found["baseline"]["overlap"] == found["model"]["overlap"]
+
+
+@pytest.mark.parametrize(("facts", "line"), [
+    ({"why": "the model was made elsewhere"}, ""),
+    ({"items": 9, "overlapping": 0, "too_short": 9, "clean": {}}, ""),
+    ({"items": 9, "overlapping": 0, "too_short": 8, "clean": {}},
+     "none of 9 items shares an n-gram with the training text"),
+    ({"items": 2, "overlapping": 2, "too_short": 0, "clean": {}},
+     "2 of 2 items (100.0%) share n-grams with the training text; none is left"),
+    ({"items": 9, "overlapping": 1, "too_short": 0,
+      "clean": {"acc": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}}},
+     "1 of 9 items (11.1%) shares an n-gram with the training text; without them acc 0.5000 [0.2500, 0.7500]  n 8"),
+])  # fmt: skip
+def test_what_is_said_of_an_overlap(facts, line):
+    from llmkit.stages._eval_lines import overlap_line
+
+    assert overlap_line(facts) == line

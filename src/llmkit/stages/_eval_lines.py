@@ -60,6 +60,8 @@ def overlap_line(overlap: Mapping[str, Any]) -> str:
     if "items" not in overlap:
         return ""
     count, items = overlap["overlapping"], overlap["items"]
+    if overlap["too_short"] == items:  # such as those of a task that asks for nothing but time
+        return ""
     if not count:
         return f"none of {items:,} items shares an n-gram with the training text"
     shares = "shares an n-gram" if count == 1 else "share n-grams"

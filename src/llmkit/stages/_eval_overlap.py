@@ -24,7 +24,7 @@ from llmkit.stages._eval_training_text import TrainingText
 from llmkit.tasks import Task, TaskResult
 
 MOST_BYTES = 4 * 10**9
-"""Training text that is looked through at most, about a minute for each 2 GB; results say how much it was."""
+"""Training text that is looked through at most, at some 25 MB/s on one core; results say how much it was."""
 LONG = 100 * 10**6
 """Bytes of training text from which on what was found in it is kept for the next evaluation."""
 VERSION = 1

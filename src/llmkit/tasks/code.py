@@ -150,6 +150,12 @@ class _Code(Measurement):
             notes = "; ".join(self.skipped.notes())
             raise DataError(f"tasks.data: {shown(self.task.data)} has no problem to ask about: {notes}")
 
+    def shown(self, row: _Row) -> str:
+        """Return the prompt, with the special tokens that are sent."""
+        from llmkit.evaluation.asked import shown_prompt
+
+        return shown_prompt(self.model, row.prompt)
+
     def requests(self, row: _Row) -> list[Generate]:
         """Ask for so many programs, each drawn with a seed of its own."""
         task = self.task
@@ -163,13 +169,13 @@ class _Code(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
         """Run the programs."""
-        from llmkit.evaluation.asked import answer_in, shown_prompt
+        from llmkit.evaluation.asked import answer_in
 
         said = [answer_in(self.model, row.prompt, one) if self.chat else one.text for one in answers]
         endings = self._run([row.problem.program(text, chat=self.chat) for text in said])
         passed = sum(ending.passed for ending in endings)
         return {
-            "id": row.name, "prompt": shown_prompt(self.model, row.prompt), "prediction": said[0],
+            "id": row.name, "prompt": self.shown(row), "prediction": said[0],
             **({"reference": row.problem.solution} if row.problem.solution is not None else {}),
             **{f"pass@{k}": pass_at(k, len(endings), passed) for k in self.task.k},
             "programs": len(endings), "passed": passed, "truncated": not all(one.ended for one in answers),

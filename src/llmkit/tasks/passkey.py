@@ -141,6 +141,12 @@ class _Passkey(Measurement):
                     keys = self._keys(length, depth, number)
                     yield _Row(name, length, depth, keys, self._prompt(length, depth, keys[0], number))
 
+    def shown(self, row: _Row) -> str:
+        """Return the prompt, with the special tokens that are sent."""
+        from llmkit.evaluation.asked import shown_prompt
+
+        return shown_prompt(self.model, row.prompt)
+
     def requests(self, row: _Row) -> list[Request]:
         """Ask for the number, or for the likelihoods of several."""
         if self.task.by == "generation":
@@ -149,10 +155,10 @@ class _Passkey(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Any]) -> dict[str, Any]:
         """Compare numbers."""
-        from llmkit.evaluation.asked import answer_in, shown_prompt
+        from llmkit.evaluation.asked import answer_in
 
         sample = {"id": row.name, "length": row.length, "depth": row.depth, "reference": row.keys[0]}
-        sample["prompt"] = shown_prompt(self.model, row.prompt)
+        sample["prompt"] = self.shown(row)
         if self.task.by == "likelihood":
             best = max(range(len(answers)), key=lambda i: (answers[i], i))  # of equal ones not the hidden number
             return sample | {"prediction": row.keys[best], "log_likelihood": answers[0], "acc": int(best == 0)}
