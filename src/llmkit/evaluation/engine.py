@@ -1,13 +1,14 @@
 """Put the requests of any number of tasks to one model: each once, those of like length together, answers kept.
 
 Requests are read in windows, so that memory does not bound their number, nor their number the time of the first answer:
-the first window is a quarter of a batch, and each is twice the one before. Within a window requests of a kind are
-sorted, and batches filled up to as many padded tokens as suit the model. A batch that does not fit into memory is
-halved, and so are those after it.
+the first window is a quarter of a batch, and each is four times the one before. Within a window requests of a kind are
+sorted, those that begin alike by their ids and others by length, and batches filled up to as many tokens as suit the
+model. A batch that does not fit into memory is halved, and so are those after it.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +22,14 @@ from llmkit.evaluation.kept import Kept, key_of
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Request, Running, Score
 from llmkit.runtimes._lanes import side_by_side
-from llmkit.runtimes._prefixes import shared_prefixes
+from llmkit.runtimes._prefixes import families
 
-FIRST_WINDOW, WINDOW = 0.25, 128
-"""Batches that are read before any is asked, at first and at most."""
-COPIES = 8
-"""Keys and values of shared prefixes are copied for every row: at most for so many times the tokens of a batch."""
+FIRST_WINDOW, GROWTH, WINDOW = 0.25, 4, 128
+"""Batches that are read before any is asked: at first, by how many times more from then on, and at most."""
+TREE_TOKENS = 2048
+"""Most tokens of rows that begin alike in a batch: of each two of them it is told whether one sees the other."""
+SHARES, LEAST_TOKENS = 4, 128
+"""Several lanes share a multiple of so many batches, whatever their own number, of so many tokens at least."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ class _Pending:
     """A request that waits for its answer.
 
     Attributes:
+        tokens: In its row.
+        whose: What it is for.
         rows: Those of the window that wait for it.
-        group: Number of those whose contexts begin alike; -1 for none.
-        prefix: Tokens that they share.
+        group: Number of those that begin alike; -1 for none.
+        place: Its place among those, sorted by ids.
+        shared: Tokens that it has in common with the one before it.
         longest: Tokens of the longest of them.
     """
 
@@ -59,7 +65,8 @@ class _Pending:
     whose: str
     rows: list[int]
     group: int = -1
-    prefix: int = 0
+    place: int = 0
+    shared: int = 0
     longest: int = 0
 
     def __post_init__(self) -> None:
@@ -67,34 +74,42 @@ class _Pending:
 
 
 class _Batch:
-    """Requests of one kind, and what they take up together: padded tokens, prefixes counted once."""
+    """Requests of one kind, and how many tokens they take up together.
 
-    def __init__(self) -> None:
+    Of those that begin alike, what all of a batch begin with is not counted: the runtime keeps it for the next batch.
+    """
+
+    def __init__(self, members: Sequence[_Pending] = ()) -> None:
         self.members: list[_Pending] = []
-        self.groups: set[int] = set()
-        self.widest = self.behind = self.prefix = 0
+        self.size = self.root = self.distinct = 0
+        for one in members:
+            self.add(one)
 
     def add(self, one: _Pending) -> None:
         """Take one in."""
+        self.root, self.distinct, self.size = self._with(one)
         self.members.append(one)
-        self.groups.add(one.group)
-        self.widest, self.prefix = max(self.widest, one.tokens), max(self.prefix, one.prefix)
-        self.behind = max(self.behind, one.tokens - one.prefix)
 
     def takes(self, one: _Pending, most: int) -> bool:
         """Tell whether one more fits in; alone any does."""
         if not self.members:
             return True
-        first, count = self.members[0], len(self.members) + 1
-        # What shares prefixes is computed in other passes than what does not.
+        first = self.members[0]
+        # What begins alike is computed otherwise than what does not.
         if (first.request.kind, first.group < 0) != (one.request.kind, one.group < 0):
             return False
-        whole = max(self.widest, one.tokens) * count
+        return self._with(one)[2] <= (most if one.group < 0 else min(most, TREE_TOKENS))
+
+    def _with(self, one: _Pending) -> tuple[int, int, int]:
+        """Return the tokens that all begin with, those that differ or the widest row, and the size, with one more."""
         if one.group < 0:
-            return whole <= most
-        prefixes = max(self.prefix, one.prefix) * len(self.groups | {one.group})
-        behind = max(self.behind, one.tokens - one.prefix) * count
-        return prefixes + behind <= most and whole <= COPIES * most
+            widest = max(self.distinct, one.tokens)
+            return 0, widest, widest * (len(self.members) + 1)
+        last = self.members[-1] if self.members else None
+        shared = one.shared if last is not None and last.group == one.group else 0
+        root = one.tokens if last is None else min(self.root, shared)
+        distinct = self.distinct + one.tokens - shared
+        return root, distinct, distinct - root
 
 
 class Engine:
@@ -151,7 +166,7 @@ class Engine:
             size += sum(self.running.tokens(one) / self._most(one) for one in row.requests)
             if size >= most:
                 yield window
-                window, size, most = [], 0.0, min(2 * most, WINDOW)
+                window, size, most = [], 0.0, min(GROWTH * most, WINDOW)
         if window:
             yield window
 
@@ -171,54 +186,78 @@ class Engine:
                     waits[number] += 1
         if known := len(window) - len(waits):
             done(known)
-        for parts in self._answered(list(pending.values())):
-            for part, answers in parts:
-                pairs = [(one.key, answer) for one, answer in zip(part, answers, strict=True)]
-                self.kept.add(pairs)
-                found.update(pairs)
-                waits.subtract(Counter(row for one in part for row in one.rows))
-                finished = {row for one in part for row in one.rows if not waits[row]}
-                if finished:
-                    done(len(finished))
+        for part, answers in self._answered(list(pending.values())):
+            pairs = [(one.key, answer) for one, answer in zip(part, answers, strict=True)]
+            self.kept.add(pairs)
+            found.update(pairs)
+            waits.subtract(Counter(row for one in part for row in one.rows))
+            finished = {row for one in part for row in one.rows if not waits[row]}
+            if finished:
+                done(len(finished))
 
-    def _answered(self, pending: list[_Pending]) -> Iterator[list[tuple[list[_Pending], list[Any]]]]:
-        """Yield the parts of each batch with their answers, so many batches at a time as suit the model."""
+    def _answered(self, pending: list[_Pending]) -> Iterator[tuple[list[_Pending], list[Any]]]:
+        """Yield parts of batches with their answers, so many batches at a time as suit the model."""
         for kind, batches in groupby(self._batches(pending), key=lambda batch: type(batch[0].request)):
-            yield from side_by_side(self._halving, batches, self.running.lanes(kind))
+            if (lanes := self.running.lanes(kind)) == 1:
+                for batch in batches:
+                    yield from self._halving(batch)
+            else:
+                for parts in side_by_side(lambda batch: list(self._halving(batch)), batches, lanes):
+                    yield from parts
 
     def _batches(self, pending: list[_Pending]) -> Iterator[list[_Pending]]:
         """Yield batches of one kind, the longest first: what does not fit into memory is found at once."""
-        self._find_prefixes(pending)
+        self._find_families(pending)
+        even = self._even(pending)
         batch = _Batch()
-        for one in sorted(pending, key=lambda one: (one.request.kind, -one.longest, one.group, -one.tokens)):
-            if not batch.takes(one, self._most(one.request)):
+        for one in sorted(pending, key=lambda one: (one.request.kind, -one.longest, one.group, one.place, -one.tokens)):
+            kind = type(one.request)
+            if not batch.takes(one, min(self._most(one.request), even.get(kind, sys.maxsize))):
                 yield batch.members
                 batch = _Batch()
             batch.add(one)
         if batch.members:
             yield batch.members
 
+    def _even(self, pending: list[_Pending]) -> dict[type[Request], int]:
+        """Return how large batches of each kind are so that lanes have about as much to do, where there are several."""
+        found = {}
+        for kind in {type(one.request) for one in pending}:
+            if self.running.lanes(kind) > 1:
+                members = [one for one in pending if type(one.request) is kind]
+                size, most = sum(one.tokens - one.shared for one in members), self._most(members[0].request)
+                each = size / (SHARES * math.ceil(size / (SHARES * most))) + size / len(members)
+                found[kind] = max(LEAST_TOKENS, math.ceil(each))
+        return found
+
     def _most(self, request: Request) -> int:
         return min(self.running.batch_tokens(type(request)), self.batch_tokens or sys.maxsize)
 
-    def _find_prefixes(self, pending: list[_Pending]) -> None:
-        """Note which contexts begin alike, where the runtime computes that once: those are asked side by side."""
-        scores = [one for one in pending if isinstance(one.request, Score)]
-        groups = shared_prefixes([one.request.context[:-1] for one in scores])  # type: ignore[attr-defined]
-        for number, prefix in enumerate(groups if groups and self.running.shares_prefixes else ()):
-            members = [scores[member] for member in prefix.members]
-            for one in members:
-                one.group, one.prefix, one.longest = number, prefix.length, max(each.tokens for each in members)
+    def _find_families(self, pending: list[_Pending]) -> None:
+        """Note which rows begin alike, where the runtime computes that once: those are asked side by side."""
+        count = 0
+        for kind in {type(one.request) for one in pending if isinstance(one.request, Score)}:
+            scores = [one for one in pending if type(one.request) is kind]
+            rows = [one.request for one in scores if isinstance(one.request, Score)]
+            groups = families([row.context + row.target[:-1] for row in rows])
+            for group in groups if groups and self.running.shares_prefixes else ():
+                longest = max(scores[member].tokens for member, _ in group)
+                for place, (member, shared) in enumerate(group):
+                    one = scores[member]
+                    one.group, one.place, one.shared, one.longest = count, place, shared, longest
+                count += 1
 
-    def _halving(self, batch: list[_Pending]) -> list[tuple[list[_Pending], list[Any]]]:
-        """Ask a batch, in smaller parts if it does not fit into memory."""
-        parts, found = [batch], []
+    def _halving(self, batch: list[_Pending]) -> Iterator[tuple[list[_Pending], list[Any]]]:
+        """Ask a batch and yield answers as they come, in smaller parts if it does not fit into memory."""
+        parts = [batch]
         while parts:
             part = parts.pop()
+            left = dict(enumerate(part))
             try:
-                found.append((part, self.running.answer([one.request for one in part])))
+                for found in self.running.stream([one.request for one in part]):
+                    yield [left.pop(number) for number, _ in found], [answer for _, answer in found]
             except NotFiniteError as error:
-                names = " or ".join(filter(None, dict.fromkeys(one.whose for one in part)))
+                names = " or ".join(filter(None, dict.fromkeys(one.whose for one in left.values())))
                 raise NotFiniteError((f"{names}: " if names else "") + error.message, error.hint) from error
             except Exception as error:
                 limit = limit_of(error)
@@ -226,11 +265,10 @@ class Engine:
                     raise
                 if len(part) == 1:
                     raise self._too_large(part[0]) from error
-                half = len(part) // 2
-                parts += [part[half:], part[:half]]
                 # What has failed once would fail again: from here on batches are that small.
-                self.batch_tokens = max(1, max(one.tokens for one in part) * half)
-        return found
+                self.batch_tokens = max(1, _Batch(part).size // 2)
+                rest, half = list(left.values()), len(left) // 2
+                parts += [each for each in (rest[half:], rest[:half]) if each]
 
     @staticmethod
     def _too_large(one: _Pending) -> MemoryLimitError:

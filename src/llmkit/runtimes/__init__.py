@@ -8,7 +8,7 @@ Batching to a token budget, halving when memory ends and keeping answers on disk
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -176,6 +176,14 @@ class Running:
             MemoryError, torch.OutOfMemoryError: They are too many at once; the engine asks for fewer.
         """
         raise NotImplementedError
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Any]]]:
+        """Yield the answers to requests of one kind as they come, each with the number of its request.
+
+        Raises:
+            As `answer` does; what has been yielded is not asked again.
+        """
+        yield list(enumerate(self.answer(requests)))
 
     def conditions(self) -> Mapping[str, Any]:
         """Return what its speed rests on, for receipts: device, threads, number format, versions."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows it by
+from numpy.typing import NDArray
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.losses import uses_plain_head
 from llmkit.runtimes import Score, ScoreParts
-from llmkit.runtimes._prefixes import hidden_behind, shared_prefixes
+from llmkit.runtimes._prefixes import Tree
+from llmkit.runtimes._sharing import hidden_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from llmkit.runtimes.transformers import InMemory
@@ -26,7 +26,7 @@ ALL_LOGITS = 2**27
 CHUNK_LOGITS = 2**22
 """The same where only those of targets are: 16 MB stay in a cache, and are not taken anew from the system each time."""
 LEAST_SAVED = 0.2
-"""Share of a batch's tokens that prefixes must save for a second pass to pay."""
+"""Share of a batch's tokens that must be saved for what it costs to tell which token sees which."""
 
 
 def scores(running: InMemory, requests: Sequence[Score]) -> list[float]:
@@ -35,109 +35,133 @@ def scores(running: InMemory, requests: Sequence[Score]) -> list[float]:
     Raises:
         NotFiniteError: One is not finite.
     """
-    return [parts[0] for parts in _found(running, requests)]
+    return [float(each) for each in sums(running, requests, [np.zeros(len(one.target), int) for one in requests])]
 
 
 def score_parts(running: InMemory, requests: Sequence[ScoreParts]) -> list[NDArray[np.float64]]:
-    """Return the same of each part of a target, float64 `[parts]`."""
-    import numpy as np
+    """Return the sums of each part of a target, float64 `[parts]`."""
+    parts = [np.repeat(np.arange(len(one.parts)), one.parts) for one in requests]
+    return np.split(sums(running, requests, parts), np.cumsum([len(one.parts) for one in requests])[:-1])
 
-    return [np.array(parts) for parts in _found(running, requests)]
 
+def sums(running: InMemory, requests: Sequence[Score], parts: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Return sums of the log-probabilities of targets, in nats, one request's behind those of the one before.
 
-def _found(running: InMemory, requests: Sequence[Score]) -> list[list[float]]:
+    Args:
+        running: The model.
+        requests: Any number.
+        parts: Of each request the part, from 0 on, that each id of its target belongs to: each part has a sum.
+
+    Raises:
+        NotFiniteError: One is not finite.
+    """
     if running.alone(Score) and len(requests) > 1:
-        return [parts for request in requests for parts in _found(running, [request])]
-    found = _shared(running, requests)
-    rest = [number for number in range(len(requests)) if number not in found]
-    if rest:
-        found |= dict(zip(rest, _scored(running.model, [requests[number] for number in rest]), strict=True))
-    for value in map(sum, found.values()):
-        if not math.isfinite(value) and not running.trained:
-            raise NotFiniteError(f"the model in '{running.where}' gives a text the log-likelihood {value}")
-    return [found[number] for number in range(len(requests))]
+        return np.concatenate([sums(running, [one], [part]) for one, part in zip(requests, parts, strict=True)])
+    firsts = np.cumsum([0, *(part[-1] + 1 for part in parts[:-1])])
+    bins = np.concatenate([first + part for first, part in zip(firsts, parts, strict=True)])
+    found = _shared(running, requests, bins)
+    found = _scored(running.model, requests, bins) if found is None else found
+    if not running.trained and not np.isfinite(found).all():
+        value = found[~np.isfinite(found)][0]
+        raise NotFiniteError(f"the model in '{running.where}' gives a text the log-likelihood {value}")
+    return found
 
 
-def _parts(request: Score) -> Sequence[int]:
-    """Return the tokens of each part of a target; it is whole where nobody asks for parts."""
-    return request.parts if isinstance(request, ScoreParts) else (len(request.target),)
-
-
-def _shared(running: InMemory, requests: Sequence[Score]) -> dict[int, list[float]]:
-    """Return the scores of the rows that share prefixes, by their number; none if sharing saves too little."""
-    # The last id of a context is the first that a logit is needed for.
-    prefixes = shared_prefixes([one.context[:-1] for one in requests])
-    saved = sum(prefix.length * (len(prefix.members) - 1) for prefix in prefixes)
-    if saved < LEAST_SAVED * sum(map(running.tokens, requests)) or not saved or not running.shares_prefixes:
-        return {}
+def _shared(running: InMemory, requests: Sequence[Score], bins: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the sums of rows that share their beginnings; None if sharing saves too little."""
     rows = [(*one.context, *one.target[:-1]) for one in requests]
-    hidden, members = hidden_behind(running.model, prefixes, rows)
-    starts = [len(requests[n].context) - 1 - prefix.length for prefix in prefixes for n in prefix.members]
-    asked = [requests[number] for number in members]
-    return dict(zip(members, _summed(running.model, hidden, asked, starts), strict=True))
+    if len(rows) < 2 or not running.shares_prefixes:
+        return None
+    tree = Tree.of(rows)
+    if len(tree.ids) > (1 - LEAST_SAVED) * sum(map(len, rows)):
+        return None
+    # The last id of a context is the first that a logit is needed for.
+    root = min(tree.root, min(len(one.context) for one in requests) - 1)
+    hidden, begin, _ = hidden_of(running.model, tree, root=root, beginnings=running.beginnings)
+    wanted = [path[len(one.context) - 1 :] - begin for one, path in zip(requests, tree.paths, strict=True)]
+    # Targets that follow the same ids need the same logits.
+    places, at = np.unique(np.concatenate(wanted), return_inverse=True)
+    return _summed(running.model, hidden[torch.from_numpy(places).to(hidden.device)], _Targets.of(requests, at, bins))
 
 
-def _scored(model: PreTrainedModel, requests: Sequence[Score]) -> list[list[float]]:
+def _scored(model: PreTrainedModel, requests: Sequence[Score], bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sums of rows, padded to the longest."""
     width = max(len(one.context) + len(one.target) for one in requests) - 1
     ids = torch.zeros((len(requests), width), dtype=torch.long)
     for i, one in enumerate(requests):
         # Padding stands on the right, where causal attention never looks: no mask is needed.
         row = (*one.context, *one.target[:-1])
         ids[i, : len(row)] = torch.tensor(row)
-    ids, starts = ids.to(model.device), [len(one.context) - 1 for one in requests]
+    starts = [i * width + len(one.context) - 1 for i, one in enumerate(requests)]
+    places = np.concatenate(
+        [np.arange(start, start + len(one.target)) for start, one in zip(starts, requests, strict=True)]
+    )
+    ids = ids.to(model.device)
     if uses_plain_head(model):
-        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-        return _summed(model, hidden, requests, starts)
-    size = max(1, ALL_LOGITS // (width * model.config.get_text_config().vocab_size))
-    return [
-        value
-        for start in range(0, len(ids), size)
-        for value in _by_all_logits(
-            model, ids[start : start + size], requests[start : start + size], starts[start : start + size]
-        )
-    ]
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)
+        targets = _Targets.of(requests, np.arange(len(places)), bins)
+        return _summed(model, hidden[torch.from_numpy(places).to(hidden.device)], targets)
+    return _by_all_logits(model, ids, _Targets.of(requests, places, bins))
 
 
-def _labels(requests: Sequence[Score], starts: Sequence[int], width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, both `[rows, width]`, the target at each position, or -100, and which part of all parts it belongs to."""
-    labels, owners = torch.full((len(requests), width), -100), torch.zeros((len(requests), width), dtype=torch.long)
-    first = 0
-    for row, one, start in zip(range(len(requests)), requests, starts, strict=True):
-        place, parts = slice(start, start + len(one.target)), _parts(one)
-        labels[row, place] = torch.tensor(one.target, dtype=torch.long)
-        owners[row, place] = torch.arange(first, first + len(parts)).repeat_interleave(torch.tensor(parts))
-        first += len(parts)
-    return labels, owners
+@dataclass(frozen=True)
+class _Targets:
+    """Ids whose log-probabilities are wanted, sorted by the place whose logits they need.
+
+    Attributes:
+        at: `[targets]` int64 places.
+        ids: `[targets]` int64.
+        bins: `[targets]` int64 number of the sum that each belongs to.
+        count: Sums.
+    """
+
+    at: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    count: int
+
+    @classmethod
+    def of(cls, requests: Sequence[Score], at: NDArray[np.int64], bins: NDArray[np.int64]) -> _Targets:
+        """Return the targets of requests."""
+        order = np.argsort(at, kind="stable")
+        ids = np.concatenate([np.asarray(one.target, np.int64) for one in requests])
+        return cls(at[order], ids[order], bins[order], int(bins[-1]) + 1)
+
+    def add(self, chances: torch.Tensor, start: int, total: torch.Tensor) -> None:
+        """Add the log-probabilities of the targets of the places from `start` on to their sums.
+
+        Args:
+            chances: `[places, vocabulary]` log-probabilities.
+            start: The first place.
+            total: `[sums]` float64.
+        """
+        part = slice(*np.searchsorted(self.at, [start, start + len(chances)]).tolist())
+        at, ids, bins = (torch.from_numpy(each[part]).to(total.device) for each in (self.at, self.ids, self.bins))
+        total.index_add_(0, bins, chances[at - start, ids].double())
 
 
-def _summed(
-    model: PreTrainedModel, hidden: torch.Tensor, requests: Sequence[Score], starts: Sequence[int]
-) -> list[list[float]]:
-    """Return the log-probability of the parts of each row's target, by the output layer at their positions alone."""
-    labels, owners = (one.to(hidden.device) for one in _labels(requests, starts, hidden.shape[1]))
-    rows, places = (labels >= 0).nonzero(as_tuple=True)
-    picked, targets, owner = hidden[rows, places], labels[rows, places], owners[rows, places]
+def _summed(model: PreTrainedModel, hidden: torch.Tensor, targets: _Targets) -> NDArray[np.float64]:
+    """Return the sums; the output layer runs once for each place.
+
+    Args:
+        model: A model whose logits are its output layer's, unchanged.
+        hidden: `[places, hidden]`.
+        targets: What is wanted.
+    """
     head = model.get_output_embeddings()
     size = max(1, CHUNK_LOGITS // head.out_features)
-    total = torch.zeros(sum(len(_parts(one)) for one in requests), dtype=torch.double, device=labels.device)
-    for start in range(0, len(targets), size):
-        part = slice(start, start + size)
-        losses = F.cross_entropy(head(picked[part]).float(), targets[part], reduction="none")
-        total.index_add_(0, owner[part], losses.double())
-    return _by_request(-total, requests)
+    total = torch.zeros(targets.count, dtype=torch.double, device=hidden.device)
+    for start in range(0, len(hidden), size):
+        targets.add(head(hidden[start : start + size]).float().log_softmax(-1), start, total)
+    return total.cpu().numpy()
 
 
-def _by_all_logits(
-    model: PreTrainedModel, ids: torch.Tensor, requests: Sequence[Score], starts: Sequence[int]
-) -> list[list[float]]:
+def _by_all_logits(model: PreTrainedModel, ids: torch.Tensor, targets: _Targets) -> NDArray[np.float64]:
     """Return the same of a model that does more with its logits: caps or scales them."""
-    labels, owners = (one.to(ids.device) for one in _labels(requests, starts, ids.shape[1]))
-    logits = model(input_ids=ids, use_cache=False).logits.float()
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=-100)
-    total = torch.zeros(sum(len(_parts(one)) for one in requests), dtype=torch.double, device=ids.device)
-    total.index_add_(0, owners.flatten(), losses.double())  # 0 where there is no target
-    return _by_request(-total, requests)
-
-
-def _by_request(values: torch.Tensor, requests: Sequence[Score]) -> list[list[float]]:
-    return [part.tolist() for part in torch.split(values, [len(_parts(one)) for one in requests])]
+    width = ids.shape[1]
+    size = max(1, ALL_LOGITS // (width * model.config.get_text_config().vocab_size))
+    total = torch.zeros(targets.count, dtype=torch.double, device=ids.device)
+    for start in range(0, len(ids), size):
+        logits = model(input_ids=ids[start : start + size], use_cache=False).logits.float()
+        targets.add(logits.log_softmax(-1).flatten(0, 1), start * width, total)
+    return total.cpu().numpy()

@@ -10,15 +10,14 @@ import torch
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Written
-from llmkit.runtimes._prefixes import cache_of
+from llmkit.runtimes._lines import Line
+from llmkit.runtimes._sharing import cache_of
 
 if TYPE_CHECKING:
     from llmkit.runtimes.transformers import InMemory
 
 LEFT = 0.5
 """A batch goes on without the rows that have ended as soon as no greater share of it is left."""
-TAIL = 16
-"""Tokens looked at for a stop text beside one for each of its bytes: it may begin and end within a token."""
 
 
 def written(running: InMemory, requests: Sequence[Generate]) -> list[Written]:
@@ -48,15 +47,11 @@ class _Writing:
 
     def __init__(self, running: InMemory, requests: Sequence[Generate]) -> None:
         self.running, self.requests = running, requests
-        self.model, self.tokenizer = running.model, running.tokenizer
-        self.pad = self.tokenizer.pad_token_id or 0
-        first = requests[0]
-        self.ends = frozenset() if first.exact else frozenset(running.ends)
-        self.stop, self.temperature = first.stop, first.temperature
-        self.draws = [torch.Generator(self.model.device).manual_seed(one.seed) for one in requests]
-        self.new: list[list[int]] = [[] for _ in requests]
-        self.ended = [one.budget < 1 for one in requests]
-        self.rows = [row for row, ended in enumerate(self.ended) if not ended]
+        self.model = running.model
+        self.pad = running.tokenizer.pad_token_id or 0
+        self.lines = [Line(one, running.tokenizer, running.ends, self.model.device) for one in requests]
+        self.temperature = requests[0].temperature
+        self.rows = [row for row, line in enumerate(self.lines) if not line.ended]
         """Those that the model is working on, ended or not, in the order of its batch."""
 
     def run(self) -> list[Written]:
@@ -76,22 +71,21 @@ class _Writing:
         }
         while self.rows:
             output = self._generate(ids, mask, more)
-            going = [place for place, row in enumerate(self.rows) if not self.ended[row]]
+            going = [place for place, row in enumerate(self.rows) if not self.lines[row].ended]
             if not going:
                 break
             ids, chosen = output.sequences[going], torch.tensor(going, device=self.model.device)
             mask = torch.cat([mask[chosen], mask.new_ones(len(going), ids.shape[1] - mask.shape[1])], 1)
             more = self._kept(output, chosen)
             self.rows = [self.rows[place] for place in going]
-        return [self._written(row) for row in range(len(self.requests))]
+        return [line.written() for line in self.lines]
 
     def __call__(self, ids: torch.Tensor, _scores: torch.Tensor | None) -> torch.Tensor:
         """Note the newest token of each row and tell which have ended; all, if it pays to go on without those."""
         for row, newest in zip(self.rows, ids[:, -1].tolist(), strict=True):
-            if not self.ended[row]:
-                self.new[row].append(newest)
-                self.ended[row] = self._has_ended(row)
-        ended = [self.ended[row] for row in self.rows]
+            if not self.lines[row].ended:
+                self.lines[row].add(newest)
+        ended = [self.lines[row].ended for row in self.rows]
         is_few = ended.count(False) <= LEFT * len(ended) and not self.model.config.is_encoder_decoder
         return torch.tensor([True] * len(ended) if is_few else ended, device=ids.device)
 
@@ -103,14 +97,13 @@ class _Writing:
                 raise NotFiniteError(f"the model in '{self.running.where}' gives logits that are NaN or infinite")
         if not self.temperature:
             return logits
-        chances = torch.softmax(logits / self.temperature, -1)
-        drawn = [torch.multinomial(chances[i : i + 1], 1, generator=self.draws[row]) for i, row in enumerate(self.rows)]
-        return torch.full_like(logits, -torch.inf).scatter_(1, torch.cat(drawn), 0.0)
+        drawn = torch.stack([self.lines[row].draw(logits[i]) for i, row in enumerate(self.rows)])
+        return torch.full_like(logits, -torch.inf).scatter_(1, drawn, 0.0)
 
     def _generate(self, ids: torch.Tensor, mask: torch.Tensor, more: dict[str, Any]) -> Any:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-        most = max(self.requests[row].budget - len(self.new[row]) for row in self.rows)
+        most = max(self.requests[row].budget - len(self.lines[row].new) for row in self.rows)
         settings = GenerationConfig(
             max_new_tokens=most, do_sample=False, use_cache=True, pad_token_id=self.pad, return_dict_in_generate=True
         )
@@ -136,38 +129,6 @@ class _Writing:
         except (AttributeError, NotImplementedError):
             return {}
         return {name: cache}
-
-    def _has_ended(self, row: int) -> bool:
-        new = self.new[row]
-        if new[-1] in self.ends or len(new) >= self.requests[row].budget:
-            return True
-        if not self.stop:
-            return False
-        tail = self.tokenizer.decode(new[-(max(len(stop.encode()) for stop in self.stop) + TAIL) :])
-        return any(stop in tail for stop in self.stop)
-
-    def _written(self, row: int) -> Written:
-        new = self.new[row]
-        # By ids: the token that ends a turn may not be marked special, and would stand in the text.
-        at_end = bool(new) and new[-1] in self.ends
-        ids = new[:-1] if at_end else new
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        places = [place for stop in self.stop if (place := text.find(stop)) >= 0]
-        if not places:
-            return self._up_to_special(ids, text, at_end=at_end)
-        while ids and len(self.tokenizer.decode(ids, skip_special_tokens=True)) > min(places):
-            ids = ids[:-1]
-        return Written(tuple(ids), text[: min(places)], ended=True)
-
-    def _up_to_special(self, ids: list[int], text: str, *, at_end: bool) -> Written:
-        """Return what stands before a stop text that is a special token, which a text does not show; else all."""
-        whole = self.tokenizer.decode(ids) if self.stop and not at_end else ""
-        places = [place for stop in self.stop if (place := whole.find(stop)) >= 0]
-        if not places:
-            return Written(tuple(ids), text, at_end)
-        while ids and len(self.tokenizer.decode(ids)) > min(places):
-            ids = ids[:-1]
-        return Written(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=True), ended=True)
 
     def _tensor(self, rows: list[list[int]]) -> torch.Tensor:
         return torch.tensor(rows, device=self.model.device)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llmkit.runtimes import (
     BATCH_TOKENS,
@@ -39,6 +39,8 @@ ONE_EACH = "beside padded rows the model answers otherwise"
 CORE_TOKENS = 512
 """Tokens that a core of a CPU computes at a time. Perplexity of a Llama of 6 layers of 256 with one thread, CPU seconds
 for the same texts: 512 5.6, 1,024 6.2, 2,048 7.1, 8,192 11.0; each text alone 8.0."""
+QUEUE = 16
+"""Batches of continuations that are taken at a time: where one ends, the next begins."""
 POSITIONS = 2048
 """Tried of a model that has no limit of its own."""
 
@@ -46,6 +48,8 @@ POSITIONS = 2048
 class Transformers(Runtime):
     """Run a model directory in float32, so that a difference of two models is theirs; on a GPU if there is one."""
 
+    precision: Literal["float32", "bf16"] = "float32"
+    """Number format that is computed in. bf16 takes half the memory; its scores are rounded to two or three digits."""
     plain: bool = False
     """Load by `from_pretrained` alone, in the number format on disk: nothing of llmkit's own loading is in the way."""
 
@@ -68,7 +72,12 @@ class Transformers(Runtime):
             check_vocabulary(model, vocabulary_size(tokenizer), where)
         if date_of(tokenizer) is None:
             set_date(tokenizer, date)
-        return InMemory(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where)
+        running = InMemory(
+            model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where, frozen=True
+        )
+        if self.precision == "bf16":
+            running.round()
+        return running
 
 
 class InMemory(Running):
@@ -82,6 +91,7 @@ class InMemory(Running):
         autocast: Number format to compute in where it is not that of the weights.
         trained: It is being trained: nothing that it computes may stay behind in it, and numbers that are not finite
             are found by the training.
+        frozen: Its weights never change, so that what is known of one batch helps the next.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -96,10 +106,14 @@ class InMemory(Running):
         ends: Sequence[int] | None = None,
         autocast: torch.dtype | None = None,
         trained: bool = False,
+        frozen: bool = False,
     ) -> None:
+        from llmkit.runtimes._sharing import Beginnings
+
         self.model, self.tokenizer, self.where = model, tokenizer, where
         self.ends = _ends(model) if ends is None else tuple(ends)
         self.autocast, self.trained = autocast, trained
+        self.beginnings = Beginnings() if frozen else None
         self.judges: dict[str, bool] = {}  # whether an objective, by what it is, tells targets apart
 
     @cached_property
@@ -207,13 +221,36 @@ class InMemory(Running):
         if issubclass(kind, Score):
             return "" if self._scores_alike else ONE_EACH
         if kind is Generate:
-            return "" if self._writes_alike else ONE_EACH
+            return "" if self.refills or self._writes_alike else ONE_EACH
         return "" if kind in (Logits, Fill, Losses) else self._heads_alone
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Return the answers; see the base class."""
+        if self._may_refill(requests):
+            found = dict(one for each in self.stream(requests) for one in each)
+            return [found[number] for number in range(len(requests))]
         with self.computing():
             return _answering(type(requests[0]))(self, requests) if requests else []
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Any]]]:
+        """Yield continuations as they end, other answers together."""
+        if self._may_refill(requests):
+            from llmkit.runtimes._refilling import Refilling
+
+            yield from Refilling(self, cast("Sequence[Generate]", requests), BATCH_TOKENS).run()
+        else:
+            yield from super().stream(requests)
+
+    def round(self) -> None:
+        """Turn the weights into bf16; what rounding would hide is measured before."""
+        import torch
+
+        if self.head.answer == "tokens":
+            self.alone(Score), self.alone(Generate), self.shares_prefixes
+        else:
+            self._heads_alone  # noqa: B018
+        for weight in self.model.parameters():  # one after the other; the angles of positions stay as they are
+            weight.data = weight.data.to(torch.bfloat16)
 
     def conditions(self) -> dict[str, Any]:
         """Return device, threads, number format and versions."""
@@ -248,6 +285,8 @@ class InMemory(Running):
         """Return fewer where each core's share would not stay in its cache; writing has one token a row at a time."""
         import torch
 
+        if kind is Generate and self.refills:
+            return QUEUE * BATCH_TOKENS
         if self.model.device.type != "cpu" or kind is Generate:
             return BATCH_TOKENS
         return CORE_TOKENS if self.lanes(kind) > 1 else min(CORE_TOKENS * torch.get_num_threads(), BATCH_TOKENS)
@@ -276,9 +315,21 @@ class InMemory(Running):
     def shares_prefixes(self) -> bool:  # type: ignore[override]
         """Whether it does; measured on the model."""
         from llmkit.modeling.losses import uses_plain_head
-        from llmkit.runtimes._prefixes import shares_alike
+        from llmkit.runtimes._sharing import shares_alike
 
-        return uses_plain_head(self.model) and shares_alike(self.model, self.facts.positions or POSITIONS)
+        if self.head.answer != "tokens" or self.model.config.is_encoder_decoder or not uses_plain_head(self.model):
+            return False
+        with self.computing():
+            return shares_alike(self.model, self.facts.positions or POSITIONS)
+
+    @property
+    def refills(self) -> bool:
+        """Whether a continuation that ends makes room for another; not in training, where models may be in parts."""
+        return not self.trained and self.autocast is None and self.shares_prefixes
+
+    def _may_refill(self, requests: Sequence[Request]) -> bool:
+        asks = bool(requests) and isinstance(requests[0], Generate)
+        return asks and self.refills and not any(one.inputs for one in requests)
 
     @cached_property
     def _heads_alone(self) -> str:

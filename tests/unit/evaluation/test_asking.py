@@ -88,7 +88,7 @@ def test_equal_requests_are_asked_once_in_any_row_and_window():
     assert sum(done) == len(asked)
 
 
-def test_windows_double_so_that_the_first_answer_needs_few_rows():
+def test_windows_grow_so_that_the_first_answer_needs_few_rows():
     toy, read = Toy(), []
 
     def stream():
@@ -100,10 +100,10 @@ def test_windows_double_so_that_the_first_answer_needs_few_rows():
     next(answers)
     assert len(read) == 2, "200 tokens: a quarter of a batch and a part of one"
     assert [next(answers) for _ in range(2)]
-    assert len(read) == 2 + 3
-    assert [next(answers) for _ in range(3)]
-    assert len(read) == 2 + 3 + 6
-    assert len(list(answers)) == 54
+    assert len(read) == 2 + 6
+    assert [next(answers) for _ in range(6)]
+    assert len(read) == 2 + 6 + 21
+    assert len(list(answers)) == 60 - 9
     asked = [one.target[0] for one in toy.asked]
     assert asked == sorted(asked)
 
@@ -179,28 +179,60 @@ def test_a_killed_run_is_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("shares", [True, False])
-def test_contexts_that_begin_alike_are_asked_side_by_side_and_counted_once(shares, monkeypatch):
+def test_rows_that_begin_alike_are_asked_side_by_side_and_counted_once(shares, monkeypatch):
     monkeypatch.setattr(engine, "FIRST_WINDOW", 100)
     toy = Toy()
     toy.shares_prefixes = shares
     one, two = tuple(range(40)), tuple(range(100, 140))
     shared = [Score((*prefix, n), (1,) * n) for n in (3, 1, 2) for prefix in (one, two)]
-    list(Engine(toy, batch_tokens=100).ask(rows(*shared, score(42, 1), score(20, 1))))
+    list(Engine(toy, batch_tokens=86).ask(rows(*shared, Score((7,) * 42, (1,)), Score((8,) * 20, (1,)))))
     begins = [asked.context[0] for asked in toy.asked if asked in shared]
-    if shares:  # 40 + 3 * 3 tokens; both groups would be 80 + 6 * 3 and so fit, too
-        assert sorted(map(len, toy.batches)) == [2, 6]
+    if shares:  # 40 + 1 + 2 + 3 tokens; one more row of the other family would be 41 more
+        assert sorted(map(len, toy.batches)) == [2, 3, 3]
         assert begins in ([0] * 3 + [100] * 3, [100] * 3 + [0] * 3)
     else:
         assert max(map(len, toy.batches)) == 2
 
 
-def test_copies_of_a_long_prefix_are_bounded(monkeypatch):
-    monkeypatch.setattr(engine, "FIRST_WINDOW", 100)
+def test_what_a_whole_batch_begins_with_is_not_counted_and_batches_of_trees_are_bounded(monkeypatch):
+    monkeypatch.setattr(engine, "FIRST_WINDOW", 1000)
+    monkeypatch.setattr(engine, "TREE_TOKENS", 60)
     toy = Toy()
     toy.shares_prefixes = True
     prefix = tuple(range(90))
-    list(Engine(toy, batch_tokens=1000).ask(rows(*(Score((*prefix, n), (1,)) for n in range(200)))))
-    assert max(map(len, toy.batches)) == 8 * 1000 // 91
+    list(Engine(toy, batch_tokens=100).ask(rows(*(Score((*prefix, n), (1,)) for n in range(200)))))
+    assert list(map(len, toy.batches)) == [60, 60, 60, 20], "each has one token of its own"
+
+
+def test_lanes_have_as_many_tokens_each():
+    class Two(Toy):
+        def lanes(self, kind):
+            return 2
+
+    threads = torch.get_num_threads()
+    toy = Two()
+    list(Engine(toy, batch_tokens=2000).ask([Asked([score(100, number) for number in range(30)])]))
+    assert list(map(len, toy.batches)) == [8, 8, 8, 6], "2,000 and 1,000 tokens would keep one waiting"
+    toy.batches.clear()
+    list(Engine(toy, batch_tokens=2000).ask([Asked([score(10, number) for number in range(14)])]))
+    assert list(map(len, toy.batches)) == [12, 2], "very small batches are not worth it"
+    torch.set_num_threads(threads)
+
+
+def test_answers_that_came_before_memory_ended_are_kept():
+    class Streaming(Toy):
+        def stream(self, requests):
+            for number, one in enumerate(requests):
+                if number == 2 and len(requests) > 2:
+                    raise MemoryError
+                yield [(number, self.answer([one])[0])]
+
+    toy = Streaming()
+    done = []
+    found = list(Engine(toy).ask(rows(*(score(20, n) for n in range(1, 8))), done=done.append))
+    assert found == [[-float(n)] for n in range(1, 8)]
+    assert len(toy.asked) == 7, "none is asked twice"
+    assert sum(done) == 7
 
 
 def test_several_batches_are_answered_at_a_time_and_come_in_order():

@@ -1,41 +1,67 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.runtimes import Score, _scoring
-from llmkit.runtimes._prefixes import Prefix, shared_prefixes, shares_alike
+from llmkit.runtimes import Score, _sharing
+from llmkit.runtimes._prefixes import Tree, families
+from llmkit.runtimes._sharing import Beginnings, hidden_of, shares_alike
 from llmkit.runtimes.transformers import InMemory
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()
+ROWS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple), min_size=1, max_size=12)
 
 
-def test_rows_with_a_common_beginning_are_grouped():
+def test_rows_that_begin_like_the_one_before_them_are_a_family():
     one, two = (1,) * 40, (2,) * 50
-    rows = [(*one, 5), (9, 9), (*two, 1, 2), (*one, 6, 7), (*two, 1, 3), one]
-    assert shared_prefixes(rows) == [Prefix(40, (5, 0, 3)), Prefix(51, (2, 4))]
+    rows = [(*one, 5), (9, 9), (*two, 1, 2), (*one, 6, 7), (*two, 1, 3), one, (1, 0, 0, 0, 0, 0)]
+    assert families(rows) == [[(5, 0), (0, 40), (3, 40)], [(2, 0), (4, 51)]]
 
 
-def test_a_long_prefix_of_two_is_not_given_up_for_a_third_that_shares_little():
-    rows = [(1,) * 32 + (2,) * 100 + (n,) for n in (3, 4)] + [(1,) * 32 + (5,) * 100]
-    assert shared_prefixes(rows) == [Prefix(132, (0, 1))]
-    many = [*rows, *((1,) * 32 + (5 + n,) * 100 for n in range(1, 9))]
-    assert shared_prefixes(many) == [Prefix(132, (0, 1)), Prefix(32, tuple(range(2, 11)))]
+def test_a_tree_has_what_is_shared_once_at_every_level():
+    shots, questions = (7,) * 5, [(1, 2), (3,)]
+    rows = [(*shots, *question, *choice) for question in questions for choice in ((4, 4), (5,))]
+    tree = Tree.of(rows)
+    assert len(tree.ids) == 5 + (2 + 3) + (1 + 3)
+    assert tree.root == 5
+    assert tree.places.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 7, 5, 6, 7, 6]
+    seen = tree.seen()
+    assert seen[:5].sum(1).tolist() == [1, 2, 3, 4, 5]
+    assert np.flatnonzero(seen[9]).tolist() == [0, 1, 2, 3, 4, 5, 6, 9], "the second choice sees the first not"
+    assert np.flatnonzero(seen[13]).tolist() == [0, 1, 2, 3, 4, 10, 13]
+    assert tree.seen(9).shape == (5, 14)
 
 
-@given(st.lists(st.lists(st.integers(0, 1), max_size=8).map(tuple), max_size=12))
-def test_members_do_begin_with_what_their_group_shares(rows):
-    found = shared_prefixes(rows, least=2)
-    members = [number for prefix in found for number in prefix.members]
+@given(ROWS)
+def test_every_path_of_a_tree_is_its_row_and_sees_itself_alone(rows):
+    tree = Tree.of(rows)
+    seen = tree.seen()
+    assert len(tree.ids) == len({row[: end + 1] for row in rows for end in range(len(row))}), "one token a beginning"
+    for row, path in zip(rows, tree.paths, strict=True):
+        assert tuple(tree.ids[path].tolist()) == row
+        assert tree.places[path].tolist() == list(range(len(row)))
+        for end in range(len(row)):
+            assert np.flatnonzero(seen[path[end]]).tolist() == path[: end + 1].tolist()
+    assert len({row[: tree.root] for row in rows}) == 1
+
+
+@given(ROWS)
+def test_members_of_a_family_share_what_is_said(rows):
+    found = families(rows)
+    members = [number for family in found for number, _ in family]
     assert len(members) == len(set(members))
-    for prefix in found:
-        assert prefix.length >= 2
-        assert len(prefix.members) >= 2
-        assert len({rows[number][: prefix.length] for number in prefix.members}) == 1
-        assert all(len(rows[number]) >= prefix.length for number in prefix.members)
+    for family in found:
+        assert len(family) >= 2
+        assert family[0][1] == 0
+        for (before, _), (number, shared) in pairwise(family):
+            assert 0 < shared <= min(len(rows[before]), len(rows[number]))
+            assert rows[before][:shared] == rows[number][:shared]
 
 
 def sharp(arch, **settings):
@@ -60,26 +86,85 @@ def requests():
 
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "mixtral"])
-def test_scores_behind_shared_prefixes_are_those_of_each_row_alone(arch):
+def test_scores_of_rows_in_a_tree_are_those_of_each_row_alone(arch):
     running, asked = InMemory(sharp(arch), TOKENIZER), requests()
-    with torch.inference_mode():
-        assert len(_scoring._shared(running, asked)) == 8
+    assert running.shares_prefixes
     alone = [running.answer([one])[0] for one in asked]
     assert running.answer(asked) == pytest.approx(alone, rel=1e-6)
 
 
-def test_what_is_shared_is_computed_once():
-    running, asked = InMemory(sharp("llama"), TOKENIZER), requests()
+def few_shot(shots=70, questions=3):
+    """Shots, then questions, then choices: of choices that are one token long only the last differs."""
+    generator = torch.Generator().manual_seed(2)
+
+    def ids(count):
+        return tuple(torch.randint(256, (count,), generator=generator).tolist())
+
+    begin = ids(shots)
+    return [
+        Score((*begin, *question), choice)
+        for question in (ids(11 + n) for n in range(questions))
+        for choice in (ids(1), ids(1), ids(4), ids(9))
+    ]
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_what_is_shared_is_computed_once_and_kept_for_the_next_batch(arch, monkeypatch):
+    monkeypatch.setattr(_sharing, "APART", 64)
+    running = InMemory(sharp(arch), TOKENIZER, frozen=True)
+    first, second = few_shot()[:8], few_shot()[8:]
+    alone = [running.answer([one])[0] for one in (*first, *second)]
     assert running.shares_prefixes
     seen = []
     running.model.get_decoder().register_forward_hook(
-        lambda *args: seen.append(tuple(args[2]["input_ids"].shape)), with_kwargs=True
+        lambda *args: seen.append(args[2]["input_ids"].shape[1]), with_kwargs=True
     )
+    heads = []
+    running.model.get_output_embeddings().register_forward_hook(lambda *args: heads.append(len(args[2])))
+    found = running.answer(first) + running.answer(second)
+    assert found == pytest.approx(alone, rel=1e-6)
+    assert seen == [70, 11 + 12 + 2 * (3 + 8), 13 + 3 + 8], "the shots, two questions with their choices, the third"
+    assert heads == [2 * (1 + 3 + 8), 1 + 3 + 8], "the first ids of all choices need the same logits"
+
+
+def test_beginnings_are_kept_within_bounds():
+    kept = Beginnings(most=3 * 40 * 8)
+    one = tuple(range(40))
+    layers = ((torch.arange(40.0)[None, None, :, None], torch.zeros(1, 1, 40, 1)),)
+    kept.keep(one[:20], layers)
+    assert kept.find(one) == (0, ()), "too short to be worth it"
+    kept.keep(one, layers)
+    length, found = kept.find((*one[:35], 99, 98))
+    assert length == 35
+    assert found[0][0].flatten().tolist() == list(range(35))
+    for number in range(1, 5):
+        kept.keep((number, *one[1:]), layers)
+    assert kept.find(one)[0] == 0, "the oldest is gone"
+    assert kept.find((4, *one[1:]))[0] == 40
+    kept.keep(tuple(range(500)), ((torch.zeros(1, 1, 500, 1), torch.zeros(1, 1, 500, 1)),))
+    assert kept.find(tuple(range(500)))[0] == 0, "what is too large is not kept"
+
+
+def test_a_model_whose_weights_may_change_keeps_nothing():
+    running = InMemory(sharp("llama"), TOKENIZER)
+    asked = few_shot()[:8]
+    before = running.answer(asked)
+    with torch.no_grad():
+        running.model.get_decoder().layers[0].self_attn.q_proj.weight.mul_(2)
+    alone = [running.answer([one])[0] for one in asked]
+    assert running.answer(asked) == pytest.approx(alone, rel=1e-6)
+    assert before != pytest.approx(alone, rel=1e-3)
+
+
+def test_hidden_states_behind_a_kept_beginning_are_those_of_the_whole_tree():
+    running = InMemory(sharp("llama"), TOKENIZER)
+    tree = Tree.of([(*one.context, *one.target[:-1]) for one in few_shot()])
+    kept = Beginnings()
     with torch.inference_mode():
-        _scoring._shared(running, asked)
-    assert seen[0] == (2, 57)
-    assert seen[1][0] == 8
-    assert seen[1][1] <= 19
+        whole, start, _ = hidden_of(running.model, tree, root=tree.root, beginnings=kept)
+        rest, begin, _ = hidden_of(running.model, tree, root=tree.root, beginnings=kept)
+    assert (start, begin) == (0, 70)
+    torch.testing.assert_close(rest, whole[70:], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("arch", "settings"), [("mistral", {"sliding_window": 8}), ("gemma2", {"sliding_window": 8})])

@@ -155,8 +155,10 @@ def test_a_batch_of_mixed_lengths_writes_what_full_passes_do_row_by_row(arch):
     assert [new.text for new in found] == [TOKENIZER.decode(ids, skip_special_tokens=True) for ids, _ in expected]
 
 
-def test_rows_that_have_ended_leave_the_batch():
+@pytest.mark.parametrize("refills", [True, False])
+def test_rows_that_have_ended_leave_the_batch(refills):
     one = running()
+    one.shares_prefixes = refills  # not measured here
     rows = prompts(4, 5, 6, 7)
     sizes = []
     one.model.get_decoder().register_forward_hook(
@@ -164,7 +166,7 @@ def test_rows_that_have_ended_leave_the_batch():
     )
     one._writes_alike = True  # not measured here
     one.answer([Generate(row, budget) for row, budget in zip(rows, (2, 2, 2, 40), strict=True)])
-    assert sizes == [4] * 2 + [1] * 38
+    assert sizes == [1 if refills else 4, 4] + [1] * 38, "prompts are read as one row, or as four"
 
 
 def test_the_models_own_penalties_and_samplers_do_not_count():
