@@ -28,7 +28,7 @@ def measure(bench: Bench, args: Namespace) -> None:
         out, scores = bench.work / f"chat-{seed}", bench.work / f"chat-scores-{seed}"
         tuned = llmkit(
             bench, f"chat-{seed}", "finetune", "--lora", "--data", train, "--model", args.model, "-o", out,
-            "--max-steps", args.steps or 200, "--seed", seed,
+            "--max-steps", args.steps or 100, "--seed", seed,
             *settings(context_length=LENGTH, batch_tokens=BATCH, micro_batch_tokens=BATCH, validation_fraction=0,
                       optimizer__lr=3e-4, schedule__warmup_steps=10, precision="float32", compile=False,
                       samples__count=0),
