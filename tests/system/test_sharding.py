@@ -162,8 +162,9 @@ def test_each_process_has_its_part_alone_and_together_they_are_the_whole(tmp_pat
         assert max(way["errors"].values()) < 1e-5
 
 
-def test_every_architecture_that_is_split_is_the_whole_one_together(tmp_path, monkeypatch):
-    architectures = sorted(tensor.ARCHITECTURES | sequence.ARCHITECTURES)
+@pytest.mark.parametrize("one_in", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_architecture_that_is_split_is_the_whole_one_together(tmp_path, monkeypatch, one_in):
+    architectures = sorted(tensor.ARCHITECTURES | sequence.ARCHITECTURES)[::one_in]
     found = split_alone(tmp_path, monkeypatch, architectures)
     assert [*found] == architectures
     wrong = {

@@ -129,7 +129,9 @@ def micro_batches(toy: str) -> list[str]:
 @pytest.mark.parametrize(
     "toy",
     [
-        pytest.param(toy, marks=pytest.mark.slow if toy in ("contrasting", "classification") else [])
+        pytest.param(
+            toy, marks=pytest.mark.slow if toy in ("contrasting", "classification", "adversarial", "preferring") else []
+        )
         for toy in DATA | SHIPPED
     ],
 )
