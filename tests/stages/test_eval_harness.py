@@ -133,6 +133,7 @@ def test_scores_and_errors_are_those_of_lm_eval_with_its_own_model(evaluate, fol
 @pytest.mark.filterwarnings("default")
 def test_tasks_of_lm_eval_stand_beside_others(cli, folder, chain):
     import lm_eval  # noqa: F401
+
     places = [word for i in (1, 2) for word in ("-s", f"tasks.{i}.include_path={folder}")]
     outcome = cli("eval", "--model", chain.base, "--task", "perplexity", "--data", chain.corpus, "--limit", 4,
                   "--harness", "tiny_choice,tiny_write", *places, "-o", "out")  # fmt: skip
@@ -146,6 +147,7 @@ def test_tasks_of_lm_eval_stand_beside_others(cli, folder, chain):
 @pytest.mark.filterwarnings("default")
 def test_bad_input(evaluate, folder, chain):
     import lm_eval  # noqa: F401
+
     own = {"include_path": str(folder)}
     outcome = evaluate(chain.base, {"task": "tiny_choise", **own}, code=2)
     assert "lm-eval has no task 'tiny_choise'" in outcome.err and "tiny_choice" in outcome.err

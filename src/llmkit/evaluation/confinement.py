@@ -29,6 +29,7 @@ from time import monotonic
 from llmkit.core import stop
 from llmkit.core.cores import num_cores
 from llmkit.core.errors import SetupError
+from llmkit.core.json import dumps
 
 SCRIPT = Path(__file__).with_name("_confined.py")
 SCRATCH = "/scratch"
@@ -165,7 +166,7 @@ def _order(order: dict[str, object], timeout_s: float) -> dict[str, object]:
         stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
         try:
-            out, err = _communicate(process, json.dumps(order).encode(), timeout_s)
+            out, err = _communicate(process, dumps(order).encode(), timeout_s)
         finally:
             with contextlib.suppress(ProcessLookupError):  # the processes below it die with it
                 os.killpg(process.pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ from llmkit.cleaning.overlap import CHAR_NGRAM, NGRAM, Items
 from llmkit.core.console import Console
 from llmkit.core.digest import cache_path, canonical_json, digest_text
 from llmkit.core.errors import UserError
+from llmkit.core.json import dumps
 from llmkit.data.artifacts import Corpus, Tokens
 from llmkit.evaluation.estimates import estimates
 from llmkit.evaluation.measures import clusters_of
@@ -108,7 +109,7 @@ def _keep(key: str, items: Mapping[str, Items], corpora: Sequence[Mapping[str, A
     new = _place(key).with_suffix(f".{os.getpid()}.npz")
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
         new.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(new, allow_pickle=False, corpora=np.array(json.dumps(corpora)), **seen)
+        np.savez_compressed(new, allow_pickle=False, corpora=np.array(dumps(corpora)), **seen)
         new.replace(_place(key))
 
 

@@ -10,6 +10,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from llmkit.core.errors import ConfigError
+from llmkit.core.json import dumps
 from llmkit.data.column_names import listed
 from llmkit.evaluation.few_shot import Shot
 from llmkit.evaluation.prompting import Prompt, missing_column
@@ -289,7 +290,7 @@ def _strings(values: Any) -> list[str]:
 def _permuted(value: Any, order: Sequence[int]) -> Any:
     """Return choices in another order; labels stay where they are."""
     if isinstance(value, str):
-        return json.dumps(_permuted(json.loads(value), order), ensure_ascii=False)
+        return dumps(_permuted(json.loads(value), order))
     if isinstance(value, Mapping) and isinstance(value.get("text"), list):
         return {**value, "text": [value["text"][number] for number in order]}
     if isinstance(value, Mapping):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
+
+from llmkit.core.json import dumps
 
 LEAST_LIKELY = 1e-3
 """Places of answers that chance gives less often than this are biased."""
@@ -15,7 +16,7 @@ LEAST_LIKELY = 1e-3
 def order_of(fields: Mapping[str, Any], count: int) -> list[int]:
     """Return an order of so many choices, drawn by what is in the row: the same wherever the row stands."""
     order = list(range(count))
-    key = json.dumps(dict(fields), sort_keys=True, default=str)
+    key = dumps(dict(fields), sort_keys=True, default=str)
     Random(key).shuffle(order)  # noqa: S311 - a draw, not a secret
     return order
 

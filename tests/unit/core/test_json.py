@@ -60,4 +60,5 @@ def test_nothing_else_writes_json():
         and node.attr in ("dump", "dumps", "model_dump_json")
         and getattr(node.value, "id", "json") == "json"
     ]
-    assert [place.rpartition(":")[0] for place in found] == ["core/json.py"]
+    # Programs under test are watched by a script that knows the standard library alone.
+    assert {place.rpartition(":")[0] for place in found} == {"core/json.py", "evaluation/_confined.py"}

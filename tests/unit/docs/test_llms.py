@@ -16,7 +16,7 @@ from llmkit.stages import STAGES
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 TEXT = (DOCS / "llms.txt").read_text(encoding="utf-8")
-MOST_BYTES = 31_000  # what reads it pays for every one of them; a recipe takes 80, a field 300
+MOST_BYTES = 34_000  # what reads it pays for every one of them; a recipe takes 80, a field 300
 
 
 @pytest.fixture(scope="module")

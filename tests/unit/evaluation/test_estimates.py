@@ -31,6 +31,7 @@ def test_the_standard_error_is_that_of_lm_eval(values):
 
 def test_the_standard_error_is_what_lm_eval_computes():
     from lm_eval.api import metrics
+
     values = np.random.default_rng(1).integers(0, 2, 97).tolist()
     assert estimate(mean(values)).stderr == pytest.approx(metrics.mean_stderr(values), rel=1e-12)
 

@@ -67,6 +67,7 @@ def test_equals_lm_eval(said, wanted, remove, case, punctuation, numbers):
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), *[st.booleans()] * 3)
 def test_equals_lm_eval_itself(pairs, case, punctuation, numbers):
     from lm_eval.api.metrics import exact_match_hf_evaluate as theirs
+
     said, wanted = [list(side) for side in zip(*pairs, strict=True)]
     fields = {"ignore_case": case, "ignore_punctuation": punctuation, "ignore_numbers": numbers}
     expected = theirs(said, wanted, regexes_to_ignore=[",", r"\$"], **fields)["exact_match"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ from jinja2 import Environment, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from llmkit.core.json import dumps
 from llmkit.data.templates.budget import BoundsError, check_growth
 from llmkit.data.templates.counting import BUDGET, SPEND, STEP, spend, step
 
@@ -98,4 +98,4 @@ def prompts() -> Bounded:
 
 def _json(value: Any, indent: int | None = None) -> str:
     """Return JSON without the escapes of jinja2's own, which are for HTML."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return dumps(value, indent=indent)
