@@ -369,3 +369,55 @@ def test_two_tasks_of_one_name_are_refused():
     for titles in (("perplexity", "quartz", "quartz"), ("quartz", "perplexity", "quartz")):
         with pytest.raises(ConfigError, match=r"tasks\.2: it is called 'quartz', and so is tasks\.[01]: rename one"):
             task_names(named(*titles))
+
+
+ASKED = [{"question": f"What is {i}?", "choices": ["clock", "dog", "old man"], "answer": i % 3} for i in range(6)]
+
+
+@pytest.fixture
+def asked(cli, chain, jsonl):
+    """Evaluates the base model on one set of questions, asked in some way, into a folder."""
+    data = str(jsonl("asked.jsonl", ASKED))
+
+    def call(folder, **fields):
+        task = json.dumps({"type": "multiple_choice", "data": data, "chat": "off", **fields})
+        assert cli("eval", "--model", chain.base, "-s", f"tasks=[{task}]", "-o", folder).code == 0
+
+    return call
+
+
+def test_runs_that_only_ask_otherwise_are_compared_and_it_is_said(cli, asked, jsonl):
+    examples = str(jsonl("examples.jsonl", ASKED[:2]))
+    asked("zero")
+    asked("one", num_shots=1, prompt="{{ question }}")
+    asked("apart", num_shots=1, shots_data=examples, name="quiz")
+    outcome = cli("compare", "zero", "one", "apart", "--json")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    task = found["tasks"]["multiple_choice"]
+    assert list(task["differences"]) == ["one", "apart"]
+    assert task["differences"]["one"]["acc"]["test"] == "McNemar exact"
+    said = "one: asked otherwise: num_shots: 0 of the reference, 1 here; prompt: null of the reference, {{ question }}"
+    assert any(note.startswith(said) for note in task["notes"])
+    assert any(note.startswith("apart: asked otherwise: ") and "shots_data" in note for note in task["notes"])
+    assert not found["notes"]
+
+
+@pytest.mark.parametrize(("fields", "why"), [
+    ({"choices": ["{{ choices[0] }}", "{{ choices[1] }}"]}, "choices: null of the reference, none here"),
+    ({"limit": 5, "num_shots": 1}, "limit: null of the reference, 5 here"),
+])  # fmt: skip
+def test_what_changes_the_questions_or_the_scores_is_left_out(cli, asked, fields, why):
+    asked("zero")
+    asked("other", **fields)
+    outcome = cli("compare", "zero", "other")
+    assert outcome.code == 2
+    assert why in " ".join(outcome.err.split())
+
+
+def test_no_run_is_held_to_what_was_asked_otherwise(cli, asked):
+    asked("zero")
+    asked("one", num_shots=1)
+    outcome = cli("compare", "zero", "one", "--max-regression", "0.01")
+    assert outcome.code == 2
+    assert "left out: num_shots: 0 of the reference, 1 here" in " ".join(outcome.err.split())

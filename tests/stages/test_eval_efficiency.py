@@ -31,7 +31,10 @@ def test_it_runs_beside_other_tasks_and_behind_them(cli, chain, monkeypatch):
     assert outcome.code == 0, outcome.err
     assert all(name.startswith("Score") for name in asked[:3])
     assert asked[3:] == ["Generate!"] * (5 * 1 + 5 * 2)
-    result = json.loads(Path("out/results.json").read_text())["tasks"]["efficiency"]["results"]["model"]
+    tasks = json.loads(Path("out/results.json").read_text())["tasks"]
+    result = tasks["efficiency"]["results"]["model"]
+    assert "overlap" in tasks["perplexity"]["results"]["model"]
+    assert "overlap" not in result, "it has no data that could be in the training text"
     names = ("decode_tokens_per_s", "prefill_tokens_per_s", "time_to_first_token_s", "peak_memory_mib")
     assert {name.partition("[")[0] for name in result["scores"]} <= set(names)
     assert result["scores"]["prefill_tokens_per_s[batch=2]"] > 0

@@ -45,7 +45,7 @@ def compare(
             raise ConfigError(f"--own: {error}") from error
     if output is not None:
         _check_output(output)
-    found = compare_columns(_columns(runs, baseline))
+    found = compare_columns(_columns(runs, baseline), strict=max_regression is not None)
     if output is not None:
         _write(found, output)
     _hold(found, max_regression, console)
@@ -95,7 +95,8 @@ def _hold(found: Comparison, allowed: float | None, console: Console) -> None:
     for task, run, one in found.differences():
         value, before = (task.runs[name].result["scores"][one.score] for name in (run, reference))
         gate.add(f"{run}: {task.name} {one.score}", one.score, value, before, one.facts())
-    for line in gate.untested():
+    apart = [f"{task.name} of {note}" for task in found.tasks for note in task.notes]
+    for line in [*gate.untested(), *apart]:
         console.warn(line)
     if failed := gate.verdict():
         raise CheckFailedError(failed, "the same command without --max-regression, and with -o DIR, shows the samples")

@@ -101,10 +101,15 @@ class Comparison:
         }  # fmt: skip
 
 
-def compare_columns(columns: Sequence[Column]) -> Comparison:
+def compare_columns(columns: Sequence[Column], *, strict: bool = False) -> Comparison:
     """Compare runs with the first one, and correct the p-values for all of their comparisons.
 
-    A task that a run has with other settings, or on other data, is another task: it is left out, and said.
+    A task that a run has with other settings, or on other data, is another task: it is left out, and said. One that
+    differs only in how it asks, such as by the number of solved examples, is compared, which is said.
+
+    Args:
+        columns: The runs, the reference first.
+        strict: Leave those out as well that only ask otherwise: nobody is held to another question.
 
     Raises:
         ConfigError: There is nothing that any run shares with the reference; the message says why.
@@ -115,6 +120,8 @@ def compare_columns(columns: Sequence[Column]) -> Comparison:
         found = TaskCompared(name, None, {reference.name: before})
         for other in others:
             one, why = _same(before, other)
+            if one is None and not strict:
+                one = _asked_otherwise(before, other, reference)
             if one is None:
                 found.notes.append(f"{other.name}: left out: {why}")
             else:
@@ -128,7 +135,7 @@ def compare_columns(columns: Sequence[Column]) -> Comparison:
         raise ConfigError(f"there is nothing to compare with {reference.name}: {said}", _hint(reference))
     # Of a task that stays, its own notes say who is left out.
     notes = [note for note in left_out if note.partition(" of ")[0] not in {task.name for task in tasks}]
-    whole = Comparison(list(columns), tasks, [*notes, *_extra(columns), *_environments(columns)])
+    whole = Comparison(list(columns), tasks, [*notes, *_extra(columns, tasks), *_environments(columns)])
     _correct(whole)
     return whole
 
@@ -143,6 +150,18 @@ def _same(before: TaskRun, other: Column) -> tuple[TaskRun | None, str]:
     return None, before.unlike(other.tasks[before.name].spec, other.tasks[before.name].data, "of the reference", "here")
 
 
+def _asked_otherwise(before: TaskRun, other: Column, reference: Column) -> TaskRun | None:
+    """Return the task of a run that is that of the reference but for how it asks; None without one, or of several."""
+    theirs = reference.tasks.values()
+    found = [
+        one
+        for one in other.tasks.values()
+        if before.asks_otherwise(one) and all(each.unlike(one.spec, one.data) for each in theirs)
+    ]
+    named = [one for one in found if one.name == before.name] or found
+    return named[0] if len(named) == 1 else None
+
+
 def _compare(found: TaskCompared) -> None:
     (name, before), *others = found.runs.items()
     why = ""
@@ -152,6 +171,8 @@ def _compare(found: TaskCompared) -> None:
         why = str(error)
     for run, one in others:
         compared = compare_sides(found.task, _side(one), _side(before), why)
+        if apart := before.unlike(one.spec, one.data, "of the reference", "here"):
+            compared.notes.append(f"asked otherwise: {apart}")
         compared.notes += _facts(name, before, one)
         found.compared[run] = compared
 
@@ -171,15 +192,14 @@ def _facts(name: str, before: TaskRun, one: TaskRun) -> list[str]:
     return notes
 
 
-def _extra(columns: Sequence[Column]) -> list[str]:
+def _extra(columns: Sequence[Column], tasks: Sequence[TaskCompared]) -> list[str]:
     """Say which tasks the reference lacks."""
     reference, *others = columns
-    specs = [(one.spec, list(one.data)) for one in reference.tasks.values()]
     return [
         f"{other.name}: {one.name} is not compared: {reference.name} has not measured it"
         for other in others
         for one in other.tasks.values()
-        if one.name not in reference.tasks and (one.spec, list(one.data)) not in specs
+        if one.name not in reference.tasks and not any(task.runs.get(other.name) is one for task in tasks)
     ]
 
 

@@ -58,13 +58,27 @@ class TaskRun:
 
     def unlike(self, spec: Mapping[str, Any], data: Sequence[str], mine: str = "there", other: str = "here") -> str:
         """Say in what the task is another than one of these settings and data; "" where it is the same."""
-        old, new = ({".".join(map(str, path)): value for path, value in leaves(each)} for each in (self.spec, spec))
-        names = [name for name in sorted({*old, *new}) if old.get(name, _NONE) != new.get(name, _NONE)]
+        old, new = _flat(self.spec), _flat(spec)
+        names = _apart(old, new)
         if names:
             ends = [(_said(old.get(name, _NONE)), _said(new.get(name, _NONE))) for name in names[:3]]
             lines = [f"{name}: {one} {mine}, {two} {other}" for name, (one, two) in zip(names, ends, strict=False)]
             return "; ".join(lines) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
         return "" if list(self.data) == list(data) else "it was measured on other data"
+
+    def asks_otherwise(self, other: TaskRun) -> bool:
+        """Tell whether another task differs in how it asks alone: on the same data, by the same definition of scores.
+
+        Examples from data of their own come behind the data of the task, and are part of how it asks.
+        """
+        apart = {name.partition(".")[0] for name in _apart(_flat(self.spec), _flat(other.spec))}
+        try:
+            asking = self.task().asking
+        except LookupError:
+            return False
+        shared = min(len(self.data), len(other.data)) if "shots_data" in apart else None
+        same = bool(self.data) and list(self.data[:shared]) == list(other.data[:shared])
+        return bool(apart) and apart <= asking and same
 
     def task(self) -> Any:
         """Return the task itself.
@@ -165,6 +179,15 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 _NONE = object()
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by their dotted names; what a task is called makes it no other one."""
+    return {".".join(map(str, path)): value for path, value in leaves(spec) if path != ("name",)}
+
+
+def _apart(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in sorted({*old, *new}) if old.get(name, _NONE) != new.get(name, _NONE)]
 
 
 def _said(value: Any) -> str:

@@ -39,10 +39,16 @@ def add_overlap(
 ) -> dict[str, dict[str, Any]]:
     """Return what `results.json` says of the overlap of each task with a model's training text.
 
-    Samples get `overlap`, the share of their n-grams that were seen; null of those too short to tell.
+    Samples get `overlap`, the share of their n-grams that were seen; null of those too short to tell. Tasks without
+    data, such as those that take the time, have none.
     """
+    texts = {name: list(_texts(tasks[name], result.samples)) for name, result in results.items()}
+    made_up = {name for name, task in tasks.items() if getattr(task, "data", task) is None}
+    items = {name: Items.of(each) for name, each in texts.items() if any(each) and name not in made_up}
+    results = {name: results[name] for name in items}
+    if not items:
+        return {}
     known = TrainingText.of(directory)
-    items = {name: Items.of(_texts(tasks[name], result.samples)) for name, result in results.items()}
     if not known.texts:
         why = "; ".join(known.unknown) or "its lineage names no text"
         console.info(f"overlap of the {role} with its training text is not known: {why}")

@@ -65,9 +65,12 @@ class Task(Part):
 
     Attributes:
         example: A request such as it makes: a model that cannot answer it is refused before anything is asked.
+        asking: Fields that say how it asks, and nothing of what is asked about or how answers are scored: runs that
+            differ in them alone can be compared.
     """
 
     example: ClassVar[Request]
+    asking: ClassVar[frozenset[str]] = frozenset()
 
     name: str | None = Field(None, pattern=NAME, max_length=100)
     """What it is called in the results; by default its type, or the name of the file that it is in."""

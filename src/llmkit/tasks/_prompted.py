@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 class PromptedTask(DataTask):
     """A task with a prompt; a template is Jinja over a row's columns, and a column's name alone is that column."""
+
+    asking: ClassVar[frozenset[str]] = frozenset({
+        "prompt", "description", "delimiter", "num_shots", "shots", "shots_data", "seed", "shot_delimiter", "chat",
+        "multiturn",
+    })  # fmt: skip
 
     prompt: TemplateText | None = None
     """Template of the question, up to where the answer begins; null goes by the names of the columns."""

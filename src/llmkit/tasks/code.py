@@ -38,6 +38,7 @@ class Code(DataTask):
     """
 
     example: ClassVar[Request] = Generate((0,), 1)
+    asking: ClassVar[frozenset[str]] = frozenset({"chat"})
 
     k: list[int] = Field([1], min_length=1)
     """Of how many programs one has to pass: pass@k of each."""
