@@ -421,3 +421,18 @@ def test_no_run_is_held_to_what_was_asked_otherwise(cli, asked):
     outcome = cli("compare", "zero", "one", "--max-regression", "0.01")
     assert outcome.code == 2
     assert "left out: num_shots: 0 of the reference, 1 here" in " ".join(outcome.err.split())
+
+
+def test_samples_that_were_edited_are_said(cli, chain, tmp_path):
+    rows = "".join(json.dumps({"question": f"{i}?", "choices": ["a", "b"], "answer": i % 2}) + "\n" for i in range(4))
+    Path("rows.jsonl").write_text(rows + json.dumps({"question": "no answer?", "choices": ["a", "b"]}) + "\n")
+    for name in ("one", "two"):
+        made = cli("eval", "--model", chain.base, "--task", "multiple_choice", "--data", "rows.jsonl",
+                   "-s", f"tasks.0.num_shots={int(name == 'two')}", "-o", name)  # fmt: skip
+        assert made.code == 0, made.err
+        assert "1 skipped: they lack a column that the first row has" in made.out
+    path = Path("two/samples-multiple_choice.jsonl")
+    path.write_text(path.read_text().replace('"acc":', '"axx":'))
+    outcome = cli("compare", "one", "two")
+    assert outcome.code == 3
+    assert "samples-multiple_choice.jsonl holds samples that the task does not write: KeyError: 'acc'" in outcome.err

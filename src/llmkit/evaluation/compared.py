@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llmkit.core.errors import DataError
 from llmkit.evaluation.comparing import Difference, Pairs, Sample, differences
 from llmkit.evaluation.measures import Measure, Sums, clusters_of
 
@@ -86,7 +87,7 @@ def compare_sides(task: Any, now: Side, before: Side, why: str = "") -> Compared
     found.notes += [note] if (note := pairs.note()) else []
     tested: dict[str, Difference] = {}
     if task is not None and pairs.now:
-        both = [_measures(task, side, names) for side in (pairs.now, pairs.before)]
+        both = [kept_measures(task, side, names) for side in (pairs.now, pairs.before)]
         found.notes += [] if pairs.only_now else _changed(both[0], now.scores)
         found.notes += [] if pairs.only_before else _changed(both[1], before.scores)
         tested = differences(both[0], both[1], clusters_of(pairs.before))
@@ -101,8 +102,19 @@ def compare_sides(task: Any, now: Side, before: Side, why: str = "") -> Compared
     return found
 
 
-def _measures(task: Any, samples: Sequence[Sample], names: Sequence[str]) -> dict[str, Measure]:
-    measures: dict[str, Measure] = task.measures([dict(sample) for sample in samples])
+def kept_measures(task: Any, samples: Sequence[Sample], names: Sequence[str]) -> dict[str, Measure]:
+    """Return what the named scores of samples that lie in a file rest on.
+
+    Raises:
+        DataError: The samples are not such as the task writes.
+    """
+    try:
+        measures: dict[str, Measure] = task.measures([dict(sample) for sample in samples])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"samples-{task.title}.jsonl holds samples that the task does not write: {type(error).__name__}: {error}",
+            "llmkit lineage RUN --verify says which file was changed",
+        ) from error
     return {name: measure for name, measure in measures.items() if name in names}
 
 

@@ -81,7 +81,11 @@ class Prompt:
         return ConfigError(f"{self.field}: the template fails on a row: {what}; the columns are {listed(fields)}")
 
 
-def missing_column(field: str, name: str, fields: Mapping[str, Any]) -> ConfigError:
+class MissingColumnError(ConfigError):
+    """A row lacks a column: of the first row that is the config's fault, of one behind it the row's own."""
+
+
+def missing_column(field: str, name: str, fields: Mapping[str, Any]) -> MissingColumnError:
     """Return the error for a column that a row does not have.
 
     Args:
@@ -91,7 +95,10 @@ def missing_column(field: str, name: str, fields: Mapping[str, Any]) -> ConfigEr
     """
     close = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
     meant = f"; did you mean {quoted(close[0])}?" if close else ""
-    return ConfigError(f"{field}: no column '{name}'{meant}; the columns are {listed(fields)}")
+    return MissingColumnError(
+        f"{field}: no column '{name}'{meant}; the columns are {listed(fields)}",
+        f"-s tasks.0.{field.removeprefix('tasks.')}=COLUMN names another",
+    )
 
 
 def _compiles(text: str) -> str:

@@ -10,7 +10,7 @@ from llmkit.core.errors import ConfigError
 from llmkit.data.chat import Turn, exchange
 from llmkit.data.sources import Source
 from llmkit.evaluation.exchanges import conversation_kinds
-from llmkit.evaluation.prompting import Prompt, missing_column
+from llmkit.evaluation.prompting import MissingColumnError, Prompt, missing_column
 from llmkit.evaluation.reading import Unreadable, read_labelled, read_table
 
 PAIRS = "source_target"
@@ -73,9 +73,17 @@ def table_questions(source: Source, prompt: str, answer: str | None, unreadable:
         ConfigError: A column is not there, or the template fails.
     """
     asked, right = Prompt(prompt), None if answer is None else Prompt(answer, "answer")
-    for row in read_table(source, unreadable):
-        references = [] if right is None else references_of(right, row.fields)
-        yield Question(row.id, _asked(asked.render(row.fields)), references, row.fields, "prompt")
+    for number, row in enumerate(read_table(source, unreadable), 1):
+        try:
+            references = [] if right is None else references_of(right, row.fields)
+            text = asked.render(row.fields)
+        except MissingColumnError as error:
+            if number == 1:
+                raise
+            unreadable.count += 1
+            unreadable.first = unreadable.first or f"row {number:,}: {error.message}"
+            continue
+        yield Question(row.id, _asked(text), references, row.fields, "prompt")
 
 
 def references_of(answer: Prompt, fields: Mapping[str, Any]) -> list[str]:

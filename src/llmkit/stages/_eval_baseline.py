@@ -10,7 +10,7 @@ from llmkit.core.console import Console
 from llmkit.core.errors import CheckFailedError, ConfigError
 from llmkit.core.manifest import Artifact
 from llmkit.data.artifacts import Scores
-from llmkit.evaluation.compared import Side, compare_sides
+from llmkit.evaluation.compared import Side, compare_sides, kept_measures
 from llmkit.evaluation.comparing import corrected
 from llmkit.evaluation.gate import Gate
 from llmkit.evaluation.runs import OWN_KEYS, EvalRun, TaskRun, is_run, open_run
@@ -55,7 +55,7 @@ def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
 def _result(one: TaskRun, task: Task) -> TaskResult:
     result = one.result
     facts = {name: value for name, value in result.items() if name not in OWN_KEYS}
-    measures = {name: measure for name, measure in task.measures(one.samples).items() if name in result["scores"]}
+    measures = kept_measures(task, one.samples, list(result["scores"]))
     return TaskResult(
         dict(result["scores"]), result["num_samples"], one.samples, facts, list(result["notes"]), measures,
         dict(result["estimates"]),

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.evaluation.few_shot import Shot, Shots
+from llmkit.evaluation.prompting import MissingColumnError
 from llmkit.evaluation.reading import Item, Unreadable, read_table, shown
 from llmkit.tasks._choice_layouts import BadRowError, Question, layout_of
 from llmkit.tasks._choice_order import bias_words, order_of
+
+LACKING = "lack a column that the first row has"
 
 if TYPE_CHECKING:
     from llmkit.data.sources import Source
@@ -100,6 +103,9 @@ class ChoiceRows:
             except BadRowError as error:
                 self.skipped.add(str(error), f"row {number:,}")
                 continue
+            except MissingColumnError:  # the first row has it
+                self.skipped.add(LACKING, f"row {number:,}")
+                continue
             shots = [self.layout.shot(self._question(fields)) for fields in chosen]
             yield Posed(f"row {number:,}", item, question, shots)
 
@@ -119,7 +125,7 @@ class ChoiceRows:
         """Return a row in its own order; None of one that cannot be asked about."""
         try:
             return self.layout.read(item.fields)
-        except BadRowError:
+        except (BadRowError, MissingColumnError):
             return None
 
     def _check_numbers(self) -> None:
