@@ -102,16 +102,7 @@ def ready(
         compile_template(chosen_template(templates_in(path), config.template))  # before anything is read
     place, rows = build.dir / SCRATCH, Rows(kind)
     place.mkdir(exist_ok=True)
-
-    def settle() -> dict[str, Any]:
-        begun = config.objective.of_model(path)
-        fraction = 0 if held is not None else config.validation_fraction
-        rows.corpora += begun.add_rows(read(place), kind, path, place, fraction, context.console)
-        rows.held += held(_made(place / HELD)) if held is not None else []
-        rows.noticed += notice([*rows.corpora, *rows.held], kind, begun)
-        return begun.settle(kind, rows.noticed).record()
-
-    spec = context.shared("objective", settle)
+    spec = context.shared("objective", partial(_settle, config, context.console, rows, read, held, path, place))
     objective = cast("RowObjective", Family("row_objective").parse(spec))
     config, tokenizer = fit(config, objective, path, context.console)
     vocabulary = vocabulary_of(tokenizer)
@@ -128,9 +119,7 @@ def ready(
     num_rows = context.shared("rows", encode_all)["rows"]
     train, held_out = _encoded(place, own=held is not None)
     ends = objective.end_ids(tokenizer, train)
-    stops = None
-    if objective.chats and objective.learns_answers and context.leads:
-        stops = prober(models.main, tokenizer, held_out, ends, config.context_length, context.console)
+    asks = objective.chats and objective.learns_answers and context.leads
     unread = rows.counts["validation"].unread if rows.counts else Unread()  # others than the leader write nothing
     if objective.labelled:
         _say_labels(rows.noticed, context.console)
@@ -142,7 +131,7 @@ def ready(
         chat=objective.chats,
         suffix=", fine-tuned",
         facts={**_facts(config, kind, path), **objective.facts()},
-        stops=stops,
+        stops=prober(models.main, tokenizer, held_out, ends, config.context_length, context.console) if asks else None,
         metrics=_metrics(objective, rows) if context.leads else {},
         resolved={"objective": spec, "row": kind.record()},
         report=_report(objective, rows, held_out) if objective.measured else None,
@@ -151,6 +140,24 @@ def ready(
         base=base,
         merge=config.merge,
     )
+
+
+def _settle(
+    config: RowTrainingConfig,
+    console: Console,
+    rows: Rows,
+    read: Callable[[Path], list[Path]],
+    held: Callable[[Path], list[Path]] | None,
+    path: Path,
+    place: Path,
+) -> dict[str, Any]:
+    """Read the rows into a folder, and return the record of the objective with what it takes from all of them."""
+    begun = config.objective.of_model(path)
+    fraction = 0 if held is not None else config.validation_fraction
+    rows.corpora += begun.add_rows(read(place), rows.kind, path, place, fraction, console)
+    rows.held += held(_made(place / HELD)) if held is not None else []
+    rows.noticed += notice([*rows.corpora, *rows.held], rows.kind, begun)
+    return begun.settle(rows.kind, rows.noticed).record()
 
 
 def _encode(

@@ -13,7 +13,7 @@ from pydantic import Field
 from llmkit.core.config import Config
 from llmkit.data.artifacts import Model
 from llmkit.runtimes import Generate
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.training.metrics import RowsFile
 
 if TYPE_CHECKING:

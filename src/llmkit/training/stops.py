@@ -69,7 +69,7 @@ class Probe:
         console: Console,
     ) -> dict[str, Any]:
         """Return how many answers end by themselves, for the manifest; a model that cannot be asked is no error."""
-        from llmkit.runtimes.transformers import InMemory
+        from llmkit.runtimes._in_memory import InMemory
         from llmkit.training.samples import undisturbed
 
         running = InMemory(model, tokenizer, ends=ends, autocast=dtype, trained=True)

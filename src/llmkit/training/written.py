@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from llmkit.data.artifacts import Model
 from llmkit.evaluation.engine import Asked, Engine
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.training.metrics import RowsFile
 from llmkit.training.placement import is_split
 from llmkit.training.samples import undisturbed

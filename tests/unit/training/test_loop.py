@@ -212,12 +212,12 @@ def test_columns_of_metrics_and_when_they_are_written(tmp_path):
 
 def test_a_peak_that_was_measured_too_low_is_raised_and_nothing_else_changes(tmp_path, monkeypatch):
     peaks = iter([1.0, 1e15])
-    monkeypatch.setattr("llmkit.training.loop.measure_peak", lambda model, dtype: next(peaks))
+    monkeypatch.setattr("llmkit.training.setup.measure_peak", lambda model, dtype: next(peaks))
     rows, model = run(tmp_path / "busy", max_steps=3)
     shares = column(read_metrics(tmp_path / "busy"), "utilization")
     assert shares
     assert max(shares) < 1e-3  # of the second peak, from the first step on
-    monkeypatch.setattr("llmkit.training.loop.measure_peak", lambda model, dtype: 1e15)
+    monkeypatch.setattr("llmkit.training.setup.measure_peak", lambda model, dtype: 1e15)
     same, other = run(tmp_path / "idle", max_steps=3)
     assert rows == same
     assert_weights(model, other, rtol=0, atol=0)
