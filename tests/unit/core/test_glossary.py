@@ -10,7 +10,8 @@ from typer.main import get_command
 from llmkit.cli.main import app
 from llmkit.cli.unknown import unknown_command, unknown_option
 from llmkit.core.fields import field_paths
-from llmkit.core.glossary import COMMANDS, NEVER, PARTS, TERMS, bare, field_of, instead, near
+from llmkit.core.glossary import NEVER, bare, field_of, instead, near
+from llmkit.core.glossary_words import COMMANDS, PARTS, TERMS
 from llmkit.core.registry import PACKAGES, Family
 from llmkit.stages import STAGES, load_stage
 
