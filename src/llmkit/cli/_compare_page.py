@@ -6,7 +6,8 @@ from pathlib import Path
 
 from llmkit.evaluation.compared import own_values
 from llmkit.evaluation.comparison import Comparison, TaskCompared
-from llmkit.evaluation.page import TaskShown, report
+from llmkit.evaluation.page import report
+from llmkit.evaluation.page_task import TaskShown
 
 
 def write_page(found: Comparison, path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.evaluation.compared import own_values
-from llmkit.evaluation.page import TaskShown, report
+from llmkit.evaluation.page import report
+from llmkit.evaluation.page_task import TaskShown
 
 if TYPE_CHECKING:
     from llmkit.tasks import Task, TaskResult

@@ -7,8 +7,10 @@ import pytest
 from llmkit.core.page import Page
 from llmkit.evaluation.drawing import draw
 from llmkit.evaluation.figures import Bars, Lines, Matrix, Points
-from llmkit.evaluation.page import TaskShown, p_words, report
+from llmkit.evaluation.page import report
 from llmkit.evaluation.page_examples import asked, expected_text, headline, judge, rest, said_text, shortened
+from llmkit.evaluation.page_tables import p_words
+from llmkit.evaluation.page_task import TaskShown
 from pages_html import parse
 
 
