@@ -14,7 +14,7 @@ from llmkit.modeling.head_loss import target_losses
 from llmkit.runtimes import Fill
 
 if TYPE_CHECKING:
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
 
 def fills(running: InMemory, requests: Sequence[Fill]) -> list[float]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmkit.runtimes import Logits
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
 MOST = 2**27
 """Logits computed at a time at most, 512 MB in float32: a large vocabulary makes the batches smaller."""

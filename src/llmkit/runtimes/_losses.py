@@ -15,8 +15,8 @@ from llmkit.runtimes import Losses, LossesFound
 
 if TYPE_CHECKING:
     from llmkit.modeling.head_loss import Judged
+    from llmkit.runtimes._in_memory import InMemory
     from llmkit.runtimes._requests import Judge
-    from llmkit.runtimes.transformers import InMemory
 
 Tensors = Mapping[str, torch.Tensor]
 ALIKE = 1e-3

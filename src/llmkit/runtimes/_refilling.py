@@ -17,7 +17,7 @@ from llmkit.runtimes._prefixes import Tree
 from llmkit.runtimes._sharing import cache_name, hidden_of
 
 if TYPE_CHECKING:
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
 PROMPT_TOKENS = 1024
 """Tokens of prompts that are read together at most."""

@@ -19,7 +19,7 @@ from llmkit.runtimes._sharing import hidden_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
 ALL_LOGITS = 2**27
 """Logits held at a time at most where all are computed, 512 MB in float32."""

@@ -14,7 +14,7 @@ from llmkit.runtimes._lines import Line
 from llmkit.runtimes._sharing import cache_of
 
 if TYPE_CHECKING:
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
 LEFT = 0.5
 """A batch goes on without the rows that have ended as soon as no greater share of it is left."""

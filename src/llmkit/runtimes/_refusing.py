@@ -1,0 +1,61 @@
+"""Why a model of transformers does not answer a request: every kind needs its head, and the words name another way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmkit.runtimes import Fill, Generate, Logits, Losses, Request, Score
+
+if TYPE_CHECKING:
+    from llmkit.runtimes._in_memory import InMemory
+    from llmkit.runtimes._requests import Judge
+
+
+def why_not(running: InMemory, request: Request) -> str | None:
+    """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
+    if isinstance(request, Logits):
+        return None
+    if isinstance(request, Losses):
+        return _not_learned(running, request.judge)
+    if request.inputs and not isinstance(request, Generate):
+        return "it reads text alone here, and the request has other inputs as well"
+    if isinstance(request, Generate) and running.head.answer == "tokens":
+        return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
+    if isinstance(request, Score | Generate):
+        return None if running.head.type_name == "causal_lm" else _no_language_model(running)
+    if isinstance(request, Fill):
+        return None if _fills(running) else _no_masks(running)
+    return running.heads.takes(request)
+
+
+def _no_language_model(running: InMemory) -> str:
+    from llmkit.modeling.heads.causal_lm import CausalLM
+
+    hint = f"name another, for example of {CausalLM.examples}"
+    if _fills(running):
+        hint += "; the task pseudo_perplexity scores texts with this one"
+    if goal := running.head.objective:
+        hint += f"; `llmkit pretrain --model {running.where} -s objective={goal}` goes on with this one"
+    return f"it {CausalLM.refusal}: {_saved_as(running)}\n{hint}"
+
+
+def _not_learned(running: InMemory, judge: Judge | None) -> str | None:
+    own = running.head.type_name
+    if judge is None or judge.head == own or (judge.head, own) == ("masked_lm", "pretraining"):
+        return None
+    return f"{judge.type_name} is what models with the head {judge.head} learn, and this one has {own}"
+
+
+def _fills(running: InMemory) -> bool:
+    return running.head.answer == "token_labels" and not hasattr(running.head, "labels")
+
+
+def _no_masks(running: InMemory) -> str:
+    from llmkit.modeling.heads.masked_lm import MaskedLM
+
+    hint = "\nthe task perplexity scores causal language models" if running.head.type_name == "causal_lm" else ""
+    return f"it {MaskedLM.refusal}: {_saved_as(running)}{hint}"
+
+
+def _saved_as(running: InMemory) -> str:
+    return f"it was saved as {', '.join(running.model.config.architectures or [type(running.model).__name__])}"
