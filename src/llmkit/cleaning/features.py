@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmkit.cleaning import kernels, scanning, wrapping
+from llmkit.cleaning.token_scanning import scan_tokens
 from llmkit.data.corpus import Document
 from llmkit.text.characters import SCRIPTS, character_table, code_points
 
@@ -174,7 +175,7 @@ class Features:
         starts, ends = np.empty(size, np.int32), np.empty(size, np.int32)
         hashes, kinds = np.empty(size, np.uint64), np.empty(size, np.uint8)
         totals, scripts = np.zeros(len(Totals._fields), np.int64), np.zeros(len(SCRIPTS), np.int64)
-        count = scanning.scan_tokens(self.codes, *character_table(), starts, ends, hashes, kinds, totals, scripts)
+        count = scan_tokens(self.codes, *character_table(), starts, ends, hashes, kinds, totals, scripts)
         return (
             Tokens(starts[:count], ends[:count], hashes[:count], kinds[:count]),
             Totals(*totals.tolist()),
