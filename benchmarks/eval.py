@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--harness", default=sys.executable, help="the Python that has lm-eval")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if unknown := set(given.cases.split(",")) - TARGETS.keys():
+        parser.error(f"--cases: {min(unknown)} is none; there are {', '.join(TARGETS)}")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), given.rounds)
         items = read_items(given.items) if given.items else make_items(given.limit + 50)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from llmkit.runtimes import Generate, Logits
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 
 Fault = Callable[[BaseHTTPRequestHandler], None]
 

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from llmkit.cli.main import run
 from texts import sentences, write_jsonl
+from tiny_settings import TINY_MODEL, TINY_TRAINING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -61,14 +62,6 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         return Outcome(code, captured.out, captured.err)
 
     return call
-
-
-TINY_MODEL = [
-    "-s", "model.arch=llama",
-    "-s", "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2,"
-          " num_key_value_heads: 2, tie_word_embeddings: true}",
-]  # fmt: skip
-TINY_TRAINING = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "log_every=1"]
 
 
 @dataclass(frozen=True)

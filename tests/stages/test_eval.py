@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from llmkit.data.artifacts import Corpus
 from llmkit.evaluation.asked import rolling_requests
 from llmkit.runtimes import Generate, Score
-from llmkit.runtimes.transformers import InMemory, Transformers
+from llmkit.runtimes._in_memory import InMemory
+from llmkit.runtimes.transformers import Transformers
 from llmkit.tasks.generation import Generation
 
 VOCABULARY = 400

@@ -22,7 +22,7 @@ def _confined():
     try:
         Confinement(Limits()).check()
     except SetupError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"the kernel of this machine confines no programs: {error.message}")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def evaluate(cli, model, *tasks, more=()):
 
 
 def test_it_runs_beside_other_tasks_and_behind_them(cli, chain, monkeypatch):
-    from llmkit.runtimes.transformers import InMemory
+    from llmkit.runtimes._in_memory import InMemory
 
     answer, asked = InMemory.answer, []
 

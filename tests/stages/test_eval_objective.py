@@ -10,13 +10,8 @@ import pytest
 from headed import save_headed
 from llmkit.cli.main import run
 from llmkit.tasks.objective import Objective
+from tiny_settings import TINY_MODEL, TINY_TRAINING
 
-TINY_MODEL = [
-    "-s", "model.arch=llama",
-    "-s", "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2,"
-          " num_key_value_heads: 2, tie_word_embeddings: true}",
-]  # fmt: skip
-TINY_TRAINING = ["-s", "context_length=64", "-s", "batch_tokens=256", "-s", "precision=float32", "-s", "log_every=1"]
 ENCODER = ["-s", "model.config={hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2}"]
 T5 = ["-s", "model.arch=t5",
       "-s", "model.config={d_model: 32, d_kv: 16, d_ff: 64, num_layers: 2, num_heads: 2}"]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from llmkit.evaluation.needles import LANGUAGES, hidden
 from llmkit.runtimes import Generate, Score
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.tasks.passkey import Passkey
 from tiny import byte_tokenizer, model
 

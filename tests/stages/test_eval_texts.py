@@ -14,7 +14,8 @@ import torch
 
 from headed import save_headed
 from llmkit.runtimes import Score
-from llmkit.runtimes.transformers import InMemory, Transformers
+from llmkit.runtimes._in_memory import InMemory
+from llmkit.runtimes.transformers import Transformers
 from llmkit.tasks.perplexity import Perplexity
 from llmkit.tasks.pseudo_perplexity import PseudoPerplexity
 from texts import sentences

@@ -100,7 +100,8 @@ def test_a_model_of_vectors_with_measures_card_and_report(finetune, cli, jsonl):
 
 
 def test_sentence_transformers_loads_it_with_the_same_vectors(finetune, cli, jsonl):
-    st = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    import sentence_transformers as st
+
     assert finetune(PAIRS, "-s", "objective.pooling=cls", "-s", 'objective.query_prompt="ask "').code == 0
     theirs = st.SentenceTransformer("out", device="cpu")
     texts = ["The old boat.", "9 sailors, and the captain!", "word " * 60]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 
 _KILLED = """
 import os, signal, sys

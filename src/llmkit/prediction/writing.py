@@ -12,7 +12,7 @@ from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.pooling import Pooling
 from llmkit.runtimes import Generate, Request, Written
 from llmkit.runtimes._heads import UNLIMITED, Encoded
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes._in_memory import InMemory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

@@ -22,7 +22,7 @@ def confined():
     try:
         found.check()
     except SetupError as error:
-        pytest.skip(error.message)
+        pytest.skip(f"the kernel of this machine confines no programs: {error.message}")
     return found
 
 

@@ -18,7 +18,6 @@ from llmkit.objectives.rows.sft import SFT
 from styles import THOUGHTS, TOOLS, TURNS, calls, said, style, user
 from tiny import model
 
-pytest.importorskip("trl", reason="TRL, which llmkit[dev] installs, is not there")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL's, about its own and transformers' options
 
 QUESTION = [user("1 + 2?"), said("It is 3.")]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from llmkit.runtimes import Generate, Score, _scoring
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._neighbours import scores_alike, writes_alike
-from llmkit.runtimes.transformers import InMemory
 from tiny import byte_tokenizer, model
 
 RECURRENT = {"block_types": ["recurrent", "attention"], "head_dim": 8, "lru_width": 16, "attention_window_size": 32}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.runtimes import Score, _sharing
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._prefixes import Tree, families
 from llmkit.runtimes._sharing import Beginnings, hidden_of, shares_alike
-from llmkit.runtimes.transformers import InMemory
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()

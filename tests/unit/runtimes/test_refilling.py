@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Generate, _refilling, _writing, transformers
-from llmkit.runtimes.transformers import InMemory
+from llmkit.runtimes import Generate, _in_memory, _refilling, _writing
+from llmkit.runtimes._in_memory import InMemory
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()
@@ -47,7 +47,7 @@ def test_what_is_written_in_changing_company_is_what_generate_writes_alone(arch,
     assert loaded.refills
     wanted = generated(loaded, asked)
     assert {one.ended for one in wanted} == {True, False}, "some end, and some use up their budget"
-    monkeypatch.setattr(transformers, "BATCH_TOKENS", 200)
+    monkeypatch.setattr(_in_memory, "BATCH_TOKENS", 200)
     assert loaded.answer(asked) == wanted
     assert loaded.answer(asked[::-1]) == wanted[::-1]
     came = [number for found in loaded.stream(asked) for number, _ in found]

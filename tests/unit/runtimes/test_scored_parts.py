@@ -13,7 +13,8 @@ from llmkit.evaluation.engine import Asked, Engine
 from llmkit.evaluation.kept import Kept
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Fill, Generate, Score, ScoreParts
-from llmkit.runtimes.transformers import InMemory, Transformers
+from llmkit.runtimes._in_memory import InMemory
+from llmkit.runtimes.transformers import Transformers
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()

@@ -11,7 +11,8 @@ from llmkit.core.errors import DataError
 from llmkit.evaluation.engine import Asked, Engine
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Logits, Score, Written
-from llmkit.runtimes.transformers import InMemory, Transformers
+from llmkit.runtimes._in_memory import InMemory
+from llmkit.runtimes.transformers import Transformers
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()
