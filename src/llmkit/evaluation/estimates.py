@@ -216,4 +216,4 @@ def shown_difference(value: float) -> str:
 
 def shown_p(p: float) -> str:
     """Return a p-value for people."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

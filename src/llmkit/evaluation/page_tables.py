@@ -7,6 +7,7 @@ from typing import Any
 
 from llmkit.core.page import Difference, Interval, Page, Stat, percent, score
 from llmkit.evaluation.comparing import is_secondary
+from llmkit.evaluation.estimates import shown_p
 from llmkit.evaluation.page_examples import asked, shortened
 from llmkit.evaluation.page_task import Found, TaskShown, verdict
 
@@ -47,12 +48,7 @@ def _difference_cells(found: Found) -> list[Difference | Stat]:
     drawn = Difference(found["difference"], found.get("low"), found.get("high"), way, word)
     if p is None:
         return [drawn, Stat("-")]
-    return [drawn, Stat(p_words(p), f"corrected {p_words(corrected)}" if corrected not in (None, p) else "")]
-
-
-def p_words(p: float) -> str:
-    """Return a p-value with as many digits as mean something."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return [drawn, Stat(shown_p(p), f"corrected {shown_p(corrected)}" if corrected not in (None, p) else "")]
 
 
 def draw_intervals(page: Page, task: TaskShown) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from llmkit.core.page import Page
 from llmkit.evaluation.drawing import draw
+from llmkit.evaluation.estimates import shown_p
 from llmkit.evaluation.figures import Bars, Lines, Matrix, Points
 from llmkit.evaluation.page import report
 from llmkit.evaluation.page_examples import asked, expected_text, headline, judge, rest, said_text, shortened
-from llmkit.evaluation.page_tables import p_words
 from llmkit.evaluation.page_task import TaskShown
 from pages_html import parse
 
@@ -234,4 +234,4 @@ def test_samples_that_a_model_skipped_are_left_out_on_its_side():
 
 @pytest.mark.parametrize(("p", "text"), [(0.0001, "<0.001"), (0.0124, "0.012"), (0.5, "0.50"), (1.0, "1.00")])
 def test_p_values(p, text):
-    assert p_words(p) == text
+    assert shown_p(p) == text
