@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from llmkit.core.console import Console
 from llmkit.core.digest import cache_path, canonical_json, digest_text
 from llmkit.core.errors import UserError
 from llmkit.core.json import dumps
+from llmkit.core.registry import Family
 from llmkit.data.artifacts import Corpus, Tokens
+from llmkit.data.sources import Source
 from llmkit.evaluation.estimates import estimates
 from llmkit.evaluation.measures import clusters_of
-from llmkit.evaluation.reading import Unreadable, is_ours, read_table, read_texts
+from llmkit.evaluation.reading import Item, Unreadable, is_ours, read_labelled, read_table, read_texts
 from llmkit.stages._eval_training_text import TrainingText
 from llmkit.tasks import Task, TaskResult
 
@@ -33,6 +35,8 @@ VERSION = 1
 OWN = ("question", "prompt", "text", "turns", "choices", "reference", "target")
 """Keys of samples that hold an item's texts, for items that are not found among the data by their ids."""
 
+TEXTLESS = "its samples have no text here, and are not found among the rows of its data"
+
 
 def add_overlap(
     directory: Path | None, tasks: Mapping[str, Task], results: Mapping[str, TaskResult], role: str, console: Console
@@ -43,20 +47,21 @@ def add_overlap(
     data, such as those that take the time, have none.
     """
     texts = {name: list(_texts(tasks[name], result.samples)) for name, result in results.items()}
-    made_up = {name for name, task in tasks.items() if getattr(task, "data", task) is None}
-    items = {name: Items.of(each) for name, each in texts.items() if any(each) and name not in made_up}
+    of_data = {name: each for name, each in texts.items() if getattr(tasks[name], "data", None) is not None}
+    items = {name: Items.of(each) for name, each in of_data.items() if any(each)}
     results = {name: results[name] for name in items}
+    textless = {name: {"why": TEXTLESS} for name in of_data.keys() - items.keys()}
     if not items:
-        return {}
+        return textless
     known = TrainingText.of(directory)
     if not known.texts:
         why = "; ".join(known.unknown) or "its lineage names no text"
         console.info(f"overlap of the {role} with its training text is not known: {why}")
-        return {name: {"why": why} for name in results}
+        return textless | {name: {"why": why} for name in results}
     seen = _look(known, items, console)
     if known.unknown:
         console.warn(f"overlap of the {role}: a part of its training text is not known: {'; '.join(known.unknown)}")
-    return {
+    return textless | {
         name: _facts(tasks[name], result, items[name].shares(), {**seen, "unknown": known.unknown})
         for name, result in results.items()
     }
@@ -158,6 +163,15 @@ def _rows(task: Task) -> Iterator[dict[str, list[str]]]:
     if is_ours(data):
         yield {row["id"]: [row["text"]] for row in Corpus(data.root()).rows(["id", "text"])}
         return
-    for read in (read_texts, read_table):
-        with contextlib.suppress(UserError):  # whoever has measured has read it in the other way
+    for read in (read_texts, read_table, _labelled(task)):
+        with contextlib.suppress(UserError):  # whoever has measured has read it in another way
             yield {item.id: list(texts_in(item.fields)) for item in read(data, Unreadable())}
+
+
+def _labelled(task: Task) -> Callable[[Source, Unreadable], Iterator[Item]]:
+    """Return what reads labelled rows of any kind, by the columns that a task names."""
+
+    def read(data: Source, unreadable: Unreadable) -> Iterator[Item]:
+        return read_labelled(data, Family("row").members(), getattr(task, "columns", {}), unreadable)[1]
+
+    return read
