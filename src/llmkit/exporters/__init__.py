@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Part
+from llmkit.exporters._limits import Form, Limits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -13,21 +16,43 @@ if TYPE_CHECKING:
     from llmkit.modeling.heads import Answer
     from llmkit.runtimes import Runtime
 
+__all__ = ["Exporter", "Form", "Limits"]
+
 
 class Exporter(Part):
     """A format that some runtime loads."""
+
+    def check_installed(self) -> None:
+        """Find out whether what writes it is there, without importing it.
+
+        Raises:
+            SetupError: Something is missing; the hint is what installs it.
+        """
+
+    def add_inputs(self, inputs: Inputs) -> None:
+        """Add what is read beside the model, such as text to calibrate on: its digest is part of the identity."""
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:  # noqa: ARG002
         """Return why a model cannot be written, to follow "does not write DIR: "; None if it can."""
         return None
 
-    def write(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
+    def write(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path
+    ) -> Sequence[str] | None:
         """Write the model; every file in the directory is the export's.
 
         Args:
             model: In float32. Nothing asks it afterwards: it may be changed in place, which saves a copy.
             tokenizer: Its tokenizer.
-            directory: Where to.
+            directory: Where to. Of a model that gives vectors the files that say how lie in it (`pooling_of(directory)`
+                reads them): a format that has no use for them removes them.
+
+        Returns:
+            Sentences on what was written otherwise than asked, "3 tensors are Q8_0: their rows do not divide by 256":
+            they are printed, and stand in the receipt and on the card. None for nothing.
+
+        Raises:
+            DataError: The format has no place for what is in the model, which only its weights tell.
         """
         raise NotImplementedError
 
@@ -35,8 +60,16 @@ class Exporter(Part):
         """Return what loads the directory in a fresh process and answers as the model did, or there is no export."""
         raise NotImplementedError
 
+    def readers(self) -> Sequence[Runtime]:
+        """Return other runtimes that read text and render chats by code of their own, which has to give the same.
+
+        They are asked for nothing else: `Running.read`, `Running.render` and `Facts.ends`. One that is not installed is
+        left out, and the receipt says so.
+        """
+        return ()
+
     def tolerance(self, answer: Answer, spread: float) -> float:
-        """Return the largest difference of a number that passes.
+        """Return the largest difference of a number that passes; not asked where `limits` is defined.
 
         Args:
             answer: The model's kind of answer.
@@ -48,3 +81,12 @@ class Exporter(Part):
     def exact(self) -> bool:
         """Whether everything that is chosen must be equal; rounded weights may turn a near tie, and all after it."""
         return True
+
+    def limits(self, answer: Answer, spread: float) -> Limits:
+        """Return what the export must hold; `Limits.of` has what is asked of a form of weights by default.
+
+        Args:
+            answer: The model's kind of answer.
+            spread: Standard deviation of its numbers; of an answer `number`, their root mean square.
+        """
+        return Limits(difference=self.tolerance(answer, spread), exact=self.exact)

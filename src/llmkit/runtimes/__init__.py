@@ -113,6 +113,13 @@ class Runtime(Part):
 
         return model_directory(where)
 
+    def check_installed(self) -> None:
+        """Find out whether what it needs is there, without importing it: an export asks before it writes anything.
+
+        Raises:
+            SetupError: Something is missing; the hint is what installs it.
+        """
+
     def load(self, where: str, *, date: str | None = None) -> Running:
         """Load a model, ready to answer.
 
@@ -184,6 +191,31 @@ class Running:
             As `answer` does; what has been yielded is not asked again.
         """
         yield list(enumerate(self.answer(requests)))
+
+    def read(self, text: str) -> Sequence[int] | None:
+        """Return the ids of a text by the tokenizer that the runtime itself has; None if it has none.
+
+        As tokenizers of transformers are called: special tokens are known by their texts, and those that belong around
+        a text are put there.
+        """
+        return None if self.tokenizer is None else list(self.tokenizer(text)["input_ids"])
+
+    def render(self, turns: Turns, *, prompt: bool) -> str | None:
+        """Return a conversation as the engine that the runtime itself has renders its chat template.
+
+        Args:
+            turns: Messages with `role` and `content`.
+            prompt: The beginning of an answer is added (`add_generation_prompt`).
+
+        Returns:
+            The text; None if the runtime has no engine, or the model no template.
+
+        Raises:
+            Exception: The template refuses the conversation.
+        """
+        if self.tokenizer is None or not self.tokenizer.chat_template:
+            return None
+        return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=prompt))
 
     def conditions(self) -> Mapping[str, Any]:
         """Return what its speed rests on, for receipts: device, threads, number format, versions."""
