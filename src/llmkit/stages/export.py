@@ -133,8 +133,6 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     export.write_parity(found)
     if not found["passed"] and found["proven"]:
         _keep(build, found)
-    for note in found["notes"]:
-        context.console.info(f"note: {note}")
     _write_card(build.dir, config.exporter, asked.parity, found, parameters, chat=chat)
     size = sum(file.stat().st_size for file in written)
     metrics = {"parameters": parameters, "bytes": size, "parity": found}

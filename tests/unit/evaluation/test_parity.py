@@ -211,7 +211,8 @@ TALK = ({"role": "user", "content": "Hi"},)
 @pytest.mark.parametrize(
     ("borders", "words"),
     [
-        ({"read": [[1], [2, 7, 8, 9, 9]]}, "reads text otherwise: 'b' as the ids ...[7, 8, 9, 9], and model as ...[7, 8]"),
+        ({"read": [[1], [2, 7, 8, 9, 9]]},
+         "reads text otherwise: 'b' as the ids ...[7, 8, 9, 9], and model as ...[7, 8]"),
         ({"read": [[2], [3]]}, "reads text otherwise: 'a' as the ids [2], and model as [1]; so do 1 more"),
         ({"ends": frozenset({2, 9})}, "stops writing at the ids [2, 9], and model at [9]"),
         ({"rendered": ["<u>Hi", "<u>hi<a>"]},
