@@ -76,13 +76,13 @@ class Exporter(Part):
         return ()
 
     def tolerance(self, answer: Answer, spread: float) -> float:
-        """Return the largest difference of a number that passes; not asked where `limits` is defined.
+        """Return the largest difference of a number that passes: that of weights that are not rounded, by default.
 
         Args:
             answer: The model's kind of answer.
             spread: Standard deviation of its numbers; of an answer `number`, their root mean square.
         """
-        raise NotImplementedError
+        return Limits.of("float32", answer, spread).difference or 0.0
 
     @property
     def exact(self) -> bool:
