@@ -123,7 +123,7 @@ class Quantized(Exporter):
         """Return transformers alone, with the reader of the form."""
         return Transformers(plain=True, reads="torchao" if self.scheme == "int8" else "compressed_tensors")
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return what is asked of so many bits."""
         form: Form = "4-bit" if self.scheme == "w4a16" else "8-bit"
         return Limits.of(form, answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
