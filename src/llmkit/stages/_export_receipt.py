@@ -189,5 +189,5 @@ def equal_line(parity: dict[str, Any]) -> str:
 
 
 def _floored(share: float) -> str:
-    """Return a share in four digits that is 1 only if it is: 0.99996 is not."""
-    return f"{int(share * 10_000) / 10_000:g}"
+    """Return a share in four digits that is 1 only if it is, but for the rounding of a cosine: 0.99996 is not."""
+    return f"{int(share * 10_000 + 1e-4) / 10_000:g}"
