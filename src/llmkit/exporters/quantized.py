@@ -78,7 +78,8 @@ class Quantized(Exporter):
         mend_generation(model)
         tokenizer.save_pretrained(directory)
         if self.scheme == "int8":
-            return _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            return None
         return self._write_compressed(model, tokenizer, directory)
 
     def _write_compressed(
