@@ -59,7 +59,7 @@ class Quantized(Exporter):
         from llmkit.evaluation.reading import add_source
 
         if self.data is not None:
-            add_source(self.data, inputs, ("corpus", "examples"))
+            add_source(self.data, inputs, ("corpus", "examples"), role="exporter.data")
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:  # noqa: ARG002
         """Refuse architectures whose layers are no `Linear`."""

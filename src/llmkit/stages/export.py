@@ -77,7 +77,7 @@ class Export(Stage[Config]):
         path = inputs.add_directory(config.model, "model", role="model")
         config.exporter.add_inputs(inputs)
         if config.data is not None:
-            add_source(config.data, inputs, ("corpus", "examples"))
+            add_source(config.data, inputs, ("corpus", "examples"), role="data")
         with self.build(config, inputs, context) as build:
             if build.finished:
                 result = Result(build.finished, up_to_date=True)
