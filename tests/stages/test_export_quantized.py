@@ -56,7 +56,7 @@ def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     found = receipt()
     assert found["limits"] == {"bits": 0.05}
     assert found["bits_per_byte"]["growth"] <= 0.05
-    assert found["notes"] == ["weights were rounded to the nearest: no `data` was given to round by"]
+    assert found["notes"] == ["weights were rounded to the nearest: no text was given to round by"]
     name = "model.layers.0.mlp.up_proj.weight"
     weights = load_file("out/model.safetensors")
     assert weights[f"{name}_packed"].shape == (64, 4)  # eight of 32 columns in a word

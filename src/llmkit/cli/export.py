@@ -23,7 +23,7 @@ def _export(
     format_: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="What to write: an exporter with its defaults.")
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Text to compare on.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="PATH", help="Text to compare on.")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help=_PROVE)] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read pickled weights, as tensors alone.")
@@ -33,7 +33,7 @@ def _export(
     return {
         "model": ("--model", model),
         "exporter": ("--format", format_),
-        "data": ("--data", data),
+        "text": ("--text", text),
         "unproven": ("--unproven", unproven or None),
         "allow_pickle": ("--allow-pickle", allow_pickle or None),
     }
@@ -44,7 +44,7 @@ def export(*, report: list[Path] | None = None, **values: Any) -> None:
     if report:
         from llmkit.cli._export_report import report_formats
 
-        report_formats(report, values["data"], values["output"], json=values["json"])
+        report_formats(report, values["text"], values["output"], json=values["json"])
     else:
         _export(**values)
 

@@ -115,9 +115,7 @@ class Quantized(Exporter):
         notes = (
             [f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}"] if aside else []
         )
-        how = (
-            f"by {sum(map(len, rows)):,} tokens of text" if rows else "to the nearest: no `data` was given to round by"
-        )
+        how = f"by {sum(map(len, rows)):,} tokens of text" if rows else "to the nearest: no text was given to round by"
         return [f"weights were rounded {how}", *notes]
 
     def runtime(self) -> Runtime:

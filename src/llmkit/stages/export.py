@@ -37,7 +37,7 @@ class Config(BaseConfig):
     """Directory of the model to export, or its file in GGUF."""
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
-    data: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
+    text: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
     """Text on which the export is compared with the model, beside random tokens; null for the validation split of what
     it was trained on, found through its lineage, or else texts that come with llmkit."""
     parity_prompts: int = Field(4, ge=1)
@@ -76,8 +76,8 @@ class Export(Stage[Config]):
         inputs = Inputs()
         path = inputs.add_directory(config.model, "model", role="model")
         config.exporter.add_inputs(inputs)
-        if config.data is not None:
-            add_source(config.data, inputs, ("corpus", "examples"), role="data")
+        if config.text is not None:  # not as `data`: nothing is learned from it, which is what lineage says of those
+            add_source(config.text, inputs, ("corpus", "examples"), role="text")
         with self.build(config, inputs, context) as build:
             if build.finished:
                 result = Result(build.finished, up_to_date=True)
