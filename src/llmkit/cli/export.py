@@ -10,18 +10,15 @@ import typer
 
 from llmkit.cli import options as o
 
-_REPORT = (
-    "Export nothing: load this finished export and the others that are named so, all of one model, and put size,"
-    " load time, tokens/s and bits per byte side by side; repeatable."
-)
-_PROVE = "Write it even if the runtime that proves it is not installed; exit code 7."
+_REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
+_PROVE = "Write it even if its runtime is missing here; exit code 7."
 
 
 @o.stage_command("export")
 def _export(
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to export.")] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="What to write: an exporter with its defaults.")
+        str | None, typer.Option("--format", metavar="NAME", help="What to write: the exporter.")
     ] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="PATH", help="Text to compare on.")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help=_PROVE)] = False,

@@ -38,18 +38,16 @@ class Config(BaseConfig):
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
     text: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
-    """Text on which the export is compared with the model, beside random tokens; null for the validation split of what
-    it was trained on, found through its lineage, or else texts that come with llmkit."""
+    """Text to compare on, beside random tokens; null for what training held out, found by the lineage, else texts that
+    come with llmkit."""
     parity_prompts: int = Field(4, ge=1)
-    """Random prompts of 32 tokens, and as many of text, on which the export is compared with the model, by logits and
-    by chosen tokens; one longer prompt is added."""
+    """Random prompts of 32 tokens, and as many of text, to compare logits and chosen tokens on; a longer one is added."""
     parity_new_tokens: int = Field(16, ge=1)
     """Greedy tokens compared per prompt; of a model that writes none, what it chooses is: tokens, labels or a span."""
     unproven: bool = False
-    """Write the export even if the runtime that would prove it is not installed: its receipt says so, and the exit code
-    is 7."""
+    """Write the export where the runtime that proves it is missing; the receipt says so, and the exit code is 7."""
     allow_pickle: Annotated[bool, NotIdentity] = False
-    """Read weights that are pickled, `pytorch_model.bin`: as tensors alone, so that no code in them is run."""
+    """Read pickled weights, as tensors alone: no code in them is run."""
     seed: int = Field(0, ge=0)
     """Seed of the random prompts."""
 
