@@ -81,6 +81,8 @@ def _finish(result: TaskResult, name: str, task: Task, subject: Subject, model: 
 
     label = f"{name} of the {subject.role}"
     result.notes += [subject.runtime.note] if subject.runtime.note else []
+    if (precision := model.conditions().get("precision")) is not None:
+        result.facts["precision"] = precision
     if why := model.alone(type(task.example)):
         result.facts["batches"] = "one row each"
         console.info(f"{label}: one row each; {why}")
