@@ -42,7 +42,7 @@ def compare(
         try:
             Family("task").load(text)
         except LookupError as error:
-            raise ConfigError(f"--own: {error}") from error
+            raise ConfigError(f"--own: {error}", "--own path/to/file.py:CLASS, as the runs had it") from error
     if output is not None:
         _check_output(output)
     found = compare_columns(_columns(runs, baseline), strict=max_regression is not None)

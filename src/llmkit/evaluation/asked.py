@@ -49,7 +49,10 @@ def tokenizer_here(model: Running) -> PreTrainedTokenizerFast:
         ConfigError: The runtime has none here.
     """
     if model.tokenizer is None:
-        raise ConfigError("runtime: it has no tokenizer here, and likelihoods are those of tokens")
+        raise ConfigError(
+            "runtime: it has no tokenizer here, and likelihoods are those of tokens",
+            "-s runtime.type=openai -s runtime.tokenizer=DIR",
+        )
     return model.tokenizer
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
+SCORERS = "vLLM and SGLang do; tasks such as generation need none"
+SERVED = "what the server computes is no number: look at its log, and at the number format that it runs the model in"
 TOKENIZER_HINT = "-s runtime.type=openai -s runtime.tokenizer=DIR names the directory of the model's tokenizer"
 LENGTHS = ("max_model_len", "context_length", "max_context_length")
 """What servers call, in `/models`, the longest row that they take."""
@@ -208,7 +210,10 @@ class Remote(Running):
             raise type(error)(f"{error.message} (it was {size})", error.hint) from error
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            raise DataError(f"{self.server.url}{path}: the reply has no choices, but {', '.join(reply) or 'nothing'}")
+            raise DataError(
+                f"{self.server.url}{path}: the reply has no choices, but {', '.join(reply) or 'nothing'}",
+                self.server.look(),
+            )
         return {**choices[0], "usage": reply.get("usage")}
 
     def _write(self, request: Generate) -> Written:
@@ -231,7 +236,7 @@ class Remote(Running):
             found = self._post(path, size, prompt=list(request.prompt), **settings)
             text = found.get("text")
         if not isinstance(text, str):
-            raise DataError(f"{self.server.url}{path}: the reply has no text")
+            raise DataError(f"{self.server.url}{path}: the reply has no text", self.server.look())
         if (reason := found.get("finish_reason")) in BROKEN_OFF:
             raise SetupError(
                 f"{self.server.url}{path}: the server broke an answer off ({reason})",
@@ -262,7 +267,7 @@ class Remote(Running):
             raise DataError(
                 f"{self.server.url} does not score what it is given: it gives no log-probabilities of a prompt (echo"
                 " with logprobs)",
-                "vLLM and SGLang do; tasks such as generation need none",
+                SCORERS,
             )
         usage = found["usage"] if isinstance(found["usage"], dict) else {}
         # What is not said, or is no number, is believed.
@@ -278,10 +283,12 @@ class Remote(Running):
             )
         wanted = values[len(request.context) : len(ids)]
         if not all(isinstance(value, int | float) for value in wanted):
-            raise DataError(f"{self.server.url} gives no log-probability of some of the tokens that are scored")
+            raise DataError(
+                f"{self.server.url} gives no log-probability of some of the tokens that are scored", SCORERS
+            )
         total = math.fsum(wanted)
         if not math.isfinite(total):
-            raise NotFiniteError(f"the model at '{self.server.url}' gives a text the log-likelihood {total}")
+            raise NotFiniteError(f"the model at '{self.server.url}' gives a text the log-likelihood {total}", SERVED)
         return wanted
 
 

@@ -253,7 +253,7 @@ def layout_of(
     if "prompt" in given and cloze is None and layout.cloze:
         layout = replace(layout, cloze=False)
     if letters and layout.cloze:
-        raise ConfigError("tasks.letters: a sentence with a blank lists no choices")
+        raise ConfigError("tasks.letters: a sentence with a blank lists no choices", "-s tasks.0.letters=false")
     if letters and "prompt" not in given and layout.prompt.startswith("Question: "):
         layout = replace(layout, prompt=layout.prompt.removeprefix("Question: ").removesuffix("\nAnswer:"))
     return replace(layout, letters=letters)

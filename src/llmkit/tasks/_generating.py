@@ -16,7 +16,7 @@ from llmkit.evaluation.asked import positions_of
 from llmkit.evaluation.asking import Asking, FakesError, Layout, Put
 from llmkit.evaluation.few_shot import Shots
 from llmkit.evaluation.questions import Question, labelled_questions, table_questions
-from llmkit.evaluation.reading import Unreadable, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, shown
 from llmkit.metrics import Metric
 from llmkit.runtimes import Generate, Request, Running, Written
 from llmkit.tasks import Measurement, TaskResult
@@ -113,7 +113,10 @@ class GeneratingTask(PromptedTask):
         for metric in self.metrics:
             own = metric.measures_of(samples)
             if twice := found.keys() & own.keys():
-                raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
+                raise ConfigError(
+                    f"tasks.metrics: two metrics give the score {min(twice)!r}",
+                    "use two tasks, with a name each: --task one.yaml --task two.yaml",
+                )
             found |= own
         return found
 
@@ -141,7 +144,8 @@ class Generating(Measurement):
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {task.max_new_tokens} leaves no room for a prompt in the {self.max_length}"
-                " positions of the model"
+                " positions of the model",
+                f"-s tasks.0.max_new_tokens={max(1, self.max_length // 4)}",
             )
 
     def rows(self) -> Iterator[_Row]:
@@ -158,7 +162,7 @@ class Generating(Measurement):
             raise self.refusal
         if not count:
             notes = "; ".join(self.skipped.notes()) or "it is empty"
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}", OTHER_DATA)
 
     def shown(self, row: _Row) -> str:
         """Return the prompt as it is sent."""

@@ -20,7 +20,7 @@ from llmkit.evaluation.confinement import Confinement, Ending, Limits
 from llmkit.evaluation.figures import Bars, Figure
 from llmkit.evaluation.measures import Measure, mean
 from llmkit.evaluation.programs import Problem, pass_at, problem_of
-from llmkit.evaluation.reading import Unreadable, read_table, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, read_table, shown
 from llmkit.runtimes import Generate, Ids, Request, Running, Turns, Written
 from llmkit.tasks import DataTask, Measurement, TaskResult
 
@@ -125,7 +125,8 @@ class _Code(Measurement):
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {task.max_new_tokens:,} leaves no room for a prompt in the {self.max_length:,}"
-                " positions of the model"
+                " positions of the model",
+                f"-s tasks.0.max_new_tokens={max(1, self.max_length // 2)}",
             )
         cpu_s = task.timeout_s
         self.confinement = Confinement(Limits(cpu_s, wall_s=3 * cpu_s, memory_mib=task.memory_mib))
@@ -149,7 +150,7 @@ class _Code(Measurement):
             yield _Row(name, problem, prompt)
         if not count:
             notes = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no problem to ask about: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no problem to ask about: {notes}", OTHER_DATA)
 
     def shown(self, row: _Row) -> str:
         """Return the prompt, with the special tokens that are sent."""

@@ -117,18 +117,20 @@ class _Passkey(Measurement):
         self.end = self.words.question if self.chat else self.words.goes_on
         self._fillers: dict[tuple[int, int], list[str]] = {}
         if not all(0 <= depth <= 1 for depth in task.depths):
-            raise ConfigError("tasks.depths: each is a share, from 0 to 1")
+            raise ConfigError("tasks.depths: each is a share, from 0 to 1", "-s 'tasks.0.depths=[0, 0.5, 1]'")
         shortest = len(self._encoded(hidden(self.words, (), 0, "9" * task.digits, self.end)))
         if min(task.lengths) < shortest:
             raise ConfigError(
-                f"tasks.lengths: {min(task.lengths):,} is too short: a text without filler has {shortest:,} tokens"
+                f"tasks.lengths: {min(task.lengths):,} is too short: a text without filler has {shortest:,} tokens",
+                f"-s tasks.0.lengths=[{2 * shortest}]",
             )
         # The last token of a number that is scored takes no position.
         behind = task.max_new_tokens if task.by == "generation" else len(self._target("9" * task.digits)) - 1
         self.lengths = sorted(length for length in set(task.lengths) if length + behind <= positions_of(model))
         if not self.lengths:
             raise ConfigError(
-                f"tasks.lengths: none fits into the {positions_of(model):,} positions of the model, with the answer"
+                f"tasks.lengths: none fits into the {positions_of(model):,} positions of the model, with the answer",
+                f"-s tasks.0.lengths=[{max(shortest, positions_of(model) - behind)}]",
             )
 
     def rows(self) -> Iterator[_Row]:
@@ -222,7 +224,10 @@ class _Passkey(Measurement):
             if len(found) >= most:  # a sentence has a token at least
                 break
         if not found:
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no text to hide a number in")
+            raise DataError(
+                f"tasks.data: {shown(self.task.data)} has no text to hide a number in",
+                "-s tasks.0.data=null: the text of the task itself",
+            )
         return list(islice(found, most))
 
     def _encoded(self, text: str) -> Ids:
