@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from llmkit.data.thinking import Said
     from llmkit.evaluation.measures import Measure
 
-PROMPT_END = 64
-"""Last tokens of a prompt that are looked at for a thought that it begins."""
-
 
 class GeneratingTask(PromptedTask):
     """Let the model answer each row's question, and compare with the row's own answers.
@@ -174,13 +171,10 @@ class Generating(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
         """Tell thinking from the answer, of the model and of the row."""
-        from llmkit.data.thinking import decode_said, split_thinking
+        from llmkit.data.thinking import split_thinking
 
-        (new,), begun = answers, self._begun(row.put)
-        if new.ids is None or self.tokenizer is None:
-            said = split_thinking(new.text, begun)
-        else:
-            said = decode_said(self.tokenizer, new.ids, begun)
+        (new,), begun = answers, self.asking.begun(row.put.prompt)
+        said = self.asking.said(row.put.prompt, new)
         self.said.append(said)
         own = [split_thinking(text, begun) for text in row.question.references]
         references = [one.answer if one.ended else text for one, text in zip(own, row.question.references, strict=True)]
@@ -252,12 +246,6 @@ class Generating(Measurement):
             self.skipped.add(too_long(self.max_length, self.task.max_new_tokens))
             return None
         return put
-
-    def _begun(self, put: Put) -> tuple[str, str] | None:
-        """Return the marks of a thought that a prompt begins."""
-        from llmkit.data.thinking import opened
-
-        return None if self.tokenizer is None else opened(self.tokenizer.decode(list(put.prompt[-PROMPT_END:])))
 
     def _extracted(self, answer: str) -> str:
         if self.task.extract is None:

@@ -115,12 +115,14 @@ class _Code(Measurement):
     """pass@k, and every program with how it ended."""
 
     def __init__(self, task: Code, model: Running) -> None:
-        from llmkit.evaluation.asked import asks_in_chat, positions_of
+        from llmkit.evaluation.asked import positions_of
+        from llmkit.evaluation.asking import Asking, Layout, asks_in_chat
         from llmkit.evaluation.exchanges import Skipped
 
         super().__init__(model)
         self.task, self.max_length = task, positions_of(model)
         self.chat = asks_in_chat(model, task.chat)
+        self.asking = Asking(model, "on" if self.chat else "off", Layout())
         self.skipped, self.unreadable = Skipped(), Unreadable()
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
@@ -134,13 +136,14 @@ class _Code(Measurement):
 
     def rows(self) -> Iterator[_Row]:
         """Yield the problems that fit into the model."""
-        from llmkit.evaluation.asked import encoded
+        from llmkit.evaluation.asking import FakesError
         from llmkit.evaluation.exchanges import FAKES, too_long
 
         count = 0
         for name, problem in self._problems():
-            prompt = encoded(self.model, problem.question if self.chat else problem.prompt, chat=self.chat)
-            if prompt is None:
+            try:
+                prompt = self.asking.put_text(problem.question if self.chat else problem.prompt).prompt
+            except FakesError:
                 self.skipped.add(FAKES)
                 continue
             if self.model.tokenizer is not None and len(prompt) + self.task.max_new_tokens > self.max_length:
@@ -154,7 +157,7 @@ class _Code(Measurement):
 
     def shown(self, row: _Row) -> str:
         """Return the prompt, with the special tokens that are sent."""
-        from llmkit.evaluation.asked import shown_prompt
+        from llmkit.evaluation.asking import shown_prompt
 
         return shown_prompt(self.model, row.prompt)
 
@@ -171,9 +174,7 @@ class _Code(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
         """Run the programs."""
-        from llmkit.evaluation.asked import answer_in
-
-        said = [answer_in(self.model, row.prompt, one) if self.chat else one.text for one in answers]
+        said = [self.asking.said(row.prompt, one).answer if self.chat else one.text for one in answers]
         endings = self._run([row.problem.program(text, chat=self.chat) for text in said])
         passed = sum(ending.passed for ending in endings)
         return {
