@@ -180,7 +180,17 @@ def _asked(
         yield name, samples[name]
     for name, one in measured.items():
         if one.timed:
-            samples[name] = one.run()
+            samples[name] = _timed(one, f"{name} of the {writing.role}")
             for sample in samples[name]:
                 writing.add(name, sample)
             yield name, samples[name]
+
+
+def _timed(one: Measurement, label: str) -> list[dict[str, Any]]:
+    """Return the samples of a task that asks by itself; an answer that is no number names it, as the engine does."""
+    from llmkit.modeling.finite import NotFiniteError
+
+    try:
+        return one.run()
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{label}: {error.message}", error.hint) from error
