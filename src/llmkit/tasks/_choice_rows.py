@@ -11,8 +11,9 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.evaluation.few_shot import Shot, Shots
 from llmkit.evaluation.prompting import MissingColumnError
 from llmkit.evaluation.reading import OTHER_DATA, Item, Unreadable, read_table, shown
-from llmkit.tasks._choice_layouts import BadRowError, Question, layout_of
+from llmkit.tasks._choice_layouts import Question, layout_of
 from llmkit.tasks._choice_order import bias_words, order_of
+from llmkit.tasks._choice_values import BadRowError
 
 LACKING = "lack a column that the first row has"
 
