@@ -62,3 +62,17 @@ def test_what_cannot_be_is_refused(cli, tmp_path, how, words, hint):
     assert words in said
     assert hint in said
     assert not Path("out/llmkit.json").exists()
+
+
+def test_a_baseline_of_another_precision_is_compared_and_it_is_said(cli, chain, runs):
+    task = json.dumps([{"type": "perplexity", "data": str(chain.corpus), "limit": 20}])
+    command = ("eval", "--model", chain.base, "--baseline", runs / "bf16", "-s", f"tasks={task}", "-o", "out")
+    outcome = cli(*command, "--max-regression", "0.05")
+    assert outcome.code == 0, outcome.err
+    words = "run otherwise: runtime.precision: bf16 there, float32 here"
+    assert f"its model was {words}" in " ".join(outcome.err.split())
+    found = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]["perplexity"]["results"]
+    assert words in found["baseline"]["notes"]
+    assert words not in found["model"]["notes"]
+    compared = " ".join(cli("compare", runs / "float32", runs / "int8").out.split())
+    assert "run otherwise: runtime.precision: float32 of float32, int8 of int8" in compared
