@@ -30,10 +30,10 @@ def round_weights(running: InMemory, precision: Precision) -> None:
     """
     if precision == "float32":
         return
-    if running.head.answer == "tokens":
-        running.alone(Score), running.alone(Generate), running.shares_prefixes
-    else:
-        running._heads_alone  # noqa: B018
+    for request in (Score((0,), (0,)), Generate((0,), 1)):
+        if running.takes(request) is None:
+            running.alone(type(request))
+    running.shares_prefixes, running.heads.kind and running._heads_alone  # noqa: B018 - measured once, and known then
     if precision == "bf16":
         _to_bf16(running)
     else:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 import torch
+import transformers
 
+from headed import SENTIMENT, save_headed
 from llmkit.core.errors import ConfigError, SetupError
-from llmkit.runtimes import Generate, Score
+from llmkit.runtimes import Fill, Generate, Label, Score
 from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._rounding import round_weights
+from llmkit.runtimes.transformers import Transformers
 from tiny import byte_tokenizer, model
 
 TOKENIZER = byte_tokenizer()
@@ -67,3 +71,28 @@ def test_what_rounds_is_named_where_it_is_not_installed(monkeypatch):
     with pytest.raises(SetupError) as error:
         running("int8")
     assert error.value.hint == 'pip install "llmkit[quantized]"'
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_models_with_other_heads_are_rounded_too(precision, tmp_path):
+    folder = str(save_headed(tmp_path, SENTIMENT))
+    asked = [Label("a good day"), Label("it is not so bad, and not so good either")]
+    found, wanted = (Transformers(precision=how).load(folder).answer(asked) for how in (precision, "float32"))
+    for one, other in zip(found, wanted, strict=True):
+        assert not np.array_equal(one, other)
+        np.testing.assert_allclose(one, other, atol=0.2 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_an_encoder_decoder_writes_and_a_masked_model_fills(precision, tmp_path):
+    sizes = {"d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "d_model": 16}
+    ends = {"decoder_start_token_id": 0, "eos_token_id": TOKENIZER.eos_token_id, "tie_word_embeddings": False}
+    config = transformers.T5Config(vocab_size=len(TOKENIZER), **ends, **sizes)
+    one = InMemory(transformers.T5ForConditionalGeneration(config).eval(), TOKENIZER)
+    round_weights(one, precision)
+    assert one.answer([Generate((5, 6, 7), 3)])[0].ids
+    if precision == "int8":
+        head, layer = one.model.get_output_embeddings(), one.model.encoder.block[0].layer[0].SelfAttention.q
+        assert (type(head.weight), type(layer.weight) is torch.nn.Parameter) == (torch.nn.Parameter, False)
+    masked = Transformers(precision=precision).load(str(save_headed(tmp_path, {"type": "masked_lm"})))
+    assert np.isfinite(masked.answer([Fill((5, 6, 7, 8), (1, 2), (9, 10))])[0]).all()
