@@ -111,8 +111,8 @@ class GeneratingTask(PromptedTask):
             own = metric.measures_of(samples)
             if twice := found.keys() & own.keys():
                 raise ConfigError(
-                    f"tasks.metrics: two metrics give the score {min(twice)!r}",
-                    "use two tasks, with a name each: --task one.yaml --task two.yaml",
+                    f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks",
+                    "--task one.yaml --task two.yaml, with one of the metrics in each",
                 )
             found |= own
         return found

@@ -13,8 +13,8 @@ from llmkit.core import errors
 SOURCES = Path(llmkit.__file__).parent
 FILES = [
     *(path for folder in ("evaluation", "tasks", "metrics", "runtimes") for path in (SOURCES / folder).glob("*.py")),
-    *(SOURCES / "stages").glob("_eval_*.py"),
-    *(SOURCES / name for name in ("stages/evaluate.py", "cli/compare.py", "cli/_compare_page.py", "cli/evaluate.py")),
+    *(path for pattern in ("_eval_*.py", "_compare*.py") for path in (SOURCES / "stages").glob(pattern)),
+    *(SOURCES / name for name in ("stages/evaluate.py", "cli/compare.py", "cli/evaluate.py")),
 ]
 TOLD = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.UserError)}
 
