@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_the_reference_is_the_first_or_the_one_that_is_named(cli, runs, better):
 def test_a_comparison_with_a_report(cli, runs, better):
     outcome = cli("compare", runs / "base", better, "-o", "out")
     assert outcome.code == 0, outcome.err
-    assert sorted(path.name for path in Path("out").iterdir()) == ["report.html", "results.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["llmkit.json", "report.html", "results.json"]
     assert "report  out/report.html" in outcome.out
     assert results("out") == cli("compare", runs / "base", better, "--json").json["tasks"]
     assert "perplexity" in Path("out/report.html").read_text(encoding="utf-8")
@@ -109,6 +110,47 @@ def test_a_comparison_with_a_report(cli, runs, better):
     refused = cli("compare", runs / "base", better, "-o", "out")
     assert refused.code == 2
     assert "--output: out holds mine.txt: a comparison has a folder of its own" in refused.err
+
+
+def test_a_comparison_is_an_artifact_made_from_its_runs(cli, runs, better):
+    assert cli("compare", runs / "base", better, "-o", "out").code == 0
+    manifest = json.loads(Path("out/llmkit.json").read_text(encoding="utf-8"))
+    assert (manifest["kind"], manifest["stage"]) == ("comparison", "compare")
+    ids = [json.loads((path / "llmkit.json").read_text(encoding="utf-8"))["id"] for path in (runs / "base", better)]
+    assert [(item["role"], item["kind"], item["digest"]) for item in manifest["inputs"]] == [
+        ("reference", "eval", ids[0]), ("run", "eval", ids[1]),
+    ]  # fmt: skip
+    tree = cli("lineage", "out", "--verify")
+    assert tree.code == 0, tree.err
+    assert "out (comparison " in tree.out and "by compare" in tree.out and "texts.jsonl" in tree.out
+    assert "reference: " in tree.out and "corpus" in tree.out
+    shown = cli("summary", "out")
+    assert shown.code == 0, shown.err
+    marks = manifest["metrics"]["run"]
+    assert marks["better"] > 0
+    line = f"{marks['better']} better, {marks['worse']} worse than base, of {marks['scores']} scores"
+    assert line in " ".join(shown.out.split())
+    assert "nothing is left behind" in cli("tidy", "out").out
+    Path("out/results.json").write_text("{}", encoding="utf-8")
+    drifted = cli("lineage", "out", "--verify")
+    assert drifted.code == 7
+    assert "results.json has changed" in drifted.err
+
+
+def test_a_comparison_is_made_once_and_replaced_by_force_alone(cli, runs, better):
+    command = ("compare", runs / "base", better, "-o", "out")
+    assert cli(*command).code == 0
+    before = Path("out/results.json").stat().st_mtime_ns
+    assert cli(*command).code == 0
+    assert Path("out/results.json").stat().st_mtime_ns == before, "it was there already"
+    shutil.copytree(runs / "base", "elsewhere/base")
+    assert cli("compare", "elsewhere/base", better, "-o", "out").code == 0, "where a run lies does not count"
+    other = cli("compare", runs / "base", runs / "model", "-o", "out")
+    assert other.code == 2
+    assert "out is finished, from another run" in other.err
+    assert "--force to replace it" in other.err
+    assert cli("compare", runs / "base", runs / "model", "-o", "out", "--force").code == 0
+    assert list(json.loads(Path("out/results.json").read_text(encoding="utf-8"))["runs"]) == ["base", "model"]
 
 
 def test_a_run_with_a_baseline_of_its_own(cli, chain):
@@ -314,6 +356,43 @@ def test_a_baseline_of_other_tasks(cli, chain, runs, change, words):
     assert f"baseline: {runs / 'base'}: {words}" in " ".join(outcome.err.split())
     assert "->" in outcome.err
     assert not Path("out/llmkit.json").exists()
+
+
+def test_a_baseline_of_other_settings_names_the_command_that_makes_an_equal_one(cli, chain, runs):
+    shutil.copytree(runs / "base", "before")
+    command = (
+        "eval",
+        "--model",
+        chain.model,
+        "--baseline",
+        "before",
+        "-s",
+        tasks(chain, (1, {"limit": 7})),
+        "-o",
+        "out",
+    )
+    refused = cli(*command, "--json")
+    assert refused.code == 2
+    assert refused.json["message"].endswith("its task answers is another: limit: 30 there, 7 here")
+    words, _, rest = refused.json["hint"].partition(" makes an equal one; ")
+    assert rest == f"or name the model itself: --baseline {chain.base}"
+    program, *equal = shlex.split(words)
+    assert (program, equal[-1]) == ("llmkit", "before-equal")
+    assert cli(*equal).code == 0
+    again = cli(*command[:4], "before-equal", *command[5:])
+    assert again.code == 0, again.err
+    assert "run otherwise" not in again.err
+
+
+def test_what_changes_no_number_is_no_other_baseline(cli, chain, runs):
+    """Another place of the same data, another name of a task, another output, and no look for overlap."""
+    shutil.copytree(chain.corpus, "elsewhere")
+    changed = tasks(chain, (0, {"data": "elsewhere", "name": "novels"}))
+    options = ("-s", changed, "-s", "overlap=off", "-o", "out")
+    outcome = cli("eval", "--model", chain.base, "--baseline", runs / "base", *options, "--max-regression", "0")
+    assert outcome.code == 0, outcome.err
+    assert "run otherwise" not in outcome.err
+    assert results("out")["novels"]["results"]["baseline"]["notes"] == []
 
 
 def test_a_finished_run_as_baseline_asks_nothing_of_its_model(cli, chain, runs, monkeypatch):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny import byte_tokenizer, model
+
 ROWS = [
     {"question": f"Where does the {animal} sleep at {i}?", "choices": ["in it", f"by the {animal} ", "no", "up there"],
      "answer": (i * 7) % 4}
@@ -69,14 +71,32 @@ def test_items_are_equal(cli, chain, jsonl, lm_eval, tmp_path, how):
     compare(cli, chain.model, jsonl("items.jsonl", ROWS), lm_eval, tmp_path, how)
 
 
-def compare(cli, model, data, lm_eval, tmp_path, how):
-    theirs, results = lm_eval(model, data, tmp_path, **how)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "how", [{}, {"shots": 2}, {"shots": 2, "chat": True, "multiturn": True}],
+    ids=lambda how: "-".join(map(str, how.items())) or "plain",
+)  # fmt: skip
+def test_items_of_a_gpt2_are_equal(cli, gpt2, jsonl, lm_eval, tmp_path, how):
+    compare(cli, gpt2, jsonl("items.jsonl", ROWS), lm_eval, tmp_path, how)
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A GPT-2 of bytes with a chat template, whose likelihoods differ from choice to choice."""
+    folder, tokenizer = tmp_path_factory.mktemp("gpt2"), byte_tokenizer()
+    model("gpt2", vocab_size=len(tokenizer), initializer_range=0.2, n_positions=512).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def compare(cli, where, data, lm_eval, tmp_path, how):
+    theirs, results = lm_eval(where, data, tmp_path, **how)
     task = {
         "type": "multiple_choice", "data": str(data), "prompt": PROMPT, "mutual_info": True, "overlength": "cut",
         "num_shots": how.get("shots", 0), "shots": "drawn" if how.get("sampler") == "default" else "first",
         "chat": "on" if how.get("chat") else "off", "multiturn": how.get("multiturn", False),
     }  # fmt: skip
-    outcome = cli("eval", "--model", model, "-s", f"tasks=[{json.dumps(task)}]", "-o", "out")
+    outcome = cli("eval", "--model", where, "-s", f"tasks=[{json.dumps(task)}]", "-o", "out")
     assert outcome.code == 0, outcome.err
     scores = json.loads(Path("out/results.json").read_text(encoding="utf-8"))["tasks"]["multiple_choice"]
     lines = Path("out/samples-multiple_choice.jsonl").read_text(encoding="utf-8").splitlines()

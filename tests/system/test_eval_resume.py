@@ -34,8 +34,12 @@ sys.exit(run(sys.argv[2:]))
 
 
 @pytest.fixture
-def command(chain):
+def command(chain, tmp_path):
+    rows = [{"question": f"{i}?", "choices": ["the fox", "a river", "no"], "answer": i % 3} for i in range(30)]
+    choices = tmp_path / "choices.jsonl"
+    choices.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tasks = [
+        {"type": "multiple_choice", "data": str(choices), "chat": "off", "mutual_info": True},
         {"type": "perplexity", "data": str(chain.corpus), "limit": 40},
         {"type": "answers", "data": str(chain.pairs), "limit": 20},
         {"type": "generation", "data": str(chain.pairs), "limit": 10, "max_new_tokens": 4},

@@ -10,7 +10,7 @@ from rich.tree import Tree
 from llmkit.core.inputs import missing_path
 from llmkit.core.lineage import Node
 from llmkit.core.manifest import Manifest, no_artifact, read_manifest
-from llmkit.stages import STAGES, load_stage
+from llmkit.stages import BESIDE, STAGES, load_stage
 
 
 def manifest_of(directory: Path) -> Manifest:
@@ -25,7 +25,7 @@ def manifest_of(directory: Path) -> Manifest:
 
 def stage_version(name: str) -> int | None:
     """Return the behaviour version of a stage as it is here; None for one that is not."""
-    return load_stage(name).version if name in STAGES else None
+    return load_stage(name).version if name in {*STAGES, *BESIDE} else None
 
 
 def shown_path(path: Path) -> str:

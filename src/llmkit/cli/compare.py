@@ -11,7 +11,11 @@ from llmkit.cli import options as o
 from llmkit.core.errors import CheckFailedError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llmkit.core.console import Console
+    from llmkit.core.context import Context
+    from llmkit.core.own import Origin
     from llmkit.evaluation.comparison import Column, Comparison
 
 _BASELINE = "The run that the others are compared with; by default the first."
@@ -28,33 +32,39 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write the results and a report there.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished comparison of other runs.")] = False,
     own: Annotated[list[str] | None, typer.Option("--own", metavar="FILE:CLASS", help=_OWN)] = None,
     json: o.Json = False,
 ) -> None:
     """Compare evaluations on the same samples: differences with intervals, tests, and what flipped."""
     from llmkit.core.console import Console
+    from llmkit.core.context import Context
     from llmkit.core.registry import Family
-    from llmkit.data.artifacts import Scores
+    from llmkit.data.artifacts import Differences
     from llmkit.evaluation.comparison import compare_columns
 
     console = Console(json_mode=json)
+    origins = []
     for text in own or ():
         try:
-            Family("task").load(text)
+            origins.append(Family("task").load(text).origin)
         except LookupError as error:
-            raise ConfigError(f"--own: {error}") from error
+            raise ConfigError(f"--own: {error}", "--own path/to/file.py:CLASS, as the runs had it") from error
     if output is not None:
         _check_output(output)
     found = compare_columns(_columns(runs, baseline), strict=max_regression is not None)
     if output is not None:
-        _write(found, output)
+        _keep(found, Context(output, console, force=force), max_regression is not None, filter(None, origins))
     _hold(found, max_regression, console)
     if json:
-        console.print_json({"status": "done", "exit_code": 0, **found.facts()})
+        facts = found.facts()
+        for column in found.columns:
+            facts["runs"][column.name]["path"] = str(column.run.path)
+        console.print_json({"status": "done", "exit_code": 0, **facts})
         return
     _show(found, console)
     if output is not None:
-        console.print(f"report  {Scores(output).report}")
+        console.print(f"report  {Differences(output).report}")
 
 
 def _columns(paths: list[Path], baseline: Path | None) -> list[Column]:
@@ -105,24 +115,23 @@ def _hold(found: Comparison, allowed: float | None, console: Console) -> None:
 
 def _check_output(output: Path) -> None:
     """Refuse to write into what somebody else has made."""
-    from llmkit.data.artifacts import Scores
+    from llmkit.core.lineage import INPUT_FILES
+    from llmkit.core.manifest import MANIFEST, PARTIAL
+    from llmkit.data.artifacts import Differences
 
-    theirs = (
-        sorted({entry.name for entry in output.iterdir()} - {Scores.RESULTS, Scores.REPORT}) if output.is_dir() else []
-    )
+    own = {Differences.RESULTS, Differences.REPORT, MANIFEST, PARTIAL, INPUT_FILES}
+    theirs = sorted({entry.name for entry in output.iterdir()} - own) if output.is_dir() else []
     if theirs or output.is_file():
         what = f"holds {theirs[0]}" if theirs else "is a file"
         raise ConfigError(f"--output: {output} {what}: a comparison has a folder of its own", "choose another --output")
 
 
-def _write(found: Comparison, output: Path) -> None:
-    from llmkit.cli._compare_page import write_page
-    from llmkit.data.artifacts import Scores
+def _keep(found: Comparison, context: Context, strict: bool, own: Iterable[Origin]) -> None:
+    """Write the comparison as an artifact, or find it made already."""
+    from llmkit.stages import load_stage
 
-    output.mkdir(parents=True, exist_ok=True)
-    folder = Scores(output)
-    folder.write_results(found.facts())
-    write_page(found, folder.report)
+    stage: Any = load_stage("compare")
+    stage.keep(found, context, strict=strict, own=[*own])
 
 
 def _show(found: Comparison, console: Console) -> None:

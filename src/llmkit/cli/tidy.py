@@ -49,9 +49,11 @@ def tidy(
 
 
 def _resumable(stage: str) -> bool:
-    from llmkit.stages import STAGES, load_stage
+    from llmkit.stages import BESIDE, STAGES, load_stage
 
-    return load_stage(stage).resumable if stage in STAGES else True  # of a later version: nothing is known of it
+    return (
+        load_stage(stage).resumable if stage in {*STAGES, *BESIDE} else True
+    )  # of a later version: nothing is known of it
 
 
 def _show(console: Any, directory: Path, found: list[Leftover], removed: list[Leftover], *, removing: bool) -> None:

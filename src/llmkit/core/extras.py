@@ -22,7 +22,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",
-        "torchao": "adapter.quantize: 8bit",
+        "torchao": "adapter.quantize: 8bit, and `eval` with runtime.precision: int8",
         "compressed_tensors": "`export --format quantized` in w8a8 and w4a16",
     },
     "ray": {"ray": "`clean` and `tokenize` with --engine ray"},

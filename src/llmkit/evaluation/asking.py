@@ -1,4 +1,4 @@
-"""How a model is asked a question: in its chat template or in plain text, behind solved examples."""
+"""How a model is asked: in its chat template or in plain text, behind solved examples; and what of an answer counts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,35 @@ from llmkit.runtimes import Ids, Turns
 
 if TYPE_CHECKING:
     from llmkit.data.chat import Turn
-    from llmkit.runtimes import Running
+    from llmkit.data.thinking import Said
+    from llmkit.runtimes import Running, Written
 
 SOURCE = "{source}"
+PROMPT_END = 64
+"""Last tokens of a prompt that are looked at for a thought that it begins."""
 Chat = Literal["auto", "on", "off"]
+
+
+def asks_in_chat(model: Running, chat: str) -> bool:
+    """Return whether a model is asked through its chat template.
+
+    Args:
+        model: The model; of one without a tokenizer here the server has the template.
+        chat: `on`, `off`, or `auto`: where it has a template.
+
+    Raises:
+        ConfigError: What is asked for cannot be.
+    """
+    if model.tokenizer is None:
+        if chat == "off":
+            raise ConfigError(
+                "tasks.chat: off, but the model's tokenizer is not here: a server is sent turns",
+                "-s runtime.type=openai -s runtime.tokenizer=DIR",
+            )
+        return True
+    if chat == "on" and not model.tokenizer.chat_template:
+        raise ConfigError("tasks.chat: on, but the model has no chat template", "-s tasks.0.chat=off")
+    return chat != "off" and bool(model.tokenizer.chat_template)
 
 
 class FakesError(Exception):
@@ -100,13 +125,41 @@ class Asking:
         solved = [Shot(self._said(shot), shot.references[0]) for shot in shots]
         if not self.chats:
             return self._plain(question, solved)
-        from llmkit.data.borders import literal_special
-        from llmkit.data.rendering import render
-
         between = None if self.layout.multiturn else (self.layout.delimiter, self.layout.between)
         turns = as_turns(self._description(question), solved, self._said(question), text=between)
         if question.kind == "conversation" and (between is None or not solved):
             turns = [*turns[:-1], *question.turns]
+        return self._in_chat(turns)
+
+    def put_text(self, text: str) -> Put:
+        """Return a text by itself: to be gone on with, behind BOS or read whole by an encoder, or in a chat answered.
+
+        Raises:
+            FakesError: It holds a token that the template writes around turns.
+            DataError: The template refuses it.
+        """
+        if self.chats:
+            return self._in_chat([{"role": "user", "content": text}])
+        return Put(self._encoded(text, begins=True), text, None)
+
+    def said(self, prompt: Ids | Turns, written: Written) -> Said:
+        """Return what a model says behind a prompt, apart from what it thinks before."""
+        from llmkit.data.thinking import decode_said, split_thinking
+
+        if written.ids is None or self.tokenizer is None:
+            return split_thinking(written.text, self.begun(prompt))
+        return decode_said(self.tokenizer, written.ids, self.begun(prompt))
+
+    def begun(self, prompt: Ids | Turns) -> tuple[str, str] | None:
+        """Return the marks of a thought that a prompt begins."""
+        from llmkit.data.thinking import opened
+
+        return None if self.tokenizer is None else opened(self.tokenizer.decode(list(prompt[-PROMPT_END:])))
+
+    def _in_chat(self, turns: list[Turn]) -> Put:
+        from llmkit.data.borders import literal_special
+        from llmkit.data.rendering import render
+
         if self.tokenizer is None:
             return Put(tuple(turns), None, turns)
         if literal_special(self.tokenizer, turns) is not None:
@@ -133,14 +186,25 @@ class Asking:
         else:
             text = as_text(self._description(question), shots, said, "\n\n", "\n\n")
             text += "" if self.two_sided else "\n\n"
+        return Put(self._encoded(text, begins=question.kind != "prompt" or self._begins), text, turns)
+
+    def _encoded(self, text: str, *, begins: bool) -> Ids:
+        """Return the ids of a plain text, behind BOS if it begins with that or is empty."""
+        assert self.tokenizer is not None
         if self.two_sided:
-            return Put(tuple(self.tokenizer(text)["input_ids"]), text, turns)
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        begins = question.kind != "prompt" or not ids or self._begins
-        return Put((self.start, *ids) if begins else tuple(ids), text, turns)
+            return tuple(self.tokenizer(text)["input_ids"])
+        ids = tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return ids if self.start is None or (ids and not begins) else (self.start, *ids)
 
     @property
     def _begins(self) -> bool:
         """Whether the tokenizer begins a text with BOS by itself."""
         assert self.tokenizer is not None
         return bool(self.tokenizer("a")["input_ids"][:1] == [self.tokenizer.bos_token_id])
+
+
+def shown_prompt(model: Running, prompt: Ids | Turns) -> str:
+    """Return a prompt as text, with the special tokens that are sent."""
+    if model.tokenizer is None:
+        return "\n".join(str(turn["content"]) for turn in prompt if not isinstance(turn, int))
+    return str(model.tokenizer.decode(list(prompt), clean_up_tokenization_spaces=False))

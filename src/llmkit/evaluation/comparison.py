@@ -79,9 +79,7 @@ class Comparison:
         return {
             "reference": self.columns[0].name,
             "runs": {
-                column.name: {
-                    "path": str(column.run.path), "id": column.run.manifest.id, "model": column.run.model,
-                }
+                column.name: {"id": column.run.manifest.id, "model": column.run.model}
                 for column in self.columns
             },
             "tasks": {
@@ -213,9 +211,9 @@ def _environments(columns: Sequence[Column]) -> list[str]:
             if manifest.versions.get(name) != first.versions.get(name):
                 now, before = (each.versions.get(name, "none") for each in (manifest, first))
                 notes.append(f"{other.name}: made with {name} {now}, {reference.name} with {before}")
-        now, before = (each.config["written"].get("runtime") for each in (manifest, first))
-        if now != before:
-            notes.append(f"{other.name}: run by {now}, {reference.name} by {before}")
+        config = manifest.config["fingerprint"]["config"]
+        if apart := reference.run.run_otherwise(config, f"of {reference.name}", f"of {other.name}"):
+            notes.append(f"run otherwise: {apart}")
     return notes
 
 

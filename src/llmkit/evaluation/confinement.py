@@ -38,6 +38,7 @@ START_S = 20.0
 """Granted for the start of a process, beside the program's own time: machines are busy."""
 LIBRARIES = ("lib", "lib64")
 AGAIN = "run the same command again: it goes on"
+ELSEWHERE = "measure `code` on a machine that confines programs, or leave the task out"
 HINTS = {
     "unshare": "user namespaces are off, as in many containers: run on a machine, or in a virtual one, that has them; "
     "`sysctl kernel.unprivileged_userns_clone user.max_user_namespaces` says whether they are allowed",
@@ -134,10 +135,12 @@ class Confinement:
             ending = self.run(_PROBE.format(file=file, port=port, most=self.limits.processes, process=os.getpid()))
             if not ending.passed:
                 why = ending.detail or ending.how
-                raise SetupError(f"programs are not run: a confined one was not confined: {why}")
+                raise SetupError(f"programs are not run: a confined one was not confined: {why}", ELSEWHERE)
         large = self.run(f"bytearray({self.limits.memory_mib << 20})")
         if large.how != "memory":
-            raise SetupError(f"programs are not run: one got more than {self.limits.memory_mib} MiB: {large.detail}")
+            raise SetupError(
+                f"programs are not run: one got more than {self.limits.memory_mib} MiB: {large.detail}", ELSEWHERE
+            )
 
     def _ending(self, reply: dict[str, object]) -> Ending:
         error, number = str(reply["error"]), int(str(reply["signal"]))
@@ -195,7 +198,7 @@ def _communicate(process: subprocess.Popen[bytes], said: bytes, timeout_s: float
 
 
 def _refusal(why: str) -> SetupError:
-    hint = next((hint for word, hint in HINTS.items() if f"({word})" in why), None)
+    hint = next((hint for word, hint in HINTS.items() if f"({word})" in why), ELSEWHERE)
     return SetupError(f"programs are not run: this machine does not confine them: {why}", hint)
 
 

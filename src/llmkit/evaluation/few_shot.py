@@ -48,7 +48,9 @@ class Shots(Generic[T]):
         if count and count + shared > len(pool):
             others = " beside the question itself" if shared else ""
             raise ConfigError(f"tasks.num_shots: {count} examples are asked for, and the data have "
-                              f"{len(pool) - shared:,}{others}")  # fmt: skip
+                              f"{len(pool) - shared:,}{others}",
+                              f"-s tasks.0.num_shots={max(0, len(pool) - shared)}, or -s tasks.0.shots_data=PATH, with"
+                              " more rows")  # fmt: skip
 
     def choose(self, question: T) -> list[T]:
         """Return the examples for the next question."""

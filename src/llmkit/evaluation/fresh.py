@@ -196,8 +196,11 @@ def _run(command: Sequence[str]) -> None:
         raise CheckFailedError(f"the export does not load: {last.strip()}")
     if done.returncode < 0:
         raise SetupError(
-            f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)"
+            f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)",
+            "the same command again, with less beside it: the export needs the memory of a second model",
         )
     if os.strerror(errno.ENOSPC) in last:  # its answers did not fit: that says nothing about the export
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    raise CheckFailedError(f"the export does not load: {last}")
+    raise CheckFailedError(
+        f"the export does not load: {last}", "nothing was exported; is what loads it whole? llmkit doctor"
+    )

@@ -193,7 +193,8 @@ class _Encoder(TemplateLM):  # type: ignore[misc]
         ((context, target),) = self.loglikelihood([instance], disable_tqdm=True)
         if not 0 < len(target) <= self.max_length:
             raise DataError(
-                f"tasks.task: an answer of {len(target):,} tokens, and the model has {self.max_length:,} positions"
+                f"tasks.task: an answer of {len(target):,} tokens, and the model has {self.max_length:,} positions",
+                "leave the task out of --harness, or measure a model that takes longer rows",
             )
         whole = (*context, *target)[-(self.max_length + 1) :]
         kept = whole[: len(whole) - len(target)]
@@ -208,7 +209,8 @@ class _Encoder(TemplateLM):  # type: ignore[misc]
         budget, until = wanted["max_gen_toks"], wanted["until"]
         if budget >= self.max_length:
             raise ConfigError(
-                f"tasks.task: it writes up to {budget:,} tokens, and the model has {self.max_length:,} positions"
+                f"tasks.task: it writes up to {budget:,} tokens, and the model has {self.max_length:,} positions",
+                f"lower max_gen_toks in the task's generation_kwargs, below {self.max_length:,}",
             )
         ids = self.tok_encode(context) or [self.prefix_token_id]
         kept = ids[-(self.max_length - budget) :]

@@ -54,7 +54,7 @@ class Parity:
             return self._finite(ask(running, self.asked, runtime))
         except NotFiniteError as error:
             words = f"what the model in '{self.where}' answers to random tokens is NaN or infinite"
-            raise NotFiniteError(words) from error
+            raise NotFiniteError(words, error.hint) from error
 
     def ask_export(self, runtime: Runtime, directory: Path, scratch: Path) -> Answers:
         """Ask the export, in a fresh process; see `ask_afresh`.

@@ -91,7 +91,10 @@ def problem_of(fields: Mapping[str, Any], name: str) -> Problem:
     if "entry_point" in fields:
         prompt, entry, test = (_text(fields, column, name) for column in ("prompt", "entry_point", "test"))
         if not entry.isidentifier():
-            raise DataError(f"tasks.data: problem {name}: entry_point is no name of Python: {entry[:40]!r}")
+            raise DataError(
+                f"tasks.data: problem {name}: entry_point is no name of Python: {entry[:40]!r}",
+                "it is the name of the function that the tests call",
+            )
         solution = _text(fields, "canonical_solution", name) if fields.get("canonical_solution") else None
         tests = f"{test}\n\ncheck({entry})"
         return Problem(prompt, f"{TASK}```python\n{prompt}```", True, entry, solution, "", tests, FUNCTION_STOPS)
@@ -109,7 +112,8 @@ def problem_of(fields: Mapping[str, Any], name: str) -> Problem:
         )
     raise DataError(
         f"tasks.data: problem {name} has neither entry_point (HumanEval) nor test_list (MBPP); its columns are"
-        f" {listed(fields)}"
+        f" {listed(fields)}",
+        "rows of HumanEval have prompt, entry_point and test, those of MBPP text and test_list",
     )
 
 
@@ -156,12 +160,17 @@ def _text(fields: Mapping[str, Any], column: str, name: str) -> str:
     value = fields.get(column)
     if not isinstance(value, str) or not value:
         what = "no" if value is None or value == "" else f"no text as its '{column}', but {type(value).__name__}:"
-        raise DataError(f"tasks.data: problem {name} has {what} '{column}'; its columns are {listed(fields)}")
+        raise DataError(
+            f"tasks.data: problem {name} has {what} '{column}'; its columns are {listed(fields)}",
+            f"give the row a text as its '{column}', or leave it out",
+        )
     return value
 
 
 def _texts(fields: Mapping[str, Any], column: str, name: str) -> list[str]:
     values = fields[column]
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise DataError(f"tasks.data: problem {name}: '{column}' is no list of texts")
+        raise DataError(
+            f"tasks.data: problem {name}: '{column}' is no list of texts", f'{column}: ["assert f(1) == 2"]'
+        )
     return list(values)

@@ -24,6 +24,8 @@ from llmkit.data.templates.budget import Budget
 from llmkit.data.templates.compiled import compiled_in, explained, written
 from llmkit.data.templates.environment import prompts
 
+_LIKE = "a template is Jinja over the columns of a row: 'Question: {{ question }}\\nAnswer:'"
+
 
 class Prompt:
     """A template over the columns of a row; equal texts are equal prompts.
@@ -41,7 +43,7 @@ class Prompt:
         try:
             self._template = compiled_in(prompts(), text)
         except Exception as error:  # jinja2 and Python's own compiler have many ways to refuse a program
-            raise ConfigError(f"{field}: not a template: {explained(error)}") from error
+            raise ConfigError(f"{field}: not a template: {explained(error)}", _LIKE) from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prompt) and self.text == other.text
@@ -78,7 +80,9 @@ class Prompt:
         if isinstance(error, UndefinedError) and missing:
             return missing_column(self.field, missing[0], fields)
         what = str(error) if isinstance(error, UndefinedError) else explained(error, self._template)
-        return ConfigError(f"{self.field}: the template fails on a row: {what}; the columns are {listed(fields)}")
+        return ConfigError(
+            f"{self.field}: the template fails on a row: {what}; the columns are {listed(fields)}", _LIKE
+        )
 
 
 class MissingColumnError(ConfigError):

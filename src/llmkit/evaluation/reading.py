@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from llmkit.data.rows import Row
 
 ROLE = "tasks.data"
+OTHER_DATA = "-s tasks.0.data=PATH names other data: a file, a folder or an artifact"
+OTHER_TASK = "-s tasks.0.data=PATH names other data, -s tasks.0.type=NAME a task for these: llmkit schema eval --fields"
 """What the data are called in errors and in the inputs of a run."""
 SHARED = ("id", "source", "language", "meta")
 
@@ -120,7 +122,7 @@ def read_labelled(
     if isinstance(source, Tabular) and source.kind() != "examples":
         names, rows = source.sample()
         if not names:
-            raise DataError(f"{ROLE}: {shown(source)} has no rows")
+            raise DataError(f"{ROLE}: {shown(source)} has no rows", OTHER_DATA)
         try:
             found = recognize(kinds, names, rows, {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
@@ -129,7 +131,7 @@ def read_labelled(
         source = source.model_copy(update={"row": found, "columns": {}})
     own = source.row_kind()
     if own is None:
-        raise ConfigError(f"{ROLE}: {shown(source)} gives text, and the task needs {' or '.join(kinds)}")
+        raise ConfigError(f"{ROLE}: {shown(source)} gives text, and the task needs {' or '.join(kinds)}", OTHER_TASK)
     _check_kind(own, kinds, source)
     return own, _raw(source, unreadable)
 
@@ -167,7 +169,9 @@ def read_texts(source: Source, unreadable: Unreadable) -> Iterator[Item]:
 
 def _check_kind(kind: Row, kinds: Sequence[str], source: Source) -> None:
     if kind.type_name not in kinds:
-        raise ConfigError(f"{ROLE}: {shown(source)} holds {kind.describe()}, and the task needs {' or '.join(kinds)}")
+        raise ConfigError(
+            f"{ROLE}: {shown(source)} holds {kind.describe()}, and the task needs {' or '.join(kinds)}", OTHER_TASK
+        )
 
 
 def _kept(source: Source, kind: Row) -> Iterator[Item]:
@@ -203,4 +207,4 @@ def _files(source: Source, unreadable: Unreadable, read: Any) -> Iterator[tuple[
             yield file, name, record
     if is_empty:
         why = f": {unreadable.first}" if unreadable.count else ""
-        raise DataError(f"{ROLE}: {shown(source)} has no rows that can be read{why}")
+        raise DataError(f"{ROLE}: {shown(source)} has no rows that can be read{why}", OTHER_DATA)

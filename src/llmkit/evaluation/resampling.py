@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 ROUNDS, SEED, LEVEL = 1000, 0, 0.95
 """Of a bootstrap, and the share of intervals that hold the true value."""
-CELLS = 4_000_000
-"""Rounds times samples whose weights are in memory at a time: 32 MB."""
+CELLS = 50_000
+"""Rounds times samples whose weights are in memory at a time: 0.4 MB, which a core's own cache holds together with what
+is made of them. Spearman of 10,000 samples takes 0.3 s; with 32 MB, 0.9 s."""
 
 
 def bootstrap(measures: Sequence[Measure], groups: NDArray[np.int64], rounds: int | None = None) -> NDArray[np.float64]:
@@ -37,15 +38,16 @@ def bootstrap(measures: Sequence[Measure], groups: NDArray[np.int64], rounds: in
 
     rng = np.random.default_rng(SEED)
     count, chosen = int(groups.max()) + 1, groups >= 0
+    alone = np.array_equal(groups[chosen], np.arange(count))
     rounds = min(measure.rounds for measure in measures) if rounds is None else rounds
     size = max(1, CELLS // max(len(groups), count))
     found: list[NDArray[np.float64]] = []
     for start in range(0, rounds, size):
         many = min(size, rounds - start)
-        drawn = rng.integers(count, size=(many, count))
-        times = np.stack([np.bincount(row, minlength=count) for row in drawn])
         weights = np.zeros((many, len(groups)))
-        weights[:, chosen] = times[:, groups[chosen]]
+        for row, drawn in zip(weights, rng.integers(count, size=(many, count)), strict=True):
+            times = np.bincount(drawn, minlength=count)
+            row[chosen] = times if alone else times[groups[chosen]]
         found.append(np.stack([measure.at(weights) for measure in measures]))
     return np.concatenate(found, axis=1)
 

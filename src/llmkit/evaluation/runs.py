@@ -22,6 +22,8 @@ from llmkit.core.reading import reading
 from llmkit.core.registry import Family
 from llmkit.data.artifacts import Scores
 
+HOW = ("runtime", "date")
+"""Fields of an evaluation that are no task's, and move scores."""
 OWN_KEYS = ("scores", "estimates", "num_samples", "notes", "overlap")
 """Of a result in `results.json`, beside the facts of its task."""
 
@@ -58,12 +60,8 @@ class TaskRun:
 
     def unlike(self, spec: Mapping[str, Any], data: Sequence[str], mine: str = "there", other: str = "here") -> str:
         """Say in what the task is another than one of these settings and data; "" where it is the same."""
-        old, new = _flat(self.spec), _flat(spec)
-        names = _apart(old, new)
-        if names:
-            ends = [(_said(old.get(name, _NONE)), _said(new.get(name, _NONE))) for name in names[:3]]
-            lines = [f"{name}: {one} {mine}, {two} {other}" for name, (one, two) in zip(names, ends, strict=False)]
-            return "; ".join(lines) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+        if apart := _told(self.spec, spec, mine, other):
+            return apart
         return "" if list(self.data) == list(data) else "it was measured on other data"
 
     def asks_otherwise(self, other: TaskRun) -> bool:
@@ -118,6 +116,15 @@ class EvalRun:
     def model(self) -> str:
         """Where the model was that it measured."""
         return str(self.manifest.config["written"].get("model", ""))
+
+    def run_otherwise(self, config: Mapping[str, Any], mine: str = "there", other: str = "here") -> str:
+        """Say how its model was run otherwise than by a config's identity, such as in bf16; "" where it was not.
+
+        What changes no number, such as where things lie or how many requests are on their way, is in no identity.
+        """
+        before = self.manifest.config["fingerprint"]["config"]
+        old, new = ({name: each.get(name) for name in HOW} for each in (before, config))
+        return _told(old, new, mine, other)
 
 
 def open_run(path: str | Path, version: int, *, role: str) -> EvalRun:
@@ -188,6 +195,16 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _apart(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [name for name in sorted({*old, *new}) if old.get(name, _NONE) != new.get(name, _NONE)]
+
+
+def _told(before: Mapping[str, Any], now: Mapping[str, Any], mine: str, other: str) -> str:
+    """Say in which settings two differ, the first three of them; "" of none."""
+    old, new = _flat(before), _flat(now)
+    names = _apart(old, new)
+    lines = [
+        f"{name}: {_said(old.get(name, _NONE))} {mine}, {_said(new.get(name, _NONE))} {other}" for name in names[:3]
+    ]
+    return "; ".join(lines) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _said(value: Any) -> str:

@@ -28,7 +28,9 @@ def checked(name: str, predictions: Sequence[str], references: References) -> tu
             "check that the evaluation data has rows and that none were filtered out",
         )
     if len(said) != len(wanted):
-        raise DataError(f"metric '{name}': {len(said):,} predictions, but references of {len(wanted):,}")
+        raise DataError(
+            f"metric '{name}': {len(said):,} predictions, but references of {len(wanted):,}", "give each its own"
+        )
     for row, options in enumerate(wanted):
         if not options:
             raise DataError(

@@ -45,17 +45,27 @@ class Order:
 
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the sums over the samples of each run, the lowest number first, `[rounds, runs]`."""
-        ordered = values[:, self.rising]
+        return self._of_runs(np.take(values, self.rising, axis=1))  # an index in brackets takes three times as long
+
+    def centred(self, weights: Weights) -> tuple[Weights, Values, Values]:
+        """Return weights in order, and the ranks of runs, equal numbers sharing the mean of theirs, less their mean.
+
+        Returns:
+            Weights `[rounds, samples]`, ranks `[rounds, runs]`, and the roots of their sums of squares, `[rounds]`.
+        """
+        ordered = np.take(weights, self.rising, axis=1)
+        sizes = self._of_runs(ordered)
+        ranks: Values = np.cumsum(sizes, axis=1, dtype=np.float64)
+        middle = (ranks[:, -1:] + 1) / 2
+        ranks -= (sizes - 1) / 2
+        ranks -= middle
+        return ordered, ranks, np.sqrt(np.einsum("ij,ij,ij->i", sizes, ranks, ranks))
+
+    def _of_runs(self, ordered: NDArray[Any]) -> NDArray[Any]:
         if len(self.starts) == len(self.rising):
             return ordered
         found: NDArray[Any] = np.add.reduceat(ordered, self.starts, axis=1)
         return found
-
-    def ranks(self, weights: Weights) -> Values:
-        """Return each sample's rank, from 1, equal ones sharing the mean of theirs, `[rounds, samples]`."""
-        sizes = self.sums(weights)
-        middle: Values = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
-        return middle[:, self.run]
 
 
 def area(order: Order, positive: NDArray[np.bool_], weights: Weights) -> Values:
@@ -105,8 +115,17 @@ def place_of_cut(order: Order, gains: Values) -> float:
 
 
 def rank_correlation(a: Order, b: Order, weights: Weights) -> Values:
-    """Return Spearman's rho: the correlation of ranks, 0 where one side is always the same."""
-    return correlation(a.ranks(weights), b.ranks(weights), weights)
+    """Return Spearman's rho: the correlation of ranks, 0 where one side is always the same.
+
+    Ranks of N samples have the mean (N + 1) / 2 whatever is tied, and halves are exact in floating point. Everything is
+    done in the order of one side, since what it costs is memory: three passes over it that jump.
+    """
+    total = weights.sum(1)
+    (ordered, mine, length), (_, others, other) = a.centred(weights), b.centred(weights)
+    ranks = mine if len(a.starts) == len(a.rising) else np.take(mine, a.run[a.rising], axis=1)
+    above = np.einsum("ij,ij,ij->i", ordered, ranks, np.take(others, b.run[a.rising], axis=1))
+    found = np.divide(above, length * other, out=np.zeros(len(above)), where=length * other > 0)
+    return np.where(total > 0, np.clip(found, -1, 1), np.nan)
 
 
 def correlation(a: Values, b: Values, weights: Weights) -> Values:

@@ -21,11 +21,12 @@ _DIGITS = str.maketrans("", "", string.digits)
 
 
 class ExactMatch(TextMetric):
-    """Count the predictions that equal one of their references.
+    r"""Count the predictions that equal one of their references.
 
     The score is `exact_match`. What is ignored is taken out of both sides, in the order of the fields. With
-    `ignore_spaces: false` these are the numbers of lm-evaluation-harness's `exact_match`; `squad` is the metric for
-    SQuAD's own rules.
+    `ignore_spaces: false` these are the numbers of lm-evaluation-harness's `exact_match` on the same texts. `eval`
+    compares answers without the blanks at their ends; `remove: ["^\s+", "\s+$"]` here, and the same as
+    `regexes_to_ignore` there, make both equal. `squad` is the metric for SQuAD's own rules.
     """
 
     says: ClassVar[str] = "Share of predictions that equal a reference, 0 to 100."

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Valid = Callable[[Any], bool]
 _FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL | re.IGNORECASE)
 _UNREADABLE: Any = object()
+SCHEMA = "a schema is such as {type: object, required: [answer]}: -s tasks.0.metrics.0.rules=... has one for all rows"
 
 
 class JsonSchema(TextMetric):
@@ -107,7 +108,7 @@ def _schema_of(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"metric 'json_schema': a reference is no JSON: {error}: {text[:80]}") from None
+        raise DataError(f"metric 'json_schema': a reference is no JSON: {error}: {text[:80]}", SCHEMA) from None
 
 
 def _validator(rules: Any) -> Valid:
@@ -124,13 +125,13 @@ def _validator(rules: Any) -> Valid:
     from referencing.exceptions import Unresolvable
 
     if not isinstance(rules, dict | bool):
-        raise DataError(f"a JSON schema is an object, not {type(rules).__name__}")
+        raise DataError(f"a JSON schema is an object, not {type(rules).__name__}", SCHEMA)
     kind = jsonschema.validators.validator_for(rules, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(rules)
     except jsonschema.SchemaError as error:
         where = "".join(f"[{part!r}]" for part in error.absolute_path)
-        raise DataError(f"this is no JSON schema: {error.message}{f', at {where}' if where else ''}") from None
+        raise DataError(f"this is no JSON schema: {error.message}{f', at {where}' if where else ''}", SCHEMA) from None
     made = kind(rules, registry=Registry())  # without one of its own it would download what a schema refers to
 
     def valid(value: Any) -> bool:

@@ -49,7 +49,10 @@ class Numeric(TextMetric):
         for row, (text, options) in enumerate(zip(predictions, references, strict=True)):
             wanted = [self.answer(option) for option in options]
             if None in wanted:
-                raise DataError(f"metric 'numeric': the reference of prediction {row} has no number: {options[0][:80]}")
+                raise DataError(
+                    f"metric 'numeric': the reference of prediction {row} has no number: {options[0][:80]}",
+                    "leave the row out, or score it with exact_match",
+                )
             found = self.answer(text)
             hits.append(found is not None and any(self._is_equal(found, one) for one in wanted if one is not None))
         return {"numeric_match": mean([100.0 * hit for hit in hits])}

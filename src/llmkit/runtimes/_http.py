@@ -127,13 +127,13 @@ class Server:
         except (http.client.HTTPException, OSError) as error:
             raise _AgainError(f"{place}: the connection broke ({_reason(error)})") from error
         if len(content) > LARGEST:
-            raise DataError(f"{place}: the reply is longer than {LARGEST >> 20} MB")
+            raise DataError(f"{place}: the reply is longer than {LARGEST >> 20} MB", self.look())
         try:
             values = json.loads(content)
         except (ValueError, RecursionError):
-            raise DataError(f"{place}: the reply is no JSON: {self._shown(content)!r}", self._look()) from None
+            raise DataError(f"{place}: the reply is no JSON: {self._shown(content)!r}", self.look()) from None
         if not isinstance(values, dict):
-            raise DataError(f"{place}: the reply is no JSON object: {self._shown(content)!r}", self._look())
+            raise DataError(f"{place}: the reply is no JSON object: {self._shown(content)!r}", self.look())
         return values
 
     def _read(self, reply: http.client.HTTPResponse) -> bytes:
@@ -163,10 +163,10 @@ class Server:
         if error.code in BUSY:
             return _AgainError(f"{place} answers {error.code}{words}", wait_s=_wait(error.headers.get("Retry-After")))
         if error.code == 404:
-            return NotThereError(f"{place} is not there (404){words}", self._look())
+            return NotThereError(f"{place} is not there (404){words}", self.look())
         if error.code in (400, 413, 422):
-            return DataError(f"{place} refuses a request ({error.code}){words}", self._look())
-        return SetupError(f"{place} answers {error.code}{words}", self._look())
+            return DataError(f"{place} refuses a request ({error.code}){words}", self.look())
+        return SetupError(f"{place} answers {error.code}{words}", self.look())
 
     def _key_refused(self, code: int, words: str) -> UserError:
         if self.key:
@@ -190,7 +190,8 @@ class Server:
             "-s runtime.type=openai, with a larger -s runtime.timeout_s=... or a smaller -s runtime.parallel=...",
         )
 
-    def _look(self) -> str:
+    def look(self) -> str:
+        """Return what to do about replies that are none of such a server."""
         return f"is that the address of an OpenAI-compatible server? curl {self.url}/models"
 
 

@@ -46,6 +46,9 @@ POSITIONS = 2048
 class InMemory(Running):
     """A model of transformers, in eval mode whenever it is asked.
 
+    Attributes:
+        rounded: What its weights were rounded to, where that is not their `dtype`.
+
     Args:
         model: The model, not wrapped. Its weights may change between two calls, and are never changed.
         tokenizer: Its tokenizer.
@@ -75,7 +78,7 @@ class InMemory(Running):
 
         self.model, self.tokenizer, self.where = model, tokenizer, where
         self.ends = _ends(model) if ends is None else tuple(ends)
-        self.autocast, self.trained = autocast, trained
+        self.autocast, self.trained, self.rounded = autocast, trained, ""
         self.beginnings = Beginnings() if frozen else None
         self.judges: dict[str, bool] = {}  # whether an objective, by what it is, tells targets apart
 
@@ -166,24 +169,13 @@ class InMemory(Running):
         else:
             yield from super().stream(requests)
 
-    def round(self) -> None:
-        """Turn the weights into bf16; what rounding would hide is measured before."""
-        import torch
-
-        if self.head.answer == "tokens":
-            self.alone(Score), self.alone(Generate), self.shares_prefixes
-        else:
-            self._heads_alone  # noqa: B018
-        for weight in self.model.parameters():  # one after the other; the angles of positions stay as they are
-            weight.data = weight.data.to(torch.bfloat16)
-
     def conditions(self) -> dict[str, Any]:
         """Return device, threads, number format and versions."""
         import torch
 
         device = self.model.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        precision = str(self.autocast or self.model.dtype).removeprefix("torch.")
+        precision = self.rounded or str(self.autocast or self.model.dtype).removeprefix("torch.")
         return {"device": name, "threads": torch.get_num_threads(), "precision": precision, **self.facts.versions}
 
     def peak_bytes(self) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from llmkit.core.extras import check
 from llmkit.runtimes import Runtime
 from llmkit.runtimes._in_memory import InMemory
+from llmkit.runtimes._rounding import NOTES, Precision, round_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 class Transformers(Runtime):
     """Run a model directory in float32, so that a difference of two models is theirs; on a GPU if there is one."""
 
-    precision: Literal["float32", "bf16"] = "float32"
-    """Number format that is computed in. bf16 takes half the memory; its scores are rounded to two or three digits."""
+    precision: Precision = "float32"
+    """Number format that is computed in. bf16 takes half the memory; its scores are rounded to two or three digits.
+    int8 rounds the linear layers of the body to integers, and what goes through them token by token (by torchao): what
+    such a model is worth."""
     plain: bool = False
     """Load by `from_pretrained` alone, in the number format on disk: nothing of llmkit's own loading is in the way."""
 
@@ -29,10 +32,17 @@ class Transformers(Runtime):
         if self.reads is not None:
             check("quantized", self.reads)
 
+    @property
+    def note(self) -> str:  # type: ignore[override]
+        """What rounding does to scores."""
+        return NOTES[self.precision]
+
     def load(self, where: str, *, date: str | None = None) -> InMemory:
         """Load a model directory with the head that its config names.
 
         Raises:
+            ConfigError: It cannot be had in the number format that is asked for.
+            SetupError: What that takes is not installed.
             DataError: No model, or a damaged one, or its tokenizer has ids that it has no rows for.
         """
         import torch
@@ -51,8 +61,7 @@ class Transformers(Runtime):
         running = InMemory(
             model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where, frozen=True
         )
-        if self.precision == "bf16":
-            running.round()
+        round_weights(running, self.precision)
         return running
 
 

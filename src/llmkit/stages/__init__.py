@@ -16,6 +16,9 @@ STAGES = {
 }  # fmt: skip
 """Name -> module here, in the order of the lifecycle; `eval` is a built-in of Python, so its module is evaluate.py."""
 
+BESIDE = {"compare": "_compare"}
+"""The same of commands that write artifacts and have no recipe."""
+
 
 def load_stage(name: str) -> Stage[Any]:
     """Import a stage.
@@ -23,7 +26,8 @@ def load_stage(name: str) -> Stage[Any]:
     Raises:
         ConfigError: There is no such stage.
     """
-    if name not in STAGES:
+    module = STAGES.get(name) or BESIDE.get(name)
+    if module is None:
         raise ConfigError(f"unknown stage '{name}'{nearest(name, STAGES)}")
-    stage: Stage[Any] = importlib.import_module(f"{__name__}.{STAGES[name]}").STAGE
+    stage: Stage[Any] = importlib.import_module(f"{__name__}.{module}").STAGE
     return stage

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.config import Config, dump
 from llmkit.core.console import Console
 from llmkit.core.errors import CheckFailedError, ConfigError
+from llmkit.core.json import dumps
 from llmkit.core.manifest import Artifact
+from llmkit.core.part import Part
 from llmkit.data.artifacts import Scores
 from llmkit.evaluation.compared import Side, compare_sides, kept_measures
 from llmkit.evaluation.comparing import corrected
@@ -33,11 +37,40 @@ def results_of(run: EvalRun | None, tasks: Mapping[str, Task], data: Mapping[str
     """Return what an evaluation has found on some tasks; nothing without one.
 
     Raises:
-        ConfigError: It has not measured one of them, with the same settings on the same data; in what it differs.
+        ConfigError: It has not measured one of them, with the same settings on the same data; in what it differs, and
+            the command that makes one that does not.
     """
     if run is None:
         return {}
-    return {name: _result(_same(run, name, task, data[name]), task) for name, task in tasks.items()}
+    try:
+        return {name: _result(_same(run, name, task, data[name]), task) for name, task in tasks.items()}
+    except ConfigError as error:
+        raise ConfigError(error.message, _equal_run(run, list(tasks.values()))) from None
+
+
+def _equal_run(run: EvalRun, tasks: Sequence[Task]) -> str:
+    """Return the command that measures the model of an evaluation on other tasks."""
+    written = dumps([_as_given(task) for task in tasks])
+    command = ["llmkit", "eval", "--model", run.model, "-s", f"tasks={written}", "-o", f"{run.path}-equal"]
+    return f"{shlex.join(command)} makes an equal one; or name the model itself: --baseline {shlex.quote(run.model)}"
+
+
+def _as_given(value: Any) -> Any:
+    """Return a part as a recipe writes it: with the fields that were set."""
+    if isinstance(value, Part):
+        named = value.type_name if value.origin is None else value.origin.text
+        fields = ((name, getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set)
+        return {"type": named, **{name: _as_given(one) for name, one in fields}}
+    return [_as_given(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def say_otherwise(run: EvalRun | None, config: Config, stored: Mapping[str, TaskResult], console: Console) -> None:
+    """Say where the model of an evaluation was run otherwise, such as in another number format: it is compared."""
+    if run is None or not (apart := run.run_otherwise(dump(config, mode="json", identity=True))):
+        return
+    console.warn(f"baseline: {run.path}: its model was run otherwise: {apart}")
+    for one in stored.values():
+        one.notes.append(f"run otherwise: {apart}")
 
 
 def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
@@ -48,8 +81,7 @@ def _same(run: EvalRun, name: str, task: Task, data: list[str]) -> TaskRun:
     words = f"its task {name} is another: {run.tasks[name].unlike(spec, data)}" if name in run.tasks else (
         f"it has not measured {name}, but {', '.join(run.tasks)}"
     )  # fmt: skip
-    hint = f"evaluate {run.model or 'the baseline'} on the same tasks, or name the model itself as the baseline"
-    raise ConfigError(f"baseline: {run.path}: {words}", hint)
+    raise ConfigError(f"baseline: {run.path}: {words}", "name the model itself as the baseline")
 
 
 def _result(one: TaskRun, task: Task) -> TaskResult:

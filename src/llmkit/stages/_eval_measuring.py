@@ -81,6 +81,8 @@ def _finish(result: TaskResult, name: str, task: Task, subject: Subject, model: 
 
     label = f"{name} of the {subject.role}"
     result.notes += [subject.runtime.note] if subject.runtime.note else []
+    if (precision := model.conditions().get("precision")) is not None:
+        result.facts["precision"] = precision
     if why := model.alone(type(task.example)):
         result.facts["batches"] = "one row each"
         console.info(f"{label}: one row each; {why}")
@@ -178,7 +180,17 @@ def _asked(
         yield name, samples[name]
     for name, one in measured.items():
         if one.timed:
-            samples[name] = one.run()
+            samples[name] = _timed(one, f"{name} of the {writing.role}")
             for sample in samples[name]:
                 writing.add(name, sample)
             yield name, samples[name]
+
+
+def _timed(one: Measurement, label: str) -> list[dict[str, Any]]:
+    """Return the samples of a task that asks by itself; an answer that is no number names it, as the engine does."""
+    from llmkit.modeling.finite import NotFiniteError
+
+    try:
+        return one.run()
+    except NotFiniteError as error:
+        raise NotFiniteError(f"{label}: {error.message}", error.hint) from error

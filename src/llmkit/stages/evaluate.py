@@ -101,6 +101,7 @@ class Evaluate(Stage[Config]):
         asked = any(asks_for_date(folder) for folder in folders if folder is not None)
         config = config.model_copy(update={"date": settle_date(config.date, context) if asked else None})
         with self.build(config, inputs, context) as build:
+            beside.say_otherwise(run, config, stored, context.console)
             if build.finished:
                 result = Result(build.finished, up_to_date=True)
             else:

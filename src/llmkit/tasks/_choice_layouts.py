@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,10 +9,10 @@ from string import ascii_uppercase
 from typing import Any
 
 from llmkit.core.errors import ConfigError
-from llmkit.core.json import dumps
 from llmkit.data.column_names import listed
 from llmkit.evaluation.few_shot import Shot
 from llmkit.evaluation.prompting import Prompt, missing_column
+from llmkit.tasks._choice_values import BadRowError, number_of, parsed, permuted, texts_of
 
 QUESTIONS = ("question", "question_stem", "Question", "query", "goal", "prompt", "input", "inputs", "problem")
 CONTEXTS = ("ctx", "context", "sentence", "text")
@@ -22,10 +21,6 @@ ANSWERS = ("answer", "answerKey", "answer_key", "label", "gold", "target", "corr
            "answer_idx", "Answer")  # fmt: skip
 BLANK = "_"
 ASKED = "Question: {{{{ {0} }}}}\nAnswer:"
-
-
-class BadRowError(Exception):
-    """A row that cannot be asked about; the message goes on from "they"."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +150,16 @@ class Layout:
     def _listed(self, fields: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         (prompt,) = self._choices
         if prompt.columns:
-            return _texts(_parsed(prompt.render(fields)))
+            return texts_of(parsed(prompt.render(fields)))
         if prompt.text not in fields:
             raise missing_column(prompt.field, prompt.text, fields)
         value = fields[prompt.text]
-        return _texts(_parsed(value) if isinstance(value, str) else value)
+        return texts_of(parsed(value) if isinstance(value, str) else value)
 
     def _gold(self, fields: Mapping[str, Any], choices: Sequence[str], labels: Sequence[str]) -> list[int]:
         value = self._answer_of(fields)
         values = value if isinstance(value, list) else [value]
-        found = [_number(one, choices, labels) for one in values]
+        found = [number_of(one, choices, labels) for one in values]
         if not found or None in found:
             raise BadRowError("have an answer that is none of the choices")
         return sorted({number for number in found if number is not None})
@@ -195,7 +190,7 @@ class Layout:
         """Return the columns with the choices in another order."""
         if isinstance(self.choices, str):
             value = fields.get(self.choices)
-            return {**fields, self.choices: _permuted(value, order)} if self.choices in fields else dict(fields)
+            return {**fields, self.choices: permuted(value, order)} if self.choices in fields else dict(fields)
         moved = {to: fields[self.choices[number]] for to, number in zip(self.choices, order, strict=True)
                  if self.choices[number] in fields}  # fmt: skip
         return {**fields, **moved}
@@ -253,7 +248,7 @@ def layout_of(
     if "prompt" in given and cloze is None and layout.cloze:
         layout = replace(layout, cloze=False)
     if letters and layout.cloze:
-        raise ConfigError("tasks.letters: a sentence with a blank lists no choices")
+        raise ConfigError("tasks.letters: a sentence with a blank lists no choices", "-s tasks.0.letters=false")
     if letters and "prompt" not in given and layout.prompt.startswith("Question: "):
         layout = replace(layout, prompt=layout.prompt.removeprefix("Question: ").removesuffix("\nAnswer:"))
     return replace(layout, letters=letters)
@@ -261,59 +256,3 @@ def layout_of(
 
 def _first(known: Sequence[str], names: Collection[str]) -> str | None:
     return next((name for name in known if name in names), None)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise BadRowError("have choices that are no list") from None
-
-
-def _texts(value: Any) -> tuple[list[str], list[str]]:
-    """Return the choices and labels of a list, of {text, label} as ARC has it, of {label: text}, or of such dicts."""
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
-        return _strings(value["text"]), _strings(value.get("label") or [])
-    if isinstance(value, Mapping):
-        return _strings(value.values()), _strings(value)
-    if not isinstance(value, list):
-        raise BadRowError("have choices that are no list")
-    if value and all(isinstance(one, Mapping) and "text" in one for one in value):
-        return _strings(one["text"] for one in value), _strings(one["label"] for one in value if "label" in one)
-    return _strings(value), []
-
-
-def _strings(values: Any) -> list[str]:
-    return ["" if value is None else str(value) for value in values]
-
-
-def _permuted(value: Any, order: Sequence[int]) -> Any:
-    """Return choices in another order; labels stay where they are."""
-    if isinstance(value, str):
-        return dumps(_permuted(json.loads(value), order))
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
-        return {**value, "text": [value["text"][number] for number in order]}
-    if isinstance(value, Mapping):
-        texts = list(value.values())
-        return {label: texts[number] for label, number in zip(value, order, strict=True)}
-    if value and all(isinstance(one, Mapping) for one in value):
-        return [{**one, "text": value[number]["text"]} for one, number in zip(value, order, strict=True)]
-    return [value[number] for number in order]
-
-
-def _number(answer: Any, choices: Sequence[str], labels: Sequence[str]) -> int | None:
-    """Return the number of the choice that an answer names; None of one that there is not."""
-    if isinstance(answer, bool) or (isinstance(answer, float) and answer.is_integer()):
-        answer = int(answer)  # no and yes; a column of numbers with gaps is read as one of floats
-    text = str(answer).strip()
-    if text in labels:
-        return labels.index(text)
-    if isinstance(answer, str):
-        if answer in choices:
-            return choices.index(answer)
-        if len(text) == 1 and text.upper() in ascii_uppercase:
-            number = ascii_uppercase.index(text.upper())
-            return number if number < len(choices) else None
-    if text.isascii() and text.isdigit():
-        return int(text) if int(text) < len(choices) else None
-    return None

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.evaluation.few_shot import Shot, Shots
 from llmkit.evaluation.prompting import MissingColumnError
-from llmkit.evaluation.reading import Item, Unreadable, read_table, shown
-from llmkit.tasks._choice_layouts import BadRowError, Question, layout_of
+from llmkit.evaluation.reading import OTHER_DATA, Item, Unreadable, read_table, shown
+from llmkit.tasks._choice_layouts import Question, layout_of
 from llmkit.tasks._choice_order import bias_words, order_of
+from llmkit.tasks._choice_values import BadRowError
 
 LACKING = "lack a column that the first row has"
 
@@ -36,7 +37,7 @@ def first_layout(task: MultipleChoice) -> Layout:
     """
     first = next(read_table(task.data, Unreadable()), None)
     if first is None:
-        raise DataError(f"tasks.data: {shown(task.data)} has no rows")
+        raise DataError(f"tasks.data: {shown(task.data)} has no rows", OTHER_DATA)
     return layout_by(task, first)
 
 
@@ -85,7 +86,7 @@ class ChoiceRows:
         self.task, self.skipped = task, skipped
         self.items = list(read_table(task.data, unreadable))
         if not self.items:
-            raise DataError(f"tasks.data: {shown(task.data)} has no rows")
+            raise DataError(f"tasks.data: {shown(task.data)} has no rows", OTHER_DATA)
         self.layout = layout_by(task, self.items[0])
         self._check_numbers()
         self.shuffled, self.notes = self._decide()
@@ -113,7 +114,10 @@ class ChoiceRows:
         """Return the rows that examples are of."""
         items = list(read_table(source, unreadable))
         if not items:
-            raise DataError(f"tasks.shots_data: {shown(source)} has no rows")
+            raise DataError(
+                f"tasks.shots_data: {shown(source)} has no rows",
+                "-s tasks.0.shots_data=PATH names a file that has some; null: those of the data",
+            )
         return items
 
     def _question(self, fields: dict[str, object]) -> Question:
@@ -139,7 +143,10 @@ class ChoiceRows:
         """Return whether to shuffle, and what to say of it."""
         layout, asked = self.layout, self.task.shuffle
         if asked == "on" and not layout.can_shuffle:
-            raise ConfigError(f"tasks.shuffle: {TEMPLATES.removeprefix('they ').replace('they', 'choices')}")
+            raise ConfigError(
+                f"tasks.shuffle: {TEMPLATES.removeprefix('they ').replace('they', 'choices')}",
+                "-s tasks.0.letters=true",
+            )
         if asked == "on":
             return True, [SHUFFLED]
         found = [question for question in map(self._read, self.items) if question is not None]

@@ -16,7 +16,7 @@ from llmkit.evaluation.asked import positions_of
 from llmkit.evaluation.asking import Asking, FakesError, Layout, Put
 from llmkit.evaluation.few_shot import Shots
 from llmkit.evaluation.questions import Question, labelled_questions, table_questions
-from llmkit.evaluation.reading import Unreadable, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, shown
 from llmkit.metrics import Metric
 from llmkit.runtimes import Generate, Request, Running, Written
 from llmkit.tasks import Measurement, TaskResult
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from llmkit.data.sources import Source
     from llmkit.data.thinking import Said
     from llmkit.evaluation.measures import Measure
-
-PROMPT_END = 64
-"""Last tokens of a prompt that are looked at for a thought that it begins."""
 
 
 class GeneratingTask(PromptedTask):
@@ -113,7 +110,10 @@ class GeneratingTask(PromptedTask):
         for metric in self.metrics:
             own = metric.measures_of(samples)
             if twice := found.keys() & own.keys():
-                raise ConfigError(f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks")
+                raise ConfigError(
+                    f"tasks.metrics: two metrics give the score {min(twice)!r}; use two tasks",
+                    "--task one.yaml --task two.yaml, with one of the metrics in each",
+                )
             found |= own
         return found
 
@@ -141,7 +141,8 @@ class Generating(Measurement):
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {task.max_new_tokens} leaves no room for a prompt in the {self.max_length}"
-                " positions of the model"
+                " positions of the model",
+                f"-s tasks.0.max_new_tokens={max(1, self.max_length // 4)}",
             )
 
     def rows(self) -> Iterator[_Row]:
@@ -158,7 +159,7 @@ class Generating(Measurement):
             raise self.refusal
         if not count:
             notes = "; ".join(self.skipped.notes()) or "it is empty"
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {notes}", OTHER_DATA)
 
     def shown(self, row: _Row) -> str:
         """Return the prompt as it is sent."""
@@ -170,13 +171,10 @@ class Generating(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
         """Tell thinking from the answer, of the model and of the row."""
-        from llmkit.data.thinking import decode_said, split_thinking
+        from llmkit.data.thinking import split_thinking
 
-        (new,), begun = answers, self._begun(row.put)
-        if new.ids is None or self.tokenizer is None:
-            said = split_thinking(new.text, begun)
-        else:
-            said = decode_said(self.tokenizer, new.ids, begun)
+        (new,), begun = answers, self.asking.begun(row.put.prompt)
+        said = self.asking.said(row.put.prompt, new)
         self.said.append(said)
         own = [split_thinking(text, begun) for text in row.question.references]
         references = [one.answer if one.ended else text for one, text in zip(own, row.question.references, strict=True)]
@@ -248,12 +246,6 @@ class Generating(Measurement):
             self.skipped.add(too_long(self.max_length, self.task.max_new_tokens))
             return None
         return put
-
-    def _begun(self, put: Put) -> tuple[str, str] | None:
-        """Return the marks of a thought that a prompt begins."""
-        from llmkit.data.thinking import opened
-
-        return None if self.tokenizer is None else opened(self.tokenizer.decode(list(put.prompt[-PROMPT_END:])))
 
     def _extracted(self, answer: str) -> str:
         if self.task.extract is None:

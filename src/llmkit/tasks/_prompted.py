@@ -104,4 +104,4 @@ class Contexts:
         fakes = list(literal_specials(self.tokenizer, turns))
         honest = [each for each, fake in zip(turns, fakes, strict=True) if fake is None]
         made = iter(self._spoken.contexts(honest, answered=self.answered))
-        return [next(made) if fake is None else DataError(FAKES) for fake in fakes]
+        return [next(made) if fake is None else DataError(FAKES, "leave the row out") for fake in fakes]

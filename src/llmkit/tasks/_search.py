@@ -121,7 +121,8 @@ def read_judged(source: Source, split: str, limit: int | None, unreadable: Unrea
             found.relevant.setdefault(name, {})[text] = gain
     if not found.queries:
         raise DataError(
-            f"tasks.data: no judgement of {judged} names a query and a text that are there ({lost:,} name others)"
+            f"tasks.data: no judgement of {judged} names a query and a text that are there ({lost:,} name others)",
+            f"query-id is an _id of {QUERIES}, corpus-id one of {CORPUS}: head -3 {judged}",
         )
     found.queries = dict(islice(found.queries.items(), limit))
     found.relevant = {name: found.relevant[name] for name in found.queries}
@@ -136,7 +137,10 @@ def _rows(
     for item in read_table(part, unreadable):
         for column in columns:
             if item.fields.get(column) is None:
-                raise DataError(f"tasks.data: {path} has a row without '{column}'{nearest(column, item.fields)}")
+                raise DataError(
+                    f"tasks.data: {path} has a row without '{column}'{nearest(column, item.fields)}",
+                    f"every row needs {', '.join(columns)}",
+                )
         yield str(item.fields[columns[0]]), item.fields
 
 

@@ -11,7 +11,7 @@ from llmkit.core.errors import DataError
 from llmkit.data.artifacts import Tokens
 from llmkit.evaluation.asked import tokenizer_here
 from llmkit.evaluation.figures import Bars
-from llmkit.evaluation.reading import Item, Unreadable, read_texts, shown
+from llmkit.evaluation.reading import OTHER_DATA, Item, Unreadable, read_texts, shown
 from llmkit.evaluation.text_score import (
     bits_per_byte,
     count_whitespace_words,
@@ -140,7 +140,7 @@ class TextMeasurement(Measurement):
                 is_empty = is_empty and not item.fields["text"]
                 yield item, ids
         if is_empty:
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no text to score")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no text to score", OTHER_DATA)
 
     def sample(self, item: Item, num_tokens: int, total: float) -> dict[str, Any]:
         """Return what a sample says of a text and of its log-likelihood."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from llmkit.core.errors import DataError
 from llmkit.evaluation.asked import positions_of, tokenizer_of
-from llmkit.evaluation.reading import Unreadable, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, shown
 from llmkit.evaluation.text_score import text_measures, unread_facts
 from llmkit.runtimes import Ids, Request, Running, Score
 from llmkit.tasks import DataTask, Measurement, TaskResult
@@ -110,7 +110,7 @@ class _Answers(Measurement):
             yield _Row(name, tuple(prefix), tuple(targets), len(said.encode()), unread)
         if not count:
             notes = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no answer to score: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no answer to score: {notes}", OTHER_DATA)
 
     def requests(self, row: _Row) -> list[Score]:
         """Ask for the answer behind the question; for nothing where the tokenizer has read none of it."""

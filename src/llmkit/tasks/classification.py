@@ -159,10 +159,14 @@ class _Classification(Headed):
         """
         if len(self.names) > 1:
             raise ConfigError(
-                f"tasks.data: the model gives {len(self.names)} numbers for each text, and rows have one label"
+                f"tasks.data: the model gives {len(self.names)} numbers for each text, and rows have one label",
+                "use a model of one number: `llmkit finetune -s objective=classification` on rows with one makes it",
             )
         if kind.label == "classes":  # type: ignore[attr-defined]
-            raise ConfigError(f"tasks.data: the labels of {shown(self.data)} are lists, and the model gives numbers")
+            raise ConfigError(
+                f"tasks.data: the labels of {shown(self.data)} are lists, and the model gives numbers",
+                "use a model that was trained on labels: `llmkit finetune -s objective=classification`",
+            )
         for item in items:
             try:
                 item.fields["label"] = float(item.fields["label"])

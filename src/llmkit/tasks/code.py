@@ -20,7 +20,7 @@ from llmkit.evaluation.confinement import Confinement, Ending, Limits
 from llmkit.evaluation.figures import Bars, Figure
 from llmkit.evaluation.measures import Measure, mean
 from llmkit.evaluation.programs import Problem, pass_at, problem_of
-from llmkit.evaluation.reading import Unreadable, read_table, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, read_table, shown
 from llmkit.runtimes import Generate, Ids, Request, Running, Turns, Written
 from llmkit.tasks import DataTask, Measurement, TaskResult
 
@@ -115,17 +115,20 @@ class _Code(Measurement):
     """pass@k, and every program with how it ended."""
 
     def __init__(self, task: Code, model: Running) -> None:
-        from llmkit.evaluation.asked import asks_in_chat, positions_of
+        from llmkit.evaluation.asked import positions_of
+        from llmkit.evaluation.asking import Asking, Layout, asks_in_chat
         from llmkit.evaluation.exchanges import Skipped
 
         super().__init__(model)
         self.task, self.max_length = task, positions_of(model)
         self.chat = asks_in_chat(model, task.chat)
+        self.asking = Asking(model, "on" if self.chat else "off", Layout())
         self.skipped, self.unreadable = Skipped(), Unreadable()
         if task.max_new_tokens >= self.max_length:
             raise ConfigError(
                 f"tasks.max_new_tokens: {task.max_new_tokens:,} leaves no room for a prompt in the {self.max_length:,}"
-                " positions of the model"
+                " positions of the model",
+                f"-s tasks.0.max_new_tokens={max(1, self.max_length // 2)}",
             )
         cpu_s = task.timeout_s
         self.confinement = Confinement(Limits(cpu_s, wall_s=3 * cpu_s, memory_mib=task.memory_mib))
@@ -133,13 +136,14 @@ class _Code(Measurement):
 
     def rows(self) -> Iterator[_Row]:
         """Yield the problems that fit into the model."""
-        from llmkit.evaluation.asked import encoded
+        from llmkit.evaluation.asking import FakesError
         from llmkit.evaluation.exchanges import FAKES, too_long
 
         count = 0
         for name, problem in self._problems():
-            prompt = encoded(self.model, problem.question if self.chat else problem.prompt, chat=self.chat)
-            if prompt is None:
+            try:
+                prompt = self.asking.put_text(problem.question if self.chat else problem.prompt).prompt
+            except FakesError:
                 self.skipped.add(FAKES)
                 continue
             if self.model.tokenizer is not None and len(prompt) + self.task.max_new_tokens > self.max_length:
@@ -149,11 +153,11 @@ class _Code(Measurement):
             yield _Row(name, problem, prompt)
         if not count:
             notes = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no problem to ask about: {notes}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no problem to ask about: {notes}", OTHER_DATA)
 
     def shown(self, row: _Row) -> str:
         """Return the prompt, with the special tokens that are sent."""
-        from llmkit.evaluation.asked import shown_prompt
+        from llmkit.evaluation.asking import shown_prompt
 
         return shown_prompt(self.model, row.prompt)
 
@@ -170,9 +174,7 @@ class _Code(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Written]) -> dict[str, Any]:
         """Run the programs."""
-        from llmkit.evaluation.asked import answer_in
-
-        said = [answer_in(self.model, row.prompt, one) if self.chat else one.text for one in answers]
+        said = [self.asking.said(row.prompt, one).answer if self.chat else one.text for one in answers]
         endings = self._run([row.problem.program(text, chat=self.chat) for text in said])
         passed = sum(ending.passed for ending in endings)
         return {

@@ -69,11 +69,15 @@ class _Efficiency(Measurement):
         super().__init__(model)
         self.task, self.notes = task, list[str]()
         if min(task.batch_sizes) < 1 or len(set(task.batch_sizes)) < len(task.batch_sizes):
-            raise ConfigError("tasks.batch_sizes: each is a number of rows, from 1, and is there once")
+            raise ConfigError(
+                "tasks.batch_sizes: each is a number of rows, from 1, and is there once",
+                "-s 'tasks.0.batch_sizes=[1, 2, 4]'",
+            )
         if task.prompt_tokens + task.new_tokens > (most := positions_of(model)):
             raise ConfigError(
                 f"tasks.prompt_tokens: {task.prompt_tokens:,} and {task.new_tokens:,} new tokens do not fit into the"
-                f" {most:,} positions of the model"
+                f" {most:,} positions of the model",
+                f"-s tasks.0.prompt_tokens={max(1, most - task.new_tokens)}",
             )
 
     def run(self) -> list[dict[str, Any]]:

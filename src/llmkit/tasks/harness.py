@@ -14,7 +14,8 @@ from pydantic import Field
 from llmkit.core.config import NotIdentity
 from llmkit.core.errors import DataError
 from llmkit.core.extras import require
-from llmkit.evaluation.asked import asks_in_chat, tokenizer_here
+from llmkit.evaluation.asked import tokenizer_here
+from llmkit.evaluation.asking import asks_in_chat
 from llmkit.runtimes import Request, Running, Score
 from llmkit.tasks import Measurement, Task, TaskResult
 

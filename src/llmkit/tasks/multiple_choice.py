@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from llmkit.core.errors import DataError
 from llmkit.evaluation.asked import positions_of, tokenizer_of
 from llmkit.evaluation.prompting import Prompt, TemplateText
-from llmkit.evaluation.reading import Unreadable, shown
+from llmkit.evaluation.reading import OTHER_DATA, Unreadable, shown
 from llmkit.runtimes import Request, Running, Score
 from llmkit.tasks import Measurement, TaskResult
 from llmkit.tasks._prompted import Contexts, PromptedTask
@@ -135,7 +135,7 @@ class _MultipleChoice(Measurement):
             raise self.refusal
         if not count:
             why = "; ".join(self.skipped.notes())
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {why}")
+            raise DataError(f"tasks.data: {shown(self.task.data)} has no question to ask: {why}", OTHER_DATA)
 
     def requests(self, row: _Row) -> list[Score]:
         """Ask for each choice behind its context."""

@@ -120,7 +120,10 @@ class _Objective(Measurement):
         recorded = _recorded(model.where)
         self.objective = _objective(task, recorded, model)
         if reason := model.takes(Losses(self.objective, {})):
-            raise ConfigError(f"tasks.objective: {reason}")
+            why, _, instead = reason.partition("\n")
+            raise ConfigError(
+                f"tasks.objective: {why}", instead or "-s tasks.0.objective=NAME: what the model was trained with"
+            )
         self.context_length = task.context_length or recorded.get("context_length") or positions_of(model)
         if (limit := model.facts.positions) is not None and self.context_length > limit:
             raise ConfigError(

@@ -109,26 +109,30 @@ class _Passkey(Measurement):
     """acc over depth and length."""
 
     def __init__(self, task: Passkey, model: Running) -> None:
-        from llmkit.evaluation.asked import asks_in_chat, positions_of, tokenizer_of
+        from llmkit.evaluation.asked import positions_of, tokenizer_of
+        from llmkit.evaluation.asking import Asking, Layout, asks_in_chat
 
         super().__init__(model)
         self.task, self.tokenizer, self.unreadable = task, tokenizer_of(model), Unreadable()
         self.chat, self.words = asks_in_chat(model, task.chat), LANGUAGES[task.language]
+        self.asking = Asking(model, "on" if self.chat else "off", Layout())
         self.end = self.words.question if self.chat else self.words.goes_on
         self._fillers: dict[tuple[int, int], list[str]] = {}
         if not all(0 <= depth <= 1 for depth in task.depths):
-            raise ConfigError("tasks.depths: each is a share, from 0 to 1")
+            raise ConfigError("tasks.depths: each is a share, from 0 to 1", "-s 'tasks.0.depths=[0, 0.5, 1]'")
         shortest = len(self._encoded(hidden(self.words, (), 0, "9" * task.digits, self.end)))
         if min(task.lengths) < shortest:
             raise ConfigError(
-                f"tasks.lengths: {min(task.lengths):,} is too short: a text without filler has {shortest:,} tokens"
+                f"tasks.lengths: {min(task.lengths):,} is too short: a text without filler has {shortest:,} tokens",
+                f"-s tasks.0.lengths=[{2 * shortest}]",
             )
         # The last token of a number that is scored takes no position.
         behind = task.max_new_tokens if task.by == "generation" else len(self._target("9" * task.digits)) - 1
         self.lengths = sorted(length for length in set(task.lengths) if length + behind <= positions_of(model))
         if not self.lengths:
             raise ConfigError(
-                f"tasks.lengths: none fits into the {positions_of(model):,} positions of the model, with the answer"
+                f"tasks.lengths: none fits into the {positions_of(model):,} positions of the model, with the answer",
+                f"-s tasks.0.lengths=[{max(shortest, positions_of(model) - behind)}]",
             )
 
     def rows(self) -> Iterator[_Row]:
@@ -143,7 +147,7 @@ class _Passkey(Measurement):
 
     def shown(self, row: _Row) -> str:
         """Return the prompt, with the special tokens that are sent."""
-        from llmkit.evaluation.asked import shown_prompt
+        from llmkit.evaluation.asking import shown_prompt
 
         return shown_prompt(self.model, row.prompt)
 
@@ -155,15 +159,13 @@ class _Passkey(Measurement):
 
     def score(self, row: _Row, answers: Sequence[Any]) -> dict[str, Any]:
         """Compare numbers."""
-        from llmkit.evaluation.asked import answer_in
-
         sample = {"id": row.name, "length": row.length, "depth": row.depth, "reference": row.keys[0]}
         sample["prompt"] = self.shown(row)
         if self.task.by == "likelihood":
             best = max(range(len(answers)), key=lambda i: (answers[i], i))  # of equal ones not the hidden number
             return sample | {"prediction": row.keys[best], "log_likelihood": answers[0], "acc": int(best == 0)}
         written: Written = answers[0]
-        said = answer_in(self.model, row.prompt, written) if self.chat else written.text
+        said = self.asking.said(row.prompt, written).answer if self.chat else written.text
         found = _NUMBER.search(said)
         right = found is not None and found[0].replace(",", "") == row.keys[0]
         return sample | {"prediction": said, "truncated": not written.ended, "acc": int(right)}
@@ -222,16 +224,20 @@ class _Passkey(Measurement):
             if len(found) >= most:  # a sentence has a token at least
                 break
         if not found:
-            raise DataError(f"tasks.data: {shown(self.task.data)} has no text to hide a number in")
+            raise DataError(
+                f"tasks.data: {shown(self.task.data)} has no text to hide a number in",
+                "-s tasks.0.data=null: the text of the task itself",
+            )
         return list(islice(found, most))
 
     def _encoded(self, text: str) -> Ids:
-        from llmkit.evaluation.asked import encoded
+        from llmkit.evaluation.asking import FakesError
 
-        found = encoded(self.model, text, chat=self.chat)
-        if found is None:
-            raise DataError("tasks.data: the text holds a token that could fake a turn", "-s tasks.0.chat=off")
-        return found  # type: ignore[return-value]
+        try:
+            return self.asking.put_text(text).prompt  # type: ignore[return-value]
+        except FakesError:
+            said = "tasks.data: the text holds a token that could fake a turn"
+            raise DataError(said, "-s tasks.0.chat=off") from None
 
     @cached_property
     def _stop(self) -> int:

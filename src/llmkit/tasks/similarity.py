@@ -127,7 +127,10 @@ class _Similarity(Headed):
         names = sorted({label if isinstance(label, str) else repr(label) for label in labels})
         same = self.task.positive
         if same is not None and same not in names:
-            raise ConfigError(f"tasks.positive: {shown(self.data)} has no label '{same}'{nearest(same, names)}")
+            raise ConfigError(
+                f"tasks.positive: {shown(self.data)} has no label '{same}'{nearest(same, names)}",
+                f"-s tasks.0.positive={names[0]}",
+            )
         if same is None and len(names) <= 2 and all(isinstance(label, str) for label in labels):
             known = [name for name in names if name.casefold() in SAME]
             others = {*names} <= {"0", "1"} or not all(map(_is_number, names))

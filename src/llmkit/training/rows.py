@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Encoder:
         return {**vars(self), "tokenizer": None}
 
 
-@cache
+@lru_cache(maxsize=2)  # a process trains once, but tests and notebooks often: tokenizers would never be freed
 def _tokenizer(folder: Path, plain: bool) -> PreTrainedTokenizerFast:
     if not plain:
         return load_tokenizer(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from llmkit.core.errors import DataError
 from llmkit.evaluation.programs import code_in, pass_at, problem_of
+from llmkit.tasks.code import Code
 
 ROW = {
     "task_id": "own/0",
@@ -45,6 +47,25 @@ def test_pass_at_k_by_hand():
     assert pass_at(10, 10, 0) == 0.0
     with pytest.raises(ValueError, match="pass@5 cannot be told of 4 samples"):
         pass_at(5, 4, 4)
+
+
+@given(st.integers(1, 1000), st.data())
+def test_pass_at_k_is_the_estimator_of_the_paper_and_of_lm_eval(n, data):
+    """Chen et al. 2021, figure 3: 1 - prod(1 - k / i) for i from n - c + 1 to n, and 1 where n - c < k."""
+    from lm_eval.tasks.cruxeval.utils import _pass_at_k
+
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    of_the_paper = 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1)) if n - c >= k else 1.0
+    assert pass_at(k, n, c) == pytest.approx(of_the_paper, rel=1e-9, abs=1e-12)
+    assert pass_at(k, n, c) == pytest.approx(float(_pass_at_k(n, c, k)), rel=1e-9, abs=1e-12)
+
+
+def test_pass_at_k_of_problems_is_the_mean_of_theirs():
+    """By hand, of 5 programs, k of 2: 1 - C(3,2)/C(5,2) = 0.7, 1 - C(5,2)/C(5,2) = 0, 1 - C(4,2)/C(5,2) = 0.4."""
+    task = Code.model_validate({"data": {"path": "none.jsonl"}, "k": [1, 2], "num_samples": 5, "temperature": 0.8})
+    samples = [{f"pass@{k}": pass_at(k, 5, passed) for k in task.k} for passed in (2, 0, 1)]
+    found = {name: measure.value for name, measure in task.measures(samples).items()}
+    assert found == {"pass@1": pytest.approx(3 / 15), "pass@2": pytest.approx(1.1 / 3)}
 
 
 @pytest.mark.parametrize(("answer", "code"), [

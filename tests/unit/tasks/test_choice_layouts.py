@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmkit.core.errors import ConfigError
-from llmkit.tasks._choice_layouts import BadRowError, layout_of
+from llmkit.tasks._choice_layouts import layout_of
+from llmkit.tasks._choice_values import BadRowError
 
 KNOWN = {
     "ARC": (
