@@ -86,8 +86,9 @@ def show_examples(page: Page, judged: Sequence[Judged], *, reference: str = "", 
         is_first = not used
         used.update(id(one) for one in fresh)
         page.subheading(title + (f" ({len(fresh)} of {of:,})" if of > len(fresh) else ""))
+        alike = len({headline(next(iter(one.samples.values()))) for one in fresh}) < len(fresh)
         for place, one in enumerate(fresh):
-            show_sample(page, one, is_open=is_first and place == 0)
+            show_sample(page, one, is_open=is_first and place == 0, named=alike)
 
     if reference:
         gain = {id(one): sign * one.moved(reference) for one in known}
@@ -112,12 +113,19 @@ def can_be_shown(sample: Sample) -> bool:
     return bool(asked(sample)) or _first(sample, _SAID) is not None
 
 
-def show_sample(page: Page, judged: Judged, *, is_open: bool = False) -> None:
-    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said."""
+def show_sample(page: Page, judged: Judged, *, is_open: bool = False, named: bool = False) -> None:
+    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said.
+
+    Args:
+        page: Where.
+        judged: The sample.
+        is_open: It is not folded.
+        named: Its id stands behind its line, as others have the same one.
+    """
     sample = next(iter(judged.samples.values()))
     aside = " \u00b7 ".join(score_words(model, value, len(judged.scores)) for model, value in judged.scores.items())
     mark = {"good": "\u2713 ", "bad": "\u2717 ", "": ""}[verdict(judged.first)]
-    name = headline(sample)
+    name = headline(sample) + (f" ({sample['id']})" if named and "id" in sample else "")
     with page.folded(mark + name, aside.strip(" \u00b7"), is_open=is_open):
         if text := asked(sample):
             caption = "as sent" if "prompt" in sample else "asked"

@@ -234,6 +234,14 @@ def test_the_line_of_a_sample_is_its_question():
     assert asked({"turns": [{"role": "user", "content": "Hi"}]}) == "user: Hi"
 
 
+def test_samples_that_ask_the_same_are_told_apart_by_their_ids(read):
+    asked = [{**sample(name, "at ten"), "prompt": "Which number?"} for name in ("256/0", "256/0.5")]
+    task = shown(results={"model": result({"acc": (0.0, 0.0, 0.8)}, n=2)}, samples={"model": asked}, differences={},
+                 reference="")  # fmt: skip
+    found = read(report("r", {"model": "m"}, [task]))
+    assert {"\u2717 Which number? (256/0)", "\u2717 Which number? (256/0.5)"} <= set(found.text)
+
+
 def test_long_texts_keep_their_beginning_and_their_end():
     text = shortened("a" * 3000 + "b" * 3000)
     assert (text[:2000], text[-2000:]) == ("a" * 2000, "b" * 2000)
