@@ -59,7 +59,7 @@ def _draw_bars(page: Page, figures: Mapping[str, Bars]) -> None:
             )
             for name in names
         ]
-    with page.figure(first.title, _joined(first.note, first.axis)):
+    with page.figure(first.title, _joined(first.axis[:1].upper() + first.axis[1:], first.note)):
         page.intervals(groups, zero=True)
 
 
