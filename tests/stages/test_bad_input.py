@@ -64,6 +64,12 @@ def test_unknown_recipe_key(fails, tmp_path, stage):
     ("pretrain", "batch_tokens=100", "batch_tokens 100 is not a multiple of context_length 64"),
     ("finetune", "seed=1.5", "seed: should be a valid integer"),
     ("eval", "tasks.0.limit=0", "tasks.0.limit: should be greater than or equal to 1, not 0 (--set)"),
+    ("eval", "tasks=[]", "tasks: should have at least 1 item, not 0 (--set)"),
+    ("eval", "tasks=[{type: harness, task: ''}]", "tasks.0.task: should have at least 1 character (--set)"),
+    ("eval", "tasks.0.name=../x", r"tasks.0.name: should match ^\w[\w.-]*$, not '../x' (--set)"),
+    ("eval", "tasks=[{type: 3}]", "tasks.0: 'type' is a name, not 3; valid: answers, classification, "),
+    ("eval", "tasks=[{type: passkey, limit: 3}]",
+     "tasks.0.limit: unknown field; 'limit' stands beside 'tasks', not in it (--set)"),
     ("export", "exporter.dtype=int3", "exporter.dtype: should be 'float32', 'bfloat16' or 'float16', not 'int3'"),
 ])  # fmt: skip
 def test_wrong_type_or_value(fails, stage_commands, stage, setting, words):

@@ -240,6 +240,24 @@ def test_a_baseline_stands_beside_the_model(cli, chain):
     assert again.json["status"] == "up to date"
 
 
+def test_a_name_on_the_hub_is_its_snapshot_in_the_cache(cli, chain, jsonl, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    place, commit = tmp_path / "cache/models--org--name", "a" * 40
+    shutil.copytree(chain.base, place / "snapshots" / commit, ignore=shutil.ignore_patterns("llmkit.json", "check*"))
+    (place / "refs").mkdir()
+    (place / "refs/main").write_text(commit)
+    task = ["-s", f"tasks=[{{type: perplexity, data: {jsonl('texts.jsonl', ['A river paints.', 'Rain.'])}}}]"]
+    outcome = cli("eval", "--model", "org/name", "--baseline", f"org/name@{commit}", *task, "-o", "out", "--json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads(Path("out/llmkit.json").read_text(encoding="utf-8"))["inputs"]
+    assert {one["path"] for one in found if one["role"] != "tasks.data"} == {str(place / "snapshots" / commit)}
+    for role, other in (("model", []), ("baseline", ["--model", chain.base])):
+        outcome = cli("eval", *other, f"--{role}", "org/other", *task, "-o", "none")
+        assert outcome.code == 3
+        assert f"error: {role}: no such file or directory: org/other, and no such model in the cache" in outcome.err
+        assert "-> if it is the hub's: hf download org/other, then the same command" in outcome.err
+
+
 def test_a_split_that_is_not_there_is_an_error(cli, chain, jsonl):
     cli("clean", "-i", jsonl("a.jsonl", ["one", "two"]), "-o", "corpus")
     none = ["-s", "validation_fraction=0", "-s", "test_fraction=0"]

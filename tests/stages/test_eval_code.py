@@ -139,6 +139,7 @@ def test_programs_are_run_once_and_kept(solve, chain, monkeypatch):
     ({"k": [1, 1]}, "k: each is a number of programs, from 1, and is there once"),
     ({"k": [0]}, "k: each is a number of programs, from 1"),
     ({"num_samples": 3}, "temperature 0 writes the same program 3 times: set 0.2 or 0.8"),
+    ({"stop": ["def ", ""]}, "stop: an empty text would end every program at once"),
     ({"kk": [1]}, "tasks.0.kk: unknown field; did you mean 'k'?"),
     ({"max_new_tokens": 4096}, "tasks.max_new_tokens: 4,096 leaves no room for a prompt in the 4,096 positions"),
     ({"chat": "on"}, "tasks.chat: on, but the model has no chat template"),

@@ -52,6 +52,7 @@ def test_it_runs_beside_other_tasks_and_behind_them(cli, chain, monkeypatch):
 @pytest.mark.parametrize(("task", "message"), [
     ({"prompt_tokens": 64}, "tasks.prompt_tokens: 64 and 4 new tokens do not fit into the 64 positions of the model"),
     ({"batch_sizes": [0]}, "tasks.batch_sizes: each is a number of rows, from 1, and is there once"),
+    ({"batch_sizes": [1, 10**18]}, "000,000,000 is over the 1,048,576 rows of a batch"),
     ({"new_tokens": 1}, "tasks.0.new_tokens"),
     ({"repeats": 0}, "tasks.0.repeats"),
     ({"data": "x"}, "tasks.0.data: unknown field"),

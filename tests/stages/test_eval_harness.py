@@ -155,9 +155,13 @@ def test_bad_input(evaluate, folder, chain):
     assert "tasks.include_path: no such folder: nowhere" in outcome.err
     outcome = evaluate(chain.base, {"task": "tiny_choice", **own, "chat": "on"}, code=2)
     assert "on, but the model has no chat template" in outcome.err
+    outcome = evaluate(chain.base, {"task": "tiny_choice", **own, "num_fewshot": 500}, code=3)
+    assert "the task 'tiny_choice' of lm-eval cannot be asked: ValueError: Sample larger than population" in outcome.err
+    assert "-> it has fewer documents than num_fewshot asks for: lower it" in outcome.err
     (folder / "rows.jsonl").unlink()
     outcome = evaluate(chain.base, {"task": "tiny_choice", **own}, code=3)
     assert "the task 'tiny_choice' of lm-eval cannot be loaded" in outcome.err
+    assert "the hub" not in outcome.err, "its data are a file"
     text = (folder / "tiny_write.yaml").read_text().replace("max_gen_toks: 8", "max_gen_toks: 64")
     (folder / "tiny_write.yaml").write_text(text)
 

@@ -330,6 +330,8 @@ PAIRS = [{"text": "a", "pair": "b", "label": label} for label in ("same", "other
                                       "-s tasks.0.positive=other"]),
     ("body", "similarity", [{"text": "a", "pair": "b", "label": label} for label in "xyz"], 3,
      ["labels of similarity are scores, or two", "has 3, 'x', 'y', 'z'"]),
+    ("body", "similarity", [{"text": "a", "pair": "b", "label": ["x"]}], 3,
+     ["the labels of", "are lists, and a pair has one score or label"]),
     ("names", "token_classification", [{"words": ["a"], "tags": ["NOUN"]}], 3,
      ["no label of the data is one of the model's: the data have 'NOUN'"]),
 ])  # fmt: skip
@@ -349,6 +351,12 @@ def test_fields_that_there_are_not(evaluate, heads, jsonl):
         heads["sentiment"], {"type": "classification", "data": data, "columns": {"label": "lable"}}, code=2
     )
     assert "no column 'lable'; did you mean 'label'?" in outcome.err
+    given = {"type": "classification", "data": data, "labels": {"Good": "goood"}}
+    outcome = evaluate(heads["sentiment"], given, code=2)
+    assert "tasks.labels.Good: the model has no label 'goood'; did you mean 'good'?" in outcome.err
+    for ranks in ([0], [-1], [1, 1]):
+        outcome = evaluate(heads["body"], {"type": "retrieval", "data": data, "recall_at": ranks}, code=2)
+        assert "tasks.0.recall_at: each is a rank, from 1, and is there once" in outcome.err
 
 
 @pytest.mark.parametrize(("spec", "task", "rows"), [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headed import save_headed
+from headed import SENTIMENT, save_headed
 from llmkit.cli.main import run
 from llmkit.tasks.objective import Objective
 from tiny_settings import TINY_MODEL, TINY_TRAINING
@@ -155,6 +155,11 @@ def test_bad_input(evaluate, chain, tokens, tmp_path):
     assert "tasks.context_length: 65 is over the 64 positions of the model" in outcome.err
     outcome = evaluate(chain.base, code=2, data=chain.tokens, objective="masked_ml")
     assert "unknown objective 'masked_ml'" in outcome.err and "masked_lm" in outcome.err
+    outcome = evaluate(chain.base, code=3, data=chain.root / "texts.jsonl")
+    assert "texts.jsonl is not an llmkit artifact (it has no llmkit.json): it holds text" in outcome.err
+    assert "-> llmkit tokenize -i " in outcome.err
+    outcome = evaluate(save_headed(tmp_path / "labels", SENTIMENT), code=3, data=chain.tokens)
+    assert "its head is sequence_classification, which no objective over documents trains" in outcome.err
     outcome = evaluate(chain.base, code=3, data=chain.corpus)
     assert "holds corpus, not tokens" in outcome.err or "tokens" in outcome.err
     outcome = evaluate(chain.base, code=3, data=chain.tokens, objective="fill_in_the_middle")

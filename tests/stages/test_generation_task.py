@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.registry import Family
+from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes.transformers import Transformers
 from texts_of_texts import save_two_sided
 
@@ -155,6 +156,10 @@ def test_rows_that_a_metric_cannot_score_are_counted(evaluate, jsonl, chain):
     found, samples = evaluate(chain.model, task)
     assert found["notes"] == ["1 skipped: they have a reference without a number"]
     assert len(samples) == 1
+    jsonl("q.jsonl", [{"q": None, "a": "4"}, *rows])
+    found, samples = evaluate(chain.model, task)
+    assert "1 unreadable rows; the first: row 1: its question is null" in found["notes"]
+    assert len(samples) == 1
 
 
 def test_without_references_for_metrics_that_need_none(evaluate, jsonl, chain):
@@ -231,6 +236,12 @@ def test_bad_input(evaluate, jsonl, chain, change, code, words):
     outcome = evaluate(chain.model, {**PLAIN, "data": jsonl("q.jsonl", ROWS), **change}, code=code)
     assert words in outcome.err
     assert not list(Path().glob("out/results.json"))
+
+
+def test_metrics_that_clash_are_found_before_anything_is_asked(evaluate, jsonl, chain, monkeypatch):
+    monkeypatch.setattr(InMemory, "answer", lambda *_: pytest.fail("it was asked"))
+    task = {**PLAIN, "data": jsonl("q.jsonl", ROWS), "metrics": ["squad", "exact_match"]}
+    assert "two metrics give the score 'exact_match'" in evaluate(chain.model, task, code=2).err
 
 
 def test_an_empty_file_and_rows_of_no_kind(evaluate, jsonl, chain):

@@ -137,6 +137,13 @@ def test_examples_of_their_own_data_and_drawn_ones(measure, jsonl):
     assert len({sample["prompt"].split("A:")[0] for sample in drawn}) > 1
     error = measure(ITEMS[:4], num_shots=10, code=2, **given)
     assert "tasks.num_shots: 10 examples are asked for, and the data have 9" in error
+    jsonl("shots.jsonl", [{"stem": "a"}])
+    error = measure(ITEMS[:4], num_shots=1, code=3, **given)
+    assert "shots.jsonl has no question as those of the data are; its columns are stem" in error
+    jsonl("shots.jsonl", [])
+    error = measure(ITEMS[:4], num_shots=1, code=3, **given)
+    assert "error: tasks.shots_data: " in error
+    assert "shots.jsonl has no rows that can be read" in error
 
 
 def test_chat_asks_in_the_template_as_turns_or_as_one(measure, chain):
@@ -199,9 +206,11 @@ def test_rows_that_cannot_be_asked_are_counted_and_named(measure):
         {"question": "q", "choices": ["a", "b"], "answer": 7},
         {"question": "q", "choices": ["a", "b"], "answer": "Z"},
         {"question": "word " * 80, "choices": ["a", "b"], "answer": 0},
+        {"question": None, "choices": ["a", "b"], "answer": 0},
     ]
     result, samples = measure(rows)
-    assert (result["num_samples"], result["skipped"]) == (4, 4)
+    assert (result["num_samples"], result["skipped"]) == (4, 5)
+    assert "1 skipped: they have no question; the first: row 9" in result["notes"]
     assert "2 skipped: they have an answer that is none of the choices; the first: row 6" in result["notes"]
     assert "1 skipped: they have an empty choice; the first: row 5" in result["notes"]
     assert "1 skipped: they do not fit into the 64 positions of the model; the first: row 8" in result["notes"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+
+from pages import typed
 
 ITEMS = [{"question": f"Q{i}", "choices": ["yes", "no"], "answer": i % 2} for i in range(8)]
 
@@ -117,6 +121,8 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(evaluate, bench, text, me
 def test_a_file_that_is_not_there_is_said_with_the_nearest(evaluate, bench):
     error = evaluate("--task", "bench/mien.yaml", code=2)
     assert "tasks.0: no such file: bench/mien.yaml; did you mean 'mine.yaml'? (--task)" in error
+    error = evaluate("--task", "bench/mine", code=2)
+    assert "--task bench/mine: there is no such type; did you mean the file 'bench/mine.yaml'?" in error
     Path("eval.yaml").write_text("tasks:\n- bench/no/x.yaml\n", encoding="utf-8")
     assert "tasks.0: no such file: bench/no/x.yaml (eval.yaml:2)" in evaluate("-r", "eval.yaml", code=2)
 
@@ -129,3 +135,25 @@ def test_a_task_of_the_users_own_lies_beside_its_file(evaluate, bench):
     )
     (bench / "own.yaml").write_text("type: counting.py:Counting\ndata: items.jsonl\n", encoding="utf-8")
     assert evaluate("--task", "bench/own.yaml")["own"]["task"]["num_shots"] == 1
+
+
+def test_the_page_on_a_benchmark_of_ones_own_is_typed_in_an_empty_folder(cli, chain, tmp_path, monkeypatch):
+    """The model that it names is stood in for by a tiny one, so that only the figures are others."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "cache/models--HuggingFaceTB--SmolLM2-135M-Instruct"
+    shutil.copytree(chain.model, place / "snapshots/main", ignore=shutil.ignore_patterns("llmkit.json", "checkpoints"))
+    config = json.loads((place / "snapshots/main/config.json").read_text())
+    (place / "snapshots/main/config.json").write_text(json.dumps({**config, "max_position_embeddings": 512}))
+    first = next(typed("eval-own.md"))
+    for name, content in first.files.items():
+        Path(name).write_text(content, encoding="utf-8")
+    (command,) = first.lines
+    outcome = cli(*shlex.split(command)[1:])
+    assert outcome.code == 0, outcome.err
+    said = f"{outcome.err}\n{outcome.out}"
+    for line in first.shown:
+        if line.startswith(("Question: ", "[scored: ", "  report")):
+            assert line in said
+    shown = [line.split()[1] for line in first.shown if line.startswith("  quiz ")]
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("  quiz ")] == shown
+    assert "  n 20" in said

@@ -39,6 +39,17 @@ def test_every_stage_has_the_shared_options(cli, stage):
         assert option in outcome.out
 
 
+@pytest.mark.parametrize(("command", "usage", "argument"), [
+    (["compare"], "Usage: llmkit compare [OPTIONS] RUN...", "  RUN...  Finished evaluations."),
+    (["predict"], "Usage: llmkit predict [OPTIONS] [MODEL]", "  MODEL  The model's directory."),
+    (["recipes", "show"], "Usage: llmkit recipes show [OPTIONS] NAME", "  NAME  Name from"),
+])  # fmt: skip
+def test_arguments_stand_in_the_help_by_their_names_alone(cli, command, usage, argument):
+    lines = cli(*command, "--help").out.splitlines()
+    assert lines[0] == usage
+    assert any(line.startswith(argument) for line in lines)
+
+
 @pytest.mark.parametrize("arguments", [[], ["recipes"]])
 def test_no_command_shows_the_help_and_fails(cli, arguments):
     outcome = cli(*arguments)

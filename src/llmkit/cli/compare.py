@@ -139,8 +139,7 @@ def _show(found: Comparison, console: Console) -> None:
     from llmkit.evaluation.comparison_table import HEADERS, foot, rows
 
     console.table(rows(found), headers=HEADERS)
-    for line in foot(found):
-        console.print(line)
+    console.table([(line,) for line in foot(found)])
     notes: list[Any] = [*found.notes, *(f"{task.name}: {note}" for task in found.tasks for note in task.notes)]
     notes += [
         f"{task.name} of {run}: {note}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -47,12 +48,16 @@ def evaluate(
 def _tasks(names: list[str], data: str | None, harness: str | None) -> list[Any] | None:
     """Return what `--task`, `--data` and `--harness` say together."""
     from llmkit.core.part_files import is_part_file
+    from llmkit.core.registry import Family
 
     if data is not None and all(map(is_part_file, names)):
         raise ConfigError(
             "--data is for tasks that --task names by type, as in --task perplexity --data FILE",
             hint="a task in a file says itself what its data are; -s tasks.0.data=PATH sets others",
         )
+    for name in names:
+        if not is_part_file(name) and Path(f"{name}.yaml").is_file() and name not in Family("task").members():
+            raise ConfigError(f"--task {name}: there is no such type; did you mean the file '{name}.yaml'?")
     own = [name if is_part_file(name) or data is None else {"type": name, "data": data} for name in names]
     others = [] if harness is None else [{"type": "harness", "task": name.strip()} for name in harness.split(",")]
     return [*own, *others] or None

@@ -32,6 +32,12 @@ class Command(TyperCommand):
             raise unexpected_words(ctx, [word for word in given if word in rest])
         return rest
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what stands behind the command's name: `[OPTIONS] RUN...`, where Typer writes `{RUN...}...`."""
+        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        names = [(param.metavar or str(param.name).upper(), param.required) for param in arguments]
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections of arguments and options."""
         _write_parameters(self, ctx, formatter)
@@ -87,7 +93,10 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
     rows = [("Arguments", None), ("Options", None)]  # the order of the headings, whatever is declared first
     for param in command.get_params(ctx):
         heading = getattr(param, "rich_help_panel", None) or usual[param.param_type_name]
-        rows.append((heading, param.get_help_record(ctx)))
+        record = param.get_help_record(ctx)
+        if record and param.param_type_name == "argument":
+            record = (record[0].partition(" <")[0], record[1])  # `<list[Path]>` says nothing to people
+        rows.append((heading, record))
     _write(formatter, rows)
 
 

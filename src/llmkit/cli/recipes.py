@@ -31,7 +31,10 @@ def list_recipes(json: o.Json = False) -> None:
 
 
 @app.command("show", cls=Command)
-def show(name: Annotated[str, typer.Argument(help="Name from `llmkit recipes list`.")], json: o.Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name from `llmkit recipes list`.")],
+    json: o.Json = False,
+) -> None:
     """Print a shipped recipe."""
     from llmkit.core.console import Console
 

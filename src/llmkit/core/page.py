@@ -101,9 +101,16 @@ class Page:
         if not values:
             self.parts.append("<p>nothing</p>")
 
-    def quote(self, caption: str, text: str, *, prose: bool = False) -> None:
-        """Show a text as it is, under a caption; prose in the page's own font, which suits any script."""
-        style = ' class="prose" dir="auto"' if prose else ""
+    def quote(self, caption: str, text: str, *, prose: bool = False, from_end: bool = False) -> None:
+        """Show a text as it is, under a caption; prose in the page's own font, which suits any script.
+
+        Args:
+            caption: The line above.
+            text: The text.
+            prose: It is prose.
+            from_end: Of prose that is scrolled the end is seen first, as of a prompt whose question comes last.
+        """
+        style = f' class="prose{" from-end" if from_end else ""}" dir="auto"' if prose else ""
         self.parts.append(f'<p class="quote">{escape(caption)}</p><pre{style}>{escape(text)}</pre>')
 
     def columns(self, texts: Sequence[tuple[str, str, Literal["", "good", "bad"]]]) -> None:

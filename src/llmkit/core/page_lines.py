@@ -60,6 +60,7 @@ class Plot:
         height: Likewise.
         diagonal: Draw y = x, over equal axes.
         marked: Mark points of lines that have few, each with its numbers for a pointer on it.
+        grows: Draw x from 0 on by log(1 + x), with ticks at powers of 2.
     """
 
     x: str
@@ -68,6 +69,7 @@ class Plot:
     height: int = 240
     diagonal: bool = False
     marked: bool = False
+    grows: bool = False
 
 
 def curves(series: Mapping[str, Line], plot: Plot) -> str:
@@ -122,9 +124,11 @@ class _Frame:
         ys = [y for line in lines for y in (*(point[1] for point in line.points), *line.low, *line.high)]
         if plot.diagonal:
             xs = ys = [*xs, *ys]
-        self.doubles = not plot.diagonal and plot.marked and _doubles(xs)
+        self.doubles = not plot.diagonal and plot.marked and not plot.grows and _doubles(xs)
         whole = all(float(value).is_integer() for value in xs)  # there is no step 10.5
         self.x_ticks = sorted(set(xs)) if self.doubles else round_values(min(xs), max(xs), whole=whole)
+        if plot.grows:
+            self.x_ticks = _powers(min(xs), max(xs))
         self.y_ticks = round_values(min(ys), max(ys))
         self.y_step = self.y_ticks[1] - self.y_ticks[0] if len(self.y_ticks) > 1 else 0.0
         if self.y_step:  # the vertical axis begins and ends at round numbers, too
@@ -140,6 +144,8 @@ class _Frame:
         low, high, x = self.x_low, self.x_high, point[0]
         if self.doubles:
             low, high, x = math.log(low), math.log(high), math.log(x)
+        elif self.plot.grows:
+            low, high, x = math.log1p(low), math.log1p(high), math.log1p(x)
         y_low, y_span = self.y_ticks[0], self.y_ticks[-1] - self.y_ticks[0]
         px = self.left + (x - low) / ((high - low) or 1) * (self.plot.width - self.left - _RIGHT)
         space = self.plot.height - _BOTTOM - _TOP
@@ -157,7 +163,7 @@ class _Frame:
         for value in self.x_ticks:
             px, _ = self.place((value, self.y_ticks[0]))
             side = anchor((px - self.left) / (right - self.left), at_start="middle")
-            label = number(value) if self.doubles else tick_label(value, step)
+            label = number(value) if self.doubles or self.plot.grows else tick_label(value, step)
             yield f'<text x="{px:.1f}" y="{self.plot.height - 4}" text-anchor="{side}">{label}</text>'
 
 
@@ -165,6 +171,13 @@ def _doubles(xs: Sequence[float]) -> bool:
     """Tell whether numbers are such as 1, 2, 4, 8: then each step is as wide as the next."""
     found = sorted(set(xs))
     return 3 <= len(found) <= 9 and found[0] > 0 and all(1.9 <= b / a <= 2.1 for a, b in pairwise(found))
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Return 0 and powers of 2 from low to high, every second or third of many."""
+    found = [0.0, *(2.0**power for power in range(math.floor(math.log2(max(high, 1.0))) + 1))]
+    found = [value for value in found if low <= value <= high]
+    return found[:: -(-len(found) // 9)] or [low]
 
 
 def _band(frame: _Frame, line: Line, colour: str) -> Iterator[str]:

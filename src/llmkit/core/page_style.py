@@ -50,6 +50,7 @@ p.plain { margin: -.2rem 0 .8rem; color: var(--dim); font-size: .9rem; max-width
 details { border-bottom: 1px solid var(--line) } summary { cursor: pointer; padding: .5rem 0; overflow-wrap: anywhere } summary:hover { color: var(--a) }
 summary em { float: right; font-style: normal; color: var(--dim); font-variant-numeric: tabular-nums; padding-left: 1rem } details[open] { padding-bottom: .6rem } details > .quote:first-of-type { margin-top: .2rem }
 pre.prose { font: inherit; font-size: .92rem; line-height: 1.6; max-height: 15rem; overflow-y: auto }
+pre.prose { tab-size: 1.3rem } pre.from-end { display: flex; flex-direction: column-reverse }
 pre.tokens { font: 14px/1.75 system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", sans-serif; max-height: 20rem; overflow-y: auto }
 .tokens i { font-style: normal; border-radius: 3px; padding: .12em 0; background: color-mix(in srgb, var(--a) 26%, transparent) }
 .tokens i:nth-child(4n+2) { background: color-mix(in srgb, var(--b) 28%, transparent) } .tokens i:nth-child(4n+3) { background: color-mix(in srgb, var(--c) 26%, transparent) }
@@ -83,8 +84,8 @@ table.cells { width: auto; border-collapse: separate; border-spacing: 2px; font-
 p.ramp { color: var(--dim); font-size: .8rem; margin: .1rem 0 0; display: flex; align-items: center; gap: .45rem } .ramp i { width: 7rem; height: .55rem; border-radius: 3px; background: linear-gradient(90deg, var(--card), var(--a)) }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: .2rem 1rem } .said { min-width: 0; color: var(--ink) } .said pre { margin-bottom: .6rem } .said.good pre { border-left: 3px solid var(--good) } .said.bad pre { border-left: 3px solid var(--bad) }
 summary .mark-word { display: inline-block; min-width: 4.2rem; font-size: .8rem; font-weight: 600 }
-@media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact } body { max-width: none; padding: 0 } .cards > *, figure, tr, pre, .facts div { break-inside: avoid } h2, h3, h4 { break-after: avoid }
-  details::details-content { content-visibility: visible; block-size: auto } pre.prose, pre.tokens { max-height: none } .scroll { overflow: visible } }
+@media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact } body { max-width: none; padding: 0 } .cards > *, figure, tr, pre, .facts div { break-inside: avoid } h2, h3, h4, summary, .quote { break-after: avoid }
+  details::details-content { content-visibility: visible; block-size: auto } pre.prose, pre.tokens { max-height: none } pre.from-end { display: block } .scroll { overflow: visible } }
 @media (max-width: 640px) { body { padding: 1.5rem 1rem 3rem } .facts { grid-template-columns: 1fr 1fr } .parts .track { display: none } .parts tr.sub th { white-space: normal } .parts td { padding-right: .6rem }
   .plot:not(.small) svg text { font-size: 19px } .iv { grid-template-columns: 1fr max-content } .iv > div { grid-row: 2; grid-column: 1 / -1 } .iv > em small { display: inline; margin-left: .5rem } .iv.axes > div { grid-row: 1 } .cards { grid-template-columns: 1fr 1fr } .cards b { font-size: 1.4rem } .diff { min-width: 11rem } .bar { grid-template-columns: minmax(6rem, 40%) 1fr auto } table { width: auto; min-width: 100% } .scroll th, .scroll td { overflow-wrap: normal } }
 """

@@ -77,6 +77,11 @@ def _message(
         return str(first["msg"])
     if first["type"] == "value_error":
         return str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] in ("too_short", "too_long", "string_too_short", "string_too_long"):
+        _, _, limit = str(first["msg"]).partition(" should have ")
+        return f"should have {limit.replace(' after validation', '')}"
+    if first["type"] == "string_pattern_mismatch":
+        return f"should match {first['ctx']['pattern']}, not {first['input']!r}"
     if not first["msg"].startswith("Input should be "):
         return str(first["msg"])  # a validator's own words
     wanted = list(dict.fromkeys(_wanted(problem) for problem in problems))
@@ -106,6 +111,8 @@ def _meant(path: KeyPath, own: Sequence[str], root: type[BaseModel]) -> str:
     if "did you mean" not in near_it and (found := field_of(typed, elsewhere)):
         if found == f"{group}{typed}":
             return f"; it is one of another type of {path[-2]}"
+        if found == typed:
+            return f"; '{typed}' stands beside '{path[0]}', not in it"
         return f"; did you mean '{found}'?"
     return near_it
 

@@ -185,9 +185,9 @@ class Family:
             value = {"type": member, **value}
         member = value.get("type")
         if not isinstance(member, str | Mapping):
-            raise PydanticCustomError(
-                "family_type", "missing 'type'; valid: {names}", {"names": ", ".join(self.members())}
-            )
+            what = "missing 'type'" if member is None else f"'type' is a name, not {member!r}"
+            names = {"what": what, "names": ", ".join(self.members())}
+            raise PydanticCustomError("family_type", "{what}; valid: {names}", names)
         try:
             part = self.load(member) if isinstance(member, str) else self._recorded(member)
         except LookupError as error:

@@ -9,9 +9,10 @@ from itertools import zip_longest
 from rich.cells import cell_len
 
 _GAP = 2
-# A line may go on behind a blank, and behind any character of a script without blanks.
+# A line may go on behind a blank, and behind any character of a script without blanks; not within an interval.
+_PAIR = r"\[[^\s\[\]]+,\s[^\s\[\]]+\]\s*"
 _WIDE = r"\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef"
-_PIECES = re.compile(rf"^\s+[^\s{_WIDE}]*\s*|[{_WIDE}]\s*|[^\s{_WIDE}]+\s*")
+_PIECES = re.compile(rf"^\s+[^\s{_WIDE}]*\s*|{_PAIR}|[{_WIDE}]\s*|[^\s{_WIDE}]+\s*")
 
 
 def table_lines(
@@ -23,14 +24,22 @@ def table_lines(
         rows: Cells; those that a row lacks at its end are empty.
         headers: Names of the columns.
         numbers_from: Columns from here on are aligned to the right and never wrapped.
-        width: Columns of the terminal; None for as many as the table needs. Words and numbers are never broken: where
-            the longest of all columns do not fit side by side, every row is a block of its own.
+        width: Columns of the terminal; None for as many as the table needs. Words, numbers and intervals
+            are never broken: where the longest of all columns do not fit side by side, every row is a block of its own.
     """
     table = [list(headers), *map(list, rows)] if headers else [list(row) for row in rows]
     columns = [[cell.split("\n") for cell in column] for column in zip_longest(*table, fillvalue="")]
     natural = [max(cell_len(line) for cell in column for line in cell) for column in columns]
     widths, gaps = natural, _GAP * (len(natural) - 1)
     if width is not None and sum(natural) + gaps > width:
+        kept = [i for i, column in enumerate(columns) if any(map(any, column[bool(headers) :]))]
+        if 0 < len(kept) < len(columns):  # a column of which no row says anything takes no room from the others
+            return table_lines(
+                [[row[i] for i in kept if i < len(row)] for row in rows],
+                [headers[i] for i in kept if i < len(headers)],
+                numbers_from=sum(i < numbers_from for i in kept),
+                width=width,
+            )
         least = [*map(_longest_word, columns[:numbers_from]), *natural[numbers_from:]]
         if sum(least) + gaps > width:
             return _blocks(rows, headers, width)
@@ -87,7 +96,7 @@ def _blocks(rows: Sequence[Sequence[str]], headers: Sequence[str], width: int) -
     """Return every row as a line of its first cell and, indented below, one for each of the others."""
     lines = [(" " * _GAP).join(headers)] if headers else []
     for row in rows:
-        lines += _wrap(row[0], width) if row else []
+        lines += _wrap(row[0], width) if row and row[0] else []  # without a name it goes on with the one above
         for name, cell in zip_longest(headers[1 : len(row)], row[1:], fillvalue=""):
             label = f"    {name}: " if name else "    "
             if cell:

@@ -59,7 +59,7 @@ def _draw_bars(page: Page, figures: Mapping[str, Bars]) -> None:
             )
             for name in names
         ]
-    with page.figure(first.title, _joined(first.note, first.axis)):
+    with page.figure(first.title, _joined(first.axis[:1].upper() + first.axis[1:], first.note)):
         page.intervals(groups, zero=True)
 
 
@@ -72,7 +72,7 @@ def _draw_lines(page: Page, figures: Mapping[str, Lines], *, alone: bool) -> Non
             label = name if alone else model if only else f"{model}: {name}"
             series[label] = Line(list(zip(points.x, points.y, strict=True)), points.low, points.high)
     width, height = (420, 340) if first.diagonal else (640, 240)
-    plot = Plot(first.x, first.y, width, height, diagonal=first.diagonal, marked=True)
+    plot = Plot(first.x, first.y, width, height, diagonal=first.diagonal, marked=True, grows=first.grows)
     with page.figure(first.title, first.note, is_wide=not first.diagonal):
         page.plot(series, plot)
 

@@ -58,12 +58,14 @@ class Lines(Figure):
         x: What the horizontal axis measures.
         y: What the vertical axis measures.
         diagonal: Draw y = x, where a perfect line would lie.
+        grows: x is counted from 0 or 1 by steps that grow, such as 1, 2, 4, 8: the beginning gets as much room.
     """
 
     lines: Mapping[str, Points] | None = None
     x: str = ""
     y: str = ""
     diagonal: bool = False
+    grows: bool = False
 
 
 @dataclass(frozen=True)

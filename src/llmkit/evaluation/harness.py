@@ -22,7 +22,7 @@ from lm_eval.evaluator_utils import get_sample_size
 from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 
-from llmkit.core.errors import ConfigError, DataError, nearest
+from llmkit.core.errors import ConfigError, DataError, UserError, nearest
 from llmkit.evaluation.asked import positions_of, rolling_requests, tokenizer_here
 from llmkit.runtimes import Generate, Request, Running, Score
 
@@ -55,15 +55,8 @@ def load_tasks(name: str, include_path: str | None, num_fewshot: int | None) -> 
             f"tasks.task: lm-eval has no task '{name}'{nearest(name, manager.all_tasks)}",
             "`lm-eval ls tasks` lists all; one of your own: -s tasks.0.include_path=FOLDER",
         )
-    with _offline():
-        try:
-            found: dict[str, Any] = manager.load([name])
-        except Exception as error:  # lm-eval, datasets and the task's own code raise anything
-            why = " ".join(str(error).split())[:300]
-            raise DataError(
-                f"tasks.task: the task '{name}' of lm-eval cannot be loaded: {type(error).__name__}: {why}",
-                "its data are read from the cache of the hub alone: download them once by lm-eval itself",
-            ) from error
+    with _offline(), _its_own_errors(name, "loaded"):
+        found: dict[str, Any] = manager.load([name])
     for task in found["tasks"].values():
         if getattr(task, "UNSAFE_CODE", False):
             raise ConfigError(
@@ -76,6 +69,30 @@ def load_tasks(name: str, include_path: str | None, num_fewshot: int | None) -> 
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=SEED)
     return found
+
+
+@contextmanager
+def _its_own_errors(name: str, what: str) -> Iterator[None]:
+    """Say of which task an error is: lm-eval, datasets and the task's own code raise anything.
+
+    Args:
+        name: Of the task.
+        what: What it cannot be: `loaded`, `asked`, `scored`.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:300]
+        hint = None
+        if "hub" in why.casefold() or isinstance(error, ConnectionError):
+            hint = "its data are read from the cache of the hub alone: download them once by lm-eval itself"
+        elif "Sample larger than population" in why:
+            hint = "it has fewer documents than num_fewshot asks for: lower it"
+        raise DataError(
+            f"tasks.task: the task '{name}' of lm-eval cannot be {what}: {type(error).__name__}: {why}", hint
+        ) from error
 
 
 @contextmanager
@@ -139,7 +156,7 @@ class Harness:
     def documents(self) -> Iterator[tuple[str, int, list[Asked]]]:
         """Yield, for each document, the name of its task, its number, and what is asked about it."""
         for name, task in self.found["tasks"].items():
-            with _as_lm_eval():
+            with _as_lm_eval(), _its_own_errors(name, "asked"):
                 task.build_all_requests(
                     limit=get_sample_size(task, self.limit), rank=0, world_size=1, apply_chat_template=self.chat,
                     chat_template=self.encoder.apply_chat_template if self.chat else None,
@@ -169,7 +186,7 @@ class Harness:
 
     def results(self) -> dict[str, Any]:
         """Return what lm-eval makes of the answers: `results`, `samples`, `versions` and so on, by task."""
-        with _as_lm_eval(), _offline():
+        with _as_lm_eval(), _offline(), _its_own_errors(", ".join(self.found["tasks"]), "scored"):
             found: dict[str, Any] = evaluator.evaluate(_Answered(self.known), self.found, limit=self.limit)
         return found
 

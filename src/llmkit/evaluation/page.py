@@ -38,6 +38,7 @@ def report(title: str, models: Mapping[str, str], tasks: Sequence[TaskShown], no
         page.heading(task.name, anchor=f"task-{place + 1}")
         page.notes(_notes(task))
         parts = [name for name in task.scores if is_secondary(name)]
+        parts = parts if len(parts) < len(task.scores) else []  # of some tasks they are all there is
         show_scores(page, task, [name for name in task.scores if name not in parts])
         with page.figures():
             draw_intervals(page, task)

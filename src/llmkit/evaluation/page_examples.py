@@ -15,7 +15,7 @@ SHOWN = 4
 """Samples of a kind."""
 LONGEST = 4000
 """Characters of a text: more is in the file."""
-LINE, SHORT = 90, 24
+LINE, SHORT, WORD = 90, 24, 20
 _MARKS = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
 _ROLES = {"assistant", "user", "system", "model"}
 """What chat templates write: it says nothing of which sample it is."""
@@ -86,8 +86,9 @@ def show_examples(page: Page, judged: Sequence[Judged], *, reference: str = "", 
         is_first = not used
         used.update(id(one) for one in fresh)
         page.subheading(title + (f" ({len(fresh)} of {of:,})" if of > len(fresh) else ""))
+        alike = len({headline(next(iter(one.samples.values()))) for one in fresh}) < len(fresh)
         for place, one in enumerate(fresh):
-            show_sample(page, one, is_open=is_first and place == 0)
+            show_sample(page, one, is_open=is_first and place == 0, named=alike)
 
     if reference:
         gain = {id(one): sign * one.moved(reference) for one in known}
@@ -112,16 +113,23 @@ def can_be_shown(sample: Sample) -> bool:
     return bool(asked(sample)) or _first(sample, _SAID) is not None
 
 
-def show_sample(page: Page, judged: Judged, *, is_open: bool = False) -> None:
-    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said."""
+def show_sample(page: Page, judged: Judged, *, is_open: bool = False, named: bool = False) -> None:
+    """Show a question, folded unless it `is_open`: as it was sent, and beside each other what was expected and said.
+
+    Args:
+        page: Where.
+        judged: The sample.
+        is_open: It is not folded.
+        named: Its id stands behind its line, as others have the same one.
+    """
     sample = next(iter(judged.samples.values()))
     aside = " \u00b7 ".join(score_words(model, value, len(judged.scores)) for model, value in judged.scores.items())
     mark = {"good": "\u2713 ", "bad": "\u2717 ", "": ""}[verdict(judged.first)]
-    name = headline(sample)
+    name = headline(sample) + (f" ({sample['id']})" if named and "id" in sample else "")
     with page.folded(mark + name, aside.strip(" \u00b7"), is_open=is_open):
         if text := asked(sample):
             caption = "as sent" if "prompt" in sample else "asked"
-            page.quote(caption, shortened(text), prose=True)
+            page.quote(caption, shortened(text), prose=True, from_end=_asks_last(sample))
         expected = expected_text(sample)
         texts: list[tuple[str, str, Verdict]] = [("expected", expected, "")] if expected else []
         for model, found in judged.samples.items():
@@ -147,7 +155,10 @@ def score_words(model: str, value: float | None, num_models: int) -> str:
 
 
 def headline(sample: Sample) -> str:
-    """Return one line that says which sample it is: the end of what was asked, where the question stands."""
+    """Return one line that says which sample it is: the end of a prompt, where the question stands, else the beginning.
+
+    A line that is too long is cut between words, where it has any.
+    """
     text = sample["turns"][-1]["content"] if sample.get("turns") else asked(sample)
     for key in ("question", "query", "text"):
         if isinstance(sample.get(key), str):
@@ -156,14 +167,20 @@ def headline(sample: Sample) -> str:
     lines = [line for line in (_MARKS.sub("", line).strip() for line in str(text).splitlines()) if line]
     while len(lines) > 1 and (lines[-1].endswith(":") or lines[-1] in _ROLES) and len(lines[-1]) < SHORT:  # "Answer:"
         lines.pop()
-    line = lines[-1] if lines else str(sample.get("id", ""))
-    return (
-        line
-        if len(line) <= LINE
-        else "\u2026" + line[1 - LINE :]
-        if "prompt" in sample
-        else line[: LINE - 1] + "\u2026"
-    )
+    from_end = _asks_last(sample)
+    line = lines[-1 if from_end else 0] if lines else str(sample.get("id", ""))
+    if len(line) <= LINE:
+        return line
+    if from_end:
+        part = line[1 - LINE :]
+        return "\u2026" + (part.partition(" ")[2] if " " in part[:WORD] else part)
+    part = line[: LINE - 1]
+    return (part.rpartition(" ")[0] if " " in part[-WORD:] else part) + "\u2026"
+
+
+def _asks_last(sample: Sample) -> bool:
+    """Tell whether a sample's text is a prompt, which ends with the question; not a text that is scored itself."""
+    return "prompt" in sample and any(sample.get(name) is not None for name in (*_SAID, *_EXPECTED))
 
 
 def asked(sample: Sample) -> str:
@@ -180,7 +197,7 @@ def expected_text(sample: Sample) -> str:
     if isinstance(found, list):
         found = [_choice(sample, one) for one in found]
         return "\nor ".join(map(_text, dict.fromkeys(map(_text, found)))) if found else "(no answer)"
-    return shortened(_choice(sample, found))
+    return shortened(_choice(sample, found).strip())
 
 
 def said_text(sample: Sample) -> str:
@@ -191,9 +208,9 @@ def said_text(sample: Sample) -> str:
         golds = _first(sample, _EXPECTED)
         right = [_choice(sample, gold) for gold in (golds if isinstance(golds, list) else [golds])]
         taken = _choice(sample, found)
-        texts = list(map(_text, choices))
-        marks = [("\u2192" if one == taken else "  ") + (" \u2713 " if one in right else "   ") for one in texts]
-        return "\n".join(mark + one for mark, one in zip(marks, texts, strict=True))
+        texts = [_text(one) for one in choices]
+        rows = [("\u2192" * (one == taken), "\u2713" * (one in right), one.strip()) for one in texts]
+        return "\n".join(map("\t".join, rows))
     if found is None:
         return ""
     parts = ["(nothing)" if found == "" else _text(found)]

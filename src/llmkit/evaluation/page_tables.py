@@ -52,7 +52,7 @@ def _difference_cells(found: Found) -> list[Difference | Stat]:
 
 
 def draw_intervals(page: Page, task: TaskShown) -> None:
-    """Draw the scores with their intervals: shares on one axis, of the others each on its own."""
+    """Draw the scores with their intervals: shares on one axis, of several models the others each on its own."""
     shares: list[tuple[str, list[Interval]]] = []
     alone: list[tuple[str, list[Interval]]] = []
     for name in (name for name in task.scores if not is_secondary(name)):
@@ -63,10 +63,8 @@ def draw_intervals(page: Page, task: TaskShown) -> None:
         ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
         (shares if min(ends) >= 0 and max(ends) <= 1 else alone).append((task.label(name), rows))
     if len(task.results) == 1:  # names of scores say more than the one model's
-        model = next(iter(task.results))
         merged = [_renamed(row, name) for name, rows in shares for row in rows]
-        drawn = [("Scores from 0 to 1", [("", merged)])] * bool(merged)
-        drawn += [(name, [("", [_renamed(row, model) for row in rows])]) for name, rows in alone]
+        drawn = [("Scores from 0 to 1", [("", merged)])] * bool(merged)  # the others would be a dot each
     else:
         drawn = [("Scores from 0 to 1" if len(shares) > 1 else shares[0][0], shares)] if shares else []
         drawn += [(name, [(name, rows)]) for name, rows in alone]

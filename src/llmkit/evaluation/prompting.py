@@ -57,6 +57,11 @@ class Prompt:
         environment = prompts()
         return frozenset(find_undeclared_variables(environment.parse(self.text))) - environment.globals.keys()
 
+    def lacks_all(self, fields: Mapping[str, Any]) -> bool:
+        """Tell whether a row has null in every column that the template is over: then it says nothing of the row."""
+        names = [name for name in self.columns or (self.text,) if name in fields]
+        return bool(names) and all(fields[name] is None for name in names)
+
     def render(self, fields: Mapping[str, Any]) -> str:
         """Return the text for one row.
 

@@ -76,6 +76,10 @@ def table_questions(source: Source, prompt: str, answer: str | None, unreadable:
     for number, row in enumerate(read_table(source, unreadable), 1):
         try:
             references = [] if right is None else references_of(right, row.fields)
+            if asked.lacks_all(row.fields):
+                unreadable.count += 1
+                unreadable.first = unreadable.first or f"row {number:,}: its question is null"
+                continue
             text = asked.render(row.fields)
         except MissingColumnError as error:
             if number == 1:

@@ -41,6 +41,8 @@ def _no_language_model(running: InMemory) -> str:
 
 def _not_learned(running: InMemory, judge: Judge | None) -> str | None:
     own = running.head.type_name
+    if judge is None and running.head.objective is None:
+        return f"its head is {own}, which no objective over documents trains"
     if judge is None or judge.head == own or (judge.head, own) == ("masked_lm", "pretraining"):
         return None
     return f"{judge.type_name} is what models with the head {judge.head} learn, and this one has {own}"

@@ -18,7 +18,7 @@ def score_rows(name: str, found: Mapping[str, Any]) -> Facts:
     results = found["results"]
     scores = list(dict.fromkeys(score for result in results.values() for score in result["scores"]))
     parts = [score for score in scores if is_secondary(score)]
-    left_out = parts[SECONDARY_SHOWN:]
+    left_out = parts[SECONDARY_SHOWN:] if len(parts) < len(scores) else []  # of some tasks they are all there is
     rows = [(f"{name} {score}", score_line(score, found)) for score in scores if score not in left_out]
     rows += [(f"{name}", f"and {len(left_out)} more, in the report")] if left_out else []
     for role, result in results.items():

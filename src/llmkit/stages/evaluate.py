@@ -13,6 +13,7 @@ from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
 from llmkit.core.errors import ConfigError
+from llmkit.core.hub import located
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
@@ -37,10 +38,12 @@ class Config(BaseConfig):
     """Config of `llmkit eval`."""
 
     model: Annotated[str, NotIdentity]
-    """Directory of the model to measure, its file in GGUF, or the address of a server: `http://127.0.0.1:8000/v1`."""
+    """Directory of the model to measure, its file in GGUF, its name on the Hugging Face hub (`ORG/NAME`, or
+    `ORG/NAME@REVISION`), where it is in the hub's cache on this machine, or the address of a server:
+    `http://127.0.0.1:8000/v1`."""
     baseline: Annotated[str | None, NotIdentity] = None
-    """What to compare with: directory, file in GGUF or address of a model, which is measured as well, or a finished
-    evaluation of the same tasks, whose samples are taken."""
+    """What to compare with: directory, file in GGUF, name or address of a model, which is measured as well, or a
+    finished evaluation of the same tasks, whose samples are taken."""
     max_regression: Annotated[float | None, NotIdentity] = Field(None, ge=0)
     """Fail, with exit code 7, where a score is worse than the baseline's by more than this share of it, beyond noise:
     0.01 allows 1%. null: never."""
@@ -85,10 +88,10 @@ class Evaluate(Stage[Config]):
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
         config, inputs = config.in_effect(), Inputs()
-        models = {"model": config.model}
+        models = {"model": located(config.model)}
         run = beside.open_baseline(config.baseline, self.version)
         if config.baseline is not None and run is None:
-            models["baseline"] = config.baseline
+            models["baseline"] = located(config.baseline, "baseline")
         runtimes = {role: runtime_of(config, where) for role, where in models.items()}
         for role, where in models.items():
             runtimes[role].add_input(inputs, where, role)

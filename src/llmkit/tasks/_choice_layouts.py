@@ -94,9 +94,11 @@ class Layout:
             order: Show the choices in this order, if any.
 
         Raises:
-            BadRowError: It has no answer, or an empty choice.
+            BadRowError: It has no question, no answer, or an empty choice.
             ConfigError: A column is missing.
         """
+        if self._prompt.lacks_all(fields):
+            raise BadRowError("have no question")
         found, labels = self.options(fields)
         gold = self._gold(fields, found, labels)
         kept = tuple(range(len(found))) if order is None else tuple(order)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.data.column_names import listed
 from llmkit.evaluation.few_shot import Shot, Shots
 from llmkit.evaluation.prompting import MissingColumnError
-from llmkit.evaluation.reading import OTHER_DATA, Item, Unreadable, read_table, shown
+from llmkit.evaluation.reading import OTHER_DATA, ROLE, Item, Unreadable, read_table, shown
 from llmkit.tasks._choice_layouts import Question, layout_of
 from llmkit.tasks._choice_order import bias_words, order_of
 from llmkit.tasks._choice_values import BadRowError
@@ -93,6 +94,10 @@ class ChoiceRows:
         own = task.shots_data is None
         pool = self.items if task.shots_data is None else self._pool(task.shots_data, unreadable)
         solved = [item for item in pool if self._read(item) is not None] if task.num_shots else []
+        if pool and task.num_shots and not solved and not own:
+            columns = listed(pool[0].fields)
+            raise DataError(f"tasks.shots_data: {shown(task.shots_data)} has no question as those of the data are; its"
+                            f" columns are {columns}")  # fmt: skip
         self._shots = Shots([item.fields for item in solved], task.num_shots, task.shots, task.seed, shared=own)
 
     def __iter__(self) -> Iterator[Posed]:
@@ -112,13 +117,13 @@ class ChoiceRows:
 
     def _pool(self, source: Source, unreadable: Unreadable) -> list[Item]:
         """Return the rows that examples are of."""
-        items = list(read_table(source, unreadable))
-        if not items:
+        try:
+            return list(read_table(source, unreadable))
+        except DataError as error:
+            hint = "-s tasks.0.shots_data=PATH names a file that has some; null: those of the data"
             raise DataError(
-                f"tasks.shots_data: {shown(source)} has no rows",
-                "-s tasks.0.shots_data=PATH names a file that has some; null: those of the data",
-            )
-        return items
+                error.message.replace(ROLE, "tasks.shots_data", 1), hint if error.hint == OTHER_DATA else error.hint
+            ) from None
 
     def _question(self, fields: dict[str, object]) -> Question:
         if not self.shuffled:

@@ -153,6 +153,8 @@ class Generating(Measurement):
         for question in islice(self.task.questions(self.task.data, self.unreadable), self.task.limit):
             put = self._put(question, shots)
             if put is not None:
+                if not count:  # what cannot be scored, or has one name twice, is found before anything is asked
+                    self.task.measures([_stand_in(question)])
                 count += 1
                 yield _Row(question, put)
         if not count and self.skipped.reasons.keys() == {REFUSED} and self.refusal is not None:
@@ -189,8 +191,6 @@ class Generating(Measurement):
             "truncated": not new.ended,
             **({"tokens": len(new.ids)} if new.ids is not None else {}),
         }
-        if len(self.said) == 1:  # what cannot be scored, or has one name twice, is found before the rest is asked
-            self.task.measures([sample])
         return sample | self._own_scores(sample)
 
     def summary(self, samples: list[dict[str, Any]]) -> TaskResult:
@@ -269,3 +269,11 @@ class Generating(Measurement):
             for name, measure in metric.measures_of([sample]).items()
             if isinstance(measure, Sums) and measure.is_mean
         }
+
+
+def _stand_in(question: Question) -> dict[str, Any]:
+    """Return a sample of a model that says the reference."""
+    right = list(question.references)
+    said = right[0] if right else ""
+    reference = {"reference": right[0] if len(right) == 1 else right} if right else {}
+    return {"output": said, "prediction": said, **reference, "truncated": False, "tokens": 1}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.core.errors import DataError, nearest
+from llmkit.core.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from llmkit.metrics._weighted import Decisions
@@ -60,9 +60,13 @@ def fit_labels(found: Counter[str], labels: Sequence[str], given: Mapping[str, s
         given: What the user says: label of the data -> label of the model.
 
     Raises:
+        ConfigError: What the user says names a label that the model has not got.
         DataError: No label fits.
     """
     exact, loose = set(labels), _loose(labels)
+    for label, wanted in given.items():
+        if wanted not in exact and _fold(wanted) not in loose:
+            raise ConfigError(f"tasks.labels.{label}: the model has no label '{wanted}'{nearest(wanted, labels)}")
     names: dict[str, str] = {}
     for label in found:
         wanted = given.get(label, label)

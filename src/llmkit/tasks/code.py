@@ -67,6 +67,8 @@ class Code(DataTask):
             raise ValueError("k: each is a number of programs, from 1, and is there once")
         if self.num_samples < max(self.k):
             raise ValueError(f"pass@{max(self.k)} cannot be told of {self.num_samples} programs: raise num_samples")
+        if "" in (self.stop or ()):
+            raise ValueError("stop: an empty text would end every program at once")
         if self.num_samples > 1 and not self.temperature:
             raise ValueError(f"temperature 0 writes the same program {self.num_samples} times: set 0.2 or 0.8")
         return self

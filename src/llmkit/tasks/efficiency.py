@@ -22,6 +22,7 @@ from llmkit.runtimes import Generate, Request, Running
 from llmkit.tasks import Measurement, Task, TaskResult
 
 SCORES = ("decode_tokens_per_s", "prefill_tokens_per_s", "time_to_first_token_s", "peak_memory_mib")
+MOST_ROWS = 2**20
 UNSTEADY = 0.2
 """Spread of the times of one batch size, as a share of their median, from which on a note says so."""
 
@@ -73,6 +74,8 @@ class _Efficiency(Measurement):
                 "tasks.batch_sizes: each is a number of rows, from 1, and is there once",
                 "-s 'tasks.0.batch_sizes=[1, 2, 4]'",
             )
+        if max(task.batch_sizes) > MOST_ROWS:
+            raise ConfigError(f"tasks.batch_sizes: {max(task.batch_sizes):,} is over the {MOST_ROWS:,} rows of a batch")
         if task.prompt_tokens + task.new_tokens > (most := positions_of(model)):
             raise ConfigError(
                 f"tasks.prompt_tokens: {task.prompt_tokens:,} and {task.new_tokens:,} new tokens do not fit into the"

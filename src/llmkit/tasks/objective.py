@@ -20,7 +20,7 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.registry import Family
 from llmkit.data.artifacts import Tokens
 from llmkit.evaluation.asked import positions_of, tokenizer_here
-from llmkit.evaluation.reading import shown
+from llmkit.evaluation.reading import ROLE, shown
 from llmkit.objectives.documents import DocumentObjective
 from llmkit.objectives.documents._plans import PackingChoice, packing_of, plan_of
 from llmkit.runtimes import Losses, LossesFound, Request, Running
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llmkit.core.inputs import Inputs
     from llmkit.data.feeds import HeldOut
     from llmkit.evaluation.measures import Measure
 
@@ -54,6 +55,10 @@ class Objective(DataTask):
     """How documents become blocks, as in `pretrain`; null for how it was in the model's pretraining, else auto."""
     seed: int | None = Field(None, ge=0)
     """Seed of what is masked, cut or swapped; null for that of the model's pretraining, else 0."""
+
+    def add_input(self, inputs: Inputs) -> None:
+        """Add the tokens; raw text is none."""
+        inputs.add_artifact(Path(self.data.root()), self.artifacts, role=ROLE)
 
     def on(self, model: Running) -> _Objective:
         """Return the measurement of one model."""

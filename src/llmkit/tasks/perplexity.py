@@ -110,4 +110,4 @@ def _by_position(samples: list[dict[str, Any]]) -> list[Figure]:
     ]
     note = "How well a token is predicted with so many tokens before it; lower is better."
     lines = {"loss": Points(firsts, means, *ends)}
-    return [Lines("Loss by position", note, lines, "tokens before", "nats per token")]
+    return [Lines("Loss by position", note, lines, "tokens before", "nats per token", grows=True)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmkit.core.errors import DataError
 from llmkit.evaluation.measures import mean
@@ -54,6 +54,13 @@ class Retrieval(HeadTask):
     split: str = "test"
     """Which judgements of a folder that has them, in `qrels`."""
 
+    @field_validator("recall_at")
+    @classmethod
+    def _ranks(cls, ranks: list[int]) -> list[int]:
+        if min(ranks) < 1 or len({*ranks}) < len(ranks):
+            raise ValueError("each is a rank, from 1, and is there once")
+        return ranks
+
     def on(self, model: Running) -> Measurement:
         """Return the measurement of one model."""
         return _Retrieval(self, model)
@@ -81,7 +88,9 @@ class Retrieval(HeadTask):
             ranks = [np.array(sample["ranks"]) for sample in samples if sample["way"] == way]
             recall = [float(np.mean([(own <= depth).mean() for own in ranks])) for depth in DEPTHS]
             lines[way] = Points([float(depth) for depth in DEPTHS], recall)
-        return [Lines("Recall by depth", "", lines=lines, x="texts that are looked at", y="share that is found")]
+        return [
+            Lines("Recall by depth", "", lines=lines, x="texts that are looked at", y="share that is found", grows=True)
+        ]
 
 
 class _Text(NamedTuple):

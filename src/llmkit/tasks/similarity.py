@@ -125,6 +125,10 @@ class _Similarity(Headed):
             DataError: Labels are neither two nor numbers.
         """
         names = sorted({label if isinstance(label, str) else repr(label) for label in labels})
+        if any(isinstance(label, list) for label in labels):
+            raise DataError(
+                f"tasks.data: the labels of {shown(self.data)} are lists, and a pair has one score or label"
+            )
         same = self.task.positive
         if same is not None and same not in names:
             raise ConfigError(

@@ -141,6 +141,15 @@ def test_sizes_that_double_are_as_far_from_each_other(drawn):
     assert {"1", "2", "4", "8"} <= set(found.text)
 
 
+def test_steps_that_grow_from_nothing_get_as_much_room_at_the_beginning(drawn):
+    line = Line([(x, 1.0) for x in (0, 1, 3, 7, 15, 511)])
+    found = drawn(lambda page: page.plot({"": line}, Plot("tokens before", "loss", marked=True, grows=True)))
+    xs = numbers(found.all("polyline")[0]["points"])[::2]
+    steps = [b - a for a, b in pairwise(xs)]
+    assert steps == pytest.approx([steps[0]] * 4 + [5 * steps[0]], abs=0.3)
+    assert {"0", "2", "8", "32", "128"} <= set(found.text), "every second power, of many"
+
+
 def test_more_lines_than_colours_differ_by_their_dashes(drawn):
     lines = {str(i): Line([(0, i), (1, i)]) for i in range(9)}
     found = drawn(lambda page: page.plot(lines, Plot("x", "y", marked=True)))

@@ -63,6 +63,31 @@ def test_what_fits_in_no_width_is_a_block_a_row():
     ]
 
 
+def test_an_interval_stays_whole_and_an_empty_column_takes_no_room():
+    rows = [("acc", "a", "0.5000 [0.4100, 0.5900]", "", "80"), ("", "b", "0.6000 [0.5100, 0.6900]", "", "80")]
+    headers = ("score", "run", "value", "samples", "n")
+    assert table_lines(rows, headers, width=32) == [
+        "score  run  value             n",
+        "acc    a    0.5000            80",
+        "            [0.4100, 0.5900]",
+        "       b    0.6000            80",
+        "            [0.5100, 0.6900]",
+    ]
+    assert table_lines(rows, headers)[0].split() == list(headers), "in a pipe every column is there"
+    assert table_lines(rows, headers, width=24) == [
+        "score  run  value  n",
+        "acc",
+        "    run: a",
+        "    value: 0.5000",
+        "           [0.4100, 0.5900]",
+        "    n: 80",
+        "    run: b",
+        "    value: 0.6000",
+        "           [0.5100, 0.6900]",
+        "    n: 80",
+    ]
+
+
 def test_chinese_goes_on_at_any_character():
     assert table_lines([("\u8bf4\u660e", "\u6625\u5929\u6765\u4e86\u82b1\u5f00\u4e86")], width=12) == [
         "\u8bf4\u660e  \u6625\u5929\u6765", "      \u4e86\u82b1\u5f00", "      \u4e86",

@@ -114,11 +114,28 @@ def test_a_note_that_all_models_have_stands_once(read):
 
 def test_scores_of_parts_are_folded_and_not_drawn(read):
     scores = {"bits_per_byte": (1.5, 1.4, 1.6), "bits_per_byte[source=wiki]": (1.2, 1.1, 1.3)}
-    task = shown(results={"model": result(scores, up=False)}, samples={}, differences={}, reference="")
-    found = read(report("r", {"model": "m"}, [task], ["all of it"]))
+    results = {"model": result(scores, up=False), "baseline": result(scores, up=False)}
+    task = shown(results=results, samples={}, differences={}, reference="")
+    found = read(report("r", {"model": "m", "baseline": "b"}, [task], ["all of it"]))
     assert "all of it" in found.text
     assert found.text.index("Scores of parts") < found.text.index("bits_per_byte[source=wiki]\u00a0\u2193")
-    assert sum(one.get("role") == "img" for one in found.all("div")) == 1
+    assert sum(one.get("role") == "img" for one in found.all("div")) == 2
+
+
+def test_the_scores_of_one_model_are_drawn_where_they_share_an_axis(read):
+    scores = {"acc": (0.5, 0.4, 0.6), "acc_norm": (0.6, 0.5, 0.7), "ppl": (30.0, 20.0, 40.0)}
+    task = shown(results={"model": result(scores)}, samples={}, differences={}, reference="")
+    found = read(report("r", {"model": "m"}, [task]))
+    drawn = [one["aria-label"].split()[0] for one in found.all("div") if one.get("role") == "img"]
+    assert drawn == ["acc", "acc_norm"]
+
+
+def test_scores_of_parts_stand_open_where_there_are_no_others(read):
+    scores = {"decode_tokens_per_s[batch=1]": (9.0, None, None), "decode_tokens_per_s[batch=2]": (17.0, None, None)}
+    task = shown(results={"model": result(scores)}, samples={}, differences={}, reference="")
+    found = read(report("r", {"model": "m"}, [task]))
+    assert "Scores of parts" not in found.text
+    assert any("decode_tokens_per_s[batch=2]" in part for part in found.text)
 
 
 def test_of_many_runs_the_card_shows_the_best(read):
@@ -174,10 +191,10 @@ def test_a_matrix_is_drawn_for_each_model(read):
 
 def test_choices_are_shown_with_the_one_that_was_taken():
     one = {"id": 1, "question": "2 + 2?", "choices": ["3", "4"], "reference": 1, "prediction": 0}
-    assert said_text(one) == "\u2192   3\n   \u2713 4"
+    assert said_text(one) == "\u2192\t\t3\n\t\u2713\t4"
     assert expected_text(one) == "4"
     assert headline(one) == "2 + 2?"
-    assert said_text({**one, "reference": [0, 1]}) == "\u2192 \u2713 3\n   \u2713 4"
+    assert said_text({**one, "reference": [0, 1]}) == "\u2192\t\u2713\t3\n\t\u2713\t4"
     assert expected_text({**one, "reference": [0, 1]}) == "3\nor 4"
 
 
@@ -203,13 +220,26 @@ def test_expected_texts_may_be_several_or_none():
 
 
 def test_the_line_of_a_sample_is_its_question():
-    long = "Passage: " + "word " * 40
-    assert headline({"prompt": f"{long}\nQuestion: who?\nAnswer:"}) == "Question: who?"
-    assert headline({"turns": [{"role": "user", "content": "Hi"}], "prompt": "<|im_start|>user\nHi<|im_end|>"}) == "Hi"
-    assert len(headline({"prompt": long})) == 90
+    long, said = "Passage: " + "word " * 40 + "end", {"prediction": "I"}
+    assert headline({"prompt": f"{long}\nQuestion: who?\nAnswer:", **said}) == "Question: who?"
+    turns = {"turns": [{"role": "user", "content": "Hi"}], "prompt": "<|im_start|>user\nHi<|im_end|>"}
+    assert headline({**turns, **said}) == "Hi"
+    assert headline({"prompt": long, **said}) == "\u2026" + "word " * 17 + "end"
+    assert headline({"prompt": "\u9577" * 100, **said}) == "\u2026" + "\u9577" * 89
     chat = "<|im_start|>user\nQuestion: who?\nAnswer:<|im_end|>\n<|im_start|>assistant\n"
-    assert headline({"prompt": chat}) == "Question: who?"
+    assert headline({"prompt": chat, **said}) == "Question: who?"
+    assert headline({"prompt": f"{long}\n-"}) == "Passage: " + "word " * 15 + "word\u2026", (
+        "a text that is scored itself"
+    )
     assert asked({"turns": [{"role": "user", "content": "Hi"}]}) == "user: Hi"
+
+
+def test_samples_that_ask_the_same_are_told_apart_by_their_ids(read):
+    asked = [{**sample(name, "at ten"), "prompt": "Which number?"} for name in ("256/0", "256/0.5")]
+    task = shown(results={"model": result({"acc": (0.0, 0.0, 0.8)}, n=2)}, samples={"model": asked}, differences={},
+                 reference="")  # fmt: skip
+    found = read(report("r", {"model": "m"}, [task]))
+    assert {"\u2717 Which number? (256/0)", "\u2717 Which number? (256/0.5)"} <= set(found.text)
 
 
 def test_long_texts_keep_their_beginning_and_their_end():
