@@ -19,14 +19,13 @@ from llmkit.core.durable import write_json
 from llmkit.core.errors import DataError
 from llmkit.modeling.sentencepiece_model import BYTE, CONTROL, UNKNOWN, Piece, SentencePieceModel, read_model
 from llmkit.modeling.sentencepiece_pipeline import to_tokenizer
+from llmkit.modeling.served import UNLIMITED
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 CONFIG = "tokenizer_config.json"
-UNLIMITED = 10**9
-"""More tokens than any model reads: 1e30 marks a tokenizer without a limit."""
 CLASSES = ("MarianTokenizer", "M2M100Tokenizer")
 """Those that are read here, by the names that transformers has for them."""
 
