@@ -30,7 +30,7 @@ CLASSES = ("MarianTokenizer", "M2M100Tokenizer")
 """Those that are read here, by the names that transformers has for them."""
 
 
-class Translating(PreTrainedTokenizerFast):
+class Translating(PreTrainedTokenizerFast):  # type: ignore[misc]
     """A tokenizer of two sides, which `tokenizer(text_target=...)` changes between; saved as it was found.
 
     Ids are those of transformers wherever the side's SentencePiece model and the vocabulary have the same pieces: a
@@ -96,7 +96,7 @@ class Translating(PreTrainedTokenizerFast):
         """Have EOS put behind a text and, where there are languages, the token of one before it."""
         from tokenizers import processors
 
-        before = [self.languages[language]] if language in self.languages else []
+        before = [token for name, token in self.languages.items() if name == language]
         own = [*before, str(self.eos_token)]
         self._tokenizer.post_processor = processors.TemplateProcessing(
             single=[*before, "$A", own[-1]], pair=[*before, "$A", "$B", own[-1]],
