@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from campaign._cases import Case, run
@@ -62,7 +63,7 @@ def _span(i: int, text: str) -> dict[str, Any]:
 KINDS: dict[str, Kind] = {
     "text_label": Kind([{"text": t, "label": "ab"[i % 2]} for i, t in enumerate(TEXTS)], "classification",
                        ["classification"]),
-    "text_pair": Kind([{"sentence1": t, "sentence2": t[:20], "score": i % 6} for i, t in enumerate(TEXTS)],
+    "text_pair": Kind([{"sentence1": t, "sentence2": t[:20], "score": i % 6 / 5} for i, t in enumerate(TEXTS)],
                       "embedding", ["similarity"]),
     "triplet": Kind([{"anchor": t[:20], "positive": t, "negative": TEXTS[-1 - i]} for i, t in enumerate(TEXTS)],
                     "embedding", ["retrieval"]),
@@ -82,6 +83,8 @@ KINDS: dict[str, Kind] = {
     "choices": Kind([{"question": t, "choices": ["a", "b"], "answer": i % 2} for i, t in enumerate(TEXTS)], None,
                     ["multiple_choice"], predicts=False),
 }  # fmt: skip
+ENCODED = frozenset({"span_answer", "text_pair", "triplet"})
+"""Kinds that an encoder learns; the class for spans of most decoders loads no body but its own."""
 ADAPTERS = (["--lora"], [], ["-s", "adapter=ia3"], ["-s", "adapter=head"], ["-s", "adapter={type: layers, last: 1}"])
 
 
@@ -89,25 +92,27 @@ def cases(scratch: Path) -> Iterator[Case]:
     """Yield every case; see `campaign.damage.cases`."""
     chain = Chain(scratch / "chain", scratch / "kept")
     chain.make()
+    encoder = save_encoder(scratch / "encoder")
     draw = random.Random(SEED)
     for name, kind in KINDS.items():
         good = scratch / f"{name}.jsonl"
         good.write_text(_lines(kind.rows), encoding="utf-8")
-        for reader, command in _readers(name, kind, chain, good, scratch, draw):
+        base = encoder if name in ENCODED else chain.kept / "base"
+        for reader, command in _readers(name, kind, base, good, scratch, draw):
             for field in kind.rows[0]:
                 for value in [MISSING, *draw.sample(VALUES, DRAWN)]:
                     where = draw.choice(("one row", "all rows"))
                     shown = "missing" if value is MISSING else repr(value)[:30]
                     build = partial(_with, kind.rows, field, value, where, command)
                     yield Case(f"{name}.{field} {shown} in {where}: {reader}", build, HELD, seconds=SECONDS)
-    yield from _wrong_kinds(chain, scratch)
+    yield from _wrong_kinds(chain.kept / "base", scratch)
 
 
 def _readers(
-    name: str, kind: Kind, chain: Chain, good: Path, scratch: Path, draw: random.Random
+    name: str, kind: Kind, base: Path, good: Path, scratch: Path, draw: random.Random
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield what reads rows of a kind: a training with an adapter, the model it makes, tasks of `eval`, `clean`."""
-    base, model = chain.kept / "base", scratch / f"{name}-model"
+    model = scratch / f"{name}-model"
     if kind.objective is not None:
         command = _tuning(kind, base, [])
         yield "finetune", [*command, *draw.choice(ADAPTERS if name != "text" else ADAPTERS[:2])]
@@ -131,6 +136,27 @@ def _tuning(kind: Kind, base: Path, more: Sequence[str]) -> list[str]:
             *more]  # fmt: skip
 
 
+def save_encoder(folder: Path) -> Path:
+    """Save a little BERT without a head, which reads letters."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    within = (f"##{letter}" for letter in ascii_lowercase)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *".,!?", *ascii_lowercase, *within]
+    raw = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    raw.normalizer, raw.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]", model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(folder)  # fmt: skip
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=128, **sizes)).save_pretrained(folder)
+    return folder
+
+
 def _with(
     rows: Sequence[Mapping[str, Any]], field: str, value: Any, where: str, command: Sequence[str], folder: Path
 ) -> Sequence[str]:
@@ -145,7 +171,7 @@ def _with(
     return words if words[0] != "finetune" else [*words, "--data", "rows.jsonl", "-o", "out"]
 
 
-def _wrong_kinds(chain: Chain, scratch: Path) -> Iterator[Case]:
+def _wrong_kinds(base: Path, scratch: Path) -> Iterator[Case]:
     """Yield trainings and tasks that are given the rows of another kind."""
     names = list(KINDS)
     for name, kind in KINDS.items():
@@ -153,7 +179,7 @@ def _wrong_kinds(chain: Chain, scratch: Path) -> Iterator[Case]:
             if other == name or kind.objective is None:
                 continue
             given = ["--data", str(scratch / f"{other}.jsonl"), "-o", "out"]
-            build = partial(_given, [*_tuning(kind, chain.kept / "base", ["--lora"]), *given])
+            build = partial(_given, [*_tuning(kind, base, ["--lora"]), *given])
             yield Case(f"{name} learned from {other}", build, HELD, seconds=SECONDS)
 
 
