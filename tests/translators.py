@@ -23,9 +23,9 @@ SIZES = {
 }  # fmt: skip
 
 
-def train(file: Path, texts: Sequence[str], kind: str, size: int = 60) -> list[tuple[str, float]]:
+def train(file: Path, texts: Sequence[str], kind: str) -> list[tuple[str, float]]:
     """Train a SentencePiece model; return its pieces and their scores."""
-    made = io.BytesIO()
+    made, size = io.BytesIO(), max(60, len(set("".join(texts))) + 20)
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts), model_writer=made, vocab_size=size, model_type=kind, hard_vocab_limit=False,
         minloglevel=2, num_threads=1,

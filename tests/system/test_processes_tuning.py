@@ -37,16 +37,16 @@ def metrics(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def assert_alike(one: Path, two: Path, name: str, steps: int) -> None:
-    """Compare losses and weights of both."""
+def assert_alike(one: Path, two: Path, name: str, steps: int, *, off: float = 1e-5) -> None:
+    """Compare losses and weights of both; what sums in another order round to grows by `off` as training goes on."""
     left, right = ({row["step"]: row["loss"] for row in metrics(out) if "loss" in row} for out in (one, two))
     assert [*left] == [*range(1, steps + 1)]
-    assert right == pytest.approx(left, rel=1e-5)
+    assert right == pytest.approx(left, rel=off)
     assert read_manifest(one).identity == read_manifest(two).identity  # type: ignore[union-attr]
     weights, others = load_file(one / name), load_file(two / name)
     assert weights.keys() == others.keys()
     for key, tensor in weights.items():
-        torch.testing.assert_close(others[key], tensor, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(others[key], tensor, rtol=100 * off, atol=10 * off)
 
 
 @pytest.mark.parametrize("objective", ["fill_in_the_middle", pytest.param("causal_lm", marks=pytest.mark.slow)])
@@ -67,13 +67,13 @@ def test_two_processes_keep_the_best_weights_as_one(chain, tmp_path):
     rows = [{"text": text, "label": ["bad", "good"][i % 2]} for i, text in enumerate(sentences(60, seed=9))]
     data = write_jsonl(tmp_path / "rows.jsonl", rows)
     command = ["finetune", "--data", data, "--model", chain.base, *SIZES, "-s", "context_length=64",
-               "-s", "objective=classification", "-s", "batch_rows=8", "--lr", "0.05", "-s", "validation_fraction=0.3",
+               "-s", "objective=classification", "-s", "batch_rows=8", "--lr", "0.2", "-s", "validation_fraction=0.3",
                "-s", "validate.every=1", "-s", "checkpoint.every=2", "-s", "keep_best=validation_loss",
                "--max-steps", 7]  # fmt: skip
     one, two, said = both(command, tmp_path)
     best = [read_manifest(out).metrics["best"] for out in (one, two)]  # type: ignore[union-attr]
-    assert best[1]["step"] == best[0]["step"] < 7, "the last weights are not the best"
-    assert best[1]["value"] == pytest.approx(best[0]["value"], rel=1e-5)
+    assert 0 < best[1]["step"] == best[0]["step"] < 7, "at this rate the loss goes up and down"
+    assert best[1]["value"] == pytest.approx(best[0]["value"], rel=1e-3)
     assert f"the weights of step {best[0]['step']}" in (two / "README.md").read_text(encoding="utf-8")
     assert "the best so far" in said
-    assert_alike(one, two, "model.safetensors", 7)
+    assert_alike(one, two, "model.safetensors", 7, off=1e-3)
