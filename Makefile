@@ -17,7 +17,7 @@ help:
 	@echo "make test         install, then run the tests (test-all adds the long matrices)"
 	@echo "make test-cpus    the tests as if on other processors and with other numbers of threads"
 	@echo "make freshness    the same with the newest of everything but torch, in an environment of its own"
-	@echo "make campaign     kills, limits, damage, foreign models, odd recipes: tried and held, in about an hour"
+	@echo "make campaign     kills, limits, damage, foreign models, odd recipes and rows: tried and held, in over an hour"
 	@echo "make check        lint, types, docs and generated files, as CI runs them"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make clean        remove what the quickstart made"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -78,8 +79,17 @@ def run(
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-2:])
-        raise RunError(f"exit code {process.returncode}: {' '.join(command)}\n{tail}")
+        raise RunError(f"{_ended(process.returncode, peak[0])}: {' '.join(command)}\n{tail}")
     return Measurement(seconds, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def _ended(code: int, peak_bytes: int) -> str:
+    """Say how a command has failed; one that the system kills for memory has no words of its own."""
+    if code >= 0:
+        return f"exit code {code}"
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = f"{peak_bytes / 1e9:.1f} GB of {there / 1e9:.1f} GB were seen in use"
+    return f"killed by {signal.Signals(-code).name}, {memory}"
 
 
 def _sample(pid: int, done: threading.Event, peak: list[int], shared: bool) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-CLASSES = ("damage", "models", "recipes", "kills", "limits")
+CLASSES = ("damage", "models", "recipes", "rows", "kills", "limits")
 SHOWN = 12
 WIDTH = 200
 

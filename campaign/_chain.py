@@ -20,7 +20,7 @@ MODEL = (
 TRAINING = ["context_length=64", "batch_tokens=256", "precision=float32", "validate.every=2", "checkpoint.every=2"]
 
 
-KINDS = ("corpus", "pairs", "tokens", "base", "model", "scores", "export")
+KINDS = ("corpus", "pairs", "tokens", "base", "model", "adapter", "scores", "export", "predictions")
 
 
 class Chain:
@@ -50,9 +50,13 @@ class Chain:
                      "--max-steps", "4", "-o", at["base"]],
             "model": ["finetune", "--data", at["pairs"], "--model", at["base"], *training, "--max-steps", "2",
                       "-s", "validation_fraction=0.1", "-s", "workers=1", "-o", at["model"]],
+            "adapter": ["finetune", "--data", at["pairs"], "--model", at["base"], "--lora", *training,
+                        "--max-steps", "2", "-s", "validation_fraction=0.1", "-s", "workers=1", "-o", at["adapter"]],
             "scores": ["eval", "--model", at["model"], "-s", tasks, "-o", at["scores"]],
             "export": ["export", "--model", at["model"], "-s", "parity_prompts=1", "-s", "parity_new_tokens=2",
                        "-o", at["export"]],
+            "predictions": ["predict", "--model", at["base"], "-i", str(self.root / "texts.jsonl"), "-s",
+                            "answer=vector", "-o", at["predictions"]],
         }  # fmt: skip
 
     def make(self) -> None:

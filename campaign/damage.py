@@ -124,7 +124,7 @@ def readers_of(chain: Chain, kind: str) -> dict[str, list[str]]:
         found["tokenize with its tokenizer"] = ["tokenize", "-i", str(chain.root / "corpus"), "--tokenizer", at,
                                                 "-s", "workers=1", "-o", "OUT"]  # fmt: skip
         found["plan"] = ["plan", "--data", at, "-s", "model=llama-7m", "--set", "max_steps=2"]
-    if kind in ("base", "model", "export"):
+    if kind in ("base", "model", "adapter", "export"):
         tasks = f"tasks=[{{type: answers, data: {chain.root / 'pairs'}, limit: 2}}]"
         found["finetune"] = [*tuning, "--model", at]
         found["eval"] = ["eval", "--model", at, "-s", tasks, "-o", "OUT"]
@@ -132,9 +132,16 @@ def readers_of(chain: Chain, kind: str) -> dict[str, list[str]]:
         found["plan of finetune"] = ["plan", "--stage", "finetune", "--set", f"model={at}", "--set", "max_steps=2"]
         found["tokenize with its tokenizer"] = ["tokenize", "-i", str(chain.root / "corpus"), "--tokenizer", at,
                                                 "-s", "workers=1", "-o", "OUT"]  # fmt: skip
-    if kind == "model":
+        vectors = ["-i", str(chain.root / "texts.jsonl"), "-s", "answer=vector", "-o", "OUT"]
+        found["predict"] = ["predict", "--model", at, *vectors]
+        found["preflight"] = ["preflight", "-r", "predict=", "--model", at, *vectors]
+    if kind in ("model", "adapter"):
         found["export"] = ["export", "--model", at, "-s", "parity_prompts=1", "-s", "parity_new_tokens=2", "-o", "OUT"]
+    if kind == "predictions":
+        found["clean"] = ["clean", "-i", at, "-s", "steps=[]", "-o", "OUT"]
+        found["tidy"] = ["tidy", at]
     if kind == "base":
+        found["LoRA on it"] = [*tuning, "--model", at, "--lora"]
         longer = [word if word != "4" else "6" for word in made]
         found["more steps"] = longer
         found["from its last checkpoint"] = [*made[:-1], "OUT", "--resume", f"{at}/checkpoints/step-00000004"]

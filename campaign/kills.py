@@ -28,8 +28,10 @@ SETTINGS = {
     "tokenize with workers": ["-s", "workers=2", "-s", "tokenizer.type=wordpiece"],
     "pretrain": ["-s", "log_every=1"],
     "finetune": ["-s", "log_every=1"],
+    "lora": ["-s", "log_every=1", "-s", "adapter.dropout=0.1"],
     "eval": [],
     "export": [],
+    "predict": [],
 }
 
 

@@ -33,9 +33,9 @@ def cases(scratch: Path) -> Iterator[Case]:
         (chain.kept / "base" / file).unlink()
     shutil.rmtree(chain.kept / "base" / "checkpoints")
     for group, changes, readers in (
-        ("config", _configs(), ("finetune", "eval", "pretrain", "export", "plan")),
-        ("weights", _weights(), ("finetune", "eval", "pretrain", "export")),
-        ("tokenizer", _tokenizers(), ("finetune", "eval", "export")),
+        ("config", _configs(), ("finetune", "eval", "pretrain", "export", "plan", "predict", "lora")),
+        ("weights", _weights(), ("finetune", "eval", "pretrain", "export", "predict")),
+        ("tokenizer", _tokenizers(), ("finetune", "eval", "export", "predict")),
     ):
         for name, change in changes:
             for reader in readers:
@@ -60,6 +60,10 @@ def _with_change(chain: Chain, change: Change, reader: str, folder: Path) -> Seq
                      "-s", "model.path=elsewhere", "-o", "out"],
         "export": ["export", "--model", "elsewhere", "-s", "parity_prompts=1", "-s", "parity_new_tokens=2",
                    "-o", "out"],
+        "lora": ["finetune", "--data", str(chain.kept / "pairs"), "--model", "elsewhere", *training, "--lora",
+                 "-s", "workers=1", "--max-steps", "1", "-o", "out"],
+        "predict": ["predict", "--model", "elsewhere", "-i", str(chain.kept / "texts.jsonl"), "-s", "answer=vector",
+                    "-o", "out"],
         "plan": ["plan", "-s", "model.path=elsewhere", "-s", "max_steps=2"],
     }[reader]  # fmt: skip
 

@@ -154,3 +154,17 @@ def test_labels_of_texts_with_the_sign_of_their_end_in_them(cli, jsonl, tmp_path
                   "-s", "validation_fraction=0.3", "-s", "batch_rows=8", "--max-steps", 2, "-o", "out")  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "accuracy" in outcome.out
+
+
+def test_labels_of_a_model_whose_tokenizer_writes_no_end_are_refused_in_words(cli, jsonl, tmp_path):
+    settings = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    model = save_headed(tmp_path / "model", SENTIMENT, "t5", eos_token_id=4, **settings)  # [MASK], which none ends with
+    rows = [{"text": f"a boat {i}", "label": ["bad", "good"][i % 2]} for i in range(8)]
+    file = jsonl("rows.jsonl", rows)
+    says = "the model (t5) reads a label at the last end of a text ('[MASK]', id 4), and its tokenizer puts none behind"
+    trained = cli("finetune", "--data", file, "--model", model, "-s", "objective=classification", "-o", "out")
+    assert trained.code == 3
+    assert says in trained.err
+    asked = cli("predict", model, "-i", file, "-o", "said")
+    assert asked.code == 3
+    assert says in asked.err

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from texts import sentences
 from texts_of_texts import save_two_sided
+from translators import save_translator
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-translation.md"
 COMMANDS = [
@@ -37,11 +38,12 @@ def test_every_command_does_what_the_page_says(cli, chain, tmp_path):
     (tmp_path / "new.jsonl").write_text('{"source": "Open it."}\n{"source": "Close it."}\n', encoding="utf-8")
     (tmp_path / "more.txt").write_text("\n\n".join(sentences(60, seed=5)), encoding="utf-8")
     save_two_sided(tmp_path / "t5", "t5")
+    save_translator(tmp_path / "nllb", "nllb", texts, texts[::-1])
     shutil.copytree(chain.base, tmp_path / "llama")
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
     for line in COMMANDS:
         stage, *arguments = shlex.split(line)[1:]
-        longest = ["-s", "context_length=64"] if "llama" in arguments else []
+        longest = ["-s", "context_length=64"] if {"llama", "nllb"} & {*arguments} else []
         outcome = cli(stage, *arguments, *SMALL.get(stage, []), *longest)
         assert outcome.code == 0, f"{line}\n{outcome.err}"
         if "--preview" in arguments:

@@ -114,3 +114,12 @@ def test_a_head_of_vectors(body, cli, capsys):
 
 def test_without_the_file_nothing_is_left_of_it():
     assert "next_sentence" not in Family("head").members()
+
+
+def test_a_head_that_is_derived_from_another_answers_what_that_does(add_member, chain, cli):
+    code = "from llmkit.modeling.heads.causal_lm import CausalLM\n\n\nclass Mine(CausalLM):\n    rank = -1\n"
+    add_member("head", "mine", code)
+    tasks = f"tasks=[{{type: perplexity, data: {chain.tokens}}}, {{type: objective, data: {chain.tokens}}}]"
+    scored = cli("eval", "-s", tasks, "--model", chain.base, "-o", "scores")
+    assert scored.code == 0, scored.err
+    assert cli("preflight", "-r", "eval=", "--model", chain.base, "-s", tasks).code == 0

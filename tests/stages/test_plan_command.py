@@ -136,6 +136,26 @@ def test_a_plan_of_finetune(cli, chain, monkeypatch):
     assert "warning: rows are counted when they are encoded" in without.err
 
 
+@pytest.mark.parametrize("more", [
+    ["-s", "template=phi3"],
+    ["-s", "template=phi3", "--lora"],
+    ["-s", "objective={type: fill_in_the_middle, max_per_block: 2}", "--lora"],
+])  # fmt: skip
+def test_rows_that_the_vocabulary_gets_are_counted(cli, chain, more):
+    data = chain.root / "texts.jsonl" if "template=phi3" not in more else chain.pairs
+    arguments = ["finetune", "--data", data, "--model", chain.base, *SIZES, "-s", "validation_fraction=0.1",
+                 "-s", "max_steps=1", "-s", "samples.count=0", *CUT, *more]  # fmt: skip
+    found = cli("plan", *arguments, "--json")
+    assert found.code == 0, found.err
+    done = cli(*arguments, "-o", "model")
+    assert done.code == 0, done.err
+    metrics = json.loads(Path("model/llmkit.json").read_text(encoding="utf-8"))["metrics"]
+    assert found.json["new_rows"] > 0
+    assert found.json["parameters"] == metrics["parameters"]
+    assert f"{found.json['trained']:,}" in done.err or "--lora" not in more
+    assert f", {found.json['new_rows']:,} new" in cli("plan", *arguments).out
+
+
 @pytest.mark.parametrize("limit", ["max_steps=4", "max_epochs=1.5"])
 def test_a_plan_of_finetune_counts_as_the_run_does(cli, chain, limit):
     arguments = ["--data", chain.pairs, "--model", chain.base, *SIZES, "-s", "validation_fraction=0.1", "-s", limit]

@@ -464,3 +464,27 @@ def test_a_model_behind_an_address_is_not_looked_for(checked, chain):
     assert there.of["eval", "links", "runtime.tokenizer"] == f"{chain.base}: a model, there already"
     (problem,) = checked(*given, "-s", "runtime={type: openai, tokenizer: nowhere}").problems
     assert "eval: runtime.tokenizer: no such directory: nowhere" in problem
+
+
+def test_an_output_that_another_config_has_finished(checked, cli):
+    made = cli("clean", "-i", "texts.jsonl", "-s", "steps=[normalize, exact_duplicates]", "-o", "build/corpus")
+    assert made.code == 0, made.err
+    assert checked("clean", "-o", "build/corpus").of["clean", "finished", ""] == (
+        "build/corpus is finished, by a run of this config"
+    )
+    other = checked("clean", "-o", "build/corpus", "-s", "steps=[normalize]")
+    assert other.code == 0
+    said = other.of["clean", "finished", ""]
+    assert said.startswith("build/corpus is finished, from another run: steps.1")
+    assert said.endswith(" there, not set now; this one stops there, or replaces it by --force")
+
+
+def test_a_larger_budget_of_a_finished_training_is_no_other_run(checked, chain, model_options, training_options):
+    given = ["-r", "pretrain=", "--data", str(chain.tokens), *model_options, *training_options]
+    said = checked(*given, "--max-steps", "9", "-o", str(chain.base)).of["pretrain", "finished", ""]
+    assert said.startswith(f"{chain.base} is finished, by a run of this config")
+    said = checked(*given, "--max-steps", "9", "-s", "optimizer.lr=0.5", "-o", str(chain.base)).of[
+        "pretrain", "finished", ""
+    ]
+    assert "is finished, from another run: " in said
+    assert "optimizer.lr: " in said

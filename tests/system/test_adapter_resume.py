@@ -13,10 +13,12 @@ import pytest
 from killed import assert_same_model
 from safetensors.torch import load_file
 
-from headed import save_headed
+from headed import BODY, save_headed
 from llmkit.cli.main import run
 from llmkit.training.checkpoint import latest
+from llmkit.training.loop import Trainer
 from llmkit.training.metrics import read_metrics
+from texts import sentences, write_jsonl
 from tiny import untimed
 
 STEPS = 12
@@ -97,3 +99,52 @@ def test_a_killed_lora_training_on_documents_ends_to_the_bit_where_an_undisturbe
     assert untimed(read_metrics(killed)) == untimed(read_metrics(straight))
     changed = load_file(straight / "adapter_model.safetensors")
     assert any("token" in name for name in changed) == (objective == "fill_in_the_middle"), "sentinels are trained"
+
+
+TEXTS = sentences(24, seed=5)
+ENCODED = {
+    "question_answering": [
+        {"question": "Which is second?", "context": text, "answers": [text.split()[1]] if i % 3 else [],
+         "answer_start": [len(text.split()[0]) + 1] if i % 3 else []}
+        for i, text in enumerate(TEXTS)
+    ],
+    "embedding": [{"anchor": text[:20], "positive": text[20:50]} for text in TEXTS],
+}  # fmt: skip
+
+
+class _Crash(BaseException):
+    """What nothing catches."""
+
+
+@pytest.mark.parametrize("objective", ENCODED)
+def test_a_lora_training_of_an_encoder_that_crashes_ends_to_the_bit_where_an_undisturbed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
+):
+    """A process of its own, to be killed, would take five seconds to start: the slow cells have one."""
+    encoder = save_headed(tmp_path / "encoder", BODY, max_position_embeddings=100)
+    data = write_jsonl(tmp_path / "rows.jsonl", ENCODED[objective])
+    lora = ["--lora", "-s", "adapter.r=4", "-s", "adapter.dropout=0.1", "-s", "optimizer.lr=0.01"]
+    often = ["-s", "checkpoint.every=2", "-s", "validate.every=3", "-s", "validation_fraction=0.3", "-s", "log_every=1"]
+    start = ["finetune", "--data", data, "--model", encoder, "-s", f"objective={objective}", *lora, *often,
+             "-s", "context_length=64", "-s", "batch_rows=8", "--max-steps", 6, "-q"]  # fmt: skip
+    arguments, step = [*map(str, start)], Trainer._step
+    crashed, straight = tmp_path / "crashed", tmp_path / "straight"
+    assert run([*arguments, "-o", str(straight)]) == 0
+
+    def crash(self: Trainer, *given: Any) -> dict[str, Any]:
+        row = step(self, *given)
+        if row["step"] == 5:
+            raise _Crash
+        return row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", crash)
+        with pytest.raises(_Crash):
+            run([*arguments, "-o", str(crashed)])
+    checkpoint, _ = latest(crashed / ".partial/checkpoints")
+    assert checkpoint is not None and checkpoint.name == "step-00000004"
+    assert run([*arguments, "-o", str(crashed)]) == 0
+    assert_same_model(crashed, straight)
+    assert untimed(read_metrics(crashed)) == untimed(read_metrics(straight))
+    changed = load_file(straight / "adapter_model.safetensors")
+    assert all(tensor.any() for tensor in changed.values()), "all of it was trained"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import DataError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _TASK = "sequence_to_sequence"
@@ -97,3 +98,18 @@ def prepare_writing(model: PreTrainedModel, *, starts: Sequence[int], ends: Sequ
         changed.append(f"min_length {generation.min_length}")
         generation.min_length = 0
     return changed
+
+
+def decoder_inputs(model: PreTrainedModel, labels: torch.Tensor) -> torch.Tensor:
+    """Return what a decoder reads to predict labels, `[rows, time]`: what it starts from, then all but the last.
+
+    Args:
+        model: The model.
+        labels: Ids, negative where nothing is predicted.
+    """
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        before: torch.Tensor = model.prepare_decoder_input_ids_from_labels(labels)
+        return before
+    shifted = labels.roll(1, 1)  # M2M-100's class does so within its own loss alone
+    shifted[:, 0] = model.config.decoder_start_token_id
+    return shifted.masked_fill(shifted < 0, model.config.pad_token_id)

@@ -6,13 +6,34 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
+from llmkit.core.errors import DataError
+
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
+UNLIMITED = 2**31 - 1
+"""The limit of texts that are never cut."""
 Cut = Literal["longest_first", "only_second"]
 _cutting: WeakKeyDictionary[PreTrainedTokenizerFast, dict[tuple[int, Cut], Tokenizer]] = WeakKeyDictionary()
 """Copies that cut at a limit: making one takes up to a second."""
+
+
+def check_ends(tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
+    """Make sure that texts have the end at which an encoder-decoder, such as T5 or BART, reads their label.
+
+    Raises:
+        DataError: The tokenizer puts none behind them.
+    """
+    end = config.eos_token_id
+    if not config.is_encoder_decoder or end in encode_texts(tokenizer, ["a"], UNLIMITED)[0].ids:
+        return
+    name = "none is named in its config" if end is None else f"'{tokenizer.convert_ids_to_tokens(end)}', id {end}"
+    raise DataError(
+        f"the model ({config.model_type}) reads a label at the last end of a text ({name}), and its tokenizer puts none"
+        " behind a text",
+        "have the post-processor of its tokenizer.json add it, as T5's and BART's own tokenizers do",
+    )
 
 
 def encode_texts(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SETTINGS = "question_answering"
 """Where a model's config keeps how it is asked."""
-UNCUT = 2**31 - 1
-"""The limit with which texts are encoded that are cut into windows."""
 LEAST_ROOM = 8
 """The share of a window, one in so many tokens, that a question has to leave for the text."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from llmkit.core.machine import raise_limit
 from llmkit.core.reading import damaged, read_json, reading
 from llmkit.modeling.directory import CONFIG, check_config
 from llmkit.modeling.gguf import model_directory
+from llmkit.modeling.languages import speaks, target_side
 from llmkit.modeling.literal import LiteralEncoder
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with warnings.catch_warnings(category=UserWarning, action="ignore"):  # Marian's asks for what it does not use
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise_limit(error)
         # Any exception: `tokenizers` raises bare Exception for a damaged file.
@@ -94,6 +97,10 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
                 read_json(folder / name)  # transformers does not say which file it is
         raise damaged(folder / TOKENIZER_FILE, _first_line(error)) from error
     if not tokenizer.is_fast:
+        from llmkit.modeling._translators import CLASSES, Translating
+
+        if type(tokenizer).__name__ in CLASSES:
+            return Translating.of(tokenizer, folder)
         raise DataError(
             f"the tokenizer in '{path}' has no fast version ({type(tokenizer).__name__})",
             f"convert it to a {TOKENIZER_FILE} first",
@@ -117,6 +124,10 @@ def _as_written(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrainedT
         pipelines = (id_sections(backend) for backend in (tokenizer.backend_tokenizer, Tokenizer.from_file(str(file))))
         built, written = ({**sections, "added_tokens": None} for sections in pipelines)
     if built == written:
+        return tokenizer
+    if speaks(tokenizer):  # its class puts the tokens of languages around a text
+        tokenizer._tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.set_src_lang_special_tokens(tokenizer.src_lang)
         return tokenizer
     generic: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     return generic
@@ -197,7 +208,11 @@ def tokenizer_digest(tokenizer: str | Path | PreTrainedTokenizerFast) -> str:
         DataError: As `load_tokenizer`.
     """
     loaded = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
-    canonical = dumps(id_sections(loaded.backend_tokenizer), sort_keys=True, compact=True, ascii_only=True)
+    sections: Any = id_sections(loaded.backend_tokenizer)
+    target = target_side(loaded)
+    if target is not loaded:
+        sections = [sections, id_sections(target.backend_tokenizer)]
+    canonical = dumps(sections, sort_keys=True, compact=True, ascii_only=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

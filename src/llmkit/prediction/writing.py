@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.pooling import Pooling
+from llmkit.modeling.served import UNLIMITED
 from llmkit.runtimes import Generate, Request, Written
-from llmkit.runtimes._heads import UNLIMITED, Encoded
+from llmkit.runtimes._heads import Encoded
 from llmkit.runtimes._in_memory import InMemory
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.modeling.pooling import Pooling
-from llmkit.modeling.served import encode_texts
-from llmkit.modeling.spans import UNCUT, Asking, Chosen, Window, best_of, best_span, windows
+from llmkit.modeling.served import UNLIMITED, check_ends, encode_texts
+from llmkit.modeling.spans import Asking, Chosen, Window, best_of, best_span, windows
 from llmkit.runtimes._requests import Embed, Label, Request, Span, SpanFound, Tags, TagsFound
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ OBJECTIVES: dict[type[Request], str] = {
 }  # fmt: skip
 """What a model is finetuned with to answer a kind of request, for hints."""
 _TRAIN = "`llmkit finetune --model {} --data DATA -s objective={}` makes one that does"
-UNLIMITED = 2**31 - 1
 MOST_KNOWN = 2**14
 """Requests that are kept encoded from when their length is asked until they are answered, unless more are prepared."""
 LEAST_WINDOWS = 4
@@ -75,6 +74,9 @@ class HeadAnswers:
         head: What stands on its body.
         where: Its directory, for errors.
         pooling: How vectors are made, of a body alone.
+
+    Raises:
+        DataError: An encoder-decoder reads labels at the end of a text, and the tokenizer puts none there.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class HeadAnswers:
         own = model.config.get_text_config().pad_token_id
         self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
         # T5 and BART read a label at the last end of a text, and refuse rows of which one has more ends than another.
-        end = model.config.eos_token_id if self.kind is Label and model.config.is_encoder_decoder else None
-        self._end = -1 if end is None else int(end)
+        self._end = -1
+        if self.kind is Label and model.config.is_encoder_decoder:
+            check_ends(tokenizer, model.config)
+            self._end = int(model.config.eos_token_id)
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self._known: dict[Request, Encoded] = {}
 
@@ -217,7 +221,7 @@ class HeadAnswers:
         """Cut texts into windows behind their questions; a question that leaves no room is cut as well."""
         texts = [(request.question, request.text) for request in requests]
         found = []
-        for text, whole in zip(texts, encode_texts(self.tokenizer, texts, UNCUT), strict=True):
+        for text, whole in zip(texts, encode_texts(self.tokenizer, texts, UNLIMITED), strict=True):
             parts, cut = windows(whole, self.limit, self.asking.stride), False
             if not parts:
                 (short,) = encode_texts(self.tokenizer, [text], self.limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmkit.core.registry import Family
 from llmkit.runtimes import Fill, Generate, Logits, Losses, Request, Score
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def why_not(running: InMemory, request: Request) -> str | None:
     if isinstance(request, Generate) and running.head.answer == "tokens":
         return None if isinstance(request.prompt[0], int) else "prompts are ids here, not turns"
     if isinstance(request, Score | Generate):
-        return None if running.head.type_name == "causal_lm" else _no_language_model(running)
+        return None if _is(running, "causal_lm") else _no_language_model(running)
     if isinstance(request, Fill):
         return None if _fills(running) else _no_masks(running)
     return running.heads.takes(request)
@@ -43,9 +44,14 @@ def _not_learned(running: InMemory, judge: Judge | None) -> str | None:
     own = running.head.type_name
     if judge is None and running.head.objective is None:
         return f"its head is {own}, which no objective over documents trains"
-    if judge is None or judge.head == own or (judge.head, own) == ("masked_lm", "pretraining"):
+    if judge is None or _is(running, judge.head) or (judge.head == "masked_lm" and _is(running, "pretraining")):
         return None
     return f"{judge.type_name} is what models with the head {judge.head} learn, and this one has {own}"
+
+
+def _is(running: InMemory, head: str) -> bool:
+    """Tell whether a model has a head, or one of the user's own that is derived from it."""
+    return isinstance(running.head, Family("head").load(head))
 
 
 def _fills(running: InMemory) -> bool:
@@ -55,7 +61,7 @@ def _fills(running: InMemory) -> bool:
 def _no_masks(running: InMemory) -> str:
     from llmkit.modeling.heads.masked_lm import MaskedLM
 
-    hint = "\nthe task perplexity scores causal language models" if running.head.type_name == "causal_lm" else ""
+    hint = "\nthe task perplexity scores causal language models" if _is(running, "causal_lm") else ""
     return f"it {MaskedLM.refusal}: {_saved_as(running)}{hint}"
 
 

@@ -111,6 +111,8 @@ class _Writing:
         if self.model.config.is_encoder_decoder:
             settings.decoder_start_token_id = own.decoder_start_token_id
             settings.bos_token_id = own.bos_token_id
+            # Not settings of taste: the language to write, and the padding that Marian's decoder starts from.
+            settings.forced_bos_token_id, settings.bad_words_ids = own.forced_bos_token_id, own.bad_words_ids
         self.model.generation_config = settings
         try:
             return self.model.generate(

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, get_args
 
 from llmkit.modeling.literal import flatten
-from llmkit.tokenization.sentencepiece_model import SPACE
+from llmkit.modeling.sentencepiece_model import SPACE
 from llmkit.tokenization.trainers._patterns import CHINESE, DIGITS, EXPRESSIONS, Chinese, Digits, Pattern, expressions
 
 # Of the Chinese characters only U+4E00 to U+8FFF: assigned, and letters, in every version of Unicode in use.

@@ -13,11 +13,11 @@ from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.modeling.gguf_header import read_header
 from llmkit.modeling.gguf_tokenizer import read_tokenizer
+from llmkit.modeling.sentencepiece_model import read_model
+from llmkit.modeling.sentencepiece_pipeline import to_tokenizer
 from llmkit.modeling.tokenizer import TOKENIZER_FILE, load_tokenizer
 from llmkit.tokenization import byte_ranks
 from llmkit.tokenization.byte_ranks import END_OF_TEXT
-from llmkit.tokenization.sentencepiece_model import read_model
-from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
 from llmkit.tokenization.trainers._patterns import Pattern, byte_level
 
 if TYPE_CHECKING:

@@ -95,10 +95,14 @@ def load(
         console.info(f"the model gets a new head: {head.type_name}")
     if objective.layout == "pack" and config.adapter.packs:
         check_isolation(model)
-    known = vocabulary_of(load_tokenizer(path)).size if config.template in SHIPPED else None
-    grown = _grow(model, vocabulary, path, tokenizer, known, console)
+    grown = _grow(model, vocabulary, path, tokenizer, known_size(config, path), console)
     check_positions(model.config, config.context_length, path)
     return have_companions(model, objective.companions()), grown
+
+
+def known_size(config: RowTrainingConfig, path: Path) -> int | None:
+    """Return how many ids a model was trained with, where a shipped template adds tokens to its own; else None."""
+    return vocabulary_of(load_tokenizer(path)).size if config.template in SHIPPED else None
 
 
 def _grow(

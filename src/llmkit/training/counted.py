@@ -13,7 +13,7 @@ from llmkit.data.packing import EncodedRows
 from llmkit.modeling.architecture import position_limit
 from llmkit.modeling.load import read_config
 from llmkit.modeling.vocabulary import vocabulary_of
-from llmkit.training.base_model import fit, lies_apart
+from llmkit.training.base_model import fit, known_size, lies_apart
 from llmkit.training.budget import Budget
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 
@@ -39,6 +39,8 @@ class Counted:
         num_rows: Rows to train on.
         held_out_tokens: Of the rows to validate on.
         tokens_per_epoch: Of the rows to train on.
+        vocab_size: Ids of the tokenizer, with those that a chat template brings along.
+        known: How many of them the model was trained with, where that may be fewer than it has rows.
     """
 
     config: RowTrainingConfig
@@ -48,6 +50,8 @@ class Counted:
     num_rows: int
     held_out_tokens: int
     tokens_per_epoch: int
+    vocab_size: int
+    known: int | None
 
     @property
     def batch_tokens(self) -> int:
@@ -118,4 +122,6 @@ def count_rows(
         counts["train"].rows,
         int(held_out.num_tokens.sum()),
         int(train.num_tokens.sum()),
+        vocabulary.size,
+        known_size(config, model),
     )

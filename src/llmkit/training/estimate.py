@@ -53,7 +53,10 @@ def estimate(
 def _rows(found: Plan) -> Facts:
     rows = [
         ("parameters", f"{found.parameters:,}: embedding {found.embedding:,}, body {found.body:,}"),
-        ("", f"{found.arch}, vocabulary {found.vocab_size:,}"),
+        (
+            "",
+            f"{found.arch}, vocabulary {found.vocab_size:,}" + (f", {found.new_rows:,} new" if found.new_rows else ""),
+        ),
     ]
     if found.adapter != ALL:
         rows.append(("trained", Targets(found.adapter, found.trained, found.parameters).words))

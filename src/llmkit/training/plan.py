@@ -13,7 +13,7 @@ import torch
 from llmkit.data.artifacts import Tokens
 from llmkit.modeling.build import ModelConfig, configure
 from llmkit.modeling.cost import Memory, count_embeddings, flops_per_token, measure_peak
-from llmkit.modeling.load import count_parameters, read_config
+from llmkit.modeling.load import count_parameters, grow_embeddings, read_config
 from llmkit.modeling.loaded import loading, weightless
 from llmkit.modeling.pace import measure_pace
 from llmkit.modeling.presets import PRESETS
@@ -50,7 +50,8 @@ class Plan:
 
     Attributes:
         arch: The architecture.
-        vocab_size: Rows of the embedding.
+        vocab_size: Ids of the tokenizer, or rows of the embedding where more are known of those.
+        new_rows: Rows of the embedding that the model gets, for tokens that it was never trained with.
         parameters: All of them, tied ones once; `embedding` and `body` add up to it.
         embedding: Lookup tables and output layer.
         body: The rest.
@@ -79,6 +80,7 @@ class Plan:
 
     arch: str
     vocab_size: int
+    new_rows: int
     parameters: int
     embedding: int
     body: int
@@ -133,8 +135,13 @@ def plan(
     facts = [tokens.facts for tokens in map(Tokens, data) if tokens.is_there()]
     vocab_size = facts[0]["vocab_size"] if facts else likely_vocabulary(spec)
     model = weightless_model(spec, head, vocab_size, config.context_length)
+    grown = range(0)
+    if spec.path is not None and (facts or counted):
+        needed, known = (vocab_size, None) if counted is None else (counted.vocab_size, counted.known)
+        grown = range(needed - grow_embeddings(model, needed, known), needed)
+        vocab_size = max(vocab_size, needed)
     size, tables = count_parameters(model), count_embeddings(model)
-    config.adapted.wrap(model, head)
+    config.adapted.wrap(model, head, grown=grown)
     trained = config.adapted.describe(model)
     epoch_tokens, held_out, steps, batch_tokens = _amounts(config, facts, counted)
     readers = max(1, num_processes // (config.parallel.tensor * config.parallel.context))
@@ -157,7 +164,7 @@ def plan(
         steps = fitting if steps is None else min(steps, fitting)
     tokens = None if steps is None else steps * batch_tokens if counted is None else counted.tokens(steps)
     return Plan(
-        arch=model.config.model_type, vocab_size=vocab_size,
+        arch=model.config.model_type, vocab_size=vocab_size, new_rows=len(grown),
         parameters=size, embedding=tables, body=size - tables, trained=trained.trained, adapter=trained.what,
         tokens_per_epoch=epoch_tokens, steps=steps, tokens=tokens,
         epochs=round(tokens / epoch_tokens, 4) if tokens and epoch_tokens else None,

@@ -96,3 +96,9 @@ def test_growth_is_measured_of_every_step(tmp_path: Path, capsys: pytest.Capture
     (claim,) = bench.claims
     assert claim["target"] == 6
     assert "step lowercase" in capsys.readouterr().out
+
+
+def test_a_command_that_is_killed_is_said_to_be_with_its_memory(measure: ModuleType, tmp_path: Path) -> None:
+    code = f"{HOLD.format(size=10**8)}; import os; os.kill(os.getpid(), 9)"
+    with pytest.raises(measure.RunError, match=r"^killed by SIGKILL, 0\.\d GB of [\d.]+ GB were seen in use: "):
+        measure.run([sys.executable, "-c", code], cores=[0], log=tmp_path / "log")

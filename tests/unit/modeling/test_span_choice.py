@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headed import tokenizer
-from llmkit.modeling.served import encode_texts
-from llmkit.modeling.spans import UNCUT, Asking, Chosen, best_of, best_span, is_answered, tokens_of, windows
+from llmkit.modeling.served import UNLIMITED, encode_texts
+from llmkit.modeling.spans import Asking, Chosen, best_of, best_span, is_answered, tokens_of, windows
 
 TOKENIZER = tokenizer()
 OFFSETS = np.array([[0, 2], [2, 5], [5, 9], [9, 10]])
 
 
 def cut(question, text, limit, stride):
-    (encoding,) = encode_texts(TOKENIZER, [(question, text)], UNCUT)
+    (encoding,) = encode_texts(TOKENIZER, [(question, text)], UNLIMITED)
     return encoding, windows(encoding, limit, stride)
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.modeling.sentencepiece_model import BYTE, CONTROL, UNIGRAM, UNKNOWN, read_model
+from llmkit.modeling.sentencepiece_pipeline import exceptions, to_tokenizer
 from llmkit.modeling.tokenizer import encode_documents
-from llmkit.tokenization.sentencepiece_model import BYTE, CONTROL, UNIGRAM, UNKNOWN, read_model
-from llmkit.tokenization.sentencepiece_pipeline import exceptions, to_tokenizer
 from llmkit.tokenization.trainers import TrainingText
 from llmkit.tokenization.trainers.existing import Existing
 from llmkit.tokenization.trainers.unigram import LINE_CHARS, Unigram
@@ -258,7 +258,7 @@ def test_reading_a_model():
     assert [piece.kind for piece in model.pieces[:4]] == [CONTROL, CONTROL, UNKNOWN, BYTE]
     assert model.specials == {"unk": 2, "eos": 1, "pad": 0}
     assert len(model.character_map) > 10_000
-    from llmkit.tokenization.sentencepiece_model import _number
+    from llmkit.modeling.sentencepiece_model import _number
 
     assert _number({41: [(2**64 - 1).to_bytes(8, "little")]}, 41, 1) == -1
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.chain.known import first_place, head_of_place
 from llmkit.chain.runs import Chain, Finding, Run
+from llmkit.modeling.heads.causal_lm import CausalLM
 from llmkit.prediction.model import check_predicts
 from llmkit.runtimes import Generate, Request, Score
 from llmkit.runtimes.transformers import Transformers
@@ -46,4 +47,4 @@ def _of_tasks(chain: Chain, run: Run, role: str) -> Iterator[Finding]:
 def _answers(head: Head, request: Request) -> bool:
     if isinstance(request, Generate):
         return head.answer == "tokens"
-    return head.type_name == "causal_lm" or not isinstance(request, Score)
+    return isinstance(head, CausalLM) or not isinstance(request, Score)

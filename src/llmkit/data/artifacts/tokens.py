@@ -24,7 +24,7 @@ from llmkit.data.unread import Unread
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-    "additional_chat_templates/*.jinja",
+    "additional_chat_templates/*.jinja", "vocab.json", "source.spm", "target.spm", "sentencepiece.bpe.model",
 )  # fmt: skip
 FACTS = "tokens.json"
 WIDE = 2**16

@@ -1,7 +1,8 @@
 """A conversation: `{"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}`.
 
-What ShareGPT exports is read as the same: `{"conversations": [{"from": "human", "value": "2 + 2?"}, ...]}`. Tools,
-calls of tools, reasoning and weights are those of OpenAI's formats.
+What ShareGPT exports is read as the same: `{"conversations": [{"from": "human", "value": "2 + 2?"}, ...]}`. So are the
+two lists of TRL, of which the second alone is learned: `{"prompt": [{"role": "user", ...}], "completion": [...]}`.
+Tools, calls of tools, reasoning and weights are those of OpenAI's formats.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ from llmkit.data.rows._values import RowError, expect, list_of, value_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_REST = "completion_messages"
+"""The field of a second list with which a conversation goes on: what the assistant says in the first is not learned."""
+_PROMPT, _COMPLETION = "prompt", "completion"
+"""TRL's columns of both."""
+
 
 class Messages(Row):
     """A conversation: a list of {role, content}, or of ShareGPT's {from, value}, one of the assistant at least."""
@@ -39,8 +45,9 @@ class Messages(Row):
     aliases: ClassVar = {
         "messages": ("messages", "conversation", "conversations", "turns", "dialogue", "chat"),
         "tools": ("tools", "functions"),
+        _REST: (),
     }
-    optional: ClassVar = frozenset({"tools"})
+    optional: ClassVar = frozenset({"tools", _REST})
 
     holds: Literal["text", "all"] = "text"
     """What is kept of messages: role and content, or also reasoning, calls, names and weights, and the tools beside
@@ -50,9 +57,12 @@ class Messages(Row):
 
     def recognize(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Self:
         """Fill in the columns and what is kept, and note how the conversations are written."""
+        if not self.columns and _is_prompt_and_completion(names, rows):
+            named = self.model_copy(update={"columns": {"messages": _PROMPT, _REST: _COMPLETION}})
+            return named.recognize(names, rows)
         found = super().recognize(names, rows)
         items = found._items(rows)
-        if found.column("tools") in names or any(map(says_more, items)):
+        if found.column("tools") in names or _REST in found.columns or any(map(says_more, items)):
             found = found.whole()
         found._layout = found._described(names, items)
         return found
@@ -75,16 +85,24 @@ class Messages(Row):
         """Return the columns of the conversation, its tools and its system message."""
         return [*super().used(), *SYSTEM]
 
+    def needed(self) -> list[str]:
+        """Return the columns of the conversation."""
+        return [*super().needed(), *self._rest()]
+
     def describe(self) -> str:
         """Return the kind, the columns it is read from, and how the messages are written."""
         place = f" from '{self.columns['messages']}'" if "messages" in self.columns else ""
+        place += "".join(f" and '{column}', which alone is learned" for column in self._rest())
         return f"messages (messages{place}{self._layout})"
 
     def parse(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return the conversation, and its tools if it has any; the errors name the turn."""
         column = self.column("messages")
-        items = list_of(value_of(raw, column), f"field '{column}'")
-        messages = [read_message(item, f"{column}.{i}") for i, item in enumerate(items)]
+        messages = _read(raw, column)
+        for rest in self._rest():
+            said = _read(raw, rest)
+            _check(said, rest)
+            messages = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in messages] + said
         system = next((raw[name] for name in SYSTEM if raw.get(name) is not None), "")
         system = {"role": "system", "content": expect(system, str, "the system message beside the conversation")}
         if system["content"].strip() and messages[:1] != [system]:
@@ -150,12 +168,16 @@ class Messages(Row):
         tools = [("tools", row["tools"])] if row.get("tools") else []
         return [*tools, *(shown for message in row["messages"] for shown in show_message(message))]
 
+    def _rest(self) -> list[str]:
+        """Return the column with which a conversation goes on, if there is one."""
+        return [self.columns[_REST]] if _REST in self.columns else []
+
     def _items(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for row in rows:
-            with suppress(RowError):  # which says so when it is read
-                items = list_of(row.get(self.column("messages")), "messages")
-                found += [item for item in items if isinstance(item, dict)]
+            for column in (self.column("messages"), *self._rest()):
+                with suppress(RowError):  # which says so when it is read
+                    found += [item for item in list_of(row.get(column), column) if isinstance(item, dict)]
         return found
 
     def _described(self, names: Sequence[str], items: Sequence[Mapping[str, Any]]) -> str:
@@ -168,6 +190,18 @@ class Messages(Row):
         said += [f"; with {', '.join(more)}"] if more else []
         unread = dict.fromkeys(key for item in items for key in unread_keys(item))
         return "".join(said) + (f"; not read of messages: {listed(unread)}" if unread else "")
+
+
+def _read(raw: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
+    items = list_of(value_of(raw, column), f"field '{column}'")
+    return [read_message(item, f"{column}.{i}") for i, item in enumerate(items)]
+
+
+def _is_prompt_and_completion(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the rows are TRL's, of two lists of messages."""
+    if not {_PROMPT, _COMPLETION} <= {*names}:
+        return False
+    return 2 * sum(isinstance(row.get(_PROMPT), list) for row in rows) > len(rows)
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

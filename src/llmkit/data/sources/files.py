@@ -33,8 +33,8 @@ _TABLES = tuple(form + codec for form in (".csv", ".tsv") for codec in ("", *COD
 class Files(Tabular):
     """Read files: one, a directory searched recursively, or a glob pattern; local, or any URL that fsspec opens.
 
-    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, Parquet and Arrow, also as .gz, .bz2, .xz or .zst. In
-    directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
+    JSON Lines, JSON, text, CSV, TSV, Markdown, HTML, WARC, WET, TMX, Parquet and Arrow, also as .gz, .bz2, .xz or .zst.
+    In directories and globs, names that begin with a dot are skipped, links are followed, and a file with two names is
     read once. Columns other than those that are read go to `meta`; values that JSON does not have become text, and
     NaN and infinity become null. Rows of a corpus of ours keep their source, language and meta.
     """

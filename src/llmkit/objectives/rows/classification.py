@@ -18,7 +18,7 @@ from llmkit.objectives.rows import Column, Example, LeftOut, RowObjective, padde
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
     from llmkit.core.page import Page
     from llmkit.data.packing import Batch
@@ -63,6 +63,12 @@ class Classification(RowObjective):
         kinds = {"multi_label": "multi_label_classification", "regression": "regression"}
         kind: Any = kinds.get(self.problem, "single_label_classification")
         return SequenceClassification(labels=self.labels, problem_type=kind)
+
+    def suit(self, tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
+        """Refuse an encoder-decoder whose texts have no end, at which it would read their label."""
+        from llmkit.modeling.served import check_ends
+
+        check_ends(tokenizer, config)
 
     def columns(self, vocabulary: Vocabulary) -> dict[str, Column]:
         """Return ids, the types of tokens where the model has them, and the label."""

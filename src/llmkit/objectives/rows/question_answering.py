@@ -14,7 +14,7 @@ from pydantic import Field
 
 from llmkit.core.errors import DataError
 from llmkit.core.json import dumps
-from llmkit.modeling.spans import UNCUT, Asking, best_span, tokens_of, windows
+from llmkit.modeling.spans import Asking, best_span, tokens_of, windows
 from llmkit.objectives import Collated, Losses, Tensors
 from llmkit.objectives.rows import LEARNED_MARK, Column, Example, LeftOut, Outcome, RowObjective, padded_tensors
 from llmkit.objectives.rows._asked import NO_ANSWER, Asked, Found, ask
@@ -102,12 +102,12 @@ class QuestionAnswering(RowObjective):
         limit: int,
     ) -> Sequence[Outcome]:
         """Return the windows of each row."""
-        from llmkit.modeling.served import encode_texts
+        from llmkit.modeling.served import UNLIMITED, encode_texts
 
         typed = "token_type_ids" in tokenizer.model_input_names
         texts = [(row["question"], row["context"]) for row in rows]
         found: list[Outcome] = []
-        for row, encoding in zip(rows, encode_texts(tokenizer, texts, UNCUT), strict=True):
+        for row, encoding in zip(rows, encode_texts(tokenizer, texts, UNLIMITED), strict=True):
             parts = windows(encoding, limit, self.stride)
             if not parts:
                 empty = 1 not in encoding.sequence_ids

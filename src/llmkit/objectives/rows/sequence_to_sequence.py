@@ -26,6 +26,7 @@ from llmkit.metrics.bleu import Bleu
 from llmkit.metrics.chrf import ChrF
 from llmkit.metrics.rouge import Rouge
 from llmkit.modeling.coverage import coverage_of
+from llmkit.modeling.languages import set_languages, speaks, target_language_id, target_side
 from llmkit.objectives import Collated, Losses, Tensors
 from llmkit.objectives.rows import IGNORED, LEARNED_MARK, Column, Example, LeftOut, RowObjective, padded_tensors
 from llmkit.objectives.rows._targets import Limits, one_side, two_sides
@@ -99,6 +100,11 @@ class SequenceToSequence(RowObjective):
     """Longest source, in tokens, prefix and special tokens included; null for `context_length`."""
     max_target_length: int = Field(128, ge=2)
     """Longest target, in tokens, EOS included; also the longest answer of the trained model."""
+    source_language: str | None = None
+    """Of models that read many languages (M2M-100, NLLB, mBART), that of the sources, by the tokenizer's own name for
+    it, `eng_Latn`; null for the one that the tokenizer was saved with."""
+    target_language: str | None = None
+    """The same of the targets."""
     directions: Directions = Directions()
     """Each row is learned in one of both directions, which one by a hash of its texts."""
     backward_prefix: str = ""
@@ -128,7 +134,7 @@ class SequenceToSequence(RowObjective):
         return Writer(prefix=self.prefix)
 
     def suit(self, tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
-        """Refuse a model of the other kind; give a tokenizer without a chat template a plain one, for prompts."""
+        """Refuse a model of the other kind; give a tokenizer without a chat template a plain one, and set languages."""
         if self.prompt is None and not config.is_encoder_decoder:
             raise ConfigError(
                 f"model: {config.model_type} has no encoder, and nothing says how it is asked for a target",
@@ -141,6 +147,13 @@ class SequenceToSequence(RowObjective):
             )
         if self.prompt is not None and not tokenizer.chat_template:
             give_plain_template(tokenizer)
+        set_languages(tokenizer, self.source_language, self.target_language)
+        if speaks(tokenizer) and self.directions.backward:
+            raise ConfigError(
+                "objective.directions.backward: the model is told one language to write, and rows of the other"
+                " direction would need another",
+                "leave it out, and train the other direction in a run of its own",
+            )
 
     def equip(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[str]:
         """Write to the model's configs how it is asked and how long it answers; return what had to be changed."""
@@ -155,7 +168,13 @@ class SequenceToSequence(RowObjective):
         first = tokenizer(text_target="a")["input_ids"][:1]
         starts = [i for i in first if i in tokenizer.all_special_ids]
         ends = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        return prepare_writing(model, starts=starts, ends=ends, most=self.max_target_length)
+        language = target_language_id(tokenizer)
+        if language is not None and language not in first:  # it stands at the end of targets, and goes round
+            model.config.decoder_start_token_id = language
+        changed = prepare_writing(model, starts=starts, ends=ends, most=self.max_target_length)
+        if language in first:
+            model.generation_config.forced_bos_token_id = language
+        return changed
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Refuse a tokenizer without EOS: no target would end."""
@@ -174,7 +193,12 @@ class SequenceToSequence(RowObjective):
         """Return how the model is asked."""
         if self.prompt is not None:
             return {"prompt": dumps(self.prompt.replace(SOURCE, self.prefix + SOURCE))}
-        given = {"prefix": self.prefix, "prefix of the other direction": self.backward_prefix}
+        given = {
+            "prefix": self.prefix,
+            "prefix of the other direction": self.backward_prefix,
+            "source language": self.source_language,
+            "target language": self.target_language,
+        }
         return {name: dumps(text) for name, text in given.items() if text}
 
     def encode(
@@ -197,7 +221,7 @@ class SequenceToSequence(RowObjective):
                 shown = dumps([pair.source, *pair.targets]).encode()
                 made.columns |= {"backward": int(pair.backward), "texts": np.frombuffer(shown, np.uint8)}
                 made.num_bytes = len(pair.targets[0].encode())
-                made.unread = coverage_of(tokenizer).measure([pair.targets[0]])
+                made.unread = coverage_of(target_side(tokenizer)).measure([pair.targets[0]])
             found.append(made)
         return found
 
@@ -235,15 +259,15 @@ class SequenceToSequence(RowObjective):
 
     def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of the targets, in nats."""
+        from llmkit.modeling.generation import decoder_inputs
         from llmkit.modeling.head_loss import head_loss
         from llmkit.modeling.losses import causal_lm_loss
 
         model: Any = models.main
         if self.prompt is not None:
             return {"tokens": (causal_lm_loss(model, batch), 1.0)}
-        before = model.prepare_decoder_input_ids_from_labels(batch["labels"])
         inputs: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        inputs |= {"decoder_input_ids": before, "use_cache": False}
+        inputs |= {"decoder_input_ids": decoder_inputs(model, batch["labels"]), "use_cache": False}
         return {"tokens": (head_loss(model, inputs, batch["labels"])[0], 1.0)}
 
     def end_ids(self, tokenizer: PreTrainedTokenizerFast, rows: EncodedRows) -> list[int]:

@@ -12,11 +12,11 @@ from llmkit.core.config import NotIdentity
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.machine import raise_limit
 from llmkit.modeling.literal import merges_without
+from llmkit.modeling.sentencepiece_model import read_model
+from llmkit.modeling.sentencepiece_pipeline import exceptions
 from llmkit.modeling.token_bytes import is_byte_level, token_bytes
 from llmkit.modeling.tokenizer import id_sections, vocabulary_size
 from llmkit.tokenization.borrow import load, locate, sentencepiece_file, tokenizer_files
-from llmkit.tokenization.sentencepiece_model import read_model
-from llmkit.tokenization.sentencepiece_pipeline import exceptions
 from llmkit.tokenization.trainers import Texts, TokenizerPart
 from llmkit.tokenization.trainers._patterns import Pattern
 

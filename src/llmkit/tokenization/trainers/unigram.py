@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.machine import raise_limit
-from llmkit.tokenization.sentencepiece_model import read_model
-from llmkit.tokenization.sentencepiece_pipeline import to_tokenizer
+from llmkit.modeling.sentencepiece_model import read_model
+from llmkit.modeling.sentencepiece_pipeline import to_tokenizer
 from llmkit.tokenization.trainers import Specials, Texts
 from llmkit.tokenization.trainers._training import TrainedPart
 

@@ -42,3 +42,45 @@ def test_a_row_without_its_answer_is_none():
 ])  # fmt: skip
 def test_rows_are_instructions_where_an_input_stands_beside_them(raw, described):
     assert recognize(None, list(raw), [raw]).describe() == described
+
+
+def test_what_was_said_before_stands_before_the_question():
+    raw = {**ROW, "history": [["Hello", "Hi!"], ["Ready?", "Yes"]], "system": "Be brief."}
+    kind = recognize(None, list(raw), [raw])
+    assert kind.describe() == ("alpaca (history before it, instruction, input behind a blank line, output, system)")
+    row = kind.parse(raw)
+    assert exchange(kind, row) == (
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hi!"},
+            {"role": "user", "content": "Ready?"},
+            {"role": "assistant", "content": "Yes"},
+            {"role": "user", "content": "Add\n\n2 + 2"},
+        ],
+        "4",
+    )
+    assert list(kind.texts(row)) == [
+        "history.0.0", "history.0.1", "history.1.0", "history.1.1", "instruction", "input", "output", "system",
+    ]  # fmt: skip
+    changed = kind.with_texts(row, {**kind.texts(row), "history.1.1": "No", "output": "5"})
+    assert changed["history"] == [["Hello", "Hi!"], ["Ready?", "No"]]
+    assert (changed["output"], row["history"][1][1]) == ("5", "Yes")
+    assert kind.parse({**ROW, "history": None})["history"] == []
+    assert kind.parse({**ROW, "history": '[["a", "b"]]'})["history"] == [["a", "b"]]
+
+
+@pytest.mark.parametrize(("history", "reason"), [
+    ([["a"]], "field 'history.0' has 1 texts, not a question and an answer"),
+    ([["a", " "]], "field 'history.0.1 is empty"),
+    ("none", "field 'history' is a string, not an array"),
+])  # fmt: skip
+def test_a_history_that_is_none_is_said(history, reason):
+    with pytest.raises(RowError) as error:
+        Alpaca(history=True).parse({**ROW, "history": history})
+    assert str(error.value).replace("'", "") == reason.replace("'", "")
+
+
+def test_rows_with_and_without_a_history_go_together():
+    assert Alpaca().joined(Alpaca(history=True)) == Alpaca(history=True)
+    assert Alpaca(history=True).joined(Alpaca(system=True)) == Alpaca(history=True, system=True)

@@ -10,9 +10,9 @@ from labelled import write_examples
 from llmkit.cleaning.reading import row_kind
 from llmkit.core.errors import ConfigError
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import CONVERSATION, conversation, conversations_in, exchange, turns
+from llmkit.data.chat import CONVERSATION, conversation, conversations_in, exchange, mark_trained, turns
 from llmkit.data.corpus import CorpusWriter, Document, examples_row
-from llmkit.data.rows import RowError
+from llmkit.data.rows import RowError, recognize
 from llmkit.data.rows.messages import Messages
 from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.rows.text_label import TextLabel
@@ -273,3 +273,34 @@ def test_any_json_is_a_conversation_or_says_why_not(raw):
     arrays = [pa.array([row.get(field.name)], field.type) for field in kind.schema()]
     kept = {field.name: array.to_pylist()[0] for field, array in zip(kind.schema(), arrays, strict=True)}
     assert kind.parse(kept) == row
+
+
+def test_trl_s_prompt_and_completion_are_one_conversation_of_which_the_second_half_is_learned():
+    system, few = {"role": "system", "content": "Add."}, [*CHAT[:1], {"role": "assistant", "content": "shown"}]
+    raw = {"prompt": [system, *few, CHAT[0]], "completion": [{"role": "assistant", "content": "learned"}]}
+    kind = recognize(None, list(raw), [raw])
+    assert kind.describe() == "messages (messages from 'prompt' and 'completion', which alone is learned)"
+    row = kind.parse(raw)
+    assert row == {"messages": [system, few[0], {**few[1], "weight": 0}, CHAT[0], *raw["completion"]]}
+    assert [turn.get("train", True) for turn in mark_trained(kind.turns(row), "assistant")] == [
+        True, True, False, True, True,
+    ]  # fmt: skip
+    assert kind.kept() == Messages(holds="all")
+    assert kind.needed() == ["prompt", "completion"]
+    for broken, reason in (
+        ({**raw, "completion": [CHAT[0]]}, "field 'completion' has no message of the assistant"),
+        ({**raw, "prompt": "2 + 2?"}, "field 'prompt' is a string, not an array"),
+        ({"prompt": raw["prompt"]}, "no field 'completion'"),
+        ({**raw, "completion": [{"role": "assistant"}]}, "completion.0.content is null, not a string"),
+    ):
+        with pytest.raises(RowError) as error:
+            kind.parse(broken)
+        assert str(error.value).startswith(reason)
+
+
+def test_prompts_and_completions_that_are_texts_are_no_lists_of_messages():
+    raw = {"prompt": "2 + 2?", "completion": "4"}
+    assert recognize(None, list(raw), [raw]).type_name == "prompt_completion"
+    lists = {"prompt": [CHAT[0]], "completion": [{"role": "assistant", "content": "4"}]}
+    assert recognize(None, list(raw), [raw, lists]).type_name == "prompt_completion"
+    assert recognize(None, list(raw), [lists, raw, lists]).type_name == "messages"

@@ -61,7 +61,7 @@ def test_a_truncated_compression_of_a_table_is_one_broken_row(tmp_path, kind, su
 def test_every_suffix_has_a_format():
     assert sorted(formats()) == [
         ".arrow", ".csv", ".htm", ".html", ".json", ".jsonl", ".jsonlines", ".markdown", ".md", ".ndjson", ".parquet",
-        ".pq", ".text", ".tsv", ".txt", ".warc", ".warc.wet", ".wet", ".xhtml", ".xml",
+        ".pq", ".text", ".tmx", ".tsv", ".txt", ".warc", ".warc.wet", ".wet", ".xhtml", ".xml",
     ]  # fmt: skip
     assert all(isinstance(form, Format) and form.__doc__ for form in formats().values())
 

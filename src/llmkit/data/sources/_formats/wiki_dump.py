@@ -1,29 +1,27 @@
 """Dumps of MediaWiki (`Special:Export`, dumps.wikimedia.org): the articles of a wiki, as their authors wrote them.
 
-A dump is cut at its `<page>` elements and each is parsed by itself: one is in memory at a time, a damaged one costs
-itself alone, and none can declare entities. See mediawiki.org/wiki/Help:Export.
+A dump is cut at its `<page>` elements. See mediawiki.org/wiki/Help:Export.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from llmkit.data.rows import RowError
-from llmkit.data.sources import Broken, Record, Span, _rows
+from llmkit.data.sources import Broken, Record, Span
+from llmkit.data.sources._elements import HEAD_BYTES, Elements
 from llmkit.data.sources._formats import Format, Reading
-from llmkit.data.sources._streams import BUFFER_BYTES, DAMAGE, describe_damage
+from llmkit.data.sources._streams import DAMAGE, describe_damage
 
-_BEGIN, _END, _LAST = b"<page>", b"</page>", b"</mediawiki>"
-_HEAD_BYTES = 2**16
-_ROOT = re.compile(rb"<mediawiki[\s>]")
+_PAGES = Elements(
+    re.compile(rb"<page>"), b"</page>", re.compile(rb"<mediawiki[\s>]"), b"</mediawiki>", "page", "dump of MediaWiki"
+)
 _LANGUAGE = re.compile(rb"<mediawiki[^>]{0,2000}?\sxml:lang=[\"']([a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)[\"']")
 _BASE = re.compile(rb"<base>([^<]{1,1000})/[^</]*</base>")
 _NAMESPACE = re.compile(rb"<ns>\s*(-?\d+)\s*</ns>")
-_FIRST_ELEMENT = re.compile(rb"<[a-zA-Z][^\s/>]{0,40}")
 
 
 class WikiDump(Format):
@@ -40,15 +38,12 @@ class WikiDump(Format):
         row = 0
         try:
             with reading.open_bytes() as stream:
-                head = stream.read(_HEAD_BYTES)
+                head = stream.read(HEAD_BYTES)
                 if not head:
                     return
-                if not _ROOT.search(head):
-                    element = _FIRST_ELEMENT.search(head)
-                    begins = f": it begins with {element[0].decode('utf-8', 'replace')}>" if element else ""
-                    raise RowError(f"no dump of MediaWiki{begins}")
+                _PAGES.check(head)
                 dump = _Dump(reading, head)
-                for page in _pages(stream, head):
+                for page in _PAGES.cut(stream, head):
                     record = dump.row(row, page)
                     if record is not None:
                         yield record
@@ -57,43 +52,6 @@ class WikiDump(Format):
             yield Broken(row, str(error))
         except DAMAGE as error:
             yield Broken(row, describe_damage(error, row))
-
-
-def _pages(stream: io.BufferedIOBase, head: bytes) -> Iterator[bytes | RowError]:
-    """Yield the `<page>` elements of what begins with `head`; an error for one that is not whole.
-
-    Raises:
-        EOFError: The dump ends before its end.
-    """
-    buffer = bytearray()
-    searched = 0
-    is_long = False
-    block = head
-    while block:
-        buffer += block
-        start = 0
-        while (end := buffer.find(_END, max(start, searched))) >= 0:
-            # Of an element whose end is lost, the next begins within it.
-            first, begin = buffer.find(_BEGIN, start, end), buffer.rfind(_BEGIN, start, end)
-            start = end + len(_END)
-            if is_long:
-                yield RowError(f"a page longer than {_rows.MAX_ROW_BYTES:,} bytes")
-            elif first < begin or begin < 0:
-                yield RowError("a page without its end" if first < begin else "a page without its beginning")
-            is_long = False
-            if begin >= 0:
-                yield bytes(buffer[begin:start])
-        del buffer[:start]
-        searched = max(len(buffer) - len(_END), 0)
-        if len(buffer) > _rows.MAX_ROW_BYTES:
-            is_long = True
-            del buffer[: -len(_LAST)]
-            searched = 0
-        block = stream.read1(BUFFER_BYTES)
-    if _LAST not in buffer:
-        raise EOFError
-    if is_long or buffer.find(_BEGIN) >= 0:
-        yield RowError("a page without its end")
 
 
 class _Dump:
@@ -109,7 +67,7 @@ class _Dump:
         """Return the page's row; None if it is none."""
         if isinstance(page, RowError):
             return Broken(row, str(page))
-        namespace = _NAMESPACE.search(page, 0, _HEAD_BYTES)
+        namespace = _NAMESPACE.search(page, 0, HEAD_BYTES)
         if namespace and namespace[1] != b"0":
             return None
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
-from llmkit.tokenization.sentencepiece_model import (
+from llmkit.modeling.sentencepiece_model import (
     BPE,
     BYTE,
     CONTROL,
