@@ -13,23 +13,12 @@ from llmkit.core.errors import DataError
 from llmkit.core.extras import require
 from llmkit.core.json import dumps
 from llmkit.modeling.gguf_header import LINK, TO_DIRECTORY, Header, linked
+from llmkit.modeling.gguf_keys import AS_GPT2, DIGITS_APART, ROLES, TEMPLATE
 from llmkit.modeling.loaded import loading
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-AS_GPT2 = (
-    None, "default", "gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "trillion", "granite-docling",
-)  # fmt: skip
-"""`tokenizer.ggml.pre` of vocabularies that cut text as GPT-2's."""
-DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-"""Those that cut as GPT-2's does, and between any two digits, by llama.cpp's table; transformers leaves that out."""
-TEMPLATE = "tokenizer.chat_template"
-ROLES = {
-    "bos_token": "tokenizer.ggml.bos_token_id", "eos_token": "tokenizer.ggml.eos_token_id",
-    "unk_token": "tokenizer.ggml.unknown_token_id", "pad_token": "tokenizer.ggml.padding_token_id",
-}  # fmt: skip
 
 
 def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
