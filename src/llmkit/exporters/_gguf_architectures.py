@@ -20,6 +20,7 @@ Settings = dict[str, Any]
 Change = Callable[[str, "torch.Tensor", Any], "torch.Tensor"]
 
 WINDOWED = "sliding_attention"
+NTH = {2: "second", 6: "sixth"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def _rotated(name: str, weight: torch.Tensor, config: Any) -> torch.Tensor:
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads is None:
         return weight
-    return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).reshape(weight.shape)
+    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+    return halves.transpose(1, 2).reshape(weight.shape)
 
 
 def _transposed(name: str, weight: torch.Tensor, _config: Any) -> torch.Tensor:
@@ -180,11 +182,12 @@ def _windows_every(config: Any, pattern: int, layers_27b: int) -> str | None:
     """Return why a model is refused whose layers have windows otherwise than llama.cpp's, or another scale."""
     whole = [(i + 1) % pattern == 0 for i in range(config.num_hidden_layers)]
     if [kind != WINDOWED for kind in config.layer_types] != whole:
-        return f"llama.cpp gives all but every layer number {pattern} of a {config.model_type} a window: this one's are others"
+        return f"llama.cpp gives windows to all layers but every {NTH[pattern]}, and this config to others"
     largest = config.num_hidden_layers == layers_27b
     scale = config.hidden_size // config.num_attention_heads if largest else config.head_dim
     if config.query_pre_attn_scalar != scale:
-        return f"llama.cpp divides attention by the root of {scale}, and this config by that of {config.query_pre_attn_scalar}"
+        own = config.query_pre_attn_scalar
+        return f"llama.cpp divides attention by the root of {scale}, and this config by that of {own}"
     return _gemma_refuses(config)
 
 
@@ -226,6 +229,8 @@ def _bert_refuses(config: Any) -> str | None:
     return _activation(config, "gelu", "gelu_new", "gelu_pytorch_tanh")
 
 
+BY_TABLE = frozenset({"gemma", "gemma2", "gemma3_text", "gpt2", "bert"})
+"""Those with GELU."""
 ARCHITECTURES: Mapping[str, Architecture] = {
     "llama": Architecture("llama", _common, _silu, _rotated),
     "mistral": Architecture("llama", _common, _silu, _rotated),

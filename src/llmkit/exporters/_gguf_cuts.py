@@ -1,4 +1,4 @@
-"""The rules by which llama.cpp cuts text, found in a `tokenizer.json`: byte-level, SentencePiece's merges, WordPiece."""
+"""The rules by which llama.cpp cuts text, found in a `tokenizer.json`: byte-level, SentencePiece's, WordPiece."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def _steps(part: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 def _byte_level(content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Rules | str:
     if content["normalizer"] is not None and _steps(content["normalizer"]):
-        return f"llama.cpp has no normalizer for such a tokenizer, and its tokenizer has {_types(content['normalizer'])}"
+        return (
+            f"llama.cpp has no normalizer for such a tokenizer, and its tokenizer has {_types(content['normalizer'])}"
+        )
     found = []
     for step in steps:
         cut = _expression(step)
@@ -147,7 +149,7 @@ def _sentencepiece(content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]
 
 def _prefix(content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> bool | None:
     """Return whether a space is put before a text; None if spaces are not what SentencePiece makes of them."""
-    kept = [step for step in _steps(content["normalizer"])]
+    kept = _steps(content["normalizer"])
     prepended = bool(kept) and kept[0] == {"type": "Prepend", "prepend": SPACE}
     rest = kept[1:] if prepended else kept
     replaced = rest == [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]
@@ -165,7 +167,9 @@ def _wordpiece(content: Mapping[str, Any]) -> Rules | str:
     if not normalizer["clean_text"] or not normalizer["handle_chinese_chars"]:
         return "llama.cpp cleans text and cuts between Chinese characters, and its tokenizer does not"
     if model["continuing_subword_prefix"] != CONTINUING:
-        return f"llama.cpp marks what goes on by {CONTINUING}, and its tokenizer by {model['continuing_subword_prefix']!r}"
+        return (
+            f"llama.cpp marks what goes on by {CONTINUING}, and its tokenizer by {model['continuing_subword_prefix']!r}"
+        )
     lower, strip = normalizer["lowercase"], normalizer["strip_accents"]
     strips = lower if strip is None else strip
     settings = {KIND: "bert", PRE: "default", "tokenizer.ggml.token_type_count": 2}

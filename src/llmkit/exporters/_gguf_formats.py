@@ -94,10 +94,8 @@ def rounded(weight: NDArray[np.float32], kind: str) -> NDArray[Any]:
         with np.errstate(over="ignore"):  # what float16 does not hold is found by the comparison
             return weight.astype(np.float16)
     of = gguf.GGMLQuantizationType[kind]
-    if kind in K_QUANTS:
-        found: NDArray[Any] = require("gguf", "libgguf").quantize_rows(weight, int(of))
-        return found
-    found = gguf.quantize(weight, of)
+    libgguf = require("gguf", "libgguf") if kind in K_QUANTS else None
+    found: NDArray[Any] = gguf.quantize(weight, of) if libgguf is None else libgguf.quantize_rows(weight, int(of))
     return found
 
 

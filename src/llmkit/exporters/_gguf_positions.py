@@ -43,7 +43,7 @@ def settings(config: PreTrainedConfig) -> dict[str, Any]:
     if kind in ("linear", "yarn"):
         found |= {"rope.scaling.type": kind, "rope.scaling.factor": float(rope["factor"])}
     if kind in ("yarn", "llama3"):
-        length = rope.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", 0)
+        length = rope.get("original_max_position_embeddings") or config.max_position_embeddings
         found["rope.scaling.original_context_length"] = int(length)
     for side in ("beta_fast", "beta_slow"):
         if kind == "yarn" and rope.get(side) is not None:

@@ -115,7 +115,9 @@ def _around(tokenizer: PreTrainedTokenizerFast, *, encoder: bool) -> str | None:
     """Return why what is put around a text is refused: more than BOS and EOS, or CLS and SEP."""
     before, behind = _put(tokenizer)
     first, last = (
-        (tokenizer.cls_token_id, tokenizer.sep_token_id) if encoder else (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        if encoder
+        else (tokenizer.bos_token_id, tokenizer.eos_token_id)
     )
     if encoder and (before, behind) != ([first], [last]):
         return "llama.cpp puts CLS before a text and SEP behind it, and its tokenizer does not"
@@ -127,7 +129,11 @@ def _around(tokenizer: PreTrainedTokenizerFast, *, encoder: bool) -> str | None:
 def _roles(tokenizer: PreTrainedTokenizerFast, *, encoder: bool) -> dict[str, Any]:
     """Return the ids of special tokens, and whether they are put around a text."""
     roles: Mapping[str, str] = ENCODER_ROLES if encoder else ROLES
-    found = {key: tokenizer.convert_tokens_to_ids(token) for role, key in roles.items() if (token := getattr(tokenizer, role))}
+    found = {
+        key: tokenizer.convert_tokens_to_ids(token)
+        for role, key in roles.items()
+        if (token := getattr(tokenizer, role))
+    }
     if encoder:
         return found
     before, behind = _put(tokenizer)

@@ -118,11 +118,14 @@ errors: list[str] = []
 """The last errors that the library has said, for messages."""
 
 
-@LogCallback
 def _note(level: int, text: bytes | None, _data: Any) -> None:
     if level == ERROR and text:
         errors.append(text.decode("utf-8", "replace").strip())
         del errors[:-LAST_ERRORS]
+
+
+_noting = LogCallback(_note)
+"""Kept: the library calls it for as long as it lives."""
 
 
 @cache
@@ -143,7 +146,7 @@ def library() -> Any:
     except AttributeError as error:
         raise _other(str(error)) from None
     _check(found)
-    found.llama_log_set(_note, None)
+    found.llama_log_set(_noting, None)
     found.llama_backend_init()
     return found
 

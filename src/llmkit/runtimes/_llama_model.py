@@ -111,7 +111,7 @@ class LlamaModel:
         room = len(data) + 16
         for _ in range(2):
             found = (c.c_int32 * room)()
-            count = self.lib.llama_tokenize(self.vocab, data, len(data), found, room, True, True)  # noqa: FBT003
+            count = self.lib.llama_tokenize(self.vocab, data, len(data), found, room, True, True)
             if count >= 0:
                 return list(found[:count])
             room = -count
@@ -125,7 +125,7 @@ class LlamaModel:
         room = PIECE
         for _ in range(2):
             buffer = c.create_string_buffer(room)
-            size = self.lib.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)  # noqa: FBT003
+            size = self.lib.llama_token_to_piece(self.vocab, token, buffer, room, 0, False)
             if size >= 0:
                 return buffer.raw[:size]
             room = -size
@@ -146,7 +146,7 @@ class LlamaModel:
             MemoryError: There is none for so long a row.
         """
         self._make_room(max(room, len(ids)))
-        self.lib.llama_memory_clear(self.lib.llama_get_memory(self._context), True)  # noqa: FBT003
+        self.lib.llama_memory_clear(self.lib.llama_get_memory(self._context), True)
         self._used = 0
         return self.go_on(ids, wanted)
 

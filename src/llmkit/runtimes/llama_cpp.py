@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from llmkit.runtimes._llama_model import LlamaModel
     from llmkit.runtimes._llama_template import Engine
 
+
 class LlamaCpp(Runtime):
     """Run a GGUF file by llama.cpp, as quantized as it is."""
 
     cache: Literal["float32", "float16"] = "float32"
-    """Number format of keys and values; llama.cpp's own programs keep them in float16, which rounds what is compared."""
+    """Number format of keys and values; llama.cpp's own programs keep them in float16, which rounds them."""
 
     def check_installed(self) -> None:
         """Find out whether `xllamacpp` is there.
