@@ -66,7 +66,8 @@ def save(folder: Path, name: str, tokenizer: PreTrainedTokenizerFast | None = No
 def encoder(folder: Path, **settings: Any) -> Path:
     """Save a BERT that gives vectors, with a tokenizer of WordPieces."""
     tokens = wordpieces()
-    sizes = {key: SIZES[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")}
+    named = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    sizes = {key: SIZES[key] for key in named}
     config = BertConfig(vocab_size=len(tokens), max_position_embeddings=64, **{**sizes, **settings})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -77,7 +78,7 @@ def encoder(folder: Path, **settings: Any) -> Path:
 
 def wordpieces(**normalizer: Any) -> PreTrainedTokenizerFast:
     """WordPieces as BERT's."""
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    special = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(**normalizer)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -146,9 +146,14 @@ def library() -> Any:
     except AttributeError as error:
         raise _other(str(error)) from None
     _check(found)
-    found.llama_log_set(_noting, None)
     found.llama_backend_init()
     return found
+
+
+def listen() -> None:
+    """Forget the errors, and note those that come: a server of xllamacpp takes what the library says for itself."""
+    errors.clear()
+    library().llama_log_set(_noting, None)
 
 
 def version() -> str:

@@ -42,7 +42,7 @@ class LlamaModel:
 
     def __init__(self, file: str, cache: Literal["float32", "float16"] = "float32") -> None:
         self.lib, self.file, self.cache = library(), file, cache
-        _llama_c.errors.clear()
+        _llama_c.listen()
         self.handle = self.lib.llama_model_load_from_file(os.fsencode(file), self.lib.llama_model_default_params())
         if not self.handle:
             raise DataError(f"llama.cpp does not load {file}: {self._said()}")
@@ -204,7 +204,7 @@ class LlamaModel:
         params.flash_attn_type = 0  # it rounds to float16
         params.embeddings = not self.writes
         params.n_threads = params.n_threads_batch = threads()
-        _llama_c.errors.clear()
+        _llama_c.listen()
         self._context = self.lib.llama_init_from_model(self.handle, params)
         if not self._context:
             raise MemoryError(f"llama.cpp makes no room for {room} tokens: {self._said()}")

@@ -32,6 +32,7 @@ class Engine:
         params = xllamacpp.CommonParams()
         params.model.path, params.n_ctx, params.n_parallel = model.file, ROOM, 1
         params.warmup, params.verbosity, params.use_jinja = False, QUIET, True
+        params.prefill_assistant = False  # a conversation may end with an answer
         params.port = 0  # any that is free; the host is this machine alone by default
         self.server: Any = xllamacpp.Server(params)
         self.model = model

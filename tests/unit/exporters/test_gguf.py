@@ -9,7 +9,7 @@ import torch
 import gguf_exports
 import gguf_files
 from llmkit.core.errors import DataError, SetupError
-from llmkit.evaluation.fresh import TEXTS
+from llmkit.evaluation.probes import TEXTS
 from llmkit.exporters.gguf import Gguf
 from llmkit.modeling.gguf_header import read_header
 from llmkit.modeling.load import load_model
@@ -73,12 +73,12 @@ def test_rounded_weights_are_those_of_the_dequantizer(tmp_path, dtype):
 
     given = {name: weight.clone() for name, weight in gguf_exports.decoder("qwen3").state_dict().items()}
     notes = written(tmp_path, gguf_exports.decoder("qwen3"), dtype=dtype)
-    output = FORMATS[dtype].output
+    plain, output = FORMATS[dtype].kind, FORMATS[dtype].output
     assert notes == ([f"token_embd.weight, which makes the logits, is {output}"] if output else [])
     for name, weight in load_model(tmp_path / "model.gguf").state_dict().items():
         values = given[name].numpy()
         if values.ndim > 1:
-            kind = gguf.GGMLQuantizationType[output if output and "embed_tokens" in name or "lm_head" in name and output else FORMATS[dtype].kind]
+            kind = gguf.GGMLQuantizationType[(output or plain) if "embed" in name or "head" in name else plain]
             values = gguf.dequantize(gguf.quantize(values, kind), kind)
         np.testing.assert_array_equal(weight.numpy(), values, err_msg=name)
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 import gguf_exports
 import gguf_files
-from llmkit.evaluation.fresh import TEXTS
+from llmkit.evaluation.probes import TEXTS
 from llmkit.exporters._gguf_tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED, vocabulary_of, why_not
 from llmkit.exporters.gguf import Gguf
 from llmkit.modeling.gguf_keys import CUTS
@@ -120,10 +120,6 @@ def test_added_tokens_and_ids_without_one(tmp_path):
     running.close()
 
 
-def normalized(text: str):
-    return changed(normalizer=normalizers.NFC())
-
-
 def lstripped():
     tokenizer = gguf_files.tokenizer()
     tokenizer.add_tokens([AddedToken("<x>", lstrip=True)])
@@ -142,13 +138,14 @@ def of_kind(kind: str):
     content["added_tokens"] = []
     content["model"] = {"type": kind, "vocab": vocabulary, "unk_token": "w0"}
     if kind == "Unigram":
-        content["model"] = {"type": kind, "unk_id": 0, "vocab": [[token, 0.0] for token in vocabulary], "byte_fallback": False}
+        scored = [[token, 0.0] for token in vocabulary]
+        content["model"] = {"type": kind, "unk_id": 0, "vocab": scored, "byte_fallback": False}
     backend = Tokenizer.from_str(json.dumps(content))
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
 
 
 REFUSED = {
-    "normalizer": (lambda: changed(normalizer=normalizers.NFC()), "no normalizer for such a tokenizer, and its tokenizer has NFC"),
+    "normalizer": (lambda: changed(normalizer=normalizers.NFC()), "no normalizer for such a tokenizer, and its"),
     "two normalizers": (
         lambda: changed(normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])),
         "its tokenizer has NFKC and Lowercase",
