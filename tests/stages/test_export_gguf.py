@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -72,7 +70,9 @@ def test_every_architecture_in_every_format(export, name, dtype):
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float16", "q8_0"))])
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float16", "q8_0"))]
+)
 def test_an_encoder_gives_the_same_vectors(export, dtype):
     source = gguf_exports.encoder(Path("source"))
     done = export(source, "-s", f"exporter.dtype={dtype}")
@@ -104,7 +104,7 @@ def not_finite(folder):
 
 
 REFUSED = {
-    "architecture": (unknown, 2, "it is a olmo2, which is not written to GGUF; valid: bert, gemma, gemma2, gemma3_text"),
+    "architecture": (unknown, 2, "it is a olmo2, which is not written to GGUF; valid: bert, gemma, gemma2,"),
     "tokenizer": (normalizing, 2, "llama.cpp has no normalizer for such a tokenizer, and its tokenizer has NFC"),
     "numbers": (not_finite, 3, "model.norm.weight"),
     "window": (
@@ -183,5 +183,4 @@ def test_an_assertion_that_ends_the_process_has_words(cli, chain, add_member):
     done = cli("export", "--model", chain.model, "-s", "exporter=wrong", *PROBE, "-o", "out")
     assert done.code == 7, done.err
     assert "GGML_ASSERT(n > 0) failed" in done.err
-    assert signal.SIGABRT == 6
-    assert os.path.exists("out.failed") or not Path("out/llmkit.json").exists()
+    assert not Path("out/llmkit.json").exists()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from llmkit.core.errors import DataError
 from llmkit.core.extras import check, require
@@ -44,10 +44,7 @@ class Gguf(Exporter):
     """Number format of the matrices; vectors stay in float32. `q8_0` takes 8.5 bits a weight, `q4_0` 4.5, and `q6_k` to
     `q2_k` 6.6 to 2.6, with smaller errors than others of their size."""
     max_logit_difference: float | None = Field(None, ge=0)
-    """Largest difference of a logit that passes; null for what is asked of the number format."""
-
-    _rounds: bool = PrivateAttr(default=False)
-    """llama.cpp reads the activation of this model from a table in float16."""
+    """Largest difference of a logit that passes, instead of what is asked of the number format; null for that."""
 
     def check_installed(self) -> None:
         """Find out whether what writes it is there.
@@ -63,7 +60,6 @@ class Gguf(Exporter):
         """Return why llama.cpp would compute, or read text, otherwise than the model."""
         from llmkit.modeling.heads import head_of
 
-        self._rounds = config.model_type in architectures.BY_TABLE
         answer = head_of(config).answer if config.model_type in architectures.ARCHITECTURES else ""
         return (
             architectures.why_not(config, answer)
@@ -102,12 +98,13 @@ class Gguf(Exporter):
         """Return llama.cpp itself."""
         return LlamaCpp()
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:
         """Return what is asked of the number format."""
         if self.max_logit_difference is not None:
             return Limits(difference=self.max_logit_difference)
         found = Limits.of(self._format.form, answer, spread)
-        return replace(found, difference=ROUNDED * spread) if self._rounds and self.dtype == "float32" else found
+        rounds = self.dtype == "float32" and config.model_type in architectures.BY_TABLE
+        return replace(found, difference=ROUNDED * spread) if rounds else found
 
     @property
     def _format(self) -> formats.Format:

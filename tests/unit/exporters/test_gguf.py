@@ -43,9 +43,9 @@ def test_the_file_is_the_model(tmp_path, name):
     assert written(tmp_path, model) == []
     running = LlamaCpp().load(str(tmp_path))
     (found,) = running.answer([Logits(IDS)])
-    limit = Gguf(dtype="float32")
-    limit.supports(gguf_exports.decoder(name).config, gguf_files.tokenizer())
-    assert np.abs(found - expected).max() <= limit.limits("tokens", expected.std()).difference
+    limits = Gguf(dtype="float32").limits("tokens", expected.std(), model.config)
+    assert np.abs(found - expected).max() <= limits.difference
+    assert limits.exact
     np.testing.assert_array_equal(found.argmax(-1), expected.argmax(-1))
     running.close()
     if name not in UNREAD:  # and llmkit reads what it has written

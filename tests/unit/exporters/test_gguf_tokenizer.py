@@ -152,7 +152,9 @@ REFUSED = {
     ),
     "expression": (lambda: changed(pre_tokenizer=cutting(r"\w+|\W")), r"its tokenizer by others: \w+|\W"),
     "whitespace": (
-        lambda: changed(pre_tokenizer=pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel()])),
+        lambda: changed(
+            pre_tokenizer=pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel()])
+        ),
         "by Whitespace as well",
     ),
     "prefix": (lambda: changed(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)), "add_prefix_space"),

@@ -143,7 +143,7 @@ def test_numbers_that_are_none_are_told(source, tmp_path):
 
 
 def test_what_is_no_model_is_refused(file, source, tmp_path):
-    with pytest.raises(DataError, match="holds no files in GGUF, which is what llama.cpp loads") as caught:
+    with pytest.raises(DataError, match=r"holds no files in GGUF, which is what llama\.cpp loads") as caught:
         LlamaCpp().load(str(source))
     assert caught.value.hint == f"llmkit export --model {source} -s exporter=gguf -o DIR writes one"
     (tmp_path / "text.txt").write_text("text")
