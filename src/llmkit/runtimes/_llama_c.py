@@ -115,7 +115,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
 """What each function returns, and what it takes."""
 
 errors: list[str] = []
-"""The last errors that the library has said, for messages."""
+"""The last errors that the library has said, to be told."""
 
 
 def _note(level: int, text: bytes | None, _data: Any) -> None:

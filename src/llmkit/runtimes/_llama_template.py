@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 from llmkit.core.json import dumps
+from llmkit.data.chat import for_server
 
 if TYPE_CHECKING:
     from llmkit.runtimes import Turns
@@ -43,7 +44,7 @@ class Engine:
         Raises:
             ValueError: The template refuses it; the words are the engine's.
         """
-        asked = {"messages": [dict(turn) for turn in turns], "add_generation_prompt": prompt}
+        asked = {**for_server(turns), "add_generation_prompt": prompt}
         request = urllib.request.Request(  # noqa: S310 - http, to this process
             f"{self.server.listening_address}/apply-template", dumps(asked).encode(),
             {"Content-Type": "application/json"},
