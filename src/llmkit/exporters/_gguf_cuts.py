@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPACE = "▁"
 IS_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 CONTINUING = "##"
-NAMES = "GPT-2, Llama 3, Qwen 2 and SmolLM"
+NAMES = "GPT-2, Llama 3, Qwen 2, DeepSeek 3 and SmolLM"
 PRE, KIND = "tokenizer.ggml.pre", "tokenizer.ggml.model"
 
 

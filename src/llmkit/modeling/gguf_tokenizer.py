@@ -13,7 +13,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.extras import require
 from llmkit.core.json import dumps
 from llmkit.modeling.gguf_header import LINK, TO_DIRECTORY, Header, linked
-from llmkit.modeling.gguf_keys import AS_GPT2, DIGITS_APART, ROLES, TEMPLATE
+from llmkit.modeling.gguf_keys import AS_GPT2, CUTS, DIGITS_APART, ROLES, TEMPLATE
 from llmkit.modeling.loaded import loading
 
 if TYPE_CHECKING:
@@ -29,14 +29,15 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
         SetupError: The extra `gguf` is not installed.
     """
     require("gguf")
-    from tokenizers import pre_tokenizers
+    from tokenizers import Regex, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     file, settings = header.path, header.settings
     kind, cut = settings.get("tokenizer.ggml.model"), settings.get("tokenizer.ggml.pre")
     if kind is None or "tokenizer.ggml.tokens" not in settings:
         raise DataError(f"{file} holds no tokenizer", TO_DIRECTORY)
-    if kind == "gpt2" and cut not in (*AS_GPT2, *DIGITS_APART) and cut not in _known_cuts():
+    own = {name: expressions for expressions, name in CUTS.items()}
+    if kind == "gpt2" and cut not in (*AS_GPT2, *DIGITS_APART, *own) and cut not in _known_cuts():
         raise DataError(
             f"the tokenizer in {file} cuts text by the rules '{cut}', which transformers does not have: its ids would"
             " be others",
@@ -50,6 +51,11 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
     if cut in DIGITS_APART:
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    elif kind == "gpt2" and cut in own and cut not in AS_GPT2:
+        splits = [pre_tokenizers.Split(Regex(each), "isolated") for each in own[cut]]
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
         )
     # Anew, without what is of this reading and not of the tokenizer: paths, and tokens that another model has.
     length = header.of_architecture("context_length")

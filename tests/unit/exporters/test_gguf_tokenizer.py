@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 import gguf_exports
@@ -16,6 +17,7 @@ from llmkit.evaluation.probes import TEXTS
 from llmkit.exporters._gguf_tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED, vocabulary_of, why_not
 from llmkit.exporters.gguf import Gguf
 from llmkit.modeling.gguf_keys import CUTS
+from llmkit.modeling.tokenizer import load_tokenizer
 from llmkit.runtimes.llama_cpp import LlamaCpp
 
 MORE = (
@@ -46,13 +48,33 @@ def cutting(*expressions: str):
     return pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
+@pytest.fixture(scope="module")
+def crossing():
+    """Merges of anything with anything, so that ids tell where a text was cut; and texts that are hard to cut."""
+    draws = random.Random(1)
+    letters = "aAzéÉßЖжΩω'’sTrEvV13٣½² \t\n\r.,!/-_#中字あア한́िन्दी👩‍🚀Ⅷǅª\u00a0\u200b　𝔸𝟙"
+    texts = ["".join(draws.choices(letters, k=draws.randint(1, 16))) for _ in range(2000)]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = cutting()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=2000, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    )
+    return backend, [*MORE, *texts[:400]]
+
+
 @pytest.mark.parametrize("cuts", CUTS, ids=CUTS.values())
-def test_ids_are_the_tokenizers(tmp_path, cuts):
-    tokenizer = changed(pre_tokenizer=cutting(*cuts))
+def test_ids_are_the_tokenizers(tmp_path, crossing, cuts):
+    backend, texts = crossing
+    backend.pre_tokenizer = cutting(*cuts)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(backend.to_str()), bos_token="<s>", eos_token="</s>"
+    )
     running = run(tmp_path, tokenizer)
-    for text in MORE:
-        assert running.read(text) == tokenizer(text).input_ids, text
+    assert [running.read(text) for text in texts] == [tokenizer(text).input_ids for text in texts]
     assert running.model.setting("tokenizer.ggml.pre") == CUTS[cuts]
+    again = load_tokenizer(tmp_path / "model.gguf")  # llmkit reads the rules that it has written
+    assert [again(text).input_ids for text in texts] == [tokenizer(text).input_ids for text in texts]
     running.close()
 
 
