@@ -44,7 +44,7 @@ class Engine:
         Raises:
             ValueError: The template refuses it; the words are the engine's.
         """
-        asked = {**for_server(turns), "add_generation_prompt": prompt}
+        asked = {**for_server([dict(turn) for turn in turns]), "add_generation_prompt": prompt}
         request = urllib.request.Request(  # noqa: S310 - http, to this process
             f"{self.server.listening_address}/apply-template", dumps(asked).encode(),
             {"Content-Type": "application/json"},
