@@ -16,9 +16,10 @@ EXTRAS: dict[str, dict[str, str]] = {
         "simplemma": "`lemmatize`",
         "stopwordsiso": "`stop_words`",
     },
-    "gguf": {"gguf": "models in GGUF files"},
+    "gguf": {"gguf": "models in GGUF files", "libgguf": "`export` to them in K-quants, such as q4_k"},
     "harness": {"lm_eval": "`eval --harness` with the tasks of lm-eval"},
     "json": {"jsonschema": "the metric `json_schema`"},
+    "llama-cpp": {"xllamacpp": "the runtime `llama_cpp`, which proves exports to GGUF"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

@@ -15,10 +15,7 @@ _SERVE = "serving is not there yet; servers load the directory that export write
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
 _BENCHMARKS = "lm-eval asks it: {type: harness, task: NAME}, or --harness NAME; with the extra `harness`"
-_GGUF = (
-    "models are read from GGUF (--model FILE.gguf), and not yet written to it; safetensors is what llama.cpp's"
-    " convert_hf_to_gguf.py reads"
-)
+_GGUF = "with exporter.dtype=q8_0, q4_k or another number format; --model FILE.gguf reads one"
 _REPLACE = "a finished output of another config is replaced only where that is said outright"
 _FUSED = "attention is chosen by itself: sdpa where the architecture has it"
 
@@ -31,7 +28,7 @@ COMMANDS = (
     ("merge merge-lora merge_and_unload", "export", "of an adapter it writes the merged model"),
     ("evaluate evaluation test benchmark lm-eval score measure", "eval", ""),
     ("convert save gguf", "export", ""),
-    ("quantize", "", _GGUF),
+    ("quantize", "export", "--format quantized or gguf"),
     ("push upload publish", "", _UPLOAD),
     ("prep preprocess prepare data", "clean tokenize", "raw text to a corpus, and a corpus to tokens"),
     ("process filter dedup deduplicate curate download", "clean", ""),
@@ -222,12 +219,13 @@ PARTS = {
     ),
     "runtime": (
         ("hf huggingface pytorch local directory", "transformers", ""),
-        ("vllm sglang ollama tgi llama_cpp llamacpp api server http https remote litellm", "openai",
+        ("llamacpp ggml gguf llama", "llama_cpp", "a file in GGUF, in this process"),
+        ("vllm sglang ollama tgi api server http https remote litellm", "openai",
          "a server, whose address is the model"),
     ),
     "exporter": (
         ("hf huggingface transformers st", "safetensors", ""),
-        ("gguf llama_cpp llamacpp ollama q4_k_m q8_0 ggml", "", _GGUF),
+        ("llama_cpp llamacpp ollama q4_k_m q8_0 ggml", "gguf", _GGUF),
         ("onnx", "", "ONNX is not there yet; optimum-cli reads the directory that safetensors writes"),
     ),
     "step": (

@@ -22,6 +22,7 @@ from llmkit.core.found import is_gguf
 from llmkit.core.reading import damaged
 from llmkit.modeling.architecture import config_class
 from llmkit.modeling.gguf_header import AGAIN, LINK, TO_DIRECTORY, Header, Tensor, linked, read_header
+from llmkit.modeling.gguf_keys import LLAMA3, ROPE_FREQS, llama3_factors
 from llmkit.modeling.gguf_tokenizer import read_tokenizer
 from llmkit.modeling.heads import head_of
 from llmkit.modeling.loaded import check_weights, loading
@@ -30,10 +31,8 @@ from llmkit.work.shared import place, shared_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-ROPE_FREQS = "rope_freqs.weight"
-LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-"""How all published Llama 3.x stretch their positions; the factor alone differs."""
-
+BIASES = {"blk.0.attn_q.bias": "attention_bias", "blk.0.ffn_gate.bias": "mlp_bias"}
+"""Tensors that tell of a switch in the config."""
 WHOLE = "full_attention"
 """What transformers calls the layers without a window."""
 LAYERS_27B = {"gemma2": 46, "gemma3": 62}
@@ -152,8 +151,14 @@ def _config(header: Header, folder: Path) -> PreTrainedConfig:
     width = header.of_architecture("attention.key_length")
     if isinstance(width, int) and hasattr(config, "head_dim") and config.model_type == header.architecture:
         config.head_dim = width
-    if "blk.0.attn_q.bias" in header.names and getattr(config, "attention_bias", None) is False:
-        config.attention_bias = True
+    for name, switch in BIASES.items():
+        if name in header.names and getattr(config, switch, None) is False:
+            setattr(config, switch, True)
+    length = header.of_architecture("context_length")
+    if isinstance(length, int) and hasattr(config, "n_positions"):
+        config.n_positions = length
+    if isinstance(config.pad_token_id, int) and config.pad_token_id >= config.vocab_size:
+        config.pad_token_id = None  # the class's own default, of another vocabulary
     if header.architecture in LAYERS_27B:
         largest = config.num_hidden_layers == LAYERS_27B[header.architecture]
         wide = config.hidden_size // config.num_attention_heads
@@ -193,7 +198,7 @@ def _stretched(header: Header, known: dict[str, Any]) -> dict[str, Any]:
         wanted = {"rope_type": "llama3", "factor": float(stretched.max()), **LLAMA3}
         if length:
             wanted["original_max_position_embeddings"] = length
-        if np.allclose(_llama3(wanted, known["rope_theta"], len(stretched)), stretched, rtol=1e-4):
+        if np.allclose(llama3_factors(wanted, known["rope_theta"], len(stretched)), stretched, rtol=1e-4):
             return {**known, **wanted}
         raise DataError(f"{header.path} stretches positions by {ROPE_FREQS}, in a way that is not known", TO_DIRECTORY)
     if kind == "none" or factor == 1.0:
@@ -208,14 +213,6 @@ def _values(header: Header, tensor: Tensor) -> Any:
     """Return a tensor of float32."""
     begin, count = header.start + tensor.offset, math.prod(tensor.shape)
     return np.fromfile(header.path, "<f4", count=count, offset=begin)
-
-
-def _llama3(settings: dict[str, Any], theta: float, count: int) -> Any:
-    """Return by what Llama 3's rule divides each frequency."""
-    turns = settings["original_max_position_embeddings"] / (2 * np.pi * theta ** (np.arange(count) / count))
-    low, high = settings["low_freq_factor"], settings["high_freq_factor"]
-    smooth = np.clip((turns - low) / (high - low), 0, 1)
-    return 1 / ((1 - smooth) / settings["factor"] + smooth)
 
 
 def _write_weights(header: Header, head: Path, folder: Path) -> None:

@@ -28,7 +28,7 @@ ALIGNMENT = 32
 TO_DIRECTORY = "name the directory that it was made from, with config.json and *.safetensors"
 AGAIN = "download or write it again: it may have been cut on the way"
 LINK = "model.gguf"
-"""What transformers finds a file as: it asks for a directory and a name, and the name for its end."""
+"""What an export calls its file, and what transformers finds any as: it asks for a directory and a name."""
 OTHER_TYPES = {
     "adapter": "a LoRA adapter, not a whole model",
     "mmproj": "what a model sees pictures with, not the model",

@@ -13,23 +13,12 @@ from llmkit.core.errors import DataError
 from llmkit.core.extras import require
 from llmkit.core.json import dumps
 from llmkit.modeling.gguf_header import LINK, TO_DIRECTORY, Header, linked
+from llmkit.modeling.gguf_keys import AS_GPT2, CUTS, DIGITS_APART, ROLES, TEMPLATE
 from llmkit.modeling.loaded import loading
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-AS_GPT2 = (
-    None, "default", "gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "trillion", "granite-docling",
-)  # fmt: skip
-"""`tokenizer.ggml.pre` of vocabularies that cut text as GPT-2's."""
-DIGITS_APART = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-"""Those that cut as GPT-2's does, and between any two digits, by llama.cpp's table; transformers leaves that out."""
-TEMPLATE = "tokenizer.chat_template"
-ROLES = {
-    "bos_token": "tokenizer.ggml.bos_token_id", "eos_token": "tokenizer.ggml.eos_token_id",
-    "unk_token": "tokenizer.ggml.unknown_token_id", "pad_token": "tokenizer.ggml.padding_token_id",
-}  # fmt: skip
 
 
 def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
@@ -40,14 +29,15 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
         SetupError: The extra `gguf` is not installed.
     """
     require("gguf")
-    from tokenizers import pre_tokenizers
+    from tokenizers import Regex, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     file, settings = header.path, header.settings
     kind, cut = settings.get("tokenizer.ggml.model"), settings.get("tokenizer.ggml.pre")
     if kind is None or "tokenizer.ggml.tokens" not in settings:
         raise DataError(f"{file} holds no tokenizer", TO_DIRECTORY)
-    if kind == "gpt2" and cut not in (*AS_GPT2, *DIGITS_APART) and cut not in _known_cuts():
+    own = {name: expressions for expressions, name in CUTS.items()}
+    if kind == "gpt2" and cut not in (*AS_GPT2, *DIGITS_APART, *own) and cut not in _known_cuts():
         raise DataError(
             f"the tokenizer in {file} cuts text by the rules '{cut}', which transformers does not have: its ids would"
             " be others",
@@ -61,6 +51,11 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
     if cut in DIGITS_APART:
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
+    elif kind == "gpt2" and cut in own and cut not in AS_GPT2:
+        splits = [pre_tokenizers.Split(Regex(each), "isolated") for each in own[cut]]
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
         )
     # Anew, without what is of this reading and not of the tokenizer: paths, and tokens that another model has.
     length = header.of_architecture("context_length")

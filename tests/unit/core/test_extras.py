@@ -30,6 +30,13 @@ def test_require_names_the_pip_line():
     assert caught.value.exit_code == 4
 
 
+def test_check_imports_nothing():
+    extras.check("whole", "csv")
+    with pytest.raises(SetupError, match="'half' extra") as caught:
+        extras.check("half", ABSENT)
+    assert caught.value.hint == 'pip install "llmkit[half]"'
+
+
 def test_require_refuses_a_module_that_the_extra_does_not_bring():
     with pytest.raises(AssertionError, match="does not bring csv"):
         extras.require("half", "csv")
@@ -58,6 +65,7 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
             steps[needed] = name
     modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
     others = {("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"), ("json", "jsonschema")}
+    others |= {("gguf", "libgguf"), ("llama-cpp", "xllamacpp")}
     others |= {("quantized", "bitsandbytes"), ("quantized", "torchao")}
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

@@ -284,7 +284,7 @@ def test_there_are_recipes_to_check():
 def test_shown_extras_and_benchmarks_are_there():
     code = "".join(code for _, code in blocks("sh"))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(re.findall(r"llmkit\[(\w+)\]", code)) == set(extras)
+    assert set(re.findall(r"llmkit\[([\w-]+)\]", code)) == set(extras)
     scripts = set(re.findall(r"python (benchmarks/\w+\.py)", code))
     assert len(scripts) >= 4
     assert all((ROOT / script).is_file() for script in scripts)
