@@ -19,6 +19,11 @@ EXTRAS: dict[str, dict[str, str]] = {
     "gguf": {"gguf": "models in GGUF files"},
     "harness": {"lm_eval": "`eval --harness` with the tasks of lm-eval"},
     "json": {"jsonschema": "the metric `json_schema`"},
+    "onnx": {
+        "onnx": "`export` with exporter: onnx",
+        "onnxscript": "the same",
+        "onnxruntime": "the runtime `onnxruntime`, which proves such exports",
+    },
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",
@@ -39,12 +44,25 @@ def require(extra: str, module: str | None = None) -> ModuleType:
     Raises:
         SetupError: It is not installed; the hint is the pip line.
     """
-    module = module or next(iter(EXTRAS[extra]))
-    assert module in EXTRAS[extra], f"the extra '{extra}' does not bring {module}"
+    module = _module(extra, module)
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise SetupError(f"this needs the '{extra}' extra, which is not installed", hint=_pip_line(extra)) from None
+        raise _absent(extra) from None
+
+
+def check(extra: str, module: str | None = None) -> None:
+    """Find out whether a module that an extra brings is there, without importing it.
+
+    Args:
+        extra: Key of `EXTRAS`.
+        module: Which of its modules; the first by default.
+
+    Raises:
+        SetupError: It is not installed; the hint is the pip line.
+    """
+    if importlib.util.find_spec(_module(extra, module)) is None:
+        raise _absent(extra)
 
 
 def missing() -> dict[str, str]:
@@ -59,6 +77,16 @@ def missing() -> dict[str, str]:
 def brings(extra: str) -> str:
     """Return what an extra is needed for, in a line."""
     return ", ".join(EXTRAS[extra].values())
+
+
+def _module(extra: str, module: str | None) -> str:
+    module = module or next(iter(EXTRAS[extra]))
+    assert module in EXTRAS[extra], f"the extra '{extra}' does not bring {module}"
+    return module
+
+
+def _absent(extra: str) -> SetupError:
+    return SetupError(f"this needs the '{extra}' extra, which is not installed", hint=_pip_line(extra))
 
 
 def _pip_line(extra: str) -> str:
