@@ -171,7 +171,7 @@ def _silence() -> Iterator[None]:
 
     onnxruntime's quantization sets up the root logger when it is imported, and would have everything else say more.
     """
-    names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "onnxruntime")
+    names = ("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir", "onnxruntime")
     before = {name: logging.getLogger(name).level for name in names}
     root, handlers = logging.root.level, list(logging.root.handlers)
     with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from llmkit.core.extras import check
 from llmkit.exporters import Exporter, Form, Limits
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.onnxruntime import OnnxRuntime
+from llmkit.runtimes.transformers_js import TransformersJs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -91,12 +92,17 @@ class Onnx(Exporter):
                 _write_genai(model, tokenizer, directory, graph, f"{FOLDER}/{graph.name}{SUFFIXES[self.dtype]}.onnx")
         settings: dict[str, Any] = {"dtype": DTYPES[self.dtype], "use_external_data_format": apart}
         write_configs(model, directory, {name: value for name, value in settings.items() if value})
-        tokenizer.save_pretrained(directory)
+        # transformers.js looks for a chat template in tokenizer_config.json, and nowhere else.
+        tokenizer.save_pretrained(directory, save_jinja_files=False)
         return None
 
     def runtime(self) -> Runtime:
         """Return onnxruntime alone."""
         return OnnxRuntime()
+
+    def readers(self) -> Sequence[Runtime]:
+        """Return transformers.js, whose tokenizers and templates are written anew in JavaScript."""
+        return [TransformersJs()]
 
     def limits(self, answer: Answer, spread: float) -> Limits:
         """Return those of the number format, or the user's own difference."""
