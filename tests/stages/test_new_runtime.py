@@ -39,12 +39,13 @@ def scores(cli, model, tasks, out, *more):
 def test_it_evaluates_and_proves_an_export_which_it_then_evaluates(cli, chain, toys):
     outcome = cli("export", "--model", chain.model, "-s", "exporter=packed", *PROBE, "-o", "out")
     assert outcome.code == 0, outcome.err
-    assert "8 of 8 greedy tokens equal, in a fresh process" in outcome.out
+    assert "20 of 20 greedy tokens equal, in a fresh process" in outcome.out
     parity = json.loads(Path("out/parity.json").read_text())
     assert 0 < parity["max_logit_difference"] <= parity["tolerance"]  # other code, other sums, the same model
-    assert parity["requests"] == {"logits": 2, "generate": 2}
+    assert parity["requests"] == {"logits": 5, "generate": 5}  # random, one longer, and text that was held out
+    assert parity["equal"] == {"texts": 14, "chats": 4, "ends": None}
     proven_by = parity["runtimes"]["export"]
-    assert proven_by["runtime"] == {"type": "numpy_llama", "off": 0.0, "mute": False}
+    assert proven_by["runtime"]["type"] == "numpy_llama"
     assert proven_by["versions"] == {"numpy": np.__version__}
     assert parity["runtimes"]["model"]["versions"].keys() == {"torch", "transformers"}
     assert not Path("out/model.safetensors").exists()
@@ -64,7 +65,57 @@ def test_a_fault_of_a_tenth_is_found(pack):
     assert outcome.code == outcome.json["exit_code"] == 7
     assert "the export does not answer like" in outcome.json["message"]
     assert "logits differ by 0.1 (at most 0.00" in outcome.json["message"]
+    assert "it is kept in out.failed for a look, with parity.json" in outcome.json["hint"]
     assert not list(Path("out").iterdir())
+    kept = Path("out.failed")
+    assert {"weights.npz", "config.json", "tokenizer.json", "parity.json"} < {file.name for file in kept.iterdir()}
+    receipt = json.loads((kept / "parity.json").read_text())
+    assert (receipt["passed"], receipt["proven"]) == (False, True)
+    assert outcome.json["message"] == receipt["failures"][0]
+
+
+def test_a_fault_from_the_forty_first_position_on_is_found(pack):
+    """Rows of 32 tokens would not show it."""
+    outcome = pack("-s", "exporter.proven_by={type: numpy_llama, off: 0.1, off_from: 40}", "--json")
+    assert outcome.code == 7
+    assert "first at position 40 of a row of " in outcome.json["message"]
+
+
+def test_a_chat_that_is_rendered_otherwise_is_found(pack):
+    outcome = pack("-s", "exporter.proven_by.loud=true", "--json")
+    assert outcome.code == 7
+    assert "the export renders a chat of 1 messages otherwise: at character " in outcome.json["message"]
+    assert "; so do 3 more" in outcome.json["message"]
+    assert "write the chat template so that both engines render it alike" in outcome.json["hint"]
+
+
+def test_what_else_reads_the_export_is_asked_as_well(pack):
+    outcome = pack("-s", "exporter.read_by=[{loud: true}]", "--json")
+    assert outcome.code == 7
+    assert "numpy_llama renders a chat of 1 messages otherwise: " in outcome.json["message"]
+    assert pack("-s", "exporter.read_by=[{gone: true}, {}]").code == 0
+    gone, there = json.loads(Path("out/parity.json").read_text())["readers"]
+    assert gone["left_out"] == "this needs NumPy's llama, which is not installed"
+    assert there["versions"] == {"numpy": np.__version__}
+
+
+def test_without_the_runtime_nothing_is_written_unless_that_is_asked_for(pack, cli):
+    missing = pack("-s", "exporter.proven_by.gone=true")
+    assert missing.code == 4
+    assert "this needs NumPy's llama, which is not installed" in missing.err
+    assert "-> pip install it; --unproven writes what nothing has proven" in missing.err
+    assert not Path("out").exists()
+    for _ in range(2):  # the second time it is there
+        outcome = pack("-s", "exporter.proven_by.gone=true", "--unproven")
+        assert outcome.code == 7
+        assert "out is written, and nothing has proven that it answers like its model: this needs" in outcome.err
+        assert "-> pip install it, then the same command without --unproven and with --force" in outcome.err
+    receipt = json.loads(Path("out/parity.json").read_text())
+    assert (receipt["passed"], receipt["proven"]) == (False, False)
+    assert "unproven: this needs NumPy's llama" in cli("summary", "out").out
+    assert "unproven: this needs NumPy's llama" in Path("out/README.md").read_text()
+    assert pack("--force").code == 0
+    assert json.loads(Path("out/parity.json").read_text())["proven"] is True
 
 
 def test_a_runtime_that_gives_no_numbers_proves_nothing(pack):

@@ -28,6 +28,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",
         "torchao": "adapter.quantize: 8bit",
+        "compressed_tensors": "`export --format quantized` in w8a8 and w4a16",
     },
     "ray": {"ray": "`clean` and `tokenize` with --engine ray"},
 }

@@ -1,7 +1,8 @@
 """Find what runs have left behind below a folder, and remove it: never an artifact, nor what a run could go on from.
 
 A run works in `OUT/.partial/` under a lock, `--force` moves one aside to `OUT/.partial-DATE-TIME/`, and a finished run
-keeps sealed folders (checkpoints) that a longer one goes on from. All else in OUT is the artifact's or the user's.
+keeps sealed folders (checkpoints) that a longer one goes on from. All else in OUT is the artifact's or the user's. What
+has failed its check lies in `OUT.failed/`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Literal
 
 from llmkit.core.claim import EXIT, Lock
 from llmkit.core.errors import ConfigError, DataError
+from llmkit.core.failed import is_failed
 from llmkit.core.manifest import MANIFEST, PARTIAL, read_manifest
 from llmkit.core.move import LOCK, RUN, SCRATCH
 from llmkit.core.seal import SEAL, is_whole
@@ -27,7 +29,7 @@ ASIDE = re.compile(rf"{re.escape(PARTIAL)}-(?:\d{{8}}-\d{{6}}|removed-\d+)")
 """Names of runs that were moved aside: by `--force`, and by a removal that was killed in the middle."""
 CHECKPOINT = re.compile(r"step-\d+")
 """Names in the folder that a finished run has kept: what is called otherwise somebody has put there."""
-KIND = Literal["run", "aside", "checkpoint", "exit"]
+KIND = Literal["run", "aside", "checkpoint", "exit", "failed"]
 Resumable = Callable[[str], bool]
 """Tells of a stage by its name whether an interrupted run of it is gone on with."""
 
@@ -77,7 +79,7 @@ def remove(item: Leftover, resumable: Resumable) -> str:
     Nothing is half gone in its place: a run is renamed first, and a checkpoint loses its seal first, so that after a
     crash here neither is taken for something to go on from.
     """
-    apart = item.kind == "aside"
+    apart = item.kind in ("aside", "failed")
     lock = Lock(item.path if apart else item.out / PARTIAL)
     try:
         lock.acquire()
@@ -132,6 +134,10 @@ def _in_output(out: Path, resumable: Resumable, *, ours: bool = False) -> Iterat
         resumable: Knows the stages.
         ours: This process holds the lock.
     """
+    if is_failed(out):
+        what = f"what {_stage(out)} has made, which failed its check"
+        yield Leftover(out, out, "failed", what, "kept for a look", _size(out))
+        return
     partial, busy, unfinished = out / PARTIAL, False, False
     if _is_folder(partial) and (item := _partial(out, resumable, ours=ours)) is not None:
         busy, unfinished = item.kept and not item.flag, bool(item.flag)

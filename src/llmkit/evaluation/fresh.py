@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +14,14 @@ from typing import Any, cast
 
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
 from llmkit.core.machine import explain
+from llmkit.evaluation.probes import Probes
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Request, Running, Runtime
+from llmkit.runtimes import Embed, Logits, Request, Running, Runtime
 from llmkit.work.child import die_with, run_child
 
-TEXTS = (
-    "The ferry leaves at 9:45, doesn't it?", "def half(x):\n\treturn x / 2  # x >= 0", "  Two  blanks, a line\r\n\n",
-    "渡轮上午九点四十五分开。", "Zoë paid €1,234.50 – naïve… 👩‍🚀",
-)  # fmt: skip
-"""What both tokenizers read: words, numbers, code, blanks, scripts, and signs of several bytes."""
+SAID = ("_ASSERT", "what():")
+"""What of a library's last words says why it has ended its process; a trace of calls stands behind it."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +29,27 @@ class Answers:
     """What a runtime has answered.
 
     Attributes:
-        given: An answer to each request, in their order.
+        given: An answer to each request, in their order; None of one that is not taken where another will do.
         versions: Of what has answered: `Facts.versions`.
-        read: The ids of `TEXTS`; None where the runtime has no tokenizer.
+        read: The ids of the texts, by the runtime's own tokenizer; None where it has none.
         ends: Ids at which it stops writing; None if unknown.
+        rendered: Each conversation without and with the beginning of an answer, by the runtime's own engine; of one
+            that its template refuses None. None where it has no engine.
     """
 
     given: Sequence[Any]
     versions: Mapping[str, str]
     read: Sequence[Sequence[int]] | None = None
     ends: frozenset[int] | None = None
+    rendered: Sequence[str | None] | None = None
 
 
-def ask(running: Running, requests: Sequence[Request], runtime: str) -> Answers:
+def ask(running: Running, asked: Probes, runtime: str) -> Answers:
     """Ask a loaded model.
 
     Args:
         running: The model.
-        requests: Of any kinds.
+        asked: What.
         runtime: Name of what runs it, for errors.
 
     Raises:
@@ -56,25 +58,60 @@ def ask(running: Running, requests: Sequence[Request], runtime: str) -> Answers:
     """
     from llmkit.evaluation.engine import Asked, Engine
 
-    for request in {type(request): request for request in requests}.values():
+    refused = _refused(running, asked.requests, runtime)
+    taken = [place for place, request in enumerate(asked.requests) if type(request) not in refused]
+    given: list[Any] = [None] * len(asked.requests)
+    if taken:
+        (found,) = Engine(running).ask([Asked([asked.requests[place] for place in taken])])
+        for place, answer in zip(taken, found, strict=True):
+            given[place] = _end_of(answer, asked.requests[place], asked.kept)
+    ids = [running.read(text) for text in asked.texts]
+    read = None if None in ids else [list(each or ()) for each in ids]
+    return Answers(given, dict(running.facts.versions), read, running.facts.ends, _rendered(running, asked))
+
+
+def _refused(running: Running, requests: Sequence[Request], runtime: str) -> set[type[Request]]:
+    """Return the kinds that are not taken, where another one says as much: vectors of texts, or of their tokens."""
+    refused: dict[type[Request], str] = {}
+    kinds = {type(request): request for request in requests}
+    for kind, request in kinds.items():
         if why := running.takes(request):
-            reason, _, hint = why.partition("\n")
-            raise ConfigError(
-                f"the runtime '{runtime}' does not answer {request.kind} requests: {reason}", hint or None
-            )
-    (given,) = Engine(running).ask([Asked(requests)])
-    tokenizer, facts = running.tokenizer, running.facts
-    read = None if tokenizer is None else [list(tokenizer(text)["input_ids"]) for text in TEXTS]
-    return Answers(given, dict(facts.versions), read, facts.ends)
+            refused[kind] = why
+    if Embed in kinds and len(refused) < len(kinds):
+        return set(refused)
+    for kind, why in refused.items():
+        reason, _, hint = why.partition("\n")
+        raise ConfigError(f"the runtime '{runtime}' does not answer {kind.kind} requests: {reason}", hint or None)
+    return set()
 
 
-def ask_afresh(runtime: Runtime, directory: Path, requests: Sequence[Request], scratch: Path) -> Answers:
+def _end_of(answer: Any, request: Request, kept: int | None) -> Any:
+    """Return logits of the last positions of a row: of a long one with a large vocabulary all are a gigabyte."""
+    return answer if kept is None or not isinstance(request, Logits) else answer[-kept:]
+
+
+def _rendered(running: Running, asked: Probes) -> list[str | None] | None:
+    found: list[str | None] = []
+    for turns in asked.chats:
+        for prompt in (False, True):
+            try:
+                text = running.render(turns, prompt=prompt)
+            except Exception:  # noqa: BLE001 - whatever an engine raises, the template has refused
+                found.append(None)
+                continue
+            if text is None:
+                return None
+            found.append(text)
+    return found or None
+
+
+def ask_afresh(runtime: Runtime, directory: Path, asked: Probes, scratch: Path) -> Answers:
     """Load an export in a fresh process, with the network switched off, and ask it.
 
     Args:
         runtime: What loads it.
         directory: The export.
-        requests: Of any kinds.
+        asked: What.
         scratch: A folder for what the processes tell each other.
 
     Raises:
@@ -84,9 +121,11 @@ def ask_afresh(runtime: Runtime, directory: Path, requests: Sequence[Request], s
         SetupError: The process was killed, or something that it needs is missing.
     """
     questions, answers = scratch / "questions", scratch / "answers"
-    questions.write_bytes(pickle.dumps((runtime, str(directory), list(requests))))
+    questions.write_bytes(pickle.dumps((runtime, str(directory), asked)))
     _run([sys.executable, "-P", "-c", f"from {__name__} import main; main()", str(questions), str(answers)])
     outcome = pickle.loads(answers.read_bytes())  # noqa: S301 - written by our own process, into our scratch folder
+    for file in (questions, answers):
+        file.unlink()
     if isinstance(outcome, UserError):
         raise outcome
     return cast("Answers", outcome)
@@ -103,10 +142,10 @@ def answer(questions: Path, answers: Path) -> None:
     step = "load"
     outcome: Answers | UserError
     try:
-        runtime, directory, requests = pickle.loads(questions.read_bytes())  # noqa: S301 - by the process that waits
+        runtime, directory, asked = pickle.loads(questions.read_bytes())  # noqa: S301 - by the process that waits
         running = runtime.load(directory)
         step = "answer"
-        outcome = ask(running, requests, runtime.type_name)
+        outcome = ask(running, asked, runtime.type_name)
         running.close()
     except Exception as error:  # noqa: BLE001 - whatever a runtime fails with says something of the export
         outcome = _told(error, step)
@@ -128,11 +167,14 @@ def _run(command: Sequence[str]) -> None:
     done = run_child(command, {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": paths})
     if done.returncode == 0:
         return
+    lines = done.stderr.strip().splitlines() or ["no output"]
+    last = next((line for line in reversed(lines) if any(word in line for word in SAID)), lines[-1])
+    if done.returncode == -signal.SIGABRT:  # a library in C++ has found something that it does not go on with
+        raise CheckFailedError(f"the export does not load: {last.strip()}")
     if done.returncode < 0:
         raise SetupError(
             f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)"
         )
-    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
     if os.strerror(errno.ENOSPC) in last:  # its answers did not fit: that says nothing about the export
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise CheckFailedError(f"the export does not load: {last}")

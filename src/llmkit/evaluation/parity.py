@@ -1,33 +1,27 @@
-"""Parity: the same requests put to two runtimes, the second in a fresh process, and how their answers compare.
-
-Requests are random ids: no text that a model knows by heart, and every row of its embedding is as likely as any other.
-"""
+"""Parity: the same requests put to two runtimes, the second in a fresh process, and how their answers compare."""
 
 from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import CheckFailedError
-from llmkit.evaluation.fresh import TEXTS, Answers, ask, ask_afresh
+from llmkit.evaluation.borders import stops, unlike
+from llmkit.evaluation.differences import Differences, choices_of, shapes_differ
+from llmkit.evaluation.fresh import Answers, ask, ask_afresh
+from llmkit.evaluation.limits import Limits
+from llmkit.evaluation.probes import Probes, Row
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Logits, Request, Running, Runtime
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from transformers import PreTrainedConfig
 
     from llmkit.modeling.heads import Answer, Head
-
-PROMPT_TOKENS = 32
-"""Of each request; fewer where a model has less than twice as many positions."""
-POSITIONS = 2048
-"""Of a model that does not say."""
 
 
 @dataclass(frozen=True)
@@ -38,38 +32,13 @@ class Parity:
         where: The model's directory, for errors.
         config: The model's.
         head: The model's.
-        requests: The numbers of random rows and, of models that write, what follows them.
+        asked: What is asked.
     """
 
     where: Path
     config: PreTrainedConfig
     head: Head
-    requests: Sequence[Request]
-
-    @classmethod
-    def of(
-        cls, where: Path, config: PreTrainedConfig, head: Head, *,
-        positions: int | None, prompts: int, new_tokens: int, seed: int,
-    ) -> Self:  # fmt: skip
-        """Draw the requests.
-
-        Args:
-            where: The model's directory.
-            config: The model's.
-            head: The model's.
-            positions: Longest row that it takes; None for 2048.
-            prompts: How many rows.
-            new_tokens: Tokens to write after each, at most; one if there is no room.
-            seed: Of the rows.
-        """
-        limit = positions or POSITIONS
-        length = max(1, min(PROMPT_TOKENS, limit // 2))
-        rows = [tuple(row) for row in _random_rows(config, head, prompts, length, seed).tolist()]
-        asked: list[Request] = [Logits(row) for row in rows]
-        if head.answer == "tokens":
-            budget = max(1, min(new_tokens, limit - length))
-            asked += [Generate(row, budget=budget, exact=True) for row in rows]
-        return cls(where, config, head, asked)
+    asked: Probes
 
     def ask_original(self, running: Running, runtime: str) -> Answers:
         """Ask the model, in this process.
@@ -82,7 +51,7 @@ class Parity:
             NotFiniteError: An answer is no number.
         """
         try:
-            return self._finite(ask(running, self.requests, runtime))
+            return self._finite(ask(running, self.asked, runtime))
         except NotFiniteError as error:
             words = f"what the model in '{self.where}' answers to random tokens is NaN or infinite"
             raise NotFiniteError(words) from error
@@ -94,82 +63,158 @@ class Parity:
             CheckFailedError: It does not load, or an answer is no number.
         """
         try:
-            return self._finite(ask_afresh(runtime, directory, self.requests, scratch))
+            return self._finite(ask_afresh(runtime, directory, self.asked, scratch))
         except NotFiniteError as error:
             raise CheckFailedError(
                 f"what the export answers is NaN or infinite, and what {self.where} answers is not",
-                hint="nothing was exported; use a wider dtype: float16 holds no number above 65,504",
+                hint="use a wider dtype: float16 holds no number above 65,504",
             ) from error
 
+    def ask_reader(self, runtime: Runtime, directory: Path, scratch: Path) -> Answers:
+        """Ask another runtime, in a fresh process, for texts and conversations alone."""
+        probes = Probes((), (), self.asked.texts, self.asked.chats)
+        return ask_afresh(runtime, directory, probes, scratch)
+
+    def borders(
+        self, ours: Answers, theirs: Answers, whose: str = "the export", *, stops_early: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """Return how reading, rendering and stopping differ, in sentences: what fails the export, and what is noted.
+
+        Args:
+            ours: The model's answers.
+            theirs: Those of what reads the export.
+            whose: What that is.
+            stops_early: More ends than the model's are only noted.
+        """
+        named = {"whose": whose, "where": str(self.where)}
+        failures = unlike(self.asked, ours, theirs, **named)
+        wrong, noted = stops(ours, theirs, **named) if self._writes else ("", "")
+        if wrong and not (noted and stops_early):
+            failures.append(wrong)
+        return failures, [noted] if noted and stops_early else []
+
     def compare(
-        self, ours: Answers, theirs: Answers, *, tolerance: Callable[[Answer, float], float], exact: bool
+        self, ours: Answers, theirs: Answers, *, limits: Callable[[Answer, float], Limits], stops_early: bool = False
     ) -> dict[str, Any]:
         """Compare the answers of model and export.
 
         Args:
             ours: The model's.
             theirs: The export's.
-            tolerance: Largest difference of a number that passes, by the kind of answer and the spread of the model's
-                numbers: their standard deviation; of one number per text, the root of their mean square.
-            exact: All choices must be equal.
+            limits: What is asked, by the kind of answer and the spread of the model's numbers: their standard
+                deviation; of one number per text, the root of their mean square.
+            stops_early: More ends than the model's are only noted.
 
         Returns:
-            Whether they agree and by how much, in JSON's types.
-
-        Raises:
-            CheckFailedError: They are not of one shape, or what stands around them differs: how text is read, and where
-                writing ends.
+            Whether they agree and by how much, in JSON's types; `failures` and `notes` are sentences.
         """
-        import numpy as np
-
-        self._check_borders(ours, theirs)
-        rows = [_numbers(self.requests, answers) for answers in (ours, theirs)]
-        for one, other in zip(*rows, strict=True):
-            if one.shape != other.shape:
-                raise CheckFailedError(
-                    f"the export answers with numbers {list(other.shape)}, and {self.where} with {list(one.shape)}",
-                    hint="nothing was exported; is it of another vocabulary, or of another head?",
-                )
-        numbers, others = (np.stack([row.ravel() for row in side]) for side in rows)
-        difference = float(np.abs(others - numbers).max())
-        # One number a text may be the same for all: its size is what its error is measured by.
-        spread = float(np.sqrt(np.square(numbers).mean()) if self.head.answer == "number" else numbers.std())
-        limit = tolerance(self.head.answer, spread)
+        failures, notes = self.borders(ours, theirs, stops_early=stops_early)
+        compared = list(self._numbers(ours, theirs))
+        alike = shapes_differ((one, other) for _, one, other in compared)
+        facts = {
+            "requests": dict(Counter(request.kind for request in self.asked.requests)),
+            "answer": self.head.answer, "chosen": self.head.chosen, "auto_class": self.head.auto_class,
+        }  # fmt: skip
+        if alike is not None:
+            failures.insert(0, f"the export answers with numbers {alike[1]}, and {self.where} with {alike[0]}")
+            return {"passed": False, "failures": failures, "notes": notes, **facts}
+        found = Differences(self.head.answer, self.config.problem_type == "multi_label_classification")
+        for row, one, other in compared:
+            found.add(row, one, other, scored=self._writes and not self.config.is_encoder_decoder)
+        limit = limits(self.head.answer, found.spread)
         equal, total = self._equal_choices(ours, theirs)
+        beyond = self._beyond(found, limit, equal, total)
+        if beyond:
+            failures.insert(0, f"the export does not answer like {self.where}: {'; '.join(beyond)}")
         return {
-            "passed": bool(difference <= limit and (equal == total or not exact)),
-            "max_logit_difference": difference,
-            "tolerance": limit,
-            "logit_spread": spread,
+            "passed": not failures,
+            "failures": failures,
+            "notes": notes,
+            "max_logit_difference": found.all.largest,
+            "mean_logit_difference": found.all.facts()["mean_difference"],
+            "tolerance": limit.difference,
+            "limits": limit.facts(),
+            "logit_spread": found.spread,
             "equal_tokens": equal,
             "tokens": total,
-            "prompts": len(numbers),
-            "requests": dict(Counter(request.kind for request in self.requests)),
-            "answer": self.head.answer,
-            "chosen": self.head.chosen,
-            "auto_class": self.head.auto_class,
+            "prompts": len(compared),
+            "measured": {name: sums.facts() for name, sums in found.groups.items() if sums.numbers},
+            "bits_per_byte": self._bits(found),
+            "cosine": found.cosine,
+            "equal": {
+                "texts": None if theirs.read is None else len(theirs.read),
+                "chats": None if theirs.rendered is None or ours.rendered is None else len(theirs.rendered),
+                "ends": sorted(theirs.ends) if theirs.ends is not None and self._writes else None,
+            },
+            **facts,
         }
 
-    def _check_borders(self, ours: Answers, theirs: Answers) -> None:
-        if ours.read is not None and theirs.read is not None:
-            for text, one, other in zip(TEXTS, ours.read, theirs.read, strict=True):
-                if list(one) != list(other):
-                    raise CheckFailedError(
-                        f"the export reads text otherwise: {text!r} as the ids {_few(other)}, and {self.where} as"
-                        f" {_few(one)}",
-                        hint="nothing was exported; compare tokenizer.json and tokenizer_config.json",
-                    )
-        if self.head.answer == "tokens" and None not in (ours.ends, theirs.ends) and ours.ends != theirs.ends:
-            raise CheckFailedError(
-                f"the export stops writing at the ids {sorted(theirs.ends or ())}, and {self.where} at"
-                f" {sorted(ours.ends or ())}",
-                hint="nothing was exported; compare eos_token_id in generation_config.json",
+    @property
+    def _writes(self) -> bool:
+        return self.head.answer == "tokens"
+
+    def _beyond(self, found: Differences, limit: Limits, equal: int, total: int) -> list[str]:
+        """Say which limits are exceeded."""
+        said = []
+        noun = "numbers" if self.head.answer in ("number", "vector") else "logits"
+        chosen = f", {equal} of {total} {self.head.chosen} equal" if total else ""
+        unlike = limit.exact and equal != total
+        if limit.difference is not None and (found.all.largest > limit.difference or unlike):
+            where = self._place(found, limit.difference)
+            said.append(
+                f"{noun} differ by {found.all.largest:.3g} (at most {limit.difference:.3g} allowed){chosen}{where}"
             )
+        elif unlike:
+            said.append(f"only {equal} of {total} {self.head.chosen} are equal, and all have to be")
+        share = found.groups["text"].facts()["top1"]
+        share = found.all.facts()["top1"] if share is None else share
+        if limit.top1 is not None and share is not None and share < limit.top1:
+            said.append(
+                f"{share:.1%} of the likeliest choices are the same (at least {limit.top1:.1%} allowed){chosen}"
+            )
+        growth = found.growth()
+        if limit.bits is not None and growth is not None and growth > limit.bits:
+            said.append(f"text takes {growth:.1%} more bits per byte (at most {limit.bits:.1%} allowed){chosen}")
+        if limit.cosine is not None and found.cosine is not None and found.cosine < limit.cosine:
+            said.append(
+                f"the cosine of a vector and the model's is {found.cosine:.4f} (at least {limit.cosine} allowed)"
+            )
+        return said
+
+    def _place(self, found: Differences, limit: float) -> str:
+        """Say from which position of a row on numbers differ, where it is not the first."""
+        first = found.first_above(limit)
+        if first is None or first[1] == 0 or not self._writes or first[0] >= len(self.asked.rows):
+            return ""
+        length = len(self.asked.rows[first[0]].ids)
+        kept = min(length, self.asked.kept or length)
+        return f", first at position {first[1] + length - kept} of a row of {length} tokens"
+
+    def _bits(self, found: Differences) -> dict[str, float] | None:
+        growth = found.growth()
+        if growth is None:
+            return None
+        model, export = (bits / found.num_bytes for bits in found.bits)
+        return {"model": model, "export": export, "growth": growth, "bytes": found.num_bytes}
+
+    def _numbers(self, *sides: Answers) -> Iterator[tuple[Row | None, Any, Any]]:
+        """Yield rows, and what each side says of them in float32; texts that vectors are asked of have no row."""
+        import numpy as np
+
+        rows = iter(self.asked.rows)
+        for number, request in enumerate(self.asked.requests):
+            if isinstance(request, Generate):
+                continue
+            row = next(rows) if isinstance(request, Logits) else None
+            given = [side.given[number] for side in sides]
+            if not any(each is None for each in given):
+                one, other = (np.asarray(each, np.float32) for each in given)
+                yield row, one, other
 
     def _finite(self, answers: Answers) -> Answers:
         import numpy as np
 
-        if not all(np.isfinite(row).all() for row in _numbers(self.requests, answers)):
+        if not all(np.isfinite(one).all() for _, one, _ in self._numbers(answers, answers)):
             raise NotFiniteError("a number is NaN or infinite")
         return answers
 
@@ -177,53 +222,27 @@ class Parity:
         """Return how many choices are equal, and how many there are."""
         several = self.config.problem_type == "multi_label_classification"
         equal = total = 0
-        for asked, *given in zip(self.requests, ours.given, theirs.given, strict=True):
+        for asked, *given in zip(self.asked.requests, ours.given, theirs.given, strict=True):
+            if any(each is None for each in given):
+                continue
             chosen, others = (_choices(asked, one, self.head.answer, several=several) for one in given)
             equal += sum(map(operator.eq, chosen, others))
             total += len(chosen)
         return equal, total
 
 
-def _random_rows(config: PreTrainedConfig, head: Head, rows: int, length: int, seed: int) -> NDArray[np.int64]:
-    """Return random ids `[rows, length]`."""
-    import numpy as np
-
-    size, end = config.vocab_size, config.eos_token_id
-    ids = np.random.Generator(np.random.PCG64(seed)).integers(0, size, (rows, length))
-    if config.is_encoder_decoder and head.answer != "tokens" and isinstance(end, int):
-        # Such a class reads the answer where the text ends, and refuses texts of different numbers of ends.
-        ids[ids == end] = (end + 1) % size
-        ids[:, -1] = end
-    return ids
-
-
-def _numbers(requests: Sequence[Request], answers: Answers) -> list[NDArray[np.float32]]:
-    import numpy as np
-
-    pairs = zip(requests, answers.given, strict=True)
-    return [np.asarray(given, np.float32) for asked, given in pairs if isinstance(asked, Logits)]
-
-
-def _choices(asked: Request, given: Any, answer: Answer, *, several: bool) -> list[Any]:
+def _choices(asked: Request, given: Any, answer: Answer, *, several: bool) -> Sequence[Any]:
     """Return what was chosen in answer to a request.
 
     The tokens written, the likeliest token or label of every token, the label (one, or whether each is there), or where
     the span begins and ends; numbers and vectors leave nothing to choose.
     """
-    import numpy as np
-
     if isinstance(asked, Generate):
         return list(given.ids or ())
-    if not isinstance(asked, Logits) or answer not in ("token_labels", "label", "span"):
+    if not isinstance(asked, Logits) or answer == "tokens":
         return []
-    numbers = np.atleast_2d(given)
-    if answer == "token_labels":
-        # Numbers of a second output, of another shape, stand behind those of the tokens.
-        time = len(asked.ids)
-        numbers = numbers.ravel()[: numbers.size // time * time].reshape(time, -1)
+    numbers = choices_of(len(asked.ids), given, answer)
+    if numbers is None:
+        return []
     chosen: list[Any] = (numbers[0] > 0 if several else numbers.argmax(-1)).tolist()
     return chosen
-
-
-def _few(ids: Sequence[int]) -> str:
-    return f"{list(ids[:8])}{'...' if len(ids) > 8 else ''}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Part
-from llmkit.exporters._limits import Form, Limits
+from llmkit.evaluation.limits import Form, Limits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -20,7 +20,14 @@ __all__ = ["Exporter", "Form", "Limits"]
 
 
 class Exporter(Part):
-    """A format that some runtime loads."""
+    """A format that some runtime loads.
+
+    Attributes:
+        stops_early: What loads it ends writing at tokens of its own choice as well: ends that the model has not are
+            noted, and do not fail the export. One that is missing always does.
+    """
+
+    stops_early: ClassVar[bool] = False
 
     def check_installed(self) -> None:
         """Find out whether what writes it is there, without importing it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from llmkit.core.extras import check
 from llmkit.runtimes import Runtime
 from llmkit.runtimes._in_memory import InMemory
 
@@ -19,6 +20,14 @@ class Transformers(Runtime):
     """Number format that is computed in. bf16 takes half the memory; its scores are rounded to two or three digits."""
     plain: bool = False
     """Load by `from_pretrained` alone, in the number format on disk: nothing of llmkit's own loading is in the way."""
+
+    reads: Literal["compressed_tensors", "torchao"] | None = None
+    """Library by which quantized weights are read, with `plain`."""
+
+    def check_installed(self) -> None:
+        """Ask for the library that reads quantized weights."""
+        if self.reads is not None:
+            check("quantized", self.reads)
 
     def load(self, where: str, *, date: str | None = None) -> InMemory:
         """Load a model directory with the head that its config names.

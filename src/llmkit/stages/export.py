@@ -12,20 +12,21 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import CheckFailedError, ConfigError
+from llmkit.core.errors import CheckFailedError, ConfigError, SetupError
+from llmkit.core.failed import keep_failed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data import artifacts
+from llmkit.data.sources import Source
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
-from llmkit.runtimes import Runtime
+from llmkit.stages._export_receipt import equal_line, measured_line, parity_line, prove
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-    from llmkit.evaluation.fresh import Answers
     from llmkit.evaluation.parity import Parity
 
 
@@ -36,87 +37,136 @@ class Config(BaseConfig):
     """Directory of the model to export, or its file in GGUF."""
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
+    data: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
+    """Text on which the export is compared with the model, beside random tokens; null for the validation split of what
+    it was trained on, found through its lineage, or else texts that come with llmkit."""
     parity_prompts: int = Field(4, ge=1)
-    """Random prompts of 32 tokens on which the export is compared with the model, by logits and by chosen tokens."""
+    """Random prompts of 32 tokens, and as many of text, on which the export is compared with the model, by logits and
+    by chosen tokens; one longer prompt is added."""
     parity_new_tokens: int = Field(16, ge=1)
     """Greedy tokens compared per prompt; of a model that writes none, what it chooses is: tokens, labels or a span."""
+    unproven: bool = False
+    """Write the export even if the runtime that would prove it is not installed: its receipt says so, and the exit code
+    is 7."""
+    allow_pickle: Annotated[bool, NotIdentity] = False
+    """Read weights that are pickled, `pytorch_model.bin`: as tensors alone, so that no code in them is run."""
     seed: int = Field(0, ge=0)
-    """Seed of the prompts."""
+    """Seed of the random prompts."""
 
 
 class Export(Stage[Config]):
     """A model for a runtime."""
 
-    name, version, config = "export", 1, Config
+    name, version, config = "export", 2, Config
+
+    def check(self, config: Config) -> None:
+        """Find out whether what writes and what proves the export is installed."""
+        config.exporter.check_installed()
+        try:
+            config.exporter.runtime().check_installed()
+        except SetupError as error:
+            if not config.unproven:
+                hint = f"{error.hint}; --unproven writes what nothing has proven" if error.hint else None
+                raise SetupError(error.message, hint) from error
 
     def make(self, config: Config, context: Context) -> Result:
         """Export a model."""
+        from llmkit.evaluation.reading import add_source
+
         inputs = Inputs()
         path = inputs.add_directory(config.model, "model", role="model")
+        config.exporter.add_inputs(inputs)
+        if config.data is not None:
+            add_source(config.data, inputs, ("corpus", "examples"))
         with self.build(config, inputs, context) as build:
             if build.finished:
-                return Result(build.finished, up_to_date=True)
-            context.announce(build)
-            return _export(config, context, build, path)
+                result = Result(build.finished, up_to_date=True)
+            else:
+                context.announce(build)
+                result = _export(config, context, build, path)
+        return _proven(result)
 
     def summarize(self, artifact: Artifact) -> Facts:
         """Return label and value pairs: the format, the files and their parity with the model."""
         metrics = artifact.manifest.metrics
+        parity = metrics["parity"]
         files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
-        return [
-            ("format", f"{metrics['parity']['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
+        facts = [
+            ("format", f"{parity['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
             ("files", files),
-            ("parity", parity_line(metrics["parity"])),
+            ("parity", parity_line(parity)),
+            ("measured", measured_line(parity)),
+            ("equal", equal_line(parity)),
         ]
+        notes = [("note", note) for note in parity.get("notes", ())]
+        return [(label, value) for label, value in facts if value] + notes
 
 
 STAGE = Export()
 
 
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
-    from llmkit.evaluation.parity import Parity
     from llmkit.modeling.adapted import check_merges
     from llmkit.modeling.load import count_parameters
+    from llmkit.modeling.pickled import unpickled
     from llmkit.modeling.pooling import pooling_of, write_pooling
     from llmkit.runtimes.transformers import Transformers
+    from llmkit.stages._export_receipt import ask_model
 
     check_merges(path)
-    ours, proving = Transformers(), config.exporter.runtime()
-    running = ours.load(str(path))
+    source = unpickled(path, build.scratch) if config.allow_pickle else path
+    ours = Transformers()
+    running = ours.load(str(source))
     model, tokenizer = running.model, running.tokenizer
     _check_supported(config.exporter, model.config, tokenizer, path)
-    parity = Parity.of(
-        path, model.config, running.head, positions=running.facts.positions,
-        prompts=config.parity_prompts, new_tokens=config.parity_new_tokens, seed=config.seed,
-    )  # fmt: skip
-    answers = parity.ask_original(running, ours.type_name)
-    config.exporter.write(model, tokenizer, build.dir)
+    asked = ask_model(config, running, ours, path)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
         write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
-    parameters = count_parameters(model)
-    del model
+    notes = config.exporter.write(model, tokenizer, build.dir)
+    parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
+    del model, tokenizer
     running.close()  # the fresh process needs the memory
     export = artifacts.Export(build.dir)
     written = export.files()
     context.console.info("reloading the export in a fresh process")
-    others = parity.ask_export(proving, build.dir, build.scratch)
-    found = parity.compare(answers, others, tolerance=config.exporter.tolerance, exact=config.exporter.exact)
-    found |= {
-        "exporter": config.exporter.spec(mode="json"),
-        "runtimes": {"model": _receipt(ours, answers), "export": _receipt(proving, others)},
-    }
+    found = prove(config, build, asked, list(notes or ()))
     export.write_parity(found)
-    if not found["passed"]:
-        raise CheckFailedError(
-            f"the export does not answer like {path}: {_compared(found)} differ by"
-            f" {found['max_logit_difference']:.3g} (at most {found['tolerance']:.3g} allowed){_chosen(found)}",
-            hint="nothing was exported; use a wider dtype, or raise exporter.max_logit_difference knowingly",
-        )
-    _write_card(build.dir, config.exporter, parity, found, parameters, chat=bool(tokenizer.chat_template))
+    if not found["passed"] and found["proven"]:
+        _keep(build, found)
+    _write_card(build.dir, config.exporter, asked.parity, found, parameters, chat=chat)
     size = sum(file.stat().st_size for file in written)
     metrics = {"parameters": parameters, "bytes": size, "parity": found}
     payload = [file.relative_to(build.dir).as_posix() for file in written]
     return Result(build.finish(export.KIND, payload=payload, metrics=metrics))
+
+
+def _keep(build: Build, found: dict[str, Any]) -> None:
+    """Keep an export that failed for a look, and say why it has.
+
+    Raises:
+        CheckFailedError: Always.
+    """
+    failures, hint = found["failures"], found.pop("hint", None)
+    kept = keep_failed(build.dir, build.out)
+    more = f" and {len(failures) - 1} more faults" if len(failures) > 1 else ""
+    look = f"it is kept in {kept.name} for a look, with {artifacts.Export.PARITY}{more}"
+    raise CheckFailedError(failures[0], hint=f"{hint}; {look}" if hint else look)
+
+
+def _proven(result: Result) -> Result:
+    """Return a result that was proven.
+
+    Raises:
+        CheckFailedError: It was not; it is whole all the same.
+    """
+    parity = result.artifact.manifest.metrics["parity"]
+    if parity.get("proven", True):
+        return result
+    raise CheckFailedError(
+        f"{result.artifact.path} is written, and nothing has proven that it answers like its model:"
+        f" {parity['failures'][0]}",
+        hint=f"{parity['hint']}, then the same command without --unproven and with --force" if parity["hint"] else None,
+    )
 
 
 def _check_supported(
@@ -145,34 +195,12 @@ def _check_supported(
     )
 
 
-def _receipt(runtime: Runtime, answers: Answers) -> dict[str, Any]:
-    return {"runtime": runtime.spec(mode="json"), "versions": dict(answers.versions)}
-
-
-def parity_line(parity: dict[str, Any]) -> str:
-    """Return the outcome of the comparison in a line."""
-    return (
-        f"{_compared(parity)} within {parity['max_logit_difference']:.2g} (limit {parity['tolerance']:.2g})"
-        f"{_chosen(parity)}, in a fresh process"
-    )
-
-
-def _compared(parity: dict[str, Any]) -> str:
-    return "numbers" if parity.get("answer") in ("number", "vector") else "logits"
-
-
-def _chosen(parity: dict[str, Any]) -> str:
-    if not parity["tokens"]:
-        return ""
-    chosen = parity.get("chosen", "tokens")  # an older export does not say
-    return f", {parity['equal_tokens']} of {parity['tokens']} {chosen} equal"
-
-
 def _write_card(
     directory: Path, exporter: Exporter, parity: Parity, found: dict[str, Any], parameters: int, *, chat: bool
 ) -> None:
     from llmkit.training.finish import write_card
 
     facts = {"parameters": f"{parameters:,}", "format": exporter.type_name, "parity": parity_line(found)}
+    facts |= {"note" if not i else f"note {i + 1}": note for i, note in enumerate(found["notes"])}
     title = f"{parity.config.model_type} {parameters / 1e6:.1f}M"
     write_card(directory, parity.head, title=title, facts=facts, chat=chat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ class Packed(Exporter):
 
     proven_by: NumpyLlama = NumpyLlama()
     """What loads it."""
+    read_by: list[NumpyLlama] = []
+    """What reads its texts and chats besides."""
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:
         """Llamas whose heads all have keys of their own."""
@@ -40,6 +43,10 @@ class Packed(Exporter):
     def runtime(self) -> Runtime:
         """Return Llama in NumPy."""
         return self.proven_by
+
+    def readers(self) -> Sequence[Runtime]:
+        """Return what else reads it."""
+        return self.read_by
 
     def tolerance(self, answer: Answer, spread: float) -> float:
         """Return what another order of sums may change."""

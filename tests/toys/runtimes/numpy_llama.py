@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from llmkit.core.errors import DataError
-from llmkit.runtimes import Facts, Generate, Ids, Logits, Request, Running, Runtime, Score, Written
+from llmkit.core.errors import DataError, SetupError
+from llmkit.runtimes import Facts, Generate, Ids, Logits, Request, Running, Runtime, Score, Turns, Written
 
 
 class NumpyLlama(Runtime):
@@ -18,8 +18,19 @@ class NumpyLlama(Runtime):
 
     off: float = 0.0
     """What is added to the first logit: a fault, for tests of what finds it."""
+    off_from: int = 0
+    """Position from which on it is."""
+    loud: bool = False
+    """Render chats in capital letters, as no template does."""
+    gone: bool = False
+    """Not be installed."""
     mute: bool = False
     """Answer no requests for logits, as servers do."""
+
+    def check_installed(self) -> None:
+        """Say that it is not there, if it is to be missing."""
+        if self.gone:
+            raise SetupError("this needs NumPy's llama, which is not installed", "pip install it")
 
     def load(self, where: str, *, date: str | None = None) -> Running:
         """Load a directory of transformers, or one with `weights.npz` in place of safetensors."""
@@ -52,6 +63,10 @@ class _Llama(Running):
         if isinstance(request, Score):
             return len(request.context) + len(request.target)
         return len(request.prompt) + request.budget if isinstance(request, Generate) else len(request.ids)
+
+    def render(self, turns: Turns, *, prompt: bool) -> str | None:
+        text = super().render(turns, prompt=prompt)
+        return text.upper() if text and self.options.loud else text
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         one = {Logits: self._logits, Score: self._score, Generate: self._generate}[type(requests[0])]
@@ -113,5 +128,5 @@ class _Llama(Running):
             hidden = hidden + (gate / (1 + np.exp(-gate)) * up) @ w[f"{at}.mlp.down_proj.weight"].T
         table = w.get("lm_head.weight", w["model.embed_tokens.weight"])
         logits = (norm(hidden, "model.norm.weight") @ table.T).astype(np.float32)
-        logits[:, 0] += self.options.off
+        logits[self.options.off_from :, 0] += self.options.off
         return logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -58,3 +58,7 @@ class Limits:
         if form == "4-bit" and answer == "tokens":
             return cls(bits=BITS)
         return cls(top1=LABELS[form])
+
+    def facts(self) -> dict[str, float | bool]:
+        """Return what is asked, for receipts."""
+        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
