@@ -61,7 +61,7 @@ class Pair:
 
 def save_writer(folder: Path, arch: str, **more: Any) -> Path:
     """A model that writes, of random weights that are far enough apart for it to have opinions."""
-    settings = {**(DECODERS | TWO_SIDED)[arch], "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0, **more}
+    settings = {**(DECODERS | TWO_SIDED)[arch], "bos_token_id": 2, "eos_token_id": 4, "pad_token_id": 0, **more}
     if arch in ("bart", "marian", "mbart"):
         settings["decoder_start_token_id"] = 0
     config = transformers.AutoConfig.for_model(arch, vocab_size=len(WORDS), **settings)

@@ -45,13 +45,13 @@ def write_graph(graph: Graph, dtype: str, folder: Path) -> bool:
     import onnx_ir
 
     traced, file = _traced(graph), folder / f"{graph.name}{SUFFIXES[dtype]}.onnx"
-    apart = _bytes(traced) > INSIDE
     if dtype == "int8":
         with TemporaryDirectory(dir=folder) as scratch:
             source = Path(scratch, file.name)
-            onnx_ir.save(traced, source, external_data=f"{source.name}_data" if apart else None)
-            del traced  # the weights that torch has folded
+            onnx_ir.save(traced, source, external_data=f"{source.name}_data")
+            del traced  # with the weights that torch has folded
             return _quantize(source, file)
+    apart = sum(value.const_value.nbytes for value in traced.graph.initializers.values()) > INSIDE
     onnx_ir.save(traced, file, external_data=f"{file.name}_data" if apart else None)
     return apart
 
@@ -97,26 +97,28 @@ def _strip(traced: Any) -> None:
         value.metadata_props.clear()
 
 
-def _bytes(traced: Any) -> int:
-    return sum(
-        value.const_value.nbytes for value in traced.graph.initializers.values() if value.const_value is not None
-    )
-
-
 def _quantize(source: Path, file: Path) -> bool:
     """Round the weights of matrix products to 8 bits, a scale for 32 of them, and what they meet as it comes.
 
-    `quantize_dynamic` has one scale for a column of weights, and one for all activations of a batch: it came out at
-    twice the error, and changed more of the likeliest tokens than is allowed. See docs/export-onnx.md.
+    `quantize_dynamic` has one scale for a column of weights, and one for all activations of a batch: twice the error,
+    more of the likeliest tokens changed than is allowed, and a text's answer depends on its neighbours. See
+    docs/export-onnx.md.
+
+    Returns:
+        Whether the weights lie in a file beside it.
     """
+    import onnx
+
     with _silence():
         from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
         how = DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_PRODUCTS, bits=8)
         quantizer = MatMulNBitsQuantizer(str(source), algo_config=how)
         quantizer.process()
-        quantizer.model.save_model_to_file(str(file), False)
-    return False
+    rounded = quantizer.model.model
+    apart = sum(len(tensor.raw_data) for tensor in rounded.graph.initializer) > INSIDE
+    onnx.save_model(rounded, file, save_as_external_data=apart, location=f"{file.name}_data")
+    return apart
 
 
 def round_weights(model: PreTrainedModel) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +93,7 @@ def test_the_names_are_those_that_runtimes_look_for(pair):
     assert config["transformers.js_config"] == {"dtype": "fp32"}
     assert (config["model_type"], config["num_key_value_heads"]) == ("llama", 2)
     genai = json.loads((pair.folder / "genai_config.json").read_text())["model"]
-    assert (genai["type"], genai["eos_token_id"], genai["bos_token_id"], genai["pad_token_id"]) == ("llama", 3, 2, 0)
+    assert (genai["type"], genai["eos_token_id"], genai["bos_token_id"], genai["pad_token_id"]) == ("llama", 4, 2, 0)
     decoder = genai["decoder"]
     assert (decoder["filename"], decoder["head_size"], decoder["num_key_value_heads"]) == ("onnx/model.onnx", 8, 2)
     assert decoder["inputs"]["past_key_names"] == "past_key_values.%d.key"
@@ -101,6 +103,20 @@ def test_the_graph_says_nothing_of_this_machine(pair):
     content = (pair.folder / "onnx" / "model.onnx").read_bytes()
     assert b"site-packages" not in content
     assert b".py" not in content
+
+
+def test_the_page_shows_how_to_run_it_without_torch(pair, capsys, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs" / "export-onnx.md").read_text(encoding="utf-8")
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "InferenceSession" in code]
+    monkeypatch.chdir(pair.folder.parent)
+    exec(code.replace("onnx/onnx/", f"{pair.folder.name}/onnx/").replace('"onnx/', f'"{pair.folder.name}/'), {})
+    prompt = tuple(pair.ours.read("The capital of France is"))
+    (own,) = pair.ours.answer([Generate(prompt, budget=32, exact=True)])
+    ids = [*prompt, *own.ids]
+    stop = ids.index(4, len(prompt)) + 1 if 4 in own.ids else len(ids)
+    shown = capsys.readouterr().out.strip()
+    assert pair.ours.tokenizer.backend_tokenizer.decode(ids[:stop]).startswith(shown)
+    assert len(shown) > len(pair.ours.tokenizer.backend_tokenizer.decode(list(prompt)))
 
 
 def test_int8_keeps_the_answers_within_a_tenth(pair, tmp_path):
