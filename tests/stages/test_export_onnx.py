@@ -97,5 +97,5 @@ def test_a_model_whose_graph_depends_on_its_input(cli, copied, monkeypatch):
     outcome = cli("export", "--model", copied, *PROBE, "-o", "out")
     assert outcome.code == 2
     assert "error: exporter: the graph of LlamaForCausalLM cannot be traced: " in outcome.err
-    assert "-s exporter=safetensors writes it" in outcome.err
+    assert "--format safetensors writes it" in outcome.err
     assert not Path("out/llmkit.json").exists()

@@ -73,7 +73,7 @@ def _traced(graph: Graph) -> Any:
             raise ConfigError(
                 f"exporter: the graph of {type(getattr(graph.module, 'model', graph.module)).__name__} cannot be"
                 f" traced: {one_line(cause)}",
-                hint="-s exporter=safetensors writes it for runtimes that run its own code",
+                hint="--format safetensors writes it for runtimes that run its own code",
             ) from error
     assert program is not None  # that is what it returns where it is to write a file
     traced: Any = program.model

@@ -73,5 +73,5 @@ def _files(folder: Path) -> dict[str, Path]:
                 return files
     raise DataError(
         f"'{folder}' holds no graph {FOLDER}/model.onnx",
-        f"llmkit export --model {folder} -s exporter=onnx -o DIR writes one",
+        f"llmkit export --model {folder} --format onnx -o DIR writes one",
     )

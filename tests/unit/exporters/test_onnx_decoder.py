@@ -159,13 +159,13 @@ def test_a_graph_that_cannot_be_traced_is_an_error_in_words():
         ConfigError, match=r"exporter: the graph of Branching cannot be traced: .*data-dependent"
     ) as error:
         _onnx_files._traced(graph)
-    assert error.value.hint == "-s exporter=safetensors writes it for runtimes that run its own code"
+    assert error.value.hint == "--format safetensors writes it for runtimes that run its own code"
 
 
 def test_a_directory_without_graphs_and_one_with_a_broken_graph(pair, tmp_path):
     with pytest.raises(DataError, match=r"holds no graph onnx/model.onnx") as error:
         OnnxRuntime().load(str(tmp_path))
-    assert "-s exporter=onnx -o DIR writes one" in error.value.hint
+    assert "--format onnx -o DIR writes one" in error.value.hint
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(DataError, match=r"onnxruntime does not load '.*model.onnx': "):
         Session(tmp_path / "model.onnx")
