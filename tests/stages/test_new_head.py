@@ -57,9 +57,9 @@ def test_a_head_that_is_one_file(add_member, body, chain, cli, capsys):
 
     outcome = cli("export", "--model", "model", "-s", "parity_prompts=3", "-o", "out")
     assert outcome.code == 0, outcome.err
-    assert "3 of 3 labels equal, in a fresh process" in outcome.out
+    assert "7 of 7 labels equal, in a fresh process" in outcome.out
     parity = json.loads(Path("out/parity.json").read_text())
-    assert (parity["answer"], parity["tokens"], parity["max_logit_difference"]) == ("label", 3, 0)
+    assert (parity["answer"], parity["tokens"], parity["max_logit_difference"]) == ("label", 7, 0)
     assert "pipeline_tag: text-classification" in Path("out/README.md").read_text()
     run_card(Path("out"), capsys)
 
@@ -78,7 +78,7 @@ def test_spans_are_compared_by_their_borders(body, cli, capsys):
     transformers.AutoTokenizer.from_pretrained(body).save_pretrained("model")
     outcome = cli("export", "--model", "model", "-s", "parity_prompts=3", "-o", "out")
     assert outcome.code == 0, outcome.err
-    assert "6 of 6 borders of spans equal, in a fresh process" in outcome.out
+    assert "14 of 14 borders of spans equal, in a fresh process" in outcome.out
     run_card(Path("out"), capsys)
 
 

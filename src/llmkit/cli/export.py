@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, cast
 
 import typer
 
 from llmkit.cli import options as o
 
+_REPORT = (
+    "Export nothing: load this finished export and the others that are named so, all of one model, and put size,"
+    " load time, tokens/s and bits per byte side by side; repeatable."
+)
+_PROVE = "Write it even if the runtime that proves it is not installed; exit code 7."
+
 
 @o.stage_command("export")
-def export(
+def _export(
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to export.")] = None,
     format_: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="What to write: an exporter with its defaults.")
     ] = None,
-    unproven: Annotated[
-        bool, typer.Option("--unproven", help="Write it even if nothing here can prove it; exit code 7.")
-    ] = False,
+    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Text to compare on.")] = None,
+    unproven: Annotated[bool, typer.Option("--unproven", help=_PROVE)] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read pickled weights, as tensors alone.")
     ] = False,
@@ -26,6 +33,32 @@ def export(
     return {
         "model": ("--model", model),
         "exporter": ("--format", format_),
+        "data": ("--data", data),
         "unproven": ("--unproven", unproven or None),
         "allow_pickle": ("--allow-pickle", allow_pickle or None),
     }
+
+
+def export(*, report: list[Path] | None = None, **values: Any) -> None:
+    """Write a model for a runtime and prove that it answers the same."""
+    if report:
+        from llmkit.cli._export_report import report_formats
+
+        report_formats(report, values["data"], values["output"], json=values["json"])
+    else:
+        _export(**values)
+
+
+def _with_report(command: Any) -> None:
+    """Give the command the options of the stage's, and its own."""
+    theirs = inspect.signature(_export)
+    own = inspect.Parameter(
+        "report", inspect.Parameter.KEYWORD_ONLY, default=None,
+        annotation=Annotated[list[Path] | None, typer.Option("--report", metavar="DIR", help=_REPORT)],
+    )  # fmt: skip
+    command.__signature__ = theirs.replace(parameters=[*theirs.parameters.values(), own])
+    command.__annotations__ = {name: one.annotation for name, one in command.__signature__.parameters.items()}
+    command.read = cast("Any", _export).read
+
+
+_with_report(export)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from llmkit.evaluation.probes import Row
     from llmkit.modeling.heads import Answer
 
+TIE = 0.1
+"""Nats by which the model holds its own choice for likelier than the export's, at most, of a tie: 0.9 times as likely.
+A rounding that costs nothing turns such choices: of SmolLM2-135M in Q8_0, with 0.07 % more bits per byte in llama.cpp,
+4.7 % of all choices."""
 MOST = 2**22
 """Numbers that are turned into probabilities at a time."""
 
@@ -28,6 +32,7 @@ class Sums:
         largest: The largest one.
         places: Where one of several is chosen: positions, or texts.
         equal: At how many of them the same one is.
+        alike: The same, with those where the model itself holds both for almost as likely: see `TIE`.
         nats: Sum of the divergence of what the export holds for likely from what the model does (Kullback and Leibler).
         diverged: Places that it was summed over.
     """
@@ -37,6 +42,7 @@ class Sums:
     largest: float = 0.0
     places: int = 0
     equal: int = 0
+    alike: int = 0
     nats: float = 0.0
     diverged: int = 0
 
@@ -46,6 +52,7 @@ class Sums:
             "max_difference": self.largest,
             "mean_difference": self.total / self.numbers if self.numbers else 0.0,
             "top1": self.equal / self.places if self.places else None,
+            "top1_but_ties": self.alike / self.places if self.places else None,
             "kl": self.nats / self.diverged if self.diverged else None,
             "positions": self.places,
         }
@@ -100,10 +107,14 @@ class Differences:
         others = choices_of(len(row.ids), other, self.answer)
         assert others is not None
         if self.several:
-            sums.places, sums.equal = sums.places + one.size, sums.equal + int(((one > 0) == (other > 0)).sum())
+            same = int(((one > 0) == (other > 0)).sum())
+            sums.places, sums.equal, sums.alike = sums.places + one.size, sums.equal + same, sums.alike + same
             return
         sums.places += len(chosen)
-        sums.equal += int((chosen.argmax(-1) == others.argmax(-1)).sum())
+        own, its = chosen.argmax(-1), others.argmax(-1)
+        sums.equal += int((own == its).sum())
+        every = np.arange(len(chosen))
+        sums.alike += int((chosen[every, own] - chosen[every, its] <= TIE).sum())
         sums.diverged += len(chosen)
         scored = scored and bool(row.num_bytes) and len(row.ids) > 1
         targets = np.array([*row.ids[1:], 0] if scored else [0] * len(row.ids))[-len(chosen) :]

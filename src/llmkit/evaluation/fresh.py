@@ -8,8 +8,9 @@ import pickle
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
@@ -17,9 +18,11 @@ from llmkit.core.machine import explain
 from llmkit.evaluation.probes import Probes
 from llmkit.modeling.architecture import one_line
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Embed, Logits, Request, Running, Runtime
+from llmkit.runtimes import Embed, Generate, Ids, Logits, Request, Running, Runtime
 from llmkit.work.child import die_with, run_child
 
+TIMED_TOKENS = 32
+"""Tokens that are written while a runtime is timed."""
 SAID = ("_ASSERT", "what():")
 """What of a library's last words says why it has ended its process; a trace of calls stands behind it."""
 
@@ -35,6 +38,8 @@ class Answers:
         ends: Ids at which it stops writing; None if unknown.
         rendered: Each conversation without and with the beginning of an answer, by the runtime's own engine; of one
             that its template refuses None. None where it has no engine.
+        load_s: Seconds in which the runtime has loaded the model.
+        tokens_per_s: Tokens that it writes in a second, for one who asks; None where nobody has timed it.
     """
 
     given: Sequence[Any]
@@ -42,6 +47,8 @@ class Answers:
     read: Sequence[Sequence[int]] | None = None
     ends: frozenset[int] | None = None
     rendered: Sequence[str | None] | None = None
+    load_s: float = 0.0
+    tokens_per_s: float | None = None
 
 
 def ask(running: Running, asked: Probes, runtime: str) -> Answers:
@@ -143,13 +150,29 @@ def answer(questions: Path, answers: Path) -> None:
     outcome: Answers | UserError
     try:
         runtime, directory, asked = pickle.loads(questions.read_bytes())  # noqa: S301 - by the process that waits
+        start = perf_counter()
         running = runtime.load(directory)
-        step = "answer"
-        outcome = ask(running, asked, runtime.type_name)
+        load_s, step = perf_counter() - start, "answer"
+        outcome = replace(ask(running, asked, runtime.type_name), load_s=load_s)
+        if asked.timed:
+            outcome = replace(outcome, tokens_per_s=_tokens_per_s(running, asked.timed))
         running.close()
     except Exception as error:  # noqa: BLE001 - whatever a runtime fails with says something of the export
         outcome = _told(error, step)
     answers.write_bytes(pickle.dumps(outcome))
+
+
+def _tokens_per_s(running: Running, prompt: Ids) -> float | None:
+    """Return how many tokens are written in a second: the better of two runs, after one that is not timed."""
+    asked = Generate(prompt, budget=TIMED_TOKENS, exact=True)
+    if running.takes(asked):
+        return None
+    seconds = []
+    for _ in range(3):
+        start = perf_counter()
+        running.answer([asked])
+        seconds.append(perf_counter() - start)
+    return TIMED_TOKENS / min(seconds[1:])
 
 
 def _told(error: Exception, step: str) -> UserError:

@@ -26,8 +26,9 @@ class Limits:
 
     Attributes:
         difference: Largest difference of a number.
-        top1: Least share of what is chosen by the numbers that is the same: the likeliest token of each position, the
-            label of each token or text, both ends of a span.
+        top1: Least share of what is chosen by the numbers that is the same, or that the model holds for almost as
+            likely as its own choice (`differences.TIE`): the likeliest token of each position, the label of each token
+            or text, both ends of a span. On text, where any was asked.
         bits: Most that bits per byte of text may grow, as a share: 0.05 is 5 %. Asked of models that write text from
             left to right; of others nothing.
         cosine: Least cosine of a vector and the model's.

@@ -166,11 +166,12 @@ class Parity:
             )
         elif unlike:
             said.append(f"only {equal} of {total} {self.head.chosen} are equal, and all have to be")
-        share = found.groups["text"].facts()["top1"]
-        share = found.all.facts()["top1"] if share is None else share
+        share = found.groups["text"].facts()["top1_but_ties"]
+        share = found.all.facts()["top1_but_ties"] if share is None else share
         if limit.top1 is not None and share is not None and share < limit.top1:
             said.append(
-                f"{share:.1%} of the likeliest choices are the same (at least {limit.top1:.1%} allowed){chosen}"
+                f"{share:.1%} of the likeliest choices are the same but for ties"
+                f" (at least {limit.top1:.1%} allowed){chosen}"
             )
         growth = found.growth()
         if limit.bits is not None and growth is not None and growth > limit.bits:

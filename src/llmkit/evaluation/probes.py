@@ -83,6 +83,7 @@ class Probes:
         texts: What is read.
         chats: What is rendered, each with and without the beginning of an answer.
         kept: Positions of a row whose logits are compared, the last ones; None for all.
+        timed: The runtime is timed as it writes behind this prompt; none for nothing.
     """
 
     rows: Sequence[Row]
@@ -90,6 +91,7 @@ class Probes:
     texts: Sequence[str] = ()
     chats: Sequence[Turns] = ()
     kept: int | None = None
+    timed: Ids = ()
 
 
 def probes(

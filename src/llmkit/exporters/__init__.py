@@ -76,24 +76,25 @@ class Exporter(Part):
         return ()
 
     def tolerance(self, answer: Answer, spread: float) -> float:
-        """Return the largest difference of a number that passes; not asked where `limits` is defined.
+        """Return the largest difference of a number that passes: that of weights that are not rounded, by default.
 
         Args:
             answer: The model's kind of answer.
             spread: Standard deviation of its numbers; of an answer `number`, their root mean square.
         """
-        raise NotImplementedError
+        return Limits.of("float32", answer, spread).difference or 0.0
 
     @property
     def exact(self) -> bool:
         """Whether everything that is chosen must be equal; rounded weights may turn a near tie, and all after it."""
         return True
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return what the export must hold; `Limits.of` has what is asked of a form of weights by default.
 
         Args:
             answer: The model's kind of answer.
             spread: Standard deviation of its numbers; of an answer `number`, their root mean square.
+            config: The model's.
         """
         return Limits(difference=self.tolerance(answer, spread), exact=self.exact)

@@ -104,7 +104,7 @@ class Onnx(Exporter):
         """Return transformers.js, whose tokenizers and templates are written anew in JavaScript."""
         return [TransformersJs()]
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return those of the number format, or the user's own difference."""
         if self.max_logit_difference is not None:
             return Limits(difference=self.max_logit_difference, exact=self.dtype == "float32")

@@ -103,11 +103,13 @@ class Quantized(Exporter):
                 made[f"{name}.weight_packed"] = packed(codes)
                 made[f"{name}.weight_shape"] = torch.tensor(codes.shape)
         kept = {
-            name: weight for name, weight in model.state_dict().items() if name.removesuffix(".weight") not in layers
+            name: weight.to(dtype)
+            for name, weight in _distinct(model).items()
+            if name.removesuffix(".weight") not in layers
         }
         model.config.quantization_config = _form(bits, group, left)
         model.config.dtype = dtype
-        model.save_pretrained(directory, state_dict={name: each.to(dtype) for name, each in kept.items()} | made)
+        model.save_pretrained(directory, state_dict=kept | made)
         aside = [name for name in left if name in _body(model)]
         notes = (
             [f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}"] if aside else []
@@ -121,7 +123,7 @@ class Quantized(Exporter):
         """Return transformers alone, with the reader of the form."""
         return Transformers(plain=True, reads="torchao" if self.scheme == "int8" else "compressed_tensors")
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return what is asked of so many bits."""
         form: Form = "4-bit" if self.scheme == "w4a16" else "8-bit"
         return Limits.of(form, answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
@@ -152,6 +154,15 @@ def _layers(model: PreTrainedModel, group: int | None) -> tuple[dict[str, torch.
     }
     every = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     return taken, [name for name in every if name not in taken]
+
+
+def _distinct(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the weights, each under the first of its names: a copy of a tied one would be one of its own."""
+    names: dict[int, str] = {}
+    weights = model.state_dict(keep_vars=True)
+    for name, weight in weights.items():
+        names.setdefault(weight.data_ptr(), name)
+    return {name: weights[name].detach() for name in names.values()}
 
 
 def _form(bits: int, group: int | None, ignored: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from llmkit.runtimes import Runtime
 from llmkit.runtimes.transformers import Transformers
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Answer
 
@@ -54,7 +54,7 @@ class Safetensors(Exporter):
         """Return transformers alone: none of llmkit's own loading code is in the way."""
         return Transformers(plain=True)
 
-    def limits(self, answer: Answer, spread: float) -> Limits:
+    def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return the limits of this number format."""
         found = Limits.of(self.dtype, answer, spread)
         if self.max_logit_difference is None:

@@ -96,9 +96,8 @@ def _sums(
         for row in rows:
             waiting.update(layers)
             ids = torch.tensor([list(row)], device=model.device)
-            with torch.inference_mode():
-                with contextlib.suppress(_Enough):
-                    model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            with torch.inference_mode(), contextlib.suppress(_Enough):
+                model(input_ids=ids, attention_mask=torch.ones_like(ids))
             own = product = None
     finally:
         for hook in hooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,10 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
             "hint": error.hint, "notes": notes,
         }  # fmt: skip
         return failed | receipt | {"runtimes": {"model": ours, "export": _named(proving, {})}}
-    found = asked.parity.compare(asked.answers, others, limits=exporter.limits, stops_early=exporter.stops_early)
+    found = asked.parity.compare(
+        asked.answers, others, limits=partial(exporter.limits, config=asked.parity.config),
+        stops_early=exporter.stops_early,
+    )  # fmt: skip
     readers = _ask_readers(exporter, build, asked, found)
     found["notes"] = [*notes, *found["notes"]]
     found["passed"] = not found["failures"]
@@ -160,8 +164,9 @@ def measured_line(parity: dict[str, Any]) -> str:
     where, sums = next((name, groups[name]) for name in ("text", "random") if name in groups)
     parts = [f"mean difference {parity['mean_logit_difference']:.2g}"]
     if sums["top1"] is not None:
-        least = f" (at least {limits['top1']:g})" if "top1" in limits else ""
-        parts.append(f"top-1 {_floored(sums['top1'])}{least}")
+        parts.append(f"top-1 {_floored(sums['top1'])}")
+        if "top1" in limits:
+            parts.append(f"{_floored(sums['top1_but_ties'])} but for ties (at least {limits['top1']:g})")
     if sums["kl"] is not None:
         parts.append(f"KL {max(0.0, sums['kl']):.2g}")
     if bits := parity["bits_per_byte"]:

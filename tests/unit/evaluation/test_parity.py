@@ -149,9 +149,21 @@ def test_the_likeliest_tokens_are_counted_on_text():
     asked = text_parity((0, 1, 2), 4)
     ours = [np.eye(3, dtype=np.float32)]
     assert compare(asked, ours, [np.roll(ours[0], 1, axis=1)], limit=None, top1=0.98, exact=False)["failures"] == [
-        "the export does not answer like model: 0.0% of the likeliest choices are the same (at least 98.0% allowed)"
+        "the export does not answer like model: 0.0% of the likeliest choices are the same but for ties"
+        " (at least 98.0% allowed)"
     ]
     assert compare(asked, ours, [ours[0] * 7], limit=None, top1=0.98, exact=False)["passed"] is True
+
+
+@pytest.mark.parametrize(("gap", "alike"), [(0.09, 1), (0.11, 2 / 3)])
+def test_a_choice_that_the_model_holds_for_almost_as_likely_is_a_tie(gap, alike):
+    ours = np.array([[1, 1 - gap, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    theirs = ours.copy()
+    theirs[0, 1] = 2
+    found = compare(text_parity((0, 1, 2), 4), [ours], [theirs], limit=None, exact=False, top1=0.98)
+    assert found["measured"]["text"]["top1"] == pytest.approx(2 / 3)
+    assert found["measured"]["text"]["top1_but_ties"] == pytest.approx(alike)
+    assert found["passed"] is (alike == 1)
 
 
 def test_the_position_from_which_on_numbers_differ_is_said():

@@ -1,0 +1,30 @@
+"""`llmkit export --report`: several formats of one model, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmkit.core.console import Console
+from llmkit.core.errors import ConfigError
+from llmkit.core.registry import Family
+from llmkit.data.artifacts import Export
+from llmkit.stages import _export_report as found_by
+
+
+def report_formats(directories: list[Path], data: str | None, output: Path | None, *, json: bool) -> None:
+    """Measure exports, print a table, and write a page into the folder that `--output` names."""
+    if output is not None and output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {output} is a file", hint="choose a directory")
+    console = Console(json_mode=json)
+    source: Any = None if data is None else Family("source", shorthand=("files", "path")).parse(data)
+    found = found_by.report(directories, source, console)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        found_by.write_page(found, Export(output).report)
+    if json:
+        console.print_json({"status": "done", "exit_code": 0, "formats": found_by.facts(found)})
+        return
+    console.table([one.row() for one in found], headers=found_by.HEADERS)
+    if output is not None:
+        console.print(f"report  {Export(output).report}")

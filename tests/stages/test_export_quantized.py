@@ -1,0 +1,89 @@
+"""Weights in 8 and 4 bits: other libraries read what is written, and it is rounded by the user's own text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
+
+
+@pytest.fixture
+def quantize(cli, chain, reload_here):
+    """Export the chain's model, with groups of 32 columns: it has no more."""
+
+    def run(scheme, *more, out="out"):
+        sets = ["-s", f"exporter.scheme={scheme}", "-s", "exporter.group_size=32"]
+        return cli("export", "--model", chain.model, "--format", "quantized", *sets, *PROBE, "-o", out, *more)
+
+    return run
+
+
+def receipt(folder="out"):
+    return json.loads(Path(folder, "parity.json").read_text())
+
+
+def test_eight_bits_are_read_by_compressed_tensors_and_answer_alike(quantize, chain):
+    outcome = quantize("w8a8", "-s", f"exporter.data={chain.corpus}", "-s", "exporter.calibration_tokens=1024")
+    assert outcome.code == 0, outcome.err
+    found = receipt()
+    assert found["measured"]["text"]["top1_but_ties"] >= found["limits"]["top1"] == 0.98
+    assert found["notes"] == ["weights were rounded by 1,024 tokens of text"]
+    assert abs(found["bits_per_byte"]["growth"]) < 0.01
+    assert "the model's" in outcome.out
+    assert "but for ties (at least 0.98)" in outcome.out
+    weights = load_file("out/model.safetensors")
+    ours = load_file(chain.model / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert weights[name].dtype == torch.int8
+    near = weights[name] * weights[f"{name}_scale"].float()
+    assert near == pytest.approx(ours[name], abs=float(ours[name].abs().max()) / 50)
+    form = json.loads(Path("out/config.json").read_text())["quantization_config"]
+    assert (form["quant_method"], form["format"], form["ignore"]) == (
+        "compressed-tensors", "int-quantized", ["lm_head"],
+    )  # fmt: skip
+
+
+def test_four_bits_are_held_to_bits_per_byte(quantize):
+    outcome = quantize("w4a16")
+    assert outcome.code == 0, outcome.err
+    found = receipt()
+    assert found["limits"] == {"bits": 0.05}
+    assert found["bits_per_byte"]["growth"] <= 0.05
+    assert found["notes"] == ["weights were rounded to the nearest: no `data` was given to round by"]
+    name = "model.layers.0.mlp.up_proj.weight"
+    weights = load_file("out/model.safetensors")
+    assert weights[f"{name}_packed"].shape == (64, 4)  # eight of 32 columns in a word
+    assert weights[f"{name}_shape"].tolist() == [64, 32]
+    failed = quantize("w4a16", "-s", "exporter.min_top1=1", out="other")
+    assert failed.code == 7
+    assert "of the likeliest choices are the same but for ties (at least 100.0% allowed)" in failed.err
+    assert Path("other.failed/parity.json").exists()
+
+
+def test_what_a_group_does_not_divide_stays_and_is_noted(quantize):
+    assert quantize("w4a16", "-s", "exporter.group_size=64").code == 0
+    (_, note) = receipt()["notes"]
+    assert note.startswith("12 layers are bfloat16: 64 does not divide the width of model.layers.0.self_attn.q_proj")
+
+
+def test_torchao_reads_its_own(quantize):
+    outcome = quantize("int8")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(Path("out/config.json").read_text())["quantization_config"]["quant_method"] == "torchao"
+
+
+def test_transposed_layers_are_refused(cli, chain, tmp_path):
+    import transformers
+
+    config = transformers.GPT2Config(vocab_size=400, n_embd=32, n_layer=1, n_head=2, n_positions=64)
+    transformers.GPT2LMHeadModel(config).save_pretrained("gpt2")
+    transformers.AutoTokenizer.from_pretrained(chain.base).save_pretrained("gpt2")
+    outcome = cli("export", "--model", "gpt2", "--format", "quantized", "-o", "out")
+    assert outcome.code == 2
+    assert "quantized does not write gpt2: the layers of gpt2 are transposed" in outcome.err
+    assert "-s exporter=safetensors does" in outcome.err

@@ -1,0 +1,55 @@
+"""export --report: formats of one model side by side, and what cannot be measured says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("reload_here")
+
+
+@pytest.fixture
+def exports(cli, chain):
+    """The chain's model in two number formats."""
+    for dtype in ("float32", "bfloat16"):
+        probe = ["-s", "parity_prompts=1", "-s", "parity_new_tokens=2", "-s", f"exporter.dtype={dtype}"]
+        assert cli("export", "--model", chain.model, *probe, "-o", dtype, "-q").code == 0
+    return ["--report", "float32", "--report", "bfloat16"]
+
+
+def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
+    own = jsonl("own.jsonl", ["the river runs to the sea"])
+    outcome = cli("export", *exports, "--data", own, "-o", "page", "--json")
+    assert outcome.code == 0, outcome.err
+    one, other = outcome.json["formats"]
+    assert (one["name"], one["format"], other["format"]) == ("float32", "safetensors float32", "safetensors bfloat16")
+    assert one["bytes"] > other["bytes"]
+    assert one["load_s"] > 0
+    assert one["tokens_per_s"] > 0
+    assert one["bits_per_byte"] == pytest.approx(other["bits_per_byte"], rel=0.02)
+    assert one["bits_per_byte"] != other["bits_per_byte"]
+    assert cli("export", "--model", chain.model, "--data", own, "-o", "given", "-q").code == 0
+    receipt = json.loads(Path("given/parity.json").read_text())
+    assert one["bits_per_byte"] == pytest.approx(receipt["bits_per_byte"]["model"])
+    page = Path("page/report.html").read_text()
+    assert "Bits per byte" in page
+    assert "safetensors bfloat16" in page
+    table = cli("export", *exports).out
+    assert table.splitlines()[0].split("  ")[0] == "export"
+    assert "safetensors bfloat16" in table
+
+
+def test_what_is_wrong_is_said(cli, chain, exports):
+    none = cli("export", "--report", chain.model)
+    assert none.code == 3
+    assert "holds a model, not an export" in none.err
+    assert cli("export", "--model", chain.base, "-s", "parity_prompts=1", "-o", "base", "-q").code == 0
+    several = cli("export", *exports, "--report", "base")
+    assert several.code == 3
+    assert "--report: the exports are of several models: " in several.err
+    Path("bfloat16/model.safetensors").write_bytes(b"nothing")
+    outcome = cli("export", *exports)
+    assert outcome.code == 0
+    assert "the export does not load: " in outcome.out
