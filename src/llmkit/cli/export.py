@@ -10,20 +10,17 @@ import typer
 
 from llmkit.cli import options as o
 
-_REPORT = (
-    "Export nothing: load this finished export and the others that are named so, all of one model, and put size,"
-    " load time, tokens/s and bits per byte side by side; repeatable."
-)
-_PROVE = "Write it even if the runtime that proves it is not installed; exit code 7."
+_REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
+_PROVE = "Write it even if its runtime is missing here; exit code 7."
 
 
 @o.stage_command("export")
 def _export(
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to export.")] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="What to write: an exporter with its defaults.")
+        str | None, typer.Option("--format", metavar="NAME", help="What to write: the exporter.")
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Text to compare on.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="PATH", help="Text to compare on.")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help=_PROVE)] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read pickled weights, as tensors alone.")
@@ -33,7 +30,7 @@ def _export(
     return {
         "model": ("--model", model),
         "exporter": ("--format", format_),
-        "data": ("--data", data),
+        "text": ("--text", text),
         "unproven": ("--unproven", unproven or None),
         "allow_pickle": ("--allow-pickle", allow_pickle or None),
     }
@@ -44,7 +41,7 @@ def export(*, report: list[Path] | None = None, **values: Any) -> None:
     if report:
         from llmkit.cli._export_report import report_formats
 
-        report_formats(report, values["data"], values["output"], json=values["json"])
+        report_formats(report, values["text"], values["output"], json=values["json"])
     else:
         _export(**values)
 
