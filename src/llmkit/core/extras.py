@@ -20,6 +20,11 @@ EXTRAS: dict[str, dict[str, str]] = {
     "harness": {"lm_eval": "`eval --harness` with the tasks of lm-eval"},
     "json": {"jsonschema": "the metric `json_schema`"},
     "llama-cpp": {"xllamacpp": "the runtime `llama_cpp`, which proves exports to GGUF"},
+    "onnx": {
+        "onnx": "`export` with exporter: onnx",
+        "onnxscript": "the same",
+        "onnxruntime": "the runtime `onnxruntime`, which proves such exports",
+    },
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

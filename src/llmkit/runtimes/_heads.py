@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from tokenizers import Encoding
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
 
@@ -61,15 +61,15 @@ class Encoded:
     windows: tuple[Window, ...] = ()
 
 
-class HeadAnswers:
-    """Answers of a loaded model with a head over texts.
+class TextHead:
+    """Answers of a loaded model with a head over texts, whatever computes its numbers.
 
     Attributes:
         kind: The kind of request that it answers; None for a head that writes, or fills masks.
         limit: Most tokens of a text, special ones included.
 
     Args:
-        model: The model, in eval mode.
+        config: The model's.
         tokenizer: Its tokenizer.
         head: What stands on its body.
         where: Its directory, for errors.
@@ -81,27 +81,27 @@ class HeadAnswers:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        config: PreTrainedConfig,
         tokenizer: PreTrainedTokenizerFast,
         head: Head,
         where: str | Path,
         pooling: Pooling = Pooling(),  # noqa: B008 - frozen
     ) -> None:
-        self.model, self.tokenizer, self.head, self.where, self.pooling = model, tokenizer, head, where, pooling
+        self.tokenizer, self.head, self.where, self.pooling = tokenizer, head, where, pooling
         labelled = head.answer != "token_labels" or hasattr(head, "labels")  # else of the vocabulary
         self.kind = KINDS.get(head.answer) if labelled else None
         named = tokenizer.model_max_length  # 1e30 where nobody has said
-        self.asking = Asking.of(model.config)
+        self.asking = Asking.of(config)
         own_limit = self.asking.max_tokens if self.kind is Span else None
-        limits = [position_limit(model.config), named if named < UNLIMITED else None, pooling.max_tokens, own_limit]
+        limits = [position_limit(config), named if named < UNLIMITED else None, pooling.max_tokens, own_limit]
         self.limit = min((limit for limit in limits if limit), default=UNLIMITED)
-        own = model.config.get_text_config().pad_token_id
+        own = config.get_text_config().pad_token_id
         self.pad = next((i for i in (own, tokenizer.pad_token_id) if i is not None), 0)
         # T5 and BART read a label at the last end of a text, and refuse rows of which one has more ends than another.
         self._end = -1
-        if self.kind is Label and model.config.is_encoder_decoder:
-            check_ends(tokenizer, model.config)
-            self._end = int(model.config.eos_token_id)
+        if self.kind is Label and config.is_encoder_decoder:
+            check_ends(tokenizer, config)
+            self._end = int(config.eos_token_id)
         self._typed = "token_type_ids" in tokenizer.model_input_names
         self._known: dict[Request, Encoded] = {}
 
@@ -139,7 +139,7 @@ class HeadAnswers:
         except ValueError as error:
             return " ".join(str(error).split())
         both = both[..., : one.shape[-1]] if self.kind is Span else both[: len(one)]
-        alike = bool((one - both).abs().max() <= MAX_DIFFERENCE * one.abs().max())
+        alike = bool(np.abs(one - both).max() <= MAX_DIFFERENCE * np.abs(one).max())
         return "" if alike else "padding beside a row changes its answer"
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
@@ -159,7 +159,7 @@ class HeadAnswers:
         return list(numbers)
 
     def _finite(self, rows: Sequence[Encoded]) -> NDArray[np.float32]:
-        numbers: NDArray[np.float32] = self._numbers(rows).cpu().numpy()
+        numbers = self._numbers(rows)
         if not np.isfinite(numbers).all():
             raise NotFiniteError(f"the model in '{self.where}' gives a text numbers that are NaN or infinite")
         return numbers
@@ -231,39 +231,67 @@ class HeadAnswers:
             found.append(Encoded(first.ids, first.types if self._typed else None, None, cut, tuple(parts)))
         return found
 
-    def _numbers(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """Return what the head gives, float32: `[rows, labels]`, `[rows, time, labels]`, `[rows, 2, time]`, vectors."""
-        import torch
+    def _numbers(self, rows: Sequence[Encoded]) -> NDArray[np.float32]:
+        """Return what the head gives: `[rows, labels]`, `[rows, time, labels]`, `[rows, 2, time]`, or vectors."""
+        raise NotImplementedError
 
-        with (
-            torch.no_grad()
-        ):  # inference mode is for whoever asks: a model that is being trained must not be left in it
-            inputs, mask = self._inputs(rows)
-            if self.kind is Embed:
-                body = self.model.get_encoder() if self.model.config.is_encoder_decoder else self.model
-                hidden = body(**inputs).last_hidden_state.float()
-                return self.pooling(hidden, mask)
-            found = self.model(**inputs)
-            if self.kind is Span:
-                return torch.stack([found.start_logits, found.end_logits], 1).float()
-            numbers: torch.Tensor = found.logits.float()
-            return numbers
-
-    def _inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Return tensors `[rows, time]`, padded on the right, and the mask, which the model gets if it is needed."""
-        import torch
-
+    def _inputs(self, rows: Sequence[Encoded]) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.bool_]]:
+        """Return arrays `[rows, time]`, padded on the right, and which of them are tokens."""
         lengths = np.array([len(row.ids) for row in rows])
         width = max(1, int(lengths.max()))
         mask = np.arange(width) < lengths[:, None]
-        tensors = {"input_ids": _filled(mask, [row.ids for row in rows], self.pad)}
+        arrays = {"input_ids": _filled(mask, [row.ids for row in rows], self.pad)}
         if self._typed:
-            tensors["token_type_ids"] = _filled(mask, [row.types or [] for row in rows], 0)
-        if not mask.all():
-            tensors["attention_mask"] = mask.astype(np.int64)
-        device = self.model.device
-        inputs = {name: torch.from_numpy(array).to(device) for name, array in tensors.items()}
-        return inputs, torch.from_numpy(mask.astype(np.int64)).to(device)
+            arrays["token_type_ids"] = _filled(mask, [row.types or [] for row in rows], 0)
+        return arrays, mask
+
+
+class HeadAnswers(TextHead):
+    """Those of a model of transformers in memory.
+
+    Args:
+        model: The model, in eval mode.
+        tokenizer: Its tokenizer.
+        head: What stands on its body.
+        where: Its directory, for errors.
+        pooling: How vectors are made, of a body alone.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        head: Head,
+        where: str | Path,
+        pooling: Pooling = Pooling(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(model.config, tokenizer, head, where, pooling)
+        self.model = model
+
+    def _numbers(self, rows: Sequence[Encoded]) -> NDArray[np.float32]:
+        import torch
+
+        arrays, mask = self._inputs(rows)
+        tensors = {name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()}
+        if not mask.all():  # the model gets a mask if it is needed
+            tensors["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(self.model.device)
+        # Inference mode is for whoever asks: a model that is being trained must not be left in it.
+        with torch.no_grad():
+            found: NDArray[np.float32] = self._computed(tensors, mask).float().cpu().numpy()
+        return found
+
+    def _computed(self, inputs: Mapping[str, torch.Tensor], mask: NDArray[np.bool_]) -> torch.Tensor:
+        import torch
+
+        if self.kind is Embed:
+            body = self.model.get_encoder() if self.model.config.is_encoder_decoder else self.model
+            places = torch.from_numpy(mask.astype(np.int64)).to(self.model.device)
+            return self.pooling(body(**inputs).last_hidden_state.float(), places)
+        found = self.model(**inputs)
+        if self.kind is Span:
+            return torch.stack([found.start_logits, found.end_logits], 1)
+        logits: torch.Tensor = found.logits
+        return logits
 
 
 def _filled(mask: NDArray[np.bool_], rows: Sequence[list[int]], pad: int) -> NDArray[np.int64]:

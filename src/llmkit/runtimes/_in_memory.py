@@ -27,7 +27,7 @@ from llmkit.runtimes import (
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
     from llmkit.runtimes._heads import HeadAnswers
@@ -82,6 +82,12 @@ class InMemory(Running):
         self.beginnings = Beginnings() if frozen else None
         self.judges: dict[str, bool] = {}  # whether an objective, by what it is, tells targets apart
 
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The model's."""
+        config: PreTrainedConfig = self.model.config
+        return config
+
     @cached_property
     def head(self) -> Head:
         """What stands on its body."""
@@ -104,23 +110,13 @@ class InMemory(Running):
         import torch
         import transformers
 
-        from llmkit.modeling.architecture import position_limit
-        from llmkit.modeling.generation import asked_by
+        from llmkit.runtimes._facts import facts_of
 
-        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        named = dict(getattr(self.model.config, "id2label", None) or {})
-        return Facts(
-            answer=self.head.answer,
-            positions=position_limit(self.model.config),
-            start=eos if bos is None else bos,
-            two_sided=bool(self.model.config.is_encoder_decoder),
-            asked_by=asked_by(self.model.config),
-            labels=tuple(str(named[i]) for i in sorted(named)) if hasattr(self.head, "labels") else (),
-            several=getattr(self.head, "problem_type", "") == "multi_label_classification",
+        return facts_of(
+            self.config, self.head, self.tokenizer, ends=self.ends,
             prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
-            ends=frozenset(self.ends),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
-        )
+        )  # fmt: skip
 
     def takes(self, request: Request) -> str | None:
         """Return why not: every kind needs its head."""

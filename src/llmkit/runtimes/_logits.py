@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from llmkit.runtimes import Logits
@@ -48,13 +48,13 @@ def numbers(running: InMemory, rows: Sequence[Sequence[int]], inputs: Mapping[st
     tensors = {name: value.float().cpu() for name, value in outputs.items() if torch.is_tensor(value)}
     # Where there are none, as in a body alone, everything that it returns is its answer.
     kept = [value for name, value in tensors.items() if name.endswith("logits")] or list(tensors.values())
-    return [_joined([value[i] for value in kept]).numpy() for i in range(len(rows))]
+    return [joined([value[i].numpy() for value in kept]) for i in range(len(rows))]
 
 
-def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+def joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return one output as it is, several of one shape stacked, others (of two heads) one behind the other."""
     if len(parts) == 1:
         return parts[0]
     if len({part.shape for part in parts}) == 1:
-        return torch.stack(parts)
-    return torch.cat([part.flatten() for part in parts])
+        return np.stack(parts)
+    return np.concatenate([part.ravel() for part in parts])

@@ -9,10 +9,11 @@ from llmkit.runtimes import Fill, Generate, Logits, Losses, Request, Score
 
 if TYPE_CHECKING:
     from llmkit.runtimes._in_memory import InMemory
+    from llmkit.runtimes._onnx_running import OnnxRunning
     from llmkit.runtimes._requests import Judge
 
 
-def why_not(running: InMemory, request: Request) -> str | None:
+def why_not(running: InMemory | OnnxRunning, request: Request) -> str | None:
     """Return why a request cannot be answered; None if it can. A second line, if any, says what to do instead."""
     if isinstance(request, Logits):
         return None
@@ -29,7 +30,7 @@ def why_not(running: InMemory, request: Request) -> str | None:
     return running.heads.takes(request)
 
 
-def _no_language_model(running: InMemory) -> str:
+def _no_language_model(running: InMemory | OnnxRunning) -> str:
     from llmkit.modeling.heads.causal_lm import CausalLM
 
     hint = f"name another, for example of {CausalLM.examples}"
@@ -40,7 +41,7 @@ def _no_language_model(running: InMemory) -> str:
     return f"it {CausalLM.refusal}: {_saved_as(running)}\n{hint}"
 
 
-def _not_learned(running: InMemory, judge: Judge | None) -> str | None:
+def _not_learned(running: InMemory | OnnxRunning, judge: Judge | None) -> str | None:
     own = running.head.type_name
     if judge is None and running.head.objective is None:
         return f"its head is {own}, which no objective over documents trains"
@@ -49,21 +50,21 @@ def _not_learned(running: InMemory, judge: Judge | None) -> str | None:
     return f"{judge.type_name} is what models with the head {judge.head} learn, and this one has {own}"
 
 
-def _is(running: InMemory, head: str) -> bool:
+def _is(running: InMemory | OnnxRunning, head: str) -> bool:
     """Tell whether a model has a head, or one of the user's own that is derived from it."""
     return isinstance(running.head, Family("head").load(head))
 
 
-def _fills(running: InMemory) -> bool:
+def _fills(running: InMemory | OnnxRunning) -> bool:
     return running.head.answer == "token_labels" and not hasattr(running.head, "labels")
 
 
-def _no_masks(running: InMemory) -> str:
+def _no_masks(running: InMemory | OnnxRunning) -> str:
     from llmkit.modeling.heads.masked_lm import MaskedLM
 
     hint = "\nthe task perplexity scores causal language models" if _is(running, "causal_lm") else ""
     return f"it {MaskedLM.refusal}: {_saved_as(running)}{hint}"
 
 
-def _saved_as(running: InMemory) -> str:
-    return f"it was saved as {', '.join(running.model.config.architectures or [type(running.model).__name__])}"
+def _saved_as(running: InMemory | OnnxRunning) -> str:
+    return f"it was saved as {', '.join(running.config.architectures or [running.config.model_type])}"
