@@ -27,6 +27,7 @@ from llmkit.cli import (
     predict,
     preflight,
     pretrain,
+    push,
     recipes,
     schema,
     summary,
@@ -63,6 +64,7 @@ app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight
 app.command("compare", cls=Command, rich_help_panel=TOOLS)(compare.compare)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
+app.command("push", cls=Command, rich_help_panel=TOOLS)(push.push)
 app.command("tidy", cls=Command, rich_help_panel=TOOLS)(tidy.tidy)
 app.command("doctor", cls=Command, rich_help_panel=TOOLS)(doctor.doctor)
 
