@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from llmkit.core.errors import DataError
+from llmkit.exporters.openvino import OpenVinoGraph
 from llmkit.runtimes import Generate, Logits
+from llmkit.runtimes.openvino import OpenVino
+from llmkit.runtimes.transformers import Transformers
 from onnx_models import random_rows, save_writer
 
 PROBE = ["-s", "exporter=openvino", "-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
@@ -24,9 +29,6 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pair(model, tmp_path_factory):
-    from llmkit.exporters.openvino import OpenVinoGraph
-    from llmkit.runtimes.transformers import Transformers
-
     folder, traced = tmp_path_factory.mktemp("exported"), Transformers().load(str(model))
     OpenVinoGraph(dtype="int8").write(traced.model, traced.tokenizer, folder)
     return Transformers().load(str(model)), OpenVinoGraph().runtime().load(str(folder)), folder
@@ -35,7 +37,9 @@ def pair(model, tmp_path_factory):
 def test_a_chat_model_is_proven_and_then_evaluated(cli, chain):
     outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
     assert outcome.code == 0, outcome.err
-    assert "8 of 8 greedy tokens equal" in outcome.out
+    assert re.search(r"(\d\d+) of \1 greedy tokens equal, in a fresh process", outcome.out)
+    assert "note" not in outcome.out
+    assert "loss_type" not in outcome.err  # what transformers says while it is traced
     parity = json.loads(Path("out/parity.json").read_text())
     assert 0 < parity["max_logit_difference"] <= parity["tolerance"]
     assert parity["runtimes"]["export"]["runtime"] == {"type": "openvino"}
@@ -124,20 +128,17 @@ def test_without_the_extra(cli, model, monkeypatch, module):
     assert 'pip install "llmkit[openvino]"' in outcome.err
 
 
-def test_no_graph_in_a_folder(cli, model):
-    outcome = cli("predict", "--model", model, "--prompt", "cat", "-s", "runtime=openvino", "-o", "out")
-    assert outcome.code in (2, 3)
-    assert "holds no openvino_model.xml" in outcome.err
+def test_no_graph_in_a_folder(model):
+    with pytest.raises(DataError, match=r"' holds no openvino_model.xml$") as caught:
+        OpenVino().load(str(model))
+    assert caught.value.hint == f"llmkit export --model {model} -s exporter=openvino -o DIR writes one"
 
 
-def test_a_damaged_graph(cli, pair):
-    folder = Path("broken")
+def test_a_damaged_graph(pair, tmp_path):
+    folder = tmp_path / "broken"
     folder.mkdir()
     for file in pair[2].iterdir():
         folder.joinpath(file.name).write_bytes(file.read_bytes())
     folder.joinpath("openvino_model.xml").write_text("<net>")
-    from llmkit.core.errors import DataError
-    from llmkit.runtimes.openvino import OpenVino
-
-    with pytest.raises(DataError, match=r"OpenVINO does not load 'broken/openvino_model.xml': "):
-        OpenVino().load("broken")
+    with pytest.raises(DataError, match=r"^OpenVINO does not load '.*/broken/openvino_model.xml': "):
+        OpenVino().load(str(folder))

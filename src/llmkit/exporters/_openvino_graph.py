@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +37,7 @@ def converted(graph: Graph) -> Any:
     openvino = library()
     module = _Inline(graph).eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _silence(), torch.no_grad():
             made = openvino.convert_model(module, example_input=tuple(graph.inputs.values()))
     except Exception as error:
         raise_limit(error)
@@ -98,6 +99,20 @@ def _cache(layers: list[Any]) -> Any:
     cache = DynamicCache()
     cache.layers.extend(layers)
     return cache
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what tracing and transformers say of each other to themselves."""
+    logger = logging.getLogger("transformers")
+    before = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
 
 
 def keep_past(model: Any) -> None:
