@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, cast
 
 from llmkit.core.errors import DataError, SetupError
@@ -57,11 +59,16 @@ class _InNode(Running):
         ends = generation.get("eos_token_id")
         self.two_sided = bool(config.get("is_encoder_decoder"))
         paths = os.pathsep.join(filter(None, [str(BESIDE), os.environ.get("NODE_PATH", "")]))
+        self._said = TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed with Node; a full pipe would stop it
         self._node = subprocess.Popen(
             ["node", str(SCRIPT), str(Path(where).resolve())], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, encoding="utf-8", env={**os.environ, "NODE_PATH": paths},
+            stderr=self._said, text=True, encoding="utf-8", env={**os.environ, "NODE_PATH": paths},
         )  # fmt: skip
-        version = self._ask("version")
+        try:
+            version = self._ask("version")
+        except DataError:
+            self.close()
+            raise
         self.facts = Facts(
             answer="tokens" if generation else None,
             two_sided=self.two_sided,
@@ -103,23 +110,24 @@ class _InNode(Running):
 
     def close(self) -> None:
         """End Node."""
-        for stream in (self._node.stdin, self._node.stdout, self._node.stderr):
+        for stream in (self._node.stdin, self._node.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # it may have ended before it has read everything
+                    stream.close()
         self._node.wait()
+        self._said.close()
 
     def _ask(self, action: str, **given: Any) -> Any:
         assert self._node.stdin is not None
         assert self._node.stdout is not None
-        assert self._node.stderr is not None
-        try:
+        with suppress(BrokenPipeError):  # it has ended, and says why
             self._node.stdin.write(dumps({"action": action, **given}) + "\n")
             self._node.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended, and says why
         line = self._node.stdout.readline()
         if not line:
-            said = [one.strip() for one in self._node.stderr if "Error" in one]
+            self._node.wait()
+            self._said.seek(0)
+            said = [one.strip() for one in self._said if "Error" in one]
             raise DataError(f"transformers.js does not load '{self.where}': {said[0] if said else 'Node has ended'}")
         answer = json.loads(line)
         if "error" in answer:
