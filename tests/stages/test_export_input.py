@@ -107,8 +107,8 @@ def test_the_text_is_what_was_held_out_or_what_is_given(cli, chain, jsonl):
     assert cli("export", "--model", chain.base, *PROBE, "-o", "base").code == 0
     assert json.loads(Path("base/parity.json").read_text())["text"].startswith("text held out from training (tokens ")
     own = jsonl("own.jsonl", ["the river runs to the sea and the boats go with it"])
-    outcome = cli("export", "--model", chain.base, *PROBE, "-s", f"data={own}", "-o", "given")
+    outcome = cli("export", "--model", chain.base, *PROBE, "-s", f"text={own}", "-o", "given")
     assert outcome.code == 0, outcome.err
     found = json.loads(Path("given/parity.json").read_text())
-    assert (found["text"], found["bits_per_byte"]["bytes"]) == ("text of `data`", 50)
-    assert "on text of `data`" in outcome.out
+    assert (found["text"], found["bits_per_byte"]["bytes"]) == ("text that was given", 50)
+    assert "on text that was given" in outcome.out

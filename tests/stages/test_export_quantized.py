@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from llmkit.evaluation import differences
+
 PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
 
 
@@ -48,17 +50,18 @@ def test_eight_bits_are_read_by_compressed_tensors_and_answer_alike(quantize, ch
     )  # fmt: skip
 
 
-def test_four_bits_are_held_to_bits_per_byte(quantize):
+def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     outcome = quantize("w4a16")
     assert outcome.code == 0, outcome.err
     found = receipt()
     assert found["limits"] == {"bits": 0.05}
     assert found["bits_per_byte"]["growth"] <= 0.05
-    assert found["notes"] == ["weights were rounded to the nearest: no `data` was given to round by"]
+    assert found["notes"] == ["weights were rounded to the nearest: no text was given to round by"]
     name = "model.layers.0.mlp.up_proj.weight"
     weights = load_file("out/model.safetensors")
     assert weights[f"{name}_packed"].shape == (64, 4)  # eight of 32 columns in a word
     assert weights[f"{name}_shape"].tolist() == [64, 32]
+    monkeypatch.setattr(differences, "TIE", 0)  # a model of eight steps holds many tokens for almost as likely
     failed = quantize("w4a16", "-s", "exporter.min_top1=1", out="other")
     assert failed.code == 7
     assert "of the likeliest choices are the same but for ties (at least 100.0% allowed)" in failed.err

@@ -21,7 +21,7 @@ def exports(cli, chain):
 
 def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
     own = jsonl("own.jsonl", ["the river runs to the sea"])
-    outcome = cli("export", *exports, "--data", own, "-o", "page", "--json")
+    outcome = cli("export", *exports, "--text", own, "-o", "page", "--json")
     assert outcome.code == 0, outcome.err
     one, other = outcome.json["formats"]
     assert (one["name"], one["format"], other["format"]) == ("float32", "safetensors float32", "safetensors bfloat16")
@@ -30,7 +30,7 @@ def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
     assert one["tokens_per_s"] > 0
     assert one["bits_per_byte"] == pytest.approx(other["bits_per_byte"], rel=0.02)
     assert one["bits_per_byte"] != other["bits_per_byte"]
-    assert cli("export", "--model", chain.model, "--data", own, "-o", "given", "-q").code == 0
+    assert cli("export", "--model", chain.model, "--text", own, "-o", "given", "-q").code == 0
     receipt = json.loads(Path("given/parity.json").read_text())
     assert one["bits_per_byte"] == pytest.approx(receipt["bits_per_byte"]["model"])
     page = Path("page/report.html").read_text()

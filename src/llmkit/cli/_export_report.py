@@ -12,12 +12,12 @@ from llmkit.data.artifacts import Export
 from llmkit.stages import _export_report as found_by
 
 
-def report_formats(directories: list[Path], data: str | None, output: Path | None, *, json: bool) -> None:
+def report_formats(directories: list[Path], text: str | None, output: Path | None, *, json: bool) -> None:
     """Measure exports, print a table, and write a page into the folder that `--output` names."""
     if output is not None and output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file", hint="choose a directory")
     console = Console(json_mode=json)
-    source: Any = None if data is None else Family("source", shorthand=("files", "path")).parse(data)
+    source: Any = None if text is None else Family("source", shorthand=("files", "path")).parse(text)
     found = found_by.report(directories, source, console)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

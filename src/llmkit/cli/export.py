@@ -10,21 +10,18 @@ import typer
 
 from llmkit.cli import options as o
 
-_REPORT = (
-    "Export nothing: load this finished export and the others that are named so, all of one model, and put size,"
-    " load time, tokens/s and bits per byte side by side; repeatable."
-)
-_PUSH = "Put it into this private repository of a hub once it is proven, as `llmkit push` does."
-_PROVE = "Write it even if the runtime that proves it is not installed; exit code 7."
+_REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
+_PUSH = "Put it on the hub under this name once it is proven, as `llmkit push` does."
+_PROVE = "Write it even if its runtime is missing here; exit code 7."
 
 
 @o.stage_command("export")
 def _export(
     model: Annotated[str | None, typer.Option("--model", metavar="DIR", help="The model to export.")] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="What to write: an exporter with its defaults.")
+        str | None, typer.Option("--format", metavar="NAME", help="What to write: the exporter.")
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Text to compare on.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="PATH", help="Text to compare on.")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help=_PROVE)] = False,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Read pickled weights, as tensors alone.")
@@ -34,7 +31,7 @@ def _export(
     return {
         "model": ("--model", model),
         "exporter": ("--format", format_),
-        "data": ("--data", data),
+        "text": ("--text", text),
         "unproven": ("--unproven", unproven or None),
         "allow_pickle": ("--allow-pickle", allow_pickle or None),
     }
@@ -45,7 +42,7 @@ def export(*, report: list[Path] | None = None, push: str | None = None, **value
     if report:
         from llmkit.cli._export_report import report_formats
 
-        report_formats(report, values["data"], values["output"], json=values["json"])
+        report_formats(report, values["text"], values["output"], json=values["json"])
     elif push and not values["dry_run"]:
         _export_and_push(push, values)
     else:
@@ -53,19 +50,19 @@ def export(*, report: list[Path] | None = None, push: str | None = None, **value
 
 
 def _export_and_push(name: str, values: dict[str, Any]) -> None:
-    """Export, and push what has been proven; that the repository can be called so is known before.
+    """Export, and push what has been proven; whether a repository can be called so is found out before.
 
     Raises:
-        ConfigError: The result was to be one JSON object, and there would be two.
+        ConfigError: It cannot, or the result was to be one JSON object, and there would be two.
     """
     from llmkit.cli.push import push_artifact
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError
-    from llmkit.data.publish import check_name
+    from llmkit.data.pushing import check_name
 
     if values["json"]:
         raise ConfigError("--push: --json prints the result of one command", hint=f"llmkit push DIR --to {name} --json")
-    check_name(name)
+    check_name("--push", name)
     _export(**values)
     push_artifact(values["output"], name, Console(quiet=values["quiet"]))
 

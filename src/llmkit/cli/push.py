@@ -11,32 +11,25 @@ from llmkit.cli import options as o
 
 if TYPE_CHECKING:
     from llmkit.core.console import Console
-    from llmkit.data.publish import Upload
+    from llmkit.data.pushing import Upload
 
-_TO = "The repository; it is made if there is none."
-_PUBLIC = "Let everybody see a repository that is made, or push to one that everybody sees."
-_MANIFEST = "Send llmkit.json as well: it names the folders on this machine that the artifact was made from."
-_DRY_RUN = "List what would be sent; nothing is."
+_PUBLIC = "A new repository may be seen by everybody, or one that everybody sees may be pushed to."
 
 
 def push(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The artifact.")],
-    to: Annotated[str, typer.Option("--to", metavar="OWNER/NAME", help=_TO)],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A finished artifact.")],
+    to: Annotated[str, typer.Option("--to", metavar="OWNER/NAME", help="Its name on the hub.")],
     public: Annotated[bool, typer.Option("--public", help=_PUBLIC)] = False,
-    manifest: Annotated[bool, typer.Option("--manifest", help=_MANIFEST)] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help=_DRY_RUN)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go there; nothing does.")] = False,
     json: o.Json = False,
 ) -> None:
-    """Put an artifact with its card on a hub, into a private repository unless --public says otherwise."""
+    """Put an artifact on the Hugging Face hub: its files and its card, not the paths in llmkit.json."""
     from llmkit.core.console import Console
 
-    push_artifact(directory, to, Console(json_mode=json), public=public, manifest=manifest, dry_run=dry_run)
+    push_artifact(directory, to, Console(json_mode=json), public=public, dry_run=dry_run)
 
 
-def push_artifact(
-    directory: Path, to: str, console: Console, *, public: bool = False, manifest: bool = False,
-    dry_run: bool = False,
-) -> None:  # fmt: skip
+def push_artifact(directory: Path, to: str, console: Console, *, public: bool = False, dry_run: bool = False) -> None:
     """Send an artifact, or list what would be sent, and print what was done.
 
     Raises:
@@ -45,33 +38,24 @@ def push_artifact(
         DataError: There is no whole artifact in the folder.
         SetupError: The hub cannot be reached, or refuses.
     """
-    from llmkit.cli._lineage import manifest_of
-    from llmkit.core.manifest import Artifact
-    from llmkit.core.page import size
-    from llmkit.data.publish import check_name, plan, publish
+    from llmkit.core.page_numbers import size
+    from llmkit.data.pushing import check_name, plan, send
 
-    check_name(to)
-    upload = plan(Artifact(directory, manifest_of(directory)), manifest=manifest)
-    if upload.telling:
-        console.warn(f"names folders of this machine: {', '.join(upload.telling)}")
-    where = None
-    if not dry_run:
-        if console.json_mode or not console.err.is_terminal:
-            from huggingface_hub.utils import disable_progress_bars
+    check_name("--to", to)
+    upload = plan(directory)
+    if not dry_run and (console.json_mode or not console.err.is_terminal):
+        from huggingface_hub.utils import disable_progress_bars
 
-            disable_progress_bars()
-        where = publish(upload, to, public=public)
+        disable_progress_bars()
+    where = None if dry_run else send(upload, to, public=public)
     if console.json_mode:
         console.print_json(_facts(upload, to, where))
         return
     if where is None:
-        console.table([(f"  {name}", size(num_bytes)) for name, num_bytes in upload.files])
-        sight = "public" if public else "private"
-        console.print(
-            f"push: {len(upload.files)} files, {size(upload.num_bytes)}, would go to {to} ({upload.repo_type}, {sight})"
-        )
-    else:
-        console.print(f"push: {len(upload.files)} files, {size(upload.num_bytes)}, are at {where}")
+        console.table([(f"  {name}", size(num_bytes)) for name, num_bytes in upload.files.items()])
+    total = f"push: {len(upload.files)} files, {size(upload.num_bytes)},"
+    sight = "public" if public else "private"
+    console.print(f"{total} would go to the {sight} {upload.kind} {to}" if where is None else f"{total} are at {where}")
 
 
 def _facts(upload: Upload, to: str, where: str | None) -> dict[str, Any]:
@@ -79,8 +63,8 @@ def _facts(upload: Upload, to: str, where: str | None) -> dict[str, Any]:
         "status": "dry run" if where is None else "done",
         "exit_code": 0,
         "repository": to,
-        "type": upload.repo_type,
+        "kind": upload.kind,
         "url": where,
-        "files": [{"path": name, "bytes": num_bytes} for name, num_bytes in upload.files],
-        "names_this_machine": list(upload.telling),
+        "files": list(upload.files),
+        "bytes": upload.num_bytes,
     }

@@ -63,7 +63,7 @@ def _rendered(asked: Probes, ours: Answers, theirs: Answers, whose: str, where: 
     for (turns, _), one, other in zip(product(asked.chats, range(2)), ours.rendered, theirs.rendered, strict=True):
         if one == other:
             continue
-        begins = f"{whose} renders a chat of {len(turns)} messages otherwise: "
+        begins = f"{whose} renders a chat of {len(turns)} turns otherwise: "
         if one is None or other is None:
             does, refuses = (where, whose) if other is None else (whose, where)
             yield f"{begins}{refuses} refuses it, and {does} does not"

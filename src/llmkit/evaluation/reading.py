@@ -80,21 +80,22 @@ def shown(source: Source) -> str:
     return str(getattr(source, "path", source.root()))
 
 
-def add_source(source: Source, inputs: Inputs, kinds: Sequence[str]) -> None:
-    """Add the data of a task to the inputs of a run.
+def add_source(source: Source, inputs: Inputs, kinds: Sequence[str], role: str = ROLE) -> None:
+    """Add data to the inputs of a run.
 
     Args:
         source: Where they are.
         inputs: The inputs.
         kinds: What an artifact may be: `corpus`, `examples`, `tokens`.
+        role: The config field that names them.
 
     Raises:
         DataError: They are missing, unfinished, or of another kind.
     """
     if is_ours(source):
-        inputs.add_artifact(Path(source.root()), tuple(kinds), role=ROLE)
+        inputs.add_artifact(Path(source.root()), tuple(kinds), role=role)
         return
-    inputs.add_files(source.root(), source.files(), role=ROLE)
+    inputs.add_files(source.root(), source.files(), role=role)
 
 
 def read_labelled(

@@ -59,7 +59,7 @@ class Quantized(Exporter):
         from llmkit.evaluation.reading import add_source
 
         if self.data is not None:
-            add_source(self.data, inputs, ("corpus", "examples"))
+            add_source(self.data, inputs, ("corpus", "examples"), role="exporter.data")
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:  # noqa: ARG002
         """Refuse architectures whose layers are no `Linear`."""
@@ -78,7 +78,8 @@ class Quantized(Exporter):
         mend_generation(model)
         tokenizer.save_pretrained(directory)
         if self.scheme == "int8":
-            return _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            return None
         return self._write_compressed(model, tokenizer, directory)
 
     def _write_compressed(
@@ -114,9 +115,7 @@ class Quantized(Exporter):
         notes = (
             [f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}"] if aside else []
         )
-        how = (
-            f"by {sum(map(len, rows)):,} tokens of text" if rows else "to the nearest: no `data` was given to round by"
-        )
+        how = f"by {sum(map(len, rows)):,} tokens of text" if rows else "to the nearest: no text was given to round by"
         return [f"weights were rounded {how}", *notes]
 
     def runtime(self) -> Runtime:

@@ -36,10 +36,10 @@ def rounded(
     size = weight.shape[1] if group is None else group
     if hessian is None:
         grouped = weight.reshape(len(weight), -1, size)
-        scales = _scales(grouped, bits)
-        return _codes(grouped, scales, bits).reshape(weight.shape).to(torch.int8), scales.squeeze(-1)
+        own = _scales(grouped, bits)
+        return _codes(grouped, own, bits).reshape(weight.shape).to(torch.int8), own.squeeze(-1)
     left, factor = weight.clone(), _inverse_factor(hessian)
-    codes, scales = torch.empty_like(weight, dtype=torch.int8), []
+    codes, scales = torch.empty_like(weight, dtype=torch.int8), list[torch.Tensor]()
     for start in range(0, weight.shape[1], BLOCK):
         stop = min(start + BLOCK, weight.shape[1])
         part, errors = left[:, start:stop], torch.zeros(len(weight), stop - start)
@@ -86,7 +86,8 @@ def _scales(groups: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def _codes(numbers: torch.Tensor, scales: torch.Tensor, bits: int) -> torch.Tensor:
-    return (numbers / scales).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    most = 1 << (bits - 1)
+    return (numbers / scales).round().clamp(-most, most - 1)
 
 
 def _inverse_factor(hessian: torch.Tensor) -> torch.Tensor:
@@ -96,4 +97,5 @@ def _inverse_factor(hessian: torch.Tensor) -> torch.Tensor:
     damped = hessian.double()
     damped.diagonal().add_(DAMPING * damped.diagonal().mean().clamp(min=1e-12))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True).float()
+    factor: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor.float()

@@ -51,7 +51,7 @@ def ask_model(config: Config, running: InMemory, runtime: Runtime, path: Path) -
     from llmkit.evaluation.probes import probes
 
     most = config.parity_prompts
-    text = held_out(path, most) if config.data is None else given_text(config.data, most)
+    text = held_out(path, most) if config.text is None else given_text(config.text, most)
     asked = probes(
         running.model.config, running.head, running.tokenizer, positions=running.facts.positions, prompts=most,
         new_tokens=config.parity_new_tokens, seed=config.seed, held_out=text.texts, start=running.facts.start,
@@ -189,5 +189,5 @@ def equal_line(parity: dict[str, Any]) -> str:
 
 
 def _floored(share: float) -> str:
-    """Return a share in four digits that is 1 only if it is: 0.99996 is not."""
-    return f"{int(share * 10_000) / 10_000:g}"
+    """Return a share in four digits that is 1 only if it is, but for the rounding of a cosine: 0.99996 is not."""
+    return f"{int(share * 10_000 + 1e-4) / 10_000:g}"

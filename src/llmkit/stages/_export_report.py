@@ -113,7 +113,7 @@ def _measured(folder: Path, manifest: Manifest, asked: Any) -> FormatFound:
 
     spec = manifest.config["written"]["exporter"]
     metrics = manifest.metrics
-    facts = {"name": str(folder), "bytes": metrics["bytes"], "passed": metrics["parity"]["passed"]}
+    facts: dict[str, Any] = {"name": str(folder), "bytes": metrics["bytes"], "passed": metrics["parity"]["passed"]}
     try:
         exporter: Any = Family("exporter").parse(spec)
         facts["format"] = _described(exporter)
@@ -158,7 +158,7 @@ def write_page(found: Sequence[FormatFound], path: Path) -> None:
 
     page = Page("Formats of a model", "What each takes on disk and in time here, and what it costs in bits per byte.")
     page.table(HEADERS, [one.row() for one in found])
-    shown = {
+    shown: dict[str, list[tuple[str, float | None]]] = {
         "Size, in MB": [(one.name, one.bytes / 1e6) for one in found],
         "Bits per byte": [(one.name, one.bits_per_byte) for one in found],
         "Tokens per second, for one who asks": [(one.name, one.tokens_per_s) for one in found],

@@ -66,8 +66,8 @@ def given_text(source: Source, most: int) -> HeldOut:
 
     texts = _taken((item.fields["text"] for item in read_texts(source, Unreadable())), most)
     if not texts:
-        raise DataError(f"data: {shown(source)} has no text")
-    return HeldOut(tuple(texts), "text of `data`")
+        raise DataError(f"text: {shown(source)} has none")
+    return HeldOut(tuple(texts), "text that was given")
 
 
 def _taken(texts: Iterator[str], most: int) -> list[str]:

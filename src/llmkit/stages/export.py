@@ -37,19 +37,17 @@ class Config(BaseConfig):
     """Directory of the model to export, or its file in GGUF."""
     exporter: Annotated[Exporter, Family("exporter")] = Safetensors()
     """What to write."""
-    data: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
-    """Text on which the export is compared with the model, beside random tokens; null for the validation split of what
-    it was trained on, found through its lineage, or else texts that come with llmkit."""
+    text: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
+    """Text to compare on, beside random tokens; null for what training held out, found by the lineage, else texts that
+    come with llmkit."""
     parity_prompts: int = Field(4, ge=1)
-    """Random prompts of 32 tokens, and as many of text, on which the export is compared with the model, by logits and
-    by chosen tokens; one longer prompt is added."""
+    """Random prompts of 32 tokens, and as many of text, to compare logits and choices on; a longer one is added."""
     parity_new_tokens: int = Field(16, ge=1)
     """Greedy tokens compared per prompt; of a model that writes none, what it chooses is: tokens, labels or a span."""
     unproven: bool = False
-    """Write the export even if the runtime that would prove it is not installed: its receipt says so, and the exit code
-    is 7."""
+    """Write the export where the runtime that proves it is missing; the receipt says so, and the exit code is 7."""
     allow_pickle: Annotated[bool, NotIdentity] = False
-    """Read weights that are pickled, `pytorch_model.bin`: as tensors alone, so that no code in them is run."""
+    """Read pickled weights, as tensors alone: no code in them is run."""
     seed: int = Field(0, ge=0)
     """Seed of the random prompts."""
 
@@ -76,8 +74,8 @@ class Export(Stage[Config]):
         inputs = Inputs()
         path = inputs.add_directory(config.model, "model", role="model")
         config.exporter.add_inputs(inputs)
-        if config.data is not None:
-            add_source(config.data, inputs, ("corpus", "examples"))
+        if config.text is not None:  # not as `data`: nothing is learned from it, which is what lineage says of those
+            add_source(config.text, inputs, ("corpus", "examples"), role="text")
         with self.build(config, inputs, context) as build:
             if build.finished:
                 result = Result(build.finished, up_to_date=True)

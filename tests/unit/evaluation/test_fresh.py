@@ -23,6 +23,14 @@ def test_what_the_machine_does_to_the_fresh_process_says_nothing_about_the_expor
         fresh._run([sys.executable, "-c", "raise ValueError('odd')"])
 
 
+def test_what_a_library_says_before_it_ends_its_process_is_told():
+    said = "x.cpp:7: GGML_ASSERT(a == b) failed\n#1 0x00 in f\n"
+    code = f"import os, sys; sys.stderr.write({said!r}); sys.stderr.flush(); os.abort()"
+    with pytest.raises(CheckFailedError) as caught:
+        fresh._run([sys.executable, "-c", code])
+    assert caught.value.message == "the export does not load: x.cpp:7: GGML_ASSERT(a == b) failed"
+
+
 @pytest.mark.parametrize(("error", "step", "told", "words"), [
     (DataError("no weights", "ls DIR"), "load", CheckFailedError, "the export does not load: no weights"),
     (ValueError("odd\nand long"), "load", CheckFailedError, "the export does not load: ValueError: odd and long"),

@@ -228,9 +228,9 @@ TALK = ({"role": "user", "content": "Hi"},)
         ({"read": [[2], [3]]}, "reads text otherwise: 'a' as the ids [2], and model as [1]; so do 1 more"),
         ({"ends": frozenset({2, 9})}, "stops writing at the ids [2, 9], and model at [9]"),
         ({"rendered": ["<u>Hi", "<u>hi<a>"]},
-         "renders a chat of 1 messages otherwise: at character 3 it has '<u>hi<a>', and model '<u>Hi<a>'"),
+         "renders a chat of 1 turns otherwise: at character 3 it has '<u>hi<a>', and model '<u>Hi<a>'"),
         ({"rendered": ["<u>Hi", None]},
-         "renders a chat of 1 messages otherwise: the export refuses it, and model does not"),
+         "renders a chat of 1 turns otherwise: the export refuses it, and model does not"),
     ],
 )  # fmt: skip
 def test_what_stands_around_the_numbers_is_compared(borders, words):
