@@ -18,6 +18,7 @@ from llmkit.runtimes.openvino import OpenVino
 from llmkit.runtimes.transformers import Transformers
 from onnx_models import random_rows, save_writer
 
+PAGE = Path(__file__).parents[2] / "docs" / "export-openvino.md"
 PROBE = ["-s", "exporter=openvino", "-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
 pytestmark = pytest.mark.usefixtures("reload_here")
 
@@ -34,7 +35,7 @@ def pair(model, tmp_path_factory):
     return Transformers().load(str(model)), OpenVinoGraph().runtime().load(str(folder)), folder
 
 
-def test_a_chat_model_is_proven_and_then_evaluated(cli, chain):
+def test_a_chat_model_is_proven_and_then_evaluated(cli, chain, capsys):
     outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
     assert outcome.code == 0, outcome.err
     assert re.search(r"(\d\d+) of \1 greedy tokens equal, in a fresh process", outcome.out)
@@ -51,6 +52,10 @@ def test_a_chat_model_is_proven_and_then_evaluated(cli, chain):
         "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "parity.json", "README.md", "llmkit.json",
     }  # fmt: skip
 
+    assert "site-packages" not in Path("out/openvino_model.xml").read_text()
+
+    runs_as_the_page_says(chain.model, capsys)
+
     tasks = f"tasks=[{{type: perplexity, data: {chain.tokens}, limit: 2}}]"
     scores = []
     for path, runtime in ((chain.model, "transformers"), ("out", "openvino")):
@@ -59,6 +64,15 @@ def test_a_chat_model_is_proven_and_then_evaluated(cli, chain):
         results = json.loads(Path(runtime, "results.json").read_text())
         scores.append(results["tasks"]["perplexity"]["results"]["model"]["scores"])
     assert scores[0] == pytest.approx(scores[1], rel=1e-5, abs=1e-6)
+
+
+def runs_as_the_page_says(model, capsys):
+    """The lines of docs/export-openvino.md write what transformers writes."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(code.replace("openvino/openvino_", "out/openvino_"), {})
+    ours = Transformers().load(str(model))
+    (own,) = ours.answer([Generate(tuple(ours.read("The river")), budget=16, exact=True)])
+    assert capsys.readouterr().out.rstrip("\n") == ours.tokenizer.decode(own.ids, skip_special_tokens=True)
 
 
 def test_weights_of_8_bits(pair):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,15 +196,6 @@ def _rounded(weights: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8],
     return np.rint(weights / scale).astype(np.int8), scale
 
 
-def save(model: Any, file: Path, *, half: bool = False, facts: Mapping[str, str] | None = None) -> None:
-    """Write a graph and, beside it, its weights.
-
-    Args:
-        model: The graph.
-        file: Its `.xml`.
-        half: Weights are written in float16.
-        facts: What is said of it within the file.
-    """
-    for name, value in (facts or {}).items():
-        model.set_rt_info(value, ["llmkit", name])
+def save(model: Any, file: Path, *, half: bool = False) -> None:
+    """Write a graph and, beside it, its weights, in float16 where asked for."""
     library().save_model(model, file, compress_to_fp16=half)
