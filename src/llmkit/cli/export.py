@@ -11,7 +11,7 @@ import typer
 from llmkit.cli import options as o
 
 _REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
-_PUSH = "Put it on the hub under this name once it is proven, as `llmkit push` does."
+_PUSH = "Then `llmkit push` it."
 _PROVE = "Write it even if its runtime is missing here; exit code 7."
 
 

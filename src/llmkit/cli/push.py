@@ -13,17 +13,15 @@ if TYPE_CHECKING:
     from llmkit.core.console import Console
     from llmkit.data.pushing import Upload
 
-_PUBLIC = "A new repository may be seen by everybody, or one that everybody sees may be pushed to."
-
 
 def push(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A finished artifact.")],
     to: Annotated[str, typer.Option("--to", metavar="OWNER/NAME", help="Its name on the hub.")],
-    public: Annotated[bool, typer.Option("--public", help=_PUBLIC)] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go there; nothing does.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
     json: o.Json = False,
 ) -> None:
-    """Put an artifact on the Hugging Face hub: its files and its card, not the paths in llmkit.json."""
+    """Put an artifact and its card on the Hugging Face hub."""
     from llmkit.core.console import Console
 
     push_artifact(directory, to, Console(json_mode=json), public=public, dry_run=dry_run)
