@@ -11,6 +11,7 @@ import typer
 from llmkit.cli import options as o
 
 _REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
+_PUSH = "Then `llmkit push` it."
 _PROVE = "Write it even if its runtime is missing here; exit code 7."
 
 
@@ -36,26 +37,50 @@ def _export(
     }
 
 
-def export(*, report: list[Path] | None = None, **values: Any) -> None:
+def export(*, report: list[Path] | None = None, push: str | None = None, **values: Any) -> None:
     """Write a model for a runtime and prove that it answers the same."""
     if report:
         from llmkit.cli._export_report import report_formats
 
         report_formats(report, values["text"], values["output"], json=values["json"])
+    elif push and not values["dry_run"]:
+        _export_and_push(push, values)
     else:
         _export(**values)
 
 
-def _with_report(command: Any) -> None:
+def _export_and_push(name: str, values: dict[str, Any]) -> None:
+    """Export, and push what has been proven; whether a repository can be called so is found out before.
+
+    Raises:
+        ConfigError: It cannot, or the result was to be one JSON object, and there would be two.
+    """
+    from llmkit.cli.push import push_artifact
+    from llmkit.core.console import Console
+    from llmkit.core.errors import ConfigError
+    from llmkit.data.pushing import check_name
+
+    if values["json"]:
+        raise ConfigError("--push: --json prints the result of one command", hint=f"llmkit push DIR --to {name} --json")
+    check_name("--push", name)
+    _export(**values)
+    push_artifact(values["output"], name, Console(quiet=values["quiet"]))
+
+
+def _with_own_options(command: Any) -> None:
     """Give the command the options of the stage's, and its own."""
     theirs = inspect.signature(_export)
-    own = inspect.Parameter(
-        "report", inspect.Parameter.KEYWORD_ONLY, default=None,
-        annotation=Annotated[list[Path] | None, typer.Option("--report", metavar="DIR", help=_REPORT)],
-    )  # fmt: skip
-    command.__signature__ = theirs.replace(parameters=[*theirs.parameters.values(), own])
+    options: dict[str, Any] = {
+        "report": Annotated[list[Path] | None, typer.Option("--report", metavar="DIR", help=_REPORT)],
+        "push": Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help=_PUSH)],
+    }
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in options.items()
+    ]
+    command.__signature__ = theirs.replace(parameters=[*theirs.parameters.values(), *own])
     command.__annotations__ = {name: one.annotation for name, one in command.__signature__.parameters.items()}
     command.read = cast("Any", _export).read
 
 
-_with_report(export)
+_with_own_options(export)

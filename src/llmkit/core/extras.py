@@ -25,6 +25,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "onnxscript": "the same",
         "onnxruntime": "the runtime `onnxruntime`, which proves such exports",
     },
+    "openvino": {"openvino": "`export --format openvino`", "openvino_tokenizers": "its tokenizers"},
     "quality": {"trafilatura": "the cleaning step `html` with quality: high"},
     "quantized": {
         "bitsandbytes": "`finetune` with adapter.quantize: 4bit",

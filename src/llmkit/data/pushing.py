@@ -7,86 +7,134 @@ pages stay: they name paths of this machine and show samples of the data.
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmkit.core.errors import CheckFailedError, ConfigError, SetupError
-from llmkit.core.manifest import open_artifact
+from llmkit.core.damage import changed_payload
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
+from llmkit.core.machine import raise_limit
+from llmkit.core.manifest import Artifact, open_artifact
 from llmkit.data.artifacts import Corpus, Examples, Export, Model, Predictions, Tokens
 
 MODELS, DATASETS = (Model.KIND, Export.KIND), (Corpus.KIND, Examples.KIND, Tokens.KIND, Predictions.KIND)
-NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What was put where.
+class Upload:
+    """What goes to the hub.
 
     Attributes:
-        url: Its page.
-        files: What went there, relative to the artifact.
-        bytes: Of all of them.
+        artifact: The artifact.
+        files: Bytes of each file, by its name below the artifact's folder.
     """
 
-    url: str
-    files: list[str]
-    bytes: int
+    artifact: Artifact
+    files: Mapping[str, int]
+
+    @property
+    def kind(self) -> str:
+        """What the hub calls it."""
+        return "model" if self.artifact.kind in MODELS else "dataset"
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
 
 
-def push(directory: Path, name: str, *, public: bool = False) -> Pushed:
-    """Upload an artifact in one commit; the repository is made if it is not there.
-
-    Args:
-        directory: A finished artifact.
-        name: `OWNER/NAME` on the hub.
-        public: A new repository may be seen by everybody.
+def plan(directory: Path) -> Upload:
+    """Return what goes to the hub of an artifact; it is read as a whole, and found to be what was written.
 
     Raises:
-        CheckFailedError: An export that nothing has proven.
-        ConfigError: That is no name.
+        CheckFailedError: It is an export, and nothing has proven that it answers as its model does.
         DataError: No artifact, or one that is damaged.
-        SetupError: The hub is not reached, or does not let us.
     """
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"--to {name}: should be OWNER/NAME", hint=f"llmkit push {directory} --to OWNER/NAME")
     artifact = open_artifact(directory, (*MODELS, *DATASETS), role="DIR")
-    manifest = artifact.manifest
-    if not manifest.metrics.get("parity", {}).get("proven", True):
+    parity = artifact.manifest.metrics.get("parity") or {}
+    if artifact.kind == Export.KIND and not (parity.get("passed") and parity.get("proven", True)):
         raise CheckFailedError(
             f"{directory} is an export that nothing has proven: it stays here",
             "the same export without --unproven and with --force, where its runtime is installed",
         )
-    lost = artifact.missing_outputs()
-    if lost:
-        raise ConfigError(f"{directory} has lost {lost[0]}", hint="the same command that made it makes it again")
+    if gone := artifact.missing_outputs() or changed_payload(artifact):
+        raise DataError(
+            f"{directory} is damaged: {gone[0]} is not what was written",
+            f"the same command that made it makes it again; llmkit lineage {directory} --verify lists what has changed",
+        )
     kept = (Export.CARD, Export.PARITY)
-    files = [output.path for output in manifest.outputs if output.payload or output.path in kept]
-    kind = "model" if manifest.kind in MODELS else "dataset"
-    url = _upload(directory, name, kind, files, private=not public, message=f"{manifest.kind} {manifest.id[:12]}")
-    return Pushed(url, files, sum((directory / file).stat().st_size for file in files))
+    names = [output.path for output in artifact.manifest.outputs if output.payload or output.path in kept]
+    return Upload(artifact, {name: (directory / name).stat().st_size for name in names})
 
 
-def _upload(directory: Path, name: str, kind: str, files: list[str], *, private: bool, message: str) -> str:
-    from huggingface_hub import HfApi
+def check_name(option: str, name: str) -> None:
+    """Find out whether a repository can be called so.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        name_is_right = False
+    else:
+        name_is_right = name.count("/") == 1
+    if not name_is_right:
+        raise ConfigError(f"{option} {name}: should be OWNER/NAME", hint=f"{option} me/my-model")
+
+
+def send(upload: Upload, name: str, *, public: bool = False) -> str:
+    """Send the files in one commit; return the address of the repository, which is made if it is not there.
+
+    The token is the one that `hf auth login` has kept, or that of the environment variable HF_TOKEN.
+
+    Args:
+        upload: What to send.
+        name: The repository, `OWNER/NAME`.
+        public: A new repository may be seen by everybody, or one that everybody sees is pushed to.
+
+    Raises:
+        ConfigError: The repository is public, and nobody has said that it may be.
+        SetupError: The hub is not reached, or does not let us.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    api, artifact = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None), upload.artifact
+    try:
+        try:
+            seen = not api.repo_info(name, repo_type=upload.kind).private
+        except RepositoryNotFoundError:
+            api.create_repo(name, repo_type=upload.kind, private=not public)
+            seen = public
+        if seen and not public:
+            raise ConfigError(
+                f"{name} is on the hub, and everybody may see it", hint="--public pushes to it all the same"
+            )
+        files = [CommitOperationAdd(file, artifact.path / file) for file in upload.files]
+        message = f"{artifact.kind} {artifact.id[:12]}"
+        return str(api.create_commit(name, files, repo_type=upload.kind, commit_message=message).repo_url)
+    except UserError:
+        raise
+    except Exception as error:  # of httpx, of the hub's client, of the operating system: each has its own
+        raise_limit(error)
+        raise _refused(error, name) from error
+
+
+def _refused(error: Exception, name: str) -> SetupError:
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    try:
-        made = api.create_repo(name, repo_type=kind, private=private, exist_ok=True)
-        api.upload_folder(
-            folder_path=directory, repo_id=name, repo_type=kind, allow_patterns=files, commit_message=message
-        )
-    except LocalTokenNotFoundError as error:
-        raise SetupError("the hub does not know who you are", "hf auth login, or HF_TOKEN=TOKEN") from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        hint = "hf auth login, with a token that may write there" if status in (401, 403) else None
-        raise SetupError(f"the hub answers {status} to {name}: {str(error).splitlines()[0]}", hint) from error
-    except Exception as error:
-        # The library's own client (httpx, httpx2) is no part of what it promises.
-        if not isinstance(error, OfflineModeIsEnabled) and not type(error).__module__.startswith("httpx"):
-            raise
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SetupError(f"the hub is not reached: {words}", "HF_ENDPOINT=URL names another") from error
-    return str(made)
+    if isinstance(error, OfflineModeIsEnabled):
+        return SetupError("the hub is switched off by HF_HUB_OFFLINE", "unset HF_HUB_OFFLINE")
+    if isinstance(error, LocalTokenNotFoundError):
+        return SetupError("the hub does not know who you are", "hf auth login, or HF_TOKEN in the environment")
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    while isinstance(error.__cause__, Exception):  # which file it was says less than why
+        error = error.__cause__
+    words = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    if status is None:
+        return SetupError(f"the hub is not reached: {words}", "HF_ENDPOINT=URL names another")
+    hint = "hf auth login, with a token that may write there" if status in (401, 403) else None
+    return SetupError(f"the hub answers {status} to {name}: {words}", hint)

@@ -1,0 +1,99 @@
+"""Models in the form of OpenVINO, as `export` with exporter: openvino writes them; torch computes nothing."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import DataError
+from llmkit.core.extras import check
+from llmkit.runtimes import Facts, Runtime
+from llmkit.runtimes._onnx_running import OnnxRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODEL = "openvino_model.xml"
+
+
+class OpenVino(Runtime):
+    """Run `openvino_model.xml` on the CPU in float32: every kind of answer, texts with a cache."""
+
+    def check_installed(self) -> None:
+        """Find out whether the extra is there."""
+        check("openvino")
+
+    def load(self, where: str, *, date: str | None = None) -> OpenVinoRunning:
+        """Load the graph.
+
+        Raises:
+            DataError: There is none, or OpenVINO does not load it.
+            SetupError: The extra is not installed.
+        """
+        from transformers import AutoConfig, GenerationConfig
+
+        from llmkit.core.reading import reading
+        from llmkit.data.clock import date_of, set_date
+        from llmkit.modeling.pooling import pooling_of
+        from llmkit.modeling.tokenizer import load_tokenizer
+        from llmkit.runtimes._openvino_sessions import Session
+
+        self.check_installed()
+        folder = Path(where)
+        if not (folder / MODEL).is_file():
+            raise DataError(
+                f"'{folder}' holds no {MODEL}", f"llmkit export --model {folder} -s exporter=openvino -o DIR writes one"
+            )
+        with reading(folder / "config.json"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = load_tokenizer(folder)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
+        generation = None
+        if (folder / "generation_config.json").is_file():
+            with reading(folder / "generation_config.json"):
+                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        graphs: Any = {"model": Session(folder / MODEL)}
+        return OpenVinoRunning(where, config, tokenizer, graphs, pooling_of(folder), generation)
+
+
+class OpenVinoRunning(OnnxRunning):
+    """A graph in OpenVINO: asked as graphs in ONNX are, and reading text by a graph as well where there is one."""
+
+    @cached_property
+    def facts(self) -> Facts:  # type: ignore[override]
+        """What it is."""
+        from llmkit.runtimes._facts import facts_of
+        from llmkit.runtimes._openvino_sessions import library
+
+        ends = getattr(self.generation, "eos_token_id", None)
+        return facts_of(
+            self.config, self.head, self.tokenizer,
+            ends=ends if isinstance(ends, list) else [] if ends is None else [ends],
+            prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
+            versions={"openvino": library().__version__.partition("-")[0]},
+        )  # fmt: skip
+
+    def read(self, text: str) -> Sequence[int] | None:
+        """Return the ids of a text by openvino_tokenizer.xml; without one by tokenizer.json, as optimum reads it."""
+        from llmkit.runtimes._openvino_sessions import TOKENIZER, TextReader
+
+        file = Path(self.where, TOKENIZER)
+        if not file.is_file():
+            return super().read(text)
+        if self._reader is None:
+            self._reader = TextReader(file)
+        ids: list[int] = self._reader(text)
+        return ids
+
+    def conditions(self) -> dict[str, Any]:
+        """Return device, threads, number format and versions."""
+        return {"device": "cpu", "threads": self.session.threads, "precision": "float32", **self.facts.versions}
+
+    def close(self) -> None:
+        """Let go of the graphs, and of their threads."""
+        super().close()
+        self._reader = None
+
+    _reader: Any = None
