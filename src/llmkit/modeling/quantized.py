@@ -85,7 +85,7 @@ def _packed(weight: torch.Tensor, bits: Bits) -> tuple[torch.Tensor, torch.Tenso
         return found, state.absmax
     logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of kernels for GPUs that it could not load
     require("quantized", QUANTIZERS[bits])
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_  # type: ignore[import-untyped]
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     layer = torch.nn.Linear(columns, rows, bias=False, device="meta")
     layer.weight = torch.nn.Parameter(weight.float(), requires_grad=False)

@@ -69,7 +69,7 @@ def _to_int8(running: InMemory) -> None:
         )
     logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of kernels for GPUs that it could not load
     require("quantized", "torchao")
-    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_  # type: ignore[import-untyped]
+    from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
     quantize_(body, Int8DynamicActivationInt8WeightConfig(set_inductor_config=False), is_rounded)
     running.rounded = "int8"
