@@ -70,8 +70,9 @@ class Alpaca(Asked):
         """Return a string for each text, and a list of pairs."""
         import pyarrow as pa
 
-        pairs = pa.list_(pa.list_(pa.string()))
-        return [*super().schema(), *([pa.field(HISTORY, pairs)] if self.history else [])]
+        fields, place = super().schema(), len(self.text_fields)
+        pairs = [pa.field(HISTORY, pa.list_(pa.list_(pa.string())))] if self.history else []
+        return [*fields[:place], *pairs, *fields[place:]]
 
     def texts(self, row: Mapping[str, Any]) -> dict[str, str]:
         """Return the texts that there are, what was said before first."""

@@ -83,9 +83,12 @@ class Columns:
         """Tell whether rows with these columns come from a corpus of ours and are asked for as such."""
         if self.row is None:
             return [*names] == [*SHARED_COLUMNS] and self.text_field == "text"
+        shared, rest = [*names][: len(SHARED_COLUMNS)], [*names][len(SHARED_COLUMNS) :]
+        if shared != [*SHARED_COLUMNS] or self.row.columns:
+            return shared == [*SHARED_COLUMNS] and not rest
         own = [name for name in self.row.aliases if name != "text"]
-        written = ([*SHARED_COLUMNS, *own], [*SHARED_COLUMNS, *(name for name in own if name not in self.row.optional)])
-        return [*names] == [*SHARED_COLUMNS] or (not self.row.columns and [*names] in written)
+        needed = {name for name in own if name not in self.row.optional}
+        return not rest or (rest == [name for name in own if name in rest] and needed <= {*rest})
 
     def restored(self, row: int, value: dict[str, Any]) -> Record:
         """Return a row of our own corpus as it was before it was written; ids are made anew.

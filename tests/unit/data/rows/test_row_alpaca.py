@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from labelled import write_examples
 from llmkit.data.chat import exchange
 from llmkit.data.rows import RowError, recognize
 from llmkit.data.rows.alpaca import Alpaca
+from llmkit.data.sources.files import Files
 
 ROW = {"instruction": "Add", "input": "2 + 2", "output": "4"}
 
@@ -84,3 +86,15 @@ def test_a_history_that_is_none_is_said(history, reason):
 def test_rows_with_and_without_a_history_go_together():
     assert Alpaca().joined(Alpaca(history=True)) == Alpaca(history=True)
     assert Alpaca(history=True).joined(Alpaca(system=True)) == Alpaca(history=True, system=True)
+
+
+@pytest.mark.parametrize("more", [{}, {"system": "Be brief."}, {"history": [["a", "b"]]},
+                                  {"system": "Be brief.", "history": [["a", "b"]]}])  # fmt: skip
+def test_an_artifact_is_read_as_ours_whatever_its_rows_have(tmp_path, more):
+    raw = {**ROW, **more}
+    kind = recognize(None, list(raw), [raw])
+    place = write_examples(tmp_path / "rows", kind.kept(), [kind.parse(raw)])
+    source = Files(path=str(place))
+    (record,) = [record for file in source.files() for record in source.read(file)]
+    assert record.fields == kind.parse(raw)
+    assert not {"meta", "source", "id"} & record.meta.keys(), "they are the artifact's own columns"

@@ -236,6 +236,7 @@ def test_an_artifact_gives_all_of_a_conversation_back(tmp_path):
     source = Files(path=str(place))
     records = [record for file in source.files() for record in source.read(file)]
     assert [record.fields for record in records] == rows
+    assert not any({"meta", "source", "id"} & record.meta.keys() for record in records)
     assert [record.text for record in records] == [kind.key_text(row) for row in rows]
 
 
