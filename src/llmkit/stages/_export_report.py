@@ -124,9 +124,9 @@ def _measured(folder: Path, manifest: Manifest, asked: Any) -> FormatFound:
         if isinstance(error, SetupError) and error.hint:
             why += f": {error.hint}"
         none = {"load_s": None, "tokens_per_s": None, "bits_per_byte": None}
-        return FormatFound(**{"format": str(spec.get("type")), **facts, **none, "why": why})
-    facts |= {"load_s": answers.load_s, "tokens_per_s": answers.tokens_per_s}
-    return FormatFound(**facts, bits_per_byte=_bits(asked, answers.given))
+        return FormatFound(**{"format": str(spec.get("type")), **facts, **none}, why=why)
+    measured: dict[str, Any] = {"load_s": answers.load_s, "tokens_per_s": answers.tokens_per_s}
+    return FormatFound(**facts, **measured, bits_per_byte=_bits(asked, answers.given))
 
 
 def _described(exporter: Exporter) -> str:
