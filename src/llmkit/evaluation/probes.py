@@ -7,8 +7,8 @@ attention that is missing, change nothing in 32 tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmkit.runtimes import Embed, Generate, Ids, Logits, Request, Turns
@@ -92,6 +92,11 @@ class Probes:
     chats: Sequence[Turns] = ()
     kept: int | None = None
     timed: Ids = ()
+
+    def without(self, leaves_out: Callable[[str], bool]) -> Probes:
+        """Return the same without texts that an export is known to read otherwise."""
+        asked = [each for each in self.requests if not (isinstance(each, Embed) and leaves_out(each.text))]
+        return replace(self, requests=asked, texts=[text for text in self.texts if not leaves_out(text)])
 
 
 def probes(

@@ -75,6 +75,10 @@ class Exporter(Part):
         """
         return ()
 
+    def leaves_out(self, text: str, tokenizer: PreTrainedTokenizerFast) -> bool:  # noqa: ARG002
+        """Tell whether the runtime is known to read a text otherwise, which a note of `write` says: it is not asked."""
+        return False
+
     def tolerance(self, answer: Answer, spread: float) -> float:
         """Return the largest difference of a number that passes: that of weights that are not rounded, by default.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 SPACE = "▁"
 IS_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 CONTINUING = "##"
+KOREAN = re.compile("[\uac00-\ud7a3]")
+"""Syllables, which Unicode's normal form D takes apart, and llama.cpp's does not."""
 NAMES = "GPT-2, Llama 3, Qwen 2, DeepSeek 3 and SmolLM"
 PRE, KIND = "tokenizer.ggml.pre", "tokenizer.ggml.model"
 
@@ -79,6 +82,12 @@ def _merged(model: Any, token: str, *, stated: bool) -> int:
     other = models.BPE.__new__(models.BPE)
     other.__setstate__(state.replace(b'"ignore_merges":true', b'"ignore_merges":false'))
     return len(other.tokenize(token))
+
+
+def takes_apart(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Tell whether a tokenizer of WordPieces brings text into normal form D, as it does to strip accents."""
+    normalizer = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"] or {}
+    return normalizer.get("type") == "BertNormalizer" and _strips(normalizer)
 
 
 def scores_of(tokens: Sequence[str], merges: Sequence[str]) -> list[float]:
@@ -170,12 +179,17 @@ def _wordpiece(content: Mapping[str, Any]) -> Rules | str:
         return (
             f"llama.cpp marks what goes on by {CONTINUING}, and its tokenizer by {model['continuing_subword_prefix']!r}"
         )
-    lower, strip = normalizer["lowercase"], normalizer["strip_accents"]
-    strips = lower if strip is None else strip
+    lower, strips = normalizer["lowercase"], _strips(normalizer)
     settings = {KIND: "bert", PRE: "default", "tokenizer.ggml.token_type_count": 2}
     if not lower or not strips:  # what llama.cpp does without being told; older ones know no other way
         settings |= {"tokenizer.ggml.normalizer.lowercase": lower, "tokenizer.ggml.normalizer.strip_accents": strips}
     return Rules("bert", settings)
+
+
+def _strips(normalizer: Mapping[str, Any]) -> bool:
+    """Tell whether accents are taken away: where nothing is said, with capital letters."""
+    strip = normalizer["strip_accents"]
+    return bool(normalizer["lowercase"] if strip is None else strip)
 
 
 def _types(part: Mapping[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ from llmkit.core.errors import DataError
 from llmkit.core.extras import check, require
 from llmkit.exporters import Exporter, Limits
 from llmkit.exporters import _gguf_architectures as architectures
+from llmkit.exporters import _gguf_cuts as cuts
 from llmkit.exporters import _gguf_formats as formats
 from llmkit.exporters import _gguf_positions as positions
 from llmkit.exporters import _gguf_tokenizer as tokenizers
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 POOLING = {"mean": 1, "cls": 2, "lasttoken": 3}
 """llama.cpp's numbers of ways to make a vector of a text."""
+KOREAN = "Korean is read otherwise: the tokenizer takes its syllables apart (strip_accents), and llama.cpp does not"
 ROUNDED = 1e-2
 """Of the spread of logits, what the table in float16 by which llama.cpp computes GELU makes of exact weights: 0.003 at
 most was seen of gpt2, gemma and bert."""
@@ -92,7 +94,12 @@ class Gguf(Exporter):
             directory / FILE, model, architecture, pieces, settings=self._general(model) | settings,
             vocabulary=vocabulary, factors=positions.factors(model.config),
         )  # fmt: skip
-        return file.said_of(pieces, architecture, self._format)
+        notes = file.said_of(pieces, architecture, self._format)
+        return [*notes, KOREAN] if encoder and cuts.takes_apart(tokenizer) else notes
+
+    def leaves_out(self, text: str, tokenizer: PreTrainedTokenizerFast) -> bool:
+        """Tell whether there is Korean in a text of a tokenizer that takes its syllables apart."""
+        return cuts.KOREAN.search(text) is not None and cuts.takes_apart(tokenizer)
 
     def runtime(self) -> Runtime:
         """Return llama.cpp itself."""

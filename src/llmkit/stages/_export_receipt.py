@@ -55,7 +55,7 @@ def ask_model(config: Config, running: InMemory, runtime: Runtime, path: Path) -
     asked = probes(
         running.model.config, running.head, running.tokenizer, positions=running.facts.positions, prompts=most,
         new_tokens=config.parity_new_tokens, seed=config.seed, held_out=text.texts, start=running.facts.start,
-    )  # fmt: skip
+    ).without(partial(config.exporter.leaves_out, tokenizer=running.tokenizer))  # fmt: skip
     parity = Parity(path, running.model.config, running.head, asked)
     return Asked(parity, parity.ask_original(running, runtime.type_name), runtime, text.source)
 

@@ -100,6 +100,18 @@ def test_k_quants_are_read_by_two_dequantizers_alike(dtype):
     assert np.abs(read - values).mean() < 2.0**-bits * 2
 
 
+@pytest.mark.parametrize("dtype", ["q6_k", "q5_k", "q4_k", "q3_k", "q2_k"])
+def test_k_quants_are_run_by_llama_cpp(tmp_path, dtype):
+    wide = {"hidden_size": 256, "intermediate_size": 512}
+    notes = written(tmp_path, gguf_exports.decoder("llama", **wide), dtype=dtype)
+    assert notes == ([] if dtype == "q6_k" else ["token_embd.weight, which makes the logits, is Q6_K"])
+    running = LlamaCpp().load(str(tmp_path))
+    (found,) = running.answer([Logits(IDS)])
+    running.close()
+    expected = logits(load_model(tmp_path / "model.gguf"))  # the same weights: what layers read is rounded, too
+    assert np.abs(found - expected).mean() < 0.05 * expected.std()
+
+
 def test_rows_that_do_not_divide_are_said(tmp_path):
     notes = written(tmp_path, gguf_exports.decoder("llama", intermediate_size=40), dtype="q8_0")
     assert notes == ["2 tensors are F16, not Q8_0: rows of 40 do not divide by 32"]
@@ -186,7 +198,9 @@ def test_vectors(tmp_path):
     expected = ours.answer(asked)
     written(tmp_path / "out", load_model(source), ours.tokenizer)
     running = LlamaCpp().load(str(tmp_path / "out"))
-    assert [running.read(text) for text in TEXTS] == [ours.tokenizer(text).input_ids for text in TEXTS]
+    for text in TEXTS:
+        same = running.read(text) == ours.tokenizer(text).input_ids
+        assert same or Gguf().leaves_out(text, ours.tokenizer), text
     assert running.cuts(asked[-2])
     for one, other in zip(expected, running.answer(asked), strict=True):
         np.testing.assert_allclose(other, one, atol=2e-3)
