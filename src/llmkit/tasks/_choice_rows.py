@@ -93,7 +93,7 @@ class ChoiceRows:
         own = task.shots_data is None
         pool = self.items if task.shots_data is None else self._pool(task.shots_data, unreadable)
         solved = [item for item in pool if self._read(item) is not None] if task.num_shots else []
-        if pool and task.num_shots and not solved and not own:
+        if pool and task.num_shots and not solved and task.shots_data is not None:
             columns = listed(pool[0].fields)
             raise DataError(f"tasks.shots_data: {shown(task.shots_data)} has no question as those of the data are; its"
                             f" columns are {columns}")  # fmt: skip
