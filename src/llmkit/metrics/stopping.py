@@ -42,7 +42,7 @@ class Stopping(TextMetric):
         """Return repetition."""
         from llmkit.evaluation.measures import mean
 
-        return {"repetition": mean([self.repetition(text) for text in predictions], higher_is_better=False)}
+        return {"repetition": mean([self.repetition(text) for text in predictions], higher_is_better=False, top=100.0)}
 
     def measures_of(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Measure]:
         """Return ended, repetition and, where the runtime counts them, tokens."""

@@ -32,3 +32,12 @@ def test_of_samples_it_also_says_what_ended_and_how_long_it_was():
         del sample["tokens"]  # a server may not say
     assert list(Stopping().measures_of(samples)) == ["ended", "repetition"]
     assert not Stopping().measures_of(samples)["repetition"].higher_is_better
+
+
+def test_an_interval_of_shares_stays_within_them():
+    from llmkit.evaluation.estimates import estimate
+
+    rows = ["a b c d"] * 30 + ["a b a b a b a b"]
+    found = estimate(Stopping().measures(rows, [""] * len(rows))["repetition"])
+    assert found.low == 0  # of 30 zeros and a 60: mean and standard error are 60 / 31, and t of 30 is 2.0423
+    assert found.high == pytest.approx(60 / 31 * (1 + 2.0423), rel=1e-4)
