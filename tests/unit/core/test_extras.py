@@ -66,6 +66,6 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
     modules = {(extra, module): text for extra, brought in extras.EXTRAS.items() for module, text in brought.items()}
     others = {("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"), ("json", "jsonschema")}
     others |= {("gguf", "libgguf"), ("llama-cpp", "xllamacpp")}
-    others |= {("quantized", "bitsandbytes"), ("quantized", "torchao")}
+    others |= {("quantized", name) for name in ("bitsandbytes", "compressed_tensors", "torchao")}
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())
