@@ -1,4 +1,4 @@
-"""OpenVINO GenAI, a program in C++ that knows nothing of llmkit, loads an export and writes what transformers writes."""
+"""OpenVINO GenAI, a program in C++ that knows nothing of llmkit, writes from an export what transformers writes."""
 
 from __future__ import annotations
 
