@@ -71,7 +71,7 @@ def runs_as_the_page_says(model, capsys):
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     exec(code.replace("openvino/openvino_", "out/openvino_"), {})
     ours = Transformers().load(str(model))
-    (own,) = ours.answer([Generate(tuple(ours.read("The river")), budget=16, exact=True)])
+    (own,) = ours.answer([Generate(tuple(ours.read("The river") or ()), budget=16, exact=True)])
     assert capsys.readouterr().out.rstrip("\n") == ours.tokenizer.decode(own.ids, skip_special_tokens=True)
 
 

@@ -25,7 +25,7 @@ def test_texts_are_those_of_the_model(cli, chain, dtype):
     how.max_new_tokens, how.do_sample, how.apply_chat_template, how.ignore_eos = 12, False, False, True
     ours = Transformers().load(str(chain.model))
     for prompt in ("The river", "Why do boats"):
-        (own,) = ours.answer([Generate(tuple(ours.read(prompt)), budget=12, exact=True)])
+        (own,) = ours.answer([Generate(tuple(ours.read(prompt) or ()), budget=12, exact=True)])
         written = pipeline.generate(prompt, how)
         assert written
         if dtype == "float32":

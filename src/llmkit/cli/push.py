@@ -42,7 +42,7 @@ def push_artifact(directory: Path, to: str, console: Console, *, public: bool = 
     check_name("--to", to)
     upload = plan(directory)
     if not dry_run and (console.json_mode or not console.err.is_terminal):
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
         disable_progress_bars()
     where = None if dry_run else send(upload, to, public=public)

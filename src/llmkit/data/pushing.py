@@ -73,7 +73,8 @@ def check_name(option: str, name: str) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(name)
