@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llmkit.evaluation import differences
+from llmkit.evaluation import limits
 
 PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
 
@@ -61,10 +61,10 @@ def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     weights = load_file("out/model.safetensors")
     assert weights[f"{name}_packed"].shape == (64, 4)  # eight of 32 columns in a word
     assert weights[f"{name}_shape"].tolist() == [64, 32]
-    monkeypatch.setattr(differences, "TIE", 0)  # a model of eight steps holds many tokens for almost as likely
-    failed = quantize("w4a16", "-s", "exporter.min_top1=1", out="other")
+    monkeypatch.setattr(limits, "BITS", -1.0)  # nothing less: what a model of eight steps knows is not lost in 4 bits
+    failed = quantize("w4a16", "-s", "parity_new_tokens=5", out="other")
     assert failed.code == 7
-    assert "of the likeliest choices are the same but for ties (at least 100.0% allowed)" in failed.err
+    assert "more bits per byte (at most -100.0% allowed)" in failed.err
     assert Path("other.failed/parity.json").exists()
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from llmkit.core.errors import SetupError
+from llmkit.evaluation import fresh
+
 pytestmark = pytest.mark.usefixtures("reload_here")
 
 
@@ -41,7 +44,7 @@ def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
     assert "safetensors bfloat16" in table
 
 
-def test_what_is_wrong_is_said(cli, chain, exports):
+def test_what_is_wrong_is_said(cli, chain, exports, monkeypatch):
     none = cli("export", "--report", chain.model)
     assert none.code == 3
     assert "holds a model, not an export" in none.err
@@ -49,7 +52,18 @@ def test_what_is_wrong_is_said(cli, chain, exports):
     several = cli("export", *exports, "--report", "base")
     assert several.code == 3
     assert "--report: the exports are of several models: " in several.err
+    ask = fresh.ask_afresh
+
+    def fail(runtime, directory, *more):
+        if directory.name == "float32":
+            raise SetupError("this needs the 'quantized' extra", "pip install it")
+        return ask(runtime, directory, *more)
+
+    monkeypatch.setattr(fresh, "ask_afresh", fail)
+    one, other = cli("export", *exports, "--json").json["formats"]
+    assert (one["why"], one["bits_per_byte"]) == ("this needs the 'quantized' extra: pip install it", None)
+    assert other["bits_per_byte"] > 0
     Path("bfloat16/model.safetensors").write_bytes(b"nothing")
-    outcome = cli("export", *exports)
-    assert outcome.code == 0
-    assert "the export does not load: " in outcome.out
+    damaged = cli("export", *exports)
+    assert damaged.code == 3
+    assert "--report: bfloat16 is damaged: model.safetensors is missing or has another size" in damaged.err

@@ -77,7 +77,8 @@ def _scales(groups: torch.Tensor, bits: int) -> torch.Tensor:
     import torch
 
     widest = groups.abs().amax(-1, keepdim=True).clamp(min=1e-10) / (2 ** (bits - 1) - 0.5)
-    best, least = widest, torch.full_like(widest, torch.inf)
+    best: torch.Tensor = widest
+    least = torch.full_like(widest, torch.inf)
     for share in SHRINK:
         scale = widest * share
         off = (_codes(groups, scale, bits) * scale - groups).square().sum(-1, keepdim=True)
@@ -87,7 +88,8 @@ def _scales(groups: torch.Tensor, bits: int) -> torch.Tensor:
 
 def _codes(numbers: torch.Tensor, scales: torch.Tensor, bits: int) -> torch.Tensor:
     most = 1 << (bits - 1)
-    return (numbers / scales).round().clamp(-most, most - 1)
+    codes: torch.Tensor = (numbers / scales).round().clamp(-most, most - 1)
+    return codes
 
 
 def _inverse_factor(hessian: torch.Tensor) -> torch.Tensor:

@@ -125,7 +125,7 @@ def _measured(folder: Path, manifest: Manifest, asked: Any) -> FormatFound:
             why += f": {error.hint}"
         none = {"load_s": None, "tokens_per_s": None, "bits_per_byte": None}
         return FormatFound(**{"format": str(spec.get("type")), **facts, **none}, why=why)
-    measured = {"load_s": answers.load_s, "tokens_per_s": answers.tokens_per_s}
+    measured: dict[str, Any] = {"load_s": answers.load_s, "tokens_per_s": answers.tokens_per_s}
     return FormatFound(**facts, **measured, bits_per_byte=_bits(asked, answers.given))
 
 
