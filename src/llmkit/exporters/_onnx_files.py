@@ -51,7 +51,7 @@ def write_graph(graph: Graph, dtype: str, folder: Path) -> bool:
             onnx_ir.save(traced, source, external_data=f"{source.name}_data")
             del traced  # with the weights that torch has folded
             return _quantize(source, file)
-    apart = sum(value.const_value.nbytes for value in traced.graph.initializers.values()) > INSIDE
+    apart = bool(sum(value.const_value.nbytes for value in traced.graph.initializers.values()) > INSIDE)
     onnx_ir.save(traced, file, external_data=f"{file.name}_data" if apart else None)
     return apart
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from llmkit.core.extras import check
-from llmkit.exporters import Exporter, Form, Limits
+from llmkit.exporters import Exporter, Limits
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.onnxruntime import OnnxRuntime
 from llmkit.runtimes.transformers_js import TransformersJs
@@ -36,7 +36,6 @@ TWO_SIDED = frozenset({"bart", "marian", "mbart", "mt5", "t5"})
 KNOWN = DECODERS | ENCODERS | TWO_SIDED
 CHANGING_ROPE = frozenset({"dynamic", "longrope"})
 """Rotary embeddings whose angles depend on how long the text is; a graph has those of the sample."""
-FORMS: dict[str, Form] = {"float32": "float32", "float16": "float16", "int8": "8-bit"}
 
 
 class Onnx(Exporter):
@@ -46,7 +45,9 @@ class Onnx(Exporter):
     """Number format of the weights. float16 is for GPUs, browsers' too; int8, a quarter of the size, is for CPUs:
     weights have 8 bits, and what they are multiplied with is rounded to 8 bits as it comes."""
     max_logit_difference: float | None = Field(None, ge=0)
-    """Largest difference of a logit that passes; null for what is asked of the number format by default."""
+    """Largest difference of a logit that passes in float32 and float16; null for the default of the format."""
+    min_top1: float | None = Field(None, ge=0, le=1)
+    """Least share of the likeliest choices that int8 must leave as they are, but for ties; null for 0.98."""
 
     def check_installed(self) -> None:
         """Find out whether the extra is there."""
@@ -105,10 +106,12 @@ class Onnx(Exporter):
         return [TransformersJs()]
 
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
-        """Return those of the number format, or the user's own difference."""
+        """Return those of the number format, or the user's own."""
+        if self.dtype == "int8":
+            return Limits.of("8-bit", answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
         if self.max_logit_difference is not None:
             return Limits(difference=self.max_logit_difference, exact=self.dtype == "float32")
-        return Limits.of(FORMS[self.dtype], answer, spread)
+        return Limits.of(self.dtype, answer, spread)
 
 
 def _graphs(model: PreTrainedModel, directory: Path) -> list[Graph]:

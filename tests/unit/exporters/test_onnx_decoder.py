@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.exporters import _onnx_files
+from llmkit.exporters import Limits, _onnx_files
 from llmkit.exporters._onnx_graphs import Graph
 from llmkit.exporters.onnx import Onnx
 from llmkit.runtimes import Embed, Fill, Generate, Label, Logits, Losses, Score
@@ -140,6 +140,17 @@ def test_a_rounded_table_is_near_the_table():
     exact = table(ids) * 3
     block = exact.view(1, 7, 2, 32).abs().amax(-1, keepdim=True) / 127
     assert ((_Rounded(table)(ids) - exact).view(1, 7, 2, 32).abs() <= 0.51 * block).all()
+
+
+def test_what_is_asked_of_each_number_format(pair):
+    def limits(**fields):
+        return Onnx(**fields).limits("tokens", 2.0, pair.theirs.config)
+
+    assert limits() == Limits(difference=2e-4, exact=True)
+    assert limits(dtype="float16") == Limits(difference=0.1)
+    assert limits(dtype="float16", max_logit_difference=0.5) == Limits(difference=0.5)
+    assert limits(dtype="int8") == Limits(top1=0.98)
+    assert limits(dtype="int8", min_top1=0.9) == Limits(top1=0.9)
 
 
 def test_one_tensor_for_two_inputs_is_refused():
