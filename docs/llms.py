@@ -50,6 +50,7 @@ JSON = {
     "`tidy`": ("status", "exit_code", "directory", "left", "kept", "bytes"),
 }  # fmt: skip
 """The keys of what `--json` prints; a test holds them to real output."""
+ALWAYS = ("status", "exit_code")
 
 TAIL = """\
 ## Resume
@@ -91,8 +92,11 @@ def llms_text(app: Any, stages: Mapping[str, type[BaseModel]], recipes: Mapping[
         + "\n".join(f"- `{name}`: {_short(what)}" for name, what in recipes.items()),
         "## Config\n\n" + "\n".join(_config(stages)),
         "## Exit codes\n\n" + "\n".join(f"- {code}: {what}" for code, what in sorted(exit_codes().items())),
-        "## JSON\n\n`--json` prints exactly one object on stdout, also on failure; all else is on stderr. Keys:\n\n"
-        + "\n".join(f"- {of}: {', '.join(f'`{key}`' for key in keys)}" for of, keys in JSON.items()),
+        "## JSON\n\n`--json` prints exactly one object on stdout, also on failure; all else is on stderr. Keys"
+        " beside `status` and `exit_code`:\n\n"
+        + "\n".join(
+            f"- {of}: {', '.join(f'`{key}`' for key in keys if key not in ALWAYS)}" for of, keys in JSON.items()
+        ),
         "## Artifacts\n\n" + "\n".join(_artifacts()),
         TAIL.replace("RESUMABLE", ", ".join(f"`{name}`" for name in stages if load_stage(name).resumable)),
         "## Pages\n\n" + "\n".join(_pages(DOCS)),
@@ -154,7 +158,8 @@ def _config(stages: Mapping[str, type[BaseModel]]) -> Iterator[str]:
     yield (
         "JSON Schema of a stage's recipe: `llmkit schema STAGE`; all fields in a table: `llmkit schema STAGE --fields` "
         "or [the reference](reference/fields.md). Dotted paths: `-s optimizer.lr=1e-3`, `-s steps.0.min_chars=20`. A "
-        "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`).\n"
+        "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`). What can be null is "
+        "so by default.\n"
     )
     seen: dict[str, tuple[str, FieldRow]] = {}
     for stage, config in stages.items():
@@ -182,7 +187,8 @@ def _field(row: FieldRow, inner: Sequence[FieldRow]) -> str:
     """Return the line of a field; of a group with the names inside."""
     names = [field.path.removeprefix(f"{row.path}.").removeprefix("N.") for field in inner]
     default = row.default if row.default == REQUIRED else f"default `{row.default}`"
-    facts = [row.type.replace("`", ""), *([default] if row.default and len(row.default) < DEFAULT_SHOWN else [])]
+    shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default != "null"
+    facts = [row.type.replace("`", ""), *([default] if shown else [])]
     inside = f" Fields: {', '.join(f'`{name}`' for name in names)}." if names else ""
     return f"- `{row.path}` ({', '.join(facts)}): {_first(row.description)}{inside}"
 

@@ -10,7 +10,7 @@ import typer
 
 from llmkit.cli import options as o
 
-_REPORT = "Compare finished exports of one model instead: size, load time, tokens/s, bits per byte; repeatable."
+_REPORT = "Compare finished exports of one model instead, by size, speed and bits per byte; repeatable."
 _PUSH = "Then `llmkit push` it."
 _PROVE = "Write it even if its runtime is missing here; exit code 7."
 

@@ -27,7 +27,7 @@ Group = tuple[str, list[str]]
 _HELP = {
     "recipe": "A recipe of the chain, in order: file, shipped name, or STAGE=FILE; what follows up to the next -r are"
     " options of its command.",
-    "output": "Where that run writes; without it, what a later run reads and nobody else can have written.",
+    "output": "Where that run writes; without it, what a later run reads that no other has written.",
     "set": "Set a field of that run; RUN.KEY=VALUE, with the name of a recipe or a stage, sets one of any run.",
 }
 

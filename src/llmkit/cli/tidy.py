@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from llmkit.core.leftovers import Leftover
 
 _REMOVE = "Remove what is listed; without it nothing is touched."
-_UNFINISHED = "Count interrupted runs, which the same command would go on with, as left behind."
-_FINISHED = "Count the last checkpoints of finished runs, which a longer run would go on from, as left behind."
+_UNFINISHED = "Count interrupted runs, which the same command goes on with, too."
+_FINISHED = "Count the last checkpoints of finished runs, from which a longer run goes on, too."
 
 
 def tidy(

@@ -1,4 +1,7 @@
-"""What a comparison of evaluations has found: `DIR/results.json  report.html`."""
+"""What a comparison of evaluations has found.
+
+DIR/results.json  report.html
+"""
 
 from __future__ import annotations
 
