@@ -158,8 +158,8 @@ def _config(stages: Mapping[str, type[BaseModel]]) -> Iterator[str]:
     yield (
         "JSON Schema of a stage's recipe: `llmkit schema STAGE`; all fields in a table: `llmkit schema STAGE --fields` "
         "or [the reference](reference/fields.md). Dotted paths: `-s optimizer.lr=1e-3`, `-s steps.0.min_chars=20`. A "
-        "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`). What can be null is "
-        "so by default.\n"
+        "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`). Where null is a "
+        "type, it is the default.\n"
     )
     seen: dict[str, tuple[str, FieldRow]] = {}
     for stage, config in stages.items():

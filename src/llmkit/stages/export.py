@@ -43,9 +43,9 @@ class Config(BaseConfig):
     parity_prompts: int = Field(4, ge=1)
     """Random prompts of 32 tokens, and as many of text, to compare logits and choices on; a longer one is added."""
     parity_new_tokens: int = Field(16, ge=1)
-    """Greedy tokens compared per prompt; of a model that writes none, what it chooses is: tokens, labels or a span."""
+    """Greedy tokens compared per prompt; of a model that writes none, what it chooses: labels or a span."""
     unproven: bool = False
-    """Write the export where the runtime that proves it is missing; the receipt says so, and the exit code is 7."""
+    """Write the export where its runtime is missing; the receipt says so, and the exit code is 7."""
     allow_pickle: Annotated[bool, NotIdentity] = False
     """Read pickled weights, as tensors alone: no code in them is run."""
     seed: int = Field(0, ge=0)
