@@ -41,7 +41,7 @@ class Config(BaseConfig):
     """Text to compare on, beside random tokens; null for what training held out, found by the lineage, else texts that
     come with llmkit."""
     parity_prompts: int = Field(4, ge=1)
-    """Random prompts of 32 tokens, and as many of text, to compare logits and choices on; a longer one is added."""
+    """Random prompts of 32 tokens, and as many of text, to compare on; a longer one is added."""
     parity_new_tokens: int = Field(16, ge=1)
     """Greedy tokens compared per prompt; of a model that writes none, what it chooses: labels or a span."""
     unproven: bool = False
