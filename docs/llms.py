@@ -32,7 +32,7 @@ HEAD = """\
 
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs
-the network unless a recipe names something on a hub. `python -m llmkit` is the same as `llmkit`. Look before a run:
+the network unless a recipe names something on a hub. Look before a run:
 `llmkit preflight` (a whole chain), `llmkit STAGE ... --dry-run` (the resolved config), `--preview N`,
 `llmkit plan -r RECIPE` (memory, time, disk).
 """
