@@ -38,6 +38,8 @@ def test_the_chains_model_is_proven_by_llama_cpp_in_a_fresh_process(cli, chain):
     assert parity["runtimes"]["export"]["versions"].keys() == {"llama.cpp", "xllamacpp"}
     assert {file.name for file in Path("out").iterdir()} >= {"model.gguf", "parity.json", "README.md", "llmkit.json"}
     assert not list(Path("out").glob("*.safetensors"))
+    card = Path("out/README.md").read_text(encoding="utf-8")
+    assert "library_name: gguf" in card and "model.gguf" in card and "from_pretrained" not in card
 
 
 def test_what_was_exported_is_measured_and_goes_on(cli, chain, export):

@@ -28,6 +28,7 @@ def test_a_chat_model_is_proven_by_onnxruntime_and_then_evaluated_in_it(cli, cha
         "onnx/model.onnx", "config.json", "generation_config.json", "genai_config.json", "tokenizer.json",
         "tokenizer_config.json", "parity.json", "README.md", "llmkit.json",
     }  # fmt: skip
+    assert 'await pipeline("text-generation", "DIR", { dtype: "fp32" })' in Path("out/README.md").read_text()
     # transformers.js reads no chat_template.jinja.
     template = json.loads(Path("out/tokenizer_config.json").read_text())["chat_template"]
     assert template == (chain.model / "chat_template.jinja").read_text()

@@ -52,6 +52,7 @@ def test_a_chat_model_is_proven_and_then_evaluated(cli, chain, capsys):
         "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "parity.json", "README.md", "llmkit.json",
     }  # fmt: skip
 
+    assert 'OVModelForCausalLM.from_pretrained("DIR")' in Path("out/README.md").read_text()
     assert "site-packages" not in Path("out/openvino_model.xml").read_text()
 
     runs_as_the_page_says(chain.model, capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,10 +14,25 @@ from llmkit.evaluation.limits import Form, Limits
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-    from llmkit.modeling.heads import Answer
+    from llmkit.modeling.heads import Answer, Head
     from llmkit.runtimes import Runtime
 
-__all__ = ["Exporter", "Form", "Limits"]
+__all__ = ["Exporter", "Form", "Limits", "Usage"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a model card says of loading an export.
+
+    Attributes:
+        library: The card's `library_name`, as the hub knows it.
+        language: Of the code, for its block.
+        code: Lines that load and use what is in "DIR".
+    """
+
+    library: str
+    language: str
+    code: str
 
 
 class Exporter(Part):
@@ -78,6 +94,10 @@ class Exporter(Part):
     def leaves_out(self, text: str, tokenizer: PreTrainedTokenizerFast) -> bool:  # noqa: ARG002
         """Tell whether the runtime is known to read a text otherwise, which a note of `write` says: it is not asked."""
         return False
+
+    def usage(self, head: Head) -> Usage | None:  # noqa: ARG002
+        """Return how the card says a model with a head is loaded; None for transformers."""
+        return None
 
     def tolerance(self, answer: Answer, spread: float) -> float:
         """Return the largest difference of a number that passes: that of weights that are not rounded, by default.

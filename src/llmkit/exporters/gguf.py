@@ -11,7 +11,7 @@ from pydantic import Field
 
 from llmkit.core.errors import DataError
 from llmkit.core.extras import check, require
-from llmkit.exporters import Exporter, Limits
+from llmkit.exporters import Exporter, Limits, Usage
 from llmkit.exporters import _gguf_architectures as architectures
 from llmkit.exporters import _gguf_cuts as cuts
 from llmkit.exporters import _gguf_formats as formats
@@ -25,7 +25,7 @@ from llmkit.runtimes.llama_cpp import LlamaCpp
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-    from llmkit.modeling.heads import Answer
+    from llmkit.modeling.heads import Answer, Head
 
 POOLING = {"mean": 1, "cls": 2, "lasttoken": 3}
 """llama.cpp's numbers of ways to make a vector of a text."""
@@ -35,6 +35,14 @@ ROUNDED = 1e-2
 most was seen of gpt2, gemma and bert."""
 _NAMES = {"phi3": "phi 3"}
 """llama.cpp takes a file with phi3 or phi-3 in its name for one with the tokens of Phi-3, and reads none without."""
+
+_WRITING = """\
+import xllamacpp  # or any program on llama.cpp
+
+params = xllamacpp.CommonParams()
+params.model.path = "DIR/model.gguf"
+reply = xllamacpp.Server(params).handle_completions({"prompt": "Once", "max_tokens": 32})
+print(reply["choices"][0]["text"])"""
 
 
 class Gguf(Exporter):
@@ -100,6 +108,12 @@ class Gguf(Exporter):
     def leaves_out(self, text: str, tokenizer: PreTrainedTokenizerFast) -> bool:
         """Tell whether there is Korean in a text of a tokenizer that takes its syllables apart."""
         return cuts.KOREAN.search(text) is not None and cuts.takes_apart(tokenizer)
+
+    def usage(self, head: Head) -> Usage:
+        """Return the Python package of llama.cpp; any program on llama.cpp takes the file."""
+        if head.answer == "vector":
+            return Usage("gguf", "text", "model.gguf is a model of vectors for any program on llama.cpp")
+        return Usage("gguf", "python", _WRITING)
 
     def runtime(self) -> Runtime:
         """Return llama.cpp itself."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from llmkit.core.extras import check
-from llmkit.exporters import Exporter, Limits
+from llmkit.exporters import Exporter, Limits, Usage
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.onnxruntime import OnnxRuntime
 from llmkit.runtimes.transformers_js import TransformersJs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.exporters._onnx_graphs import Graph
-    from llmkit.modeling.heads import Answer
+    from llmkit.modeling.heads import Answer, Head
 
 DECODERS = frozenset({
     "gemma", "gemma2", "gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
@@ -34,6 +34,8 @@ ENCODERS = frozenset({
 })  # fmt: skip
 TWO_SIDED = frozenset({"bart", "marian", "mbart", "mt5", "t5"})
 KNOWN = DECODERS | ENCODERS | TWO_SIDED
+NAMED = {"float32": "fp32", "float16": "fp16", "int8": "q8"}
+"""How transformers.js calls number formats."""
 CHANGING_ROPE = frozenset({"dynamic", "longrope"})
 """Rotary embeddings whose angles depend on how long the text is; a graph has those of the sample."""
 
@@ -96,6 +98,15 @@ class Onnx(Exporter):
         # transformers.js looks for a chat template in tokenizer_config.json, and nowhere else.
         tokenizer.save_pretrained(directory, save_jinja_files=False)
         return None
+
+    def usage(self, head: Head) -> Usage:
+        """Return transformers.js: the same lines whatever the head."""
+        lines = (
+            'import { pipeline } from "@huggingface/transformers";',
+            "",
+            f'const run = await pipeline("{head.pipeline}", "DIR", {{ dtype: "{NAMED[self.dtype]}" }});',
+        )
+        return Usage("transformers.js", "js", "\n".join(lines))
 
     def runtime(self) -> Runtime:
         """Return onnxruntime alone."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from llmkit.core.extras import check
-from llmkit.exporters import Exporter, Form, Limits
+from llmkit.exporters import Exporter, Form, Limits, Usage
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.openvino import MODEL, OpenVino
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.exporters._onnx_graphs import Graph
-    from llmkit.modeling.heads import Answer
+    from llmkit.modeling.heads import Answer, Head
 
 DECODERS = frozenset({
     "gemma", "gemma2", "gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
@@ -88,6 +88,12 @@ class OpenVinoGraph(Exporter):
             model.generation_config.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
         return [*notes, *_write_tokenizer(model.config, tokenizer, directory)]
+
+    def usage(self, head: Head) -> Usage:
+        """Return optimum-intel, whose classes are called as those of transformers are."""
+        name = head.auto_class.replace("Auto", "OV", 1) if head.answer != "vector" else "OVModelForFeatureExtraction"
+        code = f'from optimum.intel import {name}\n\nmodel = {name}.from_pretrained("DIR")'
+        return Usage("openvino", "python", code)
 
     def runtime(self) -> Runtime:
         """Return OpenVINO alone."""

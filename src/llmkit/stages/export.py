@@ -201,4 +201,5 @@ def _write_card(
     facts = {"parameters": f"{parameters:,}", "format": exporter.type_name, "parity": parity_line(found)}
     facts |= {"note" if not i else f"note {i + 1}": note for i, note in enumerate(found["notes"])}
     title = f"{parity.config.model_type} {parameters / 1e6:.1f}M"
-    write_card(directory, parity.head, title=title, facts=facts, chat=chat)
+    usage = exporter.usage(parity.head)
+    write_card(directory, parity.head, title=title, facts=facts, chat=chat, usage=usage)

@@ -18,6 +18,7 @@ from llmkit.training.metrics import measures_of, read_metrics
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from llmkit.exporters import Usage
     from llmkit.modeling.heads import Head
 
 NO_WEIGHTS: dict[str, Any] = {}
@@ -105,6 +106,7 @@ def write_card(
     facts: dict[str, str],
     chat: bool = False,
     base: Base | None = None,
+    usage: Usage | None = None,
 ) -> None:
     """Write the model card README.md, with code that loads and uses the model.
 
@@ -115,10 +117,18 @@ def write_card(
         facts: Rows of its table.
         chat: The tokenizer has a chat template that the model was trained with.
         base: What the adapter in the directory is loaded onto; None for a whole model.
+        usage: How it is loaded by what is not transformers.
     """
-    library = (
-        ["library_name: transformers"] if base is None else ["library_name: peft", f"base_model: {dumps(base.path)}"]
-    )
+    library = ["library_name: transformers"]
+    if base is not None:
+        library = ["library_name: peft", f"base_model: {dumps(base.path)}"]
+    elif usage is not None:
+        library = [f"library_name: {usage.library}"]
+    loading = [
+        *(_whole(head) if base is None else _apart(directory, head, base)),
+        'tokenizer = AutoTokenizer.from_pretrained("DIR")',
+        head.usage(chat=chat),
+    ]
     lines = [
         "---",
         *library,
@@ -132,10 +142,7 @@ def write_card(
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
-        "```python",
-        *(_whole(head) if base is None else _apart(directory, head, base)),
-        'tokenizer = AutoTokenizer.from_pretrained("DIR")',
-        head.usage(chat=chat),
+        *(["```python", *loading] if usage is None else [f"```{usage.language}", usage.code]),
         "```",
         "",
         "What it was made from, back to the raw files: `llmkit lineage DIR`.",
