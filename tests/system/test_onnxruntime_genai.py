@@ -31,5 +31,4 @@ def test_its_tokens_are_ours(tmp_path, arch, dtype):
             generator.generate_next_token()
         found = tuple(int(i) for i in generator.get_sequence(0)[len(row) :])
         (ours,) = pair.theirs.answer([Generate(row, budget=10)])
-        assert found[: len(ours.ids)] == ours.ids
-        assert len(found) in (10, len(ours.ids) + 1)
+        assert (found[:-1] if found[-1:] == (4,) else found) == ours.ids

@@ -16,8 +16,9 @@ GENAI_CONFIG = "genai_config.json"
 SETTINGS = "transformers.js_config"
 UNLIMITED = 2**15
 """Positions that onnxruntime-genai is told of a model without a limit: it makes room for so many."""
-GENAI_TYPES = {"gpt_neox", "opt"}
-"""Architectures that onnxruntime-genai has no name for; their graphs have the inputs of those that it knows."""
+GENAI_TYPE = "llama"
+"""What onnxruntime-genai takes a graph for: one with these inputs. Of a `gpt2` it expects others, and some names, as
+`gpt_neox`, it does not have."""
 
 
 def write_configs(model: PreTrainedModel, directory: Path, settings: Mapping[str, Any]) -> None:
@@ -80,7 +81,7 @@ def write_genai(
     }
     content = {
         "model": {
-            "type": "llama" if config.model_type in GENAI_TYPES else config.model_type, "vocab_size": config.vocab_size,
+            "type": GENAI_TYPE, "vocab_size": config.vocab_size,
             "context_length": length, "bos_token_id": start, "eos_token_id": ends if ends is not None else start,
             "pad_token_id": pad, "decoder": decoder,
         },

@@ -38,7 +38,7 @@ const actions = {
     });
     const all = found.tolist()[0].map(Number);
     const written = all.slice(twoSided ? 1 : ids.length);
-    return { ids: written, text: tokenizer.decode(written, { skip_special_tokens: true }) };
+    return { ids: written, text: tokenizer.decode(written, { skip_special_tokens: true, clean_up_tokenization_spaces: false }) };
   },
 };
 
