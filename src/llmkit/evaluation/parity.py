@@ -109,6 +109,8 @@ class Parity:
             Whether they agree and by how much, in JSON's types; `failures` and `notes` are sentences.
         """
         failures, notes = self.borders(ours, theirs, stops_early=stops_early)
+        if _both_rendered(ours, theirs) == 0 and not failures:
+            notes.append(f"{self.where} renders none of {len(ours.rendered or ())} chats, and the export neither")
         compared = list(self._numbers(ours, theirs))
         alike = shapes_differ((one, other) for _, one, other in compared)
         facts = {
@@ -143,7 +145,7 @@ class Parity:
             "cosine": found.cosine,
             "equal": {
                 "texts": None if theirs.read is None else len(theirs.read),
-                "chats": None if theirs.rendered is None or ours.rendered is None else len(theirs.rendered),
+                "chats": _both_rendered(ours, theirs),
                 "ends": sorted(theirs.ends) if theirs.ends is not None and self._writes else None,
             },
             **facts,
@@ -230,6 +232,13 @@ class Parity:
             equal += sum(map(operator.eq, chosen, others))
             total += len(chosen)
         return equal, total
+
+
+def _both_rendered(ours: Answers, theirs: Answers) -> int | None:
+    """Return how many chats both have rendered: one that both refuse says nothing; None where one has no engine."""
+    if ours.rendered is None or theirs.rendered is None:
+        return None
+    return sum(None not in texts for texts in zip(ours.rendered, theirs.rendered, strict=True))
 
 
 def _choices(asked: Request, given: Any, answer: Answer, *, several: bool) -> Sequence[Any]:
