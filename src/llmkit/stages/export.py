@@ -156,7 +156,9 @@ def _keep(build: Build, found: dict[str, Any]) -> None:
     kept = keep_failed(build.dir, build.out)
     more = f" and {len(failures) - 1} more faults" if len(failures) > 1 else ""
     look = f"it is kept in {kept.name} for a look, with {artifacts.Export.PARITY}{more}"
-    raise CheckFailedError(failures[0], hint=f"{hint}; {look}" if hint else look)
+    hint = f"{hint}; {look}" if hint else look
+    was, now = str(build.dir), str(kept)  # where a runtime has looked, and where that is now
+    raise CheckFailedError(failures[0].replace(was, now), hint=hint.replace(was, now))
 
 
 def _proven(result: Result) -> Result:
