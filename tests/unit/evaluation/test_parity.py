@@ -268,6 +268,15 @@ def test_chats_that_both_refuse_are_not_counted_as_rendered():
     assert none["notes"] == ["model renders none of 2 chats, and the export neither"]
 
 
+def test_bits_per_byte_of_a_model_that_knows_nothing_are_said_to_prove_little():
+    few = {"model": 8.7, "export": 8.6}
+    assert parity()._proves_little(Limits(bits=0.05), few) == [
+        "model takes 8.7 bits per byte of text, as chance does: that the export takes as many proves little"
+    ]
+    assert parity()._proves_little(Limits(bits=0.05), {"model": 1.2}) == []
+    assert parity()._proves_little(Limits(top1=0.98), few) == []
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_a_model_that_answers_no_number_is_to_blame_itself(number):
     words = "what the model in 'model' answers to random tokens is NaN or infinite"
