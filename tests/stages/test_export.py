@@ -130,6 +130,7 @@ def test_an_export_that_does_not_load_is_no_export(cli, chain, monkeypatch):
     outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
     assert outcome.code == 7
     assert "error: the export does not load: " in outcome.err
+    assert ".partial" not in outcome.err, "what is named is where it is kept"
     assert not Path("out/llmkit.json").exists()
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from headed import BODY, save_headed
 from llmkit.exporters.safetensors import Safetensors
+from llmkit.modeling.pooling import Pooling, write_pooling
 
 pytestmark = pytest.mark.usefixtures("reload_here")
 
@@ -112,3 +114,27 @@ def test_the_text_is_what_was_held_out_or_what_is_given(cli, chain, jsonl):
     found = json.loads(Path("given/parity.json").read_text())
     assert (found["text"], found["bits_per_byte"]["bytes"]) == ("text that was given", 50)
     assert "on text that was given" in outcome.out
+
+
+def test_an_output_layer_of_its_own_is_not_said_to_be_the_embedding(cli, chain, tmp_path):
+    folder = shutil.copytree(chain.model, tmp_path / "own", ignore=shutil.ignore_patterns("llmkit.json", "checkpoints"))
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].flip(0).contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"], "which vLLM would believe"
+    outcome = cli("export", "--model", folder, *PROBE, "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(Path("out/config.json").read_text())["tie_word_embeddings"] is False
+    assert "tie_word_embeddings is taken as false: the output layer is not the embedding" in outcome.out
+    assert "lm_head.weight" in load_file("out/model.safetensors")
+
+
+def test_another_way_of_pooling_is_another_model(cli, tmp_path):
+    folder = save_headed(tmp_path / "vectors", BODY)
+    write_pooling(folder, Pooling(), 16)
+    assert cli("export", "--model", folder, *PROBE, "-o", "out").code == 0
+    assert "up to date" in cli("export", "--model", folder, *PROBE, "-o", "out").out
+    write_pooling(folder, Pooling(modes=("cls",)), 16)
+    changed = cli("export", "--model", folder, *PROBE, "-o", "out")
+    assert changed.code == 2
+    assert "out is finished, from another run: inputs.1 changed" in changed.err

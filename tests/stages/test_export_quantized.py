@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from llmkit.evaluation import limits
+from llmkit.exporters.quantized import Quantized
 
 PROBE = ["-s", "parity_prompts=2", "-s", "parity_new_tokens=4"]
 
@@ -90,3 +91,24 @@ def test_transposed_layers_are_refused(cli, chain, tmp_path):
     assert outcome.code == 2
     assert "quantized does not write gpt2: the layers of gpt2 are transposed" in outcome.err
     assert "-s exporter=safetensors does" in outcome.err
+
+
+def test_a_model_that_makes_texts_of_texts_is_written_in_a_form_that_each_layer_reads(cli, chain):
+    import transformers
+
+    sizes = {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=400, **sizes))
+    model.save_pretrained("t5")
+    transformers.AutoTokenizer.from_pretrained(chain.base).save_pretrained("t5")
+    outcome = cli("export", "--model", "t5", "--format", "quantized", "-o", "out")
+    assert outcome.code == 2
+    assert "transformers unpacks w8a8 where a whole model is called" in outcome.err
+    assert "exporter.scheme=int8 is read by each layer" in outcome.err
+    exporter = Quantized(scheme="int8")
+    exporter.write(model, transformers.AutoTokenizer.from_pretrained("t5"), Path("written"))
+    names = load_file("written/model.safetensors").keys()
+    rounded = {name.split(".weight")[0] for name in names if "qdata" in name}
+    assert "encoder.block.0.layer.1.DenseReluDense.wo" in rounded or any("wo" in name for name in rounded)
+    assert not any("lm_head" in name for name in names), "a head that is tied stays the embedding"

@@ -44,6 +44,13 @@ def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
     assert "safetensors bfloat16" in table
 
 
+@pytest.mark.parametrize("option", [("--model", "m"), ("--push", "a/b"), ("--set", "seed=1"), ("--dry-run",)])
+def test_options_of_writing_are_refused_beside_a_report(cli, option):
+    outcome = cli("export", "--report", "out", *option)
+    assert outcome.code == 2
+    assert f"--report: it compares exports that are there, and {option[0]} is of writing one" in outcome.err
+
+
 def test_what_is_wrong_is_said(cli, chain, exports, monkeypatch):
     none = cli("export", "--report", chain.model)
     assert none.code == 3

@@ -12,6 +12,22 @@ from llmkit.data.artifacts import Export
 from llmkit.stages import _export_report as found_by
 
 
+def check_alone(values: dict[str, Any]) -> None:
+    """Find out whether options were given that a report has no use for: they are of writing an export.
+
+    Raises:
+        ConfigError: There are; the message names one.
+    """
+    used = ("text", "output", "json", "quiet", "verbose")
+    given = next((name for name, value in values.items() if value and name not in used), None)
+    if given is not None:
+        option = {"format_": "format", "sets": "set"}.get(given, given).replace("_", "-")
+        raise ConfigError(
+            f"--report: it compares exports that are there, and --{option} is of writing one",
+            hint="llmkit export --report DIR --report DIR",
+        )
+
+
 def report_formats(directories: list[Path], text: str | None, output: Path | None, *, json: bool) -> None:
     """Measure exports, print a table, and write a page into the folder that `--output` names."""
     if output is not None and output.exists() and not output.is_dir():

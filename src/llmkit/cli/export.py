@@ -40,10 +40,11 @@ def _export(
 def export(*, report: list[Path] | None = None, push: str | None = None, **values: Any) -> None:
     """Write a model for a runtime and prove that it answers the same."""
     if report:
-        from llmkit.cli._export_report import report_formats
+        from llmkit.cli._export_report import check_alone, report_formats
 
+        check_alone({**values, "push": push})
         report_formats(report, values["text"], values["output"], json=values["json"])
-    elif push and not values["dry_run"]:
+    elif push:
         _export_and_push(push, values)
     else:
         _export(**values)
@@ -60,10 +61,12 @@ def _export_and_push(name: str, values: dict[str, Any]) -> None:
     from llmkit.core.errors import ConfigError
     from llmkit.data.pushing import check_name
 
-    if values["json"]:
+    if values["json"] and not values["dry_run"]:
         raise ConfigError("--push: --json prints the result of one command", hint=f"llmkit push DIR --to {name} --json")
     check_name("--push", name)
     _export(**values)
+    if values["dry_run"]:
+        return
     push_artifact(values["output"], name, Console(quiet=values["quiet"]))
 
 

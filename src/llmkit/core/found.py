@@ -183,6 +183,7 @@ _TO_MODEL = {
     "corpus text": "llmkit tokenize -i {path} -o TOKENS, llmkit pretrain -s model=llama-7m --data TOKENS -o DIR,"
     " {then}",
     "labelled preferences": "rows are --data: llmkit finetune --data {path} --model MODEL",
+    "export": "an export goes no further: llmkit lineage {path} names the model that it was made of",
     "weights": "a model is a directory with config.json, *.safetensors and a tokenizer: name that",
     "checkpoint": "name the model's directory, which holds config.json; llmkit pretrain --init-from {path} takes a"
     " checkpoint's weights",

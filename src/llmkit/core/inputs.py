@@ -112,7 +112,9 @@ class Inputs:
             if file.is_file()
         ]
         if not files:
-            raise DataError(f"{role}: {directory} is empty")
+            raise DataError(
+                f"{role}: {directory} is empty", f"name another directory, or look what is in it: ls -la {directory}"
+            )
         self.add_files(str(directory.resolve()), files, role=role)
         return directory
 

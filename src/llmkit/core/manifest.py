@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -207,9 +208,9 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
         close = nearest(directory.name, siblings)
         close = close if "did you mean" in close else ""
         name = None if close else hub_name(path)
-        raise DataError(
-            f"{role}: no such directory: {directory}{close}", way("hub", kinds, name, role) if name else None
-        )
+        there = next(place for place in directory.absolute().parents if place.is_dir())
+        hint = way("hub", kinds, name, role) if name else None
+        raise DataError(f"{role}: no such directory: {directory}{close}", hint or f"ls {_shown(there)}")
     manifest = read_manifest(directory)
     if manifest is None:
         raise no_artifact(directory, f"{role}: ", kinds=kinds, role=role)
@@ -224,6 +225,12 @@ def open_artifact(path: str | Path, kinds: str | Sequence[str], *, role: str) ->
             hint=f"llmkit lineage {directory} --verify",
         )
     return artifact
+
+
+def _shown(folder: Path) -> str:
+    """Return a folder as a shell reads it, relative to the current one where it lies below."""
+    here = Path.cwd()
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
 
 
 def no_artifact(directory: Path, at: str = "", *, kinds: Sequence[str] = (), role: str = "") -> DataError:

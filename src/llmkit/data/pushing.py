@@ -14,10 +14,12 @@ from pathlib import Path
 from llmkit.core.damage import changed_payload
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
 from llmkit.core.machine import raise_limit
-from llmkit.core.manifest import Artifact, open_artifact
+from llmkit.core.manifest import Artifact, open_artifact, read_manifest
 from llmkit.data.artifacts import Corpus, Examples, Export, Model, Predictions, Tokens
 
 MODELS, DATASETS = (Model.KIND, Export.KIND), (Corpus.KIND, Examples.KIND, Tokens.KIND, Predictions.KIND)
+
+NONE_HERE = "name the directory that a stage has written; llmkit export --model MODEL -o DIR makes one of any model"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,13 @@ def plan(directory: Path) -> Upload:
         CheckFailedError: It is an export, and nothing has proven that it answers as its model does.
         DataError: No artifact, or one that is damaged.
     """
-    artifact = open_artifact(directory, (*MODELS, *DATASETS), role="DIR")
+    kinds = (*MODELS, *DATASETS)
+    try:
+        artifact = open_artifact(directory, kinds, role="DIR")
+    except DataError as error:
+        manifest = read_manifest(directory) if directory.is_dir() else None
+        known = manifest is not None and manifest.kind in kinds  # and damaged, which has a hint of its own
+        raise DataError(error.message, error.hint if known else NONE_HERE) from error
     parity = artifact.manifest.metrics.get("parity") or {}
     if artifact.kind == Export.KIND and not (parity.get("passed") and parity.get("proven", True)):
         raise CheckFailedError(

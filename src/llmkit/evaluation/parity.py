@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Answer, Head
 
+CHANCE = 8.0
+"""Bits per byte of one who knows nothing of text: any damage leaves a model that knows as little where it is."""
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -109,6 +112,8 @@ class Parity:
             Whether they agree and by how much, in JSON's types; `failures` and `notes` are sentences.
         """
         failures, notes = self.borders(ours, theirs, stops_early=stops_early)
+        if _both_rendered(ours, theirs) == 0 and not failures:
+            notes.append(f"{self.where} renders none of {len(ours.rendered or ())} chats, and the export neither")
         compared = list(self._numbers(ours, theirs))
         alike = shapes_differ((one, other) for _, one, other in compared)
         facts = {
@@ -122,6 +127,8 @@ class Parity:
         for row, one, other in compared:
             found.add(row, one, other, scored=self._writes and not self.config.is_encoder_decoder)
         limit = limits(self.head.answer, found.spread)
+        bits = self._bits(found)
+        notes += self._proves_little(limit, bits)
         equal, total = self._equal_choices(ours, theirs)
         beyond = self._beyond(found, limit, equal, total)
         if beyond:
@@ -139,11 +146,11 @@ class Parity:
             "tokens": total,
             "prompts": len(compared),
             "measured": {name: sums.facts() for name, sums in found.groups.items() if sums.numbers},
-            "bits_per_byte": self._bits(found),
+            "bits_per_byte": bits,
             "cosine": found.cosine,
             "equal": {
                 "texts": None if theirs.read is None else len(theirs.read),
-                "chats": None if theirs.rendered is None or ours.rendered is None else len(theirs.rendered),
+                "chats": _both_rendered(ours, theirs),
                 "ends": sorted(theirs.ends) if theirs.ends is not None and self._writes else None,
             },
             **facts,
@@ -181,6 +188,13 @@ class Parity:
                 f"the cosine of a vector and the model's is {found.cosine:.4f} (at least {limit.cosine} allowed)"
             )
         return said
+
+    def _proves_little(self, limit: Limits, bits: dict[str, float] | None) -> list[str]:
+        """Say that bits per byte, where nothing else is asked, tell nothing of a model that knows nothing of text."""
+        if limit.bits is None or limit.top1 is not None or bits is None or bits["model"] < CHANCE:
+            return []
+        many = f"{bits['model']:.3g} bits per byte of text"
+        return [f"{self.where} takes {many}, as chance does: that the export takes as many proves little"]
 
     def _place(self, found: Differences, limit: float) -> str:
         """Say from which position of a row on numbers differ, where it is not the first."""
@@ -230,6 +244,13 @@ class Parity:
             equal += sum(map(operator.eq, chosen, others))
             total += len(chosen)
         return equal, total
+
+
+def _both_rendered(ours: Answers, theirs: Answers) -> int | None:
+    """Return how many chats both have rendered: one that both refuse says nothing; None where one has no engine."""
+    if ours.rendered is None or theirs.rendered is None:
+        return None
+    return sum(None not in texts for texts in zip(ours.rendered, theirs.rendered, strict=True))
 
 
 def _choices(asked: Request, given: Any, answer: Answer, *, several: bool) -> Sequence[Any]:

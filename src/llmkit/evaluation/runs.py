@@ -141,9 +141,9 @@ def open_run(path: str | Path, version: int, *, role: str) -> EvalRun:
     try:
         artifact = open_artifact(path, Scores.KIND, role=role)
     except DataError as error:
-        raise DataError(
-            error.message, error.hint or f"llmkit eval --model DIR --task NAME -o {path} makes one"
-        ) from error
+        makes = "llmkit eval --model DIR --task NAME -o {} makes one"
+        hint = error.hint or makes.format("DIR") if Path(path).exists() else makes.format(path)
+        raise DataError(error.message, hint) from error
     manifest, scores = artifact.manifest, Scores(artifact.path)
     if manifest.stage_version != version:
         raise DataError(

@@ -62,9 +62,16 @@ class Quantized(Exporter):
             add_source(self.data, inputs, ("corpus", "examples"), role="exporter.data")
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:  # noqa: ARG002
-        """Refuse architectures whose layers are no `Linear`."""
+        """Refuse architectures whose layers are no `Linear`, and an encoder that is asked before the whole model."""
+        from llmkit.modeling.heads import head_of
+
         if config.model_type in COLUMNS:
             return f"the layers of {config.model_type} are transposed, and neither form has those"
+        if self.scheme != "int8" and config.is_encoder_decoder and head_of(config).answer == "tokens":
+            return (
+                f"transformers unpacks {self.scheme} where a whole model is called, and one that makes texts of texts"
+                " has its encoder called first; exporter.scheme=int8 is read by each layer"
+            )
         return None
 
     def write(
@@ -132,7 +139,7 @@ def _body(model: PreTrainedModel) -> dict[str, torch.nn.Linear]:
     """Return the linear layers of a model's body, by their names in the whole."""
     import torch
 
-    within = {id(module) for module in model.base_model.modules()}
+    within = {id(module) for module in model.base_model.modules()} - {id(model.get_output_embeddings())}
     return {
         name: module
         for name, module in model.named_modules()
@@ -205,7 +212,7 @@ def _write_torchao(model: PreTrainedModel, directory: Path) -> None:
     from transformers import TorchAoConfig
     from transformers.quantizers.quantizer_torchao import TorchAoHfQuantizer
 
-    layers = _body(model)
+    layers, _ = _layers(model, None)
     quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in layers)
     config = TorchAoConfig(Int8WeightOnlyConfig())
     model.config.quantization_config = config

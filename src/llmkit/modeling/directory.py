@@ -19,6 +19,8 @@ from llmkit.modeling.architecture import ACTIVATIONS, ROPE_FIELDS, SIZES
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 JSON_FILES = (CONFIG, "generation_config.json", INDEX, "tokenizer_config.json", "special_tokens_map.json")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+RUN_BY = {"onnx/*.onnx": "onnxruntime", "openvino_model.xml": "openvino"}
+"""Exports that runtimes of their own run."""
 OTHER_FORMATS = {"*.h5": "Keras", "*.msgpack": "Flax", "*.onnx": "ONNX"}
 LAYERS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers",
@@ -220,7 +222,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _no_weights(folder: Path) -> DataError:
-    pickled = sorted(file.name for pattern in PICKLED for file in folder.glob(pattern))
+    found = sorted(file.name for pattern in PICKLED for file in folder.glob(pattern))
+    pickled = [name for name in found if not name.startswith("openvino_")]  # its .bin are numbers alone
     if pickled:
         convert = f"AutoModel.from_pretrained('{folder}').save_pretrained('{folder}-safetensors')"
         return DataError(
@@ -229,6 +232,10 @@ def _no_weights(folder: Path) -> DataError:
         )
     if files := sorted(folder.glob("*.gguf")):
         return DataError(f"'{folder}' holds no {WEIGHTS}, but {files[0].name}", f"name the file: --model {files[0]}")
+    for pattern, runtime in RUN_BY.items():
+        if files := sorted(folder.glob(pattern)):
+            what = files[0].relative_to(folder).as_posix()
+            return DataError(f"'{folder}' holds no {WEIGHTS}, but {what}", f"llmkit eval -s runtime={runtime} runs it")
     for pattern, name in OTHER_FORMATS.items():
         if files := sorted(folder.glob(pattern)):
             return DataError(

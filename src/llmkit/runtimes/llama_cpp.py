@@ -27,6 +27,7 @@ from llmkit.runtimes import (
     Turns,
     Written,
 )
+from llmkit.runtimes._exporting import way_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -263,7 +264,7 @@ def _file(where: str) -> Path:
             return found[0]
         raise DataError(
             f"{where} holds {len(found) or 'no'} files in GGUF, which is what llama.cpp loads",
-            "name the file itself" if found else f"llmkit export --model {where} -s exporter=gguf -o DIR writes one",
+            "name the file itself" if found else way_to(path, "-s exporter=gguf"),
         )
     if not is_gguf(path):
         raise DataError(f"{where} is no file in GGUF", "name a file, or a directory with one, that llama.cpp loads")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.core.errors import DataError
 from llmkit.runtimes import Runtime
+from llmkit.runtimes._exporting import way_to
 
 if TYPE_CHECKING:
     from llmkit.runtimes._onnx_running import OnnxRunning
@@ -71,7 +72,4 @@ def _files(folder: Path) -> dict[str, Path]:
             files = {name: folder / FOLDER / f"{name}{suffix}.onnx" for name in names}
             if all(file.is_file() for file in files.values()):
                 return files
-    raise DataError(
-        f"'{folder}' holds no graph {FOLDER}/model.onnx",
-        f"llmkit export --model {folder} --format onnx -o DIR writes one",
-    )
+    raise DataError(f"'{folder}' holds no graph {FOLDER}/model.onnx", way_to(folder, "--format onnx"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import DataError
 from llmkit.core.extras import check
 from llmkit.runtimes import Facts, Runtime
+from llmkit.runtimes._exporting import way_to
 from llmkit.runtimes._onnx_running import OnnxRunning
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ class OpenVino(Runtime):
         self.check_installed()
         folder = Path(where)
         if not (folder / MODEL).is_file():
-            raise DataError(
-                f"'{folder}' holds no {MODEL}", f"llmkit export --model {folder} -s exporter=openvino -o DIR writes one"
-            )
+            raise DataError(f"'{folder}' holds no {MODEL}", way_to(folder, "-s exporter=openvino"))
         with reading(folder / "config.json"):
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = load_tokenizer(folder)

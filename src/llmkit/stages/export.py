@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from llmkit.core.artifact import Build
 from llmkit.core.config import Config as BaseConfig
 from llmkit.core.config import NotIdentity
 from llmkit.core.context import Context, Result
-from llmkit.core.errors import CheckFailedError, ConfigError, SetupError
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError
 from llmkit.core.failed import keep_failed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
@@ -69,10 +70,15 @@ class Export(Stage[Config]):
 
     def make(self, config: Config, context: Context) -> Result:
         """Export a model."""
+        from llmkit.data.rendering import add_templates
         from llmkit.evaluation.reading import add_source
+        from llmkit.modeling.pooling import add_pooling
 
         inputs = Inputs()
         path = inputs.add_directory(config.model, "model", role="model")
+        add_templates(path, inputs)
+        with suppress(DataError):  # of another head they say nothing, and where vectors are made it is said later
+            add_pooling(path, inputs)
         config.exporter.add_inputs(inputs)
         if config.text is not None:  # not as `data`: nothing is learned from it, which is what lineage says of those
             add_source(config.text, inputs, ("corpus", "examples"), role="text")
@@ -108,6 +114,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     from llmkit.modeling.load import count_parameters
     from llmkit.modeling.pickled import unpickled
     from llmkit.modeling.pooling import pooling_of, write_pooling
+    from llmkit.modeling.tied import mend_tied
     from llmkit.runtimes.transformers import Transformers
     from llmkit.stages._export_receipt import ask_model
 
@@ -120,14 +127,15 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     asked = ask_model(config, running, ours, path)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
         write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
-    notes = config.exporter.write(model, tokenizer, build.dir)
+    untied = mend_tied(model)
+    notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, build.dir) or ())]
     parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
     del model, tokenizer
     running.close()  # the fresh process needs the memory
     export = artifacts.Export(build.dir)
     written = export.files()
     context.console.info("reloading the export in a fresh process")
-    found = prove(config, build, asked, list(notes or ()))
+    found = prove(config, build, asked, notes)
     export.write_parity(found)
     if not found["passed"] and found["proven"]:
         _keep(build, found)
@@ -148,7 +156,9 @@ def _keep(build: Build, found: dict[str, Any]) -> None:
     kept = keep_failed(build.dir, build.out)
     more = f" and {len(failures) - 1} more faults" if len(failures) > 1 else ""
     look = f"it is kept in {kept.name} for a look, with {artifacts.Export.PARITY}{more}"
-    raise CheckFailedError(failures[0], hint=f"{hint}; {look}" if hint else look)
+    hint = f"{hint}; {look}" if hint else look
+    was, now = str(build.dir), str(kept)  # where a runtime has looked, and where that is now
+    raise CheckFailedError(failures[0].replace(was, now), hint=hint.replace(was, now))
 
 
 def _proven(result: Result) -> Result:

@@ -253,6 +253,30 @@ def test_what_stands_around_the_numbers_is_compared(borders, words):
         assert found(ends=frozenset({2}), early=True)["failures"], "an end that is missing is no note"
 
 
+def test_chats_that_both_refuse_are_not_counted_as_rendered():
+    asked = parity()
+    asked = replace(asked, asked=replace(asked.asked, chats=(TALK,)))
+    given = [np.ones((2, 10), np.float32), Written((1, 2), "", ended=False)]
+
+    def found(*rendered):
+        sides = (Answers(given, {}, rendered=rendered) for _ in range(2))
+        return asked.compare(*sides, limits=lambda *_: Limits(0.0, exact=True))
+
+    assert (found("Hi", None)["equal"]["chats"], found("Hi", None)["notes"]) == (1, [])
+    none = found(None, None)
+    assert (none["equal"]["chats"], none["passed"]) == (0, True)
+    assert none["notes"] == ["model renders none of 2 chats, and the export neither"]
+
+
+def test_bits_per_byte_of_a_model_that_knows_nothing_are_said_to_prove_little():
+    few = {"model": 8.7, "export": 8.6}
+    assert parity()._proves_little(Limits(bits=0.05), few) == [
+        "model takes 8.7 bits per byte of text, as chance does: that the export takes as many proves little"
+    ]
+    assert parity()._proves_little(Limits(bits=0.05), {"model": 1.2}) == []
+    assert parity()._proves_little(Limits(top1=0.98), few) == []
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_a_model_that_answers_no_number_is_to_blame_itself(number):
     words = "what the model in 'model' answers to random tokens is NaN or infinite"
