@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from llmkit.core.errors import DataError
-from llmkit.exporters.openvino import OpenVinoGraph
+from llmkit.exporters.openvino import Openvino
 from llmkit.runtimes import Generate, Logits
 from llmkit.runtimes.openvino import OpenVino
 from llmkit.runtimes.transformers import Transformers
@@ -31,8 +31,8 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pair(model, tmp_path_factory):
     folder, traced = tmp_path_factory.mktemp("exported"), Transformers().load(str(model))
-    OpenVinoGraph(dtype="int8").write(traced.model, traced.tokenizer, folder)
-    return Transformers().load(str(model)), OpenVinoGraph().runtime().load(str(folder)), folder
+    Openvino(dtype="int8").write(traced.model, traced.tokenizer, folder)
+    return Transformers().load(str(model)), Openvino().runtime().load(str(folder)), folder
 
 
 def test_a_chat_model_is_proven_and_then_evaluated(cli, chain, capsys):

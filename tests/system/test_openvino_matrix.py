@@ -34,8 +34,8 @@ def exported(model, folder, dtype="float32"):
     """The model, and its export, both loaded."""
     traced = Transformers().load(str(model))
     folder.mkdir(exist_ok=True)
-    openvino.OpenVinoGraph(dtype=dtype).write(traced.model, traced.tokenizer, folder)
-    return Transformers().load(str(model)), openvino.OpenVinoGraph().runtime().load(str(folder))
+    openvino.Openvino(dtype=dtype).write(traced.model, traced.tokenizer, folder)
+    return Transformers().load(str(model)), openvino.Openvino().runtime().load(str(folder))
 
 
 def compare(pair, requests, dtype="float32"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 _LORA = "--lora, or adapter: lora in a recipe, with any objective"
 _QUANTIZED = "4bit or 8bit, of adapter: lora"
 _PREFERENCES = "training on preferences and rewards is not there yet; sft learns the preferred answers"
-_UPLOAD = "nothing is uploaded; `hf upload` takes the directory that export writes"
+_UPLOAD = "nothing is uploaded unasked; `llmkit push DIR --to OWNER/NAME` takes a finished artifact"
 _SERVE = "serving is not there yet; servers load the directory that export writes"
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
@@ -29,7 +29,7 @@ COMMANDS = (
     ("evaluate evaluation test benchmark lm-eval score measure", "eval", ""),
     ("convert save gguf", "export", ""),
     ("quantize", "export", "--format quantized or gguf"),
-    ("push upload publish", "", _UPLOAD),
+    ("upload publish", "push", ""),
     ("prep preprocess prepare data", "clean tokenize", "raw text to a corpus, and a corpus to tokens"),
     ("process filter dedup deduplicate curate download", "clean", ""),
     ("encode tokenizer train-tokenizer bpe", "tokenize", ""),
@@ -145,7 +145,7 @@ TERMS = (
     # Stages of their own
     ("task benchmark", "tasks", ""),
     ("num_fewshot fewshot apply_chat_template", "tasks", "each task has its own settings"),
-    ("format export_format quant", "exporter", ""),
+    ("export_format quant", "exporter", ""),
     ("filters steps_list pipeline dedup deduplicate minhash min_length lang", "steps", "each has its own settings"),
 )  # fmt: skip
 """Words typed elsewhere as options or fields, options and fields here, what is different."""
@@ -226,7 +226,7 @@ PARTS = {
     "exporter": (
         ("hf huggingface transformers st", "safetensors", ""),
         ("llama_cpp llamacpp ollama q4_k_m q8_0 ggml", "gguf", _GGUF),
-        ("onnx", "", "ONNX is not there yet; optimum-cli reads the directory that safetensors writes"),
+        ("onnxruntime ort transformers.js", "onnx", ""),
     ),
     "step": (
         ("gopherqualityfilter gopher", "gopher_quality", ""),

@@ -40,7 +40,7 @@ FORMS: dict[str, Form] = {"float32": "float32", "float16": "float16", "int8": "8
 DETOKENIZER = "openvino_detokenizer.xml"
 
 
-class OpenVinoGraph(Exporter):
+class Openvino(Exporter):
     """Write one graph: of a decoder with its cache inside, of what is read in one go with its head and its pooling."""
 
     dtype: Literal["float32", "float16", "int8"] = "float32"

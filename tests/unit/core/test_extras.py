@@ -67,5 +67,7 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
     others = {("ray", "ray"), ("gguf", "gguf"), ("harness", "lm_eval"), ("json", "jsonschema")}
     others |= {("gguf", "libgguf"), ("llama-cpp", "xllamacpp")}
     others |= {("quantized", name) for name in ("bitsandbytes", "compressed_tensors", "torchao")}
+    others |= {("onnx", name) for name in ("onnx", "onnxscript", "onnxruntime")}
+    others |= {("openvino", name) for name in ("openvino", "openvino_tokenizers")}
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())

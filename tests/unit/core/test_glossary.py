@@ -77,7 +77,7 @@ def test_every_part_of_the_table_is_there_and_every_other_is_not():
     [
         ("finetune", ["--lora-r", "8"], "; here it is adapter.r", "llmkit finetune ... --set adapter.r=8"),
         ("finetune", ["--format", "x"], "", "llmkit finetune --help"),
-        ("export", ["--format", "x"], "; here it is exporter", "llmkit export ... --set exporter=x"),
+        ("export", ["--export_format", "x"], "; here it is exporter", "llmkit export ... --set exporter=x"),
         ("finetune", ["--num-epochs", "3"], "; here it is max_epochs", "llmkit finetune ... --set max_epochs=3"),
         ("pretrain", ["--num_train_epochs=3"], "; here it is max_epochs", "llmkit pretrain ... --set max_epochs=3"),
         ("finetune", ["--base-lr", "3e-4"], "; here it is optimizer.lr", "llmkit finetune ... --set optimizer.lr=3e-4"),
