@@ -115,6 +115,16 @@ _DUMPS: dict[str, Maker] = {
     "no element": _repeat("<"),
     "one long text": _repeat("x", "<mediawiki><page><ns>0</ns><revision><text>", "</text></revision></page>"),
 }
+_MEMORIES: dict[str, Maker] = {
+    "tiny units": _repeat('<tu><tuv xml:lang="en"><seg>x</seg></tuv></tu>\n', "<tmx><body>", "</body></tmx>"),
+    "units never closed": _repeat("<tu>\n", "<tmx><body>"),
+    "one unit of many languages": _repeat(
+        '<tuv xml:lang="en"><seg>x</seg></tuv>', "<tmx><body><tu>", "</tu></body></tmx>"
+    ),
+    "deep nesting": _repeat("<a>", "<tmx><body><tu>", "</tu></body></tmx>"),
+    "no XML in every unit": _repeat("<tu>&oops;</tu>\n", "<tmx><body>"),
+    "no element": _repeat("<"),
+}
 HARD_FILES: dict[str, dict[str, Maker]] = {
     ".jsonl": {
         "one wide object": _object,
@@ -146,6 +156,7 @@ HARD_FILES: dict[str, dict[str, Maker]] = {
     ".md": {**_TEXTS, "rules": _repeat("---\n"), "front matter": _repeat("a: b\n", "---\n", "---\nx")},
     ".html": {**_TEXTS, **_PAGES},
     ".xml": _DUMPS,
+    ".tmx": _MEMORIES,
     ".warc": _ARCHIVES,
     ".wet": _ARCHIVES,
     ".parquet": {

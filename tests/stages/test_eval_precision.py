@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from whole_integers import need_exact_products
+
 
 @pytest.fixture(scope="module")
 def runs(chain, tmp_path_factory):
     """The base model, measured in each number format."""
     from llmkit.cli.main import run
 
+    need_exact_products()
     root = tmp_path_factory.mktemp("precision")
     task = json.dumps([{"type": "perplexity", "data": str(chain.corpus), "limit": 20}])
     for name in ("float32", "bf16", "int8"):

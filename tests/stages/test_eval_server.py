@@ -76,7 +76,7 @@ def test_an_address_chooses_the_runtime_and_turns_are_sent(cli, served, rows):
         (["--model", "http://me:secret@127.0.0.1/v1"], 2,
          "is not taken, since it is written down", "environment variable"),
         (["--model", "https://huggingface.co/org/name"], 3,
-         "no such directory", "hf download org/name"),
+         "https://huggingface.co/org/name, and no such model in the cache", "hf download org/name"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_said(cli, served, rows, arguments, code, words, hint):

@@ -95,6 +95,7 @@ def test_two_processes_train_as_one(chain, tmp_path):
     assert (code, "is up to date" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_two_processes_are_stopped_and_go_on_as_one_and_as_two_again(chain, tmp_path):
     straight, out = tmp_path / "straight", tmp_path / "out"
     assert run(*LLMKIT, *pretraining(chain, straight, 200, *OFTEN))[0] == 0
@@ -129,6 +130,7 @@ def test_two_processes_fine_tune_as_one(chain, tmp_path, parallel):
     assert read_manifest(one).identity == read_manifest(two).identity
 
 
+@pytest.mark.slow
 def test_a_process_without_held_out_blocks_takes_part_in_validation(chain, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     held_out = TokenSplit(chain.tokens, "validation").num_tokens

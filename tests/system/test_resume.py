@@ -150,6 +150,7 @@ def test_pretraining_stopped_by_sigterm(chain, tmp_path, straight):
     assert_same_result(training, straight)
 
 
+@pytest.mark.slow
 def test_finetuning_killed(chain, tmp_path):
     reference, training = (finetuning(chain, tmp_path / name, 150) for name in ("straight", "killed"))
     errors = reference.finish()

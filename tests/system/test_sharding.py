@@ -193,6 +193,7 @@ def test_splits_together_train_as_one_process(chain, tmp_path, arch, parallel):
     four_train_as_one(chain, tmp_path, parallel, "-s", f"model.arch={arch}", *heads)
 
 
+@pytest.mark.slow
 def test_an_objective_with_masks_of_its_own_cannot_share_positions(chain, tmp_path):
     command = pretraining(chain, tmp_path / "out", 2, "-s", "objective.type=prefix_lm")
     code, out, err = run(*LLMKIT, *command, "--nproc", 2, "-s", "parallel.context=2", "--json")

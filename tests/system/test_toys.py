@@ -130,7 +130,10 @@ def micro_batches(toy: str) -> list[str]:
     "toy",
     [
         pytest.param(
-            toy, marks=pytest.mark.slow if toy in ("contrasting", "classification", "adversarial", "preferring") else []
+            toy,
+            marks=pytest.mark.slow
+            if toy in ("contrasting", "classification", "adversarial", "preferring", "seeing", "token_classification")
+            else [],
         )
         for toy in DATA | SHIPPED
     ],

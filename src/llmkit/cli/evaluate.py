@@ -57,7 +57,9 @@ def _tasks(names: list[str], data: str | None, harness: str | None) -> list[Any]
         )
     for name in names:
         if not is_part_file(name) and Path(f"{name}.yaml").is_file() and name not in Family("task").members():
-            raise ConfigError(f"--task {name}: there is no such type; did you mean the file '{name}.yaml'?")
+            raise ConfigError(
+                f"--task {name}: there is no such type; did you mean the file '{name}.yaml'?", f"--task {name}.yaml"
+            )
     own = [name if is_part_file(name) or data is None else {"type": name, "data": data} for name in names]
     others = [] if harness is None else [{"type": "harness", "task": name.strip()} for name in harness.split(",")]
     return [*own, *others] or None

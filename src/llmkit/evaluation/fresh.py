@@ -193,7 +193,9 @@ def _run(command: Sequence[str]) -> None:
     lines = done.stderr.strip().splitlines() or ["no output"]
     last = next((line for line in reversed(lines) if any(word in line for word in SAID)), lines[-1])
     if done.returncode == -signal.SIGABRT:  # a library in C++ has found something that it does not go on with
-        raise CheckFailedError(f"the export does not load: {last.strip()}")
+        raise CheckFailedError(
+            f"the export does not load: {last.strip()}", "-s exporter=safetensors writes what transformers loads"
+        )
     if done.returncode < 0:
         raise SetupError(
             f"the process that reloads the export was killed by signal {-done.returncode} (out of memory?)",

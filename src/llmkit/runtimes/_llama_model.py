@@ -18,6 +18,7 @@ from llmkit.runtimes._llama_c import library
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FRESH = "export the model again: `llmkit export --model MODEL --format gguf -o DIR`"
 CACHES = {"float32": 0, "float16": 1}
 """ggml's numbers of the formats that keys and values are kept in."""
 LEAST = 256
@@ -45,7 +46,7 @@ class LlamaModel:
         _llama_c.listen()
         self.handle = self.lib.llama_model_load_from_file(os.fsencode(file), self.lib.llama_model_default_params())
         if not self.handle:
-            raise DataError(f"llama.cpp does not load {file}: {self._said()}")
+            raise DataError(f"llama.cpp does not load {file}: {self._said()}", FRESH)
         self.vocab = self.lib.llama_model_get_vocab(self.handle)
         self._context: Any = None
         self._batch: Any = None
@@ -115,7 +116,9 @@ class LlamaModel:
             if count >= 0:
                 return list(found[:count])
             room = -count
-        raise DataError(f"llama.cpp does not read a text of {len(data):,} bytes with the tokenizer in {self.file}")
+        raise DataError(
+            f"llama.cpp does not read a text of {len(data):,} bytes with the tokenizer in {self.file}", FRESH
+        )
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without special tokens: piece by piece, as llama.cpp's server writes it."""
@@ -168,7 +171,7 @@ class LlamaModel:
             raise MemoryError(f"llama.cpp does not compute {len(ids)} tokens: {self._said()}")
         found = self.lib.llama_get_embeddings_seq(self._context, 0)
         if not found:
-            raise DataError(f"{self.file} says no way of pooling (pooling_type), and llama.cpp gives no vector")
+            raise DataError(f"{self.file} says no way of pooling (pooling_type), and llama.cpp gives no vector", FRESH)
         return np.ctypeslib.as_array(found, (self.width,)).copy()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.errors import ConfigError
@@ -10,6 +11,8 @@ from llmkit.core.extras import require
 from llmkit.runtimes import Generate, Score
 
 if TYPE_CHECKING:
+    import torch
+
     from llmkit.runtimes._in_memory import InMemory
 
 Precision = Literal["float32", "bf16", "int8"]
@@ -25,7 +28,7 @@ def round_weights(running: InMemory, precision: Precision) -> None:
     """Round a model's weights in place; what rounding would hide of its batches is measured before.
 
     Raises:
-        ConfigError: It has no layer that could be rounded.
+        ConfigError: It has no layer that could be rounded, or this processor's integer products are not exact.
         SetupError: What rounds to integers is not installed.
     """
     if precision == "float32":
@@ -71,5 +74,32 @@ def _to_int8(running: InMemory) -> None:
     require("quantized", "torchao")
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
-    quantize_(body, Int8DynamicActivationInt8WeightConfig(set_inductor_config=False), is_rounded)
+    rounding = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
+    if not _is_exact(lambda layer: quantize_(layer, rounding)):
+        raise ConfigError(
+            "runtime.precision: int8 needs sums of integer products that are exact, and those of this processor are"
+            " not: without VNNI they are added up in 16 bits",
+            "-s runtime.precision=bf16",
+        )
+    quantize_(body, rounding, is_rounded)
     running.rounded = "int8"
+
+
+def _is_exact(quantize: Callable[[torch.nn.Module], object]) -> bool:
+    """Tell whether a rounded layer gives what the formula says, the largest sums included; measured."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    weights, inputs = (torch.randn(rows, 64, generator=draw) for rows in (32, 5))
+    weights[0] = inputs[0] = 1
+    layer = torch.nn.Linear(64, 32, bias=False)
+    layer.weight.data = weights
+
+    def rounded(rows: torch.Tensor) -> torch.Tensor:
+        scales = rows.abs().amax(1, keepdim=True) / 127
+        return (rows / scales).round() * scales
+
+    body = torch.nn.Sequential(layer)
+    quantize(body)
+    with torch.inference_mode():
+        return torch.allclose(body(inputs), rounded(inputs) @ rounded(weights).T, atol=1)

@@ -20,6 +20,7 @@ from llmkit.runtimes import Facts, Generate, Request, Running, Runtime, Turns, W
 PACKAGE = "@huggingface/transformers"
 SCRIPT = Path(__file__).with_suffix(".mjs")
 INSTALL = f"npm install --ignore-scripts {PACKAGE}"
+FRESH = "export the model again: `llmkit export --model MODEL --format onnx -o DIR`"
 BESIDE = Path(sys.prefix, "node", "node_modules")
 """Where packages of Node are looked for besides the current folder, those above it, and NODE_PATH."""
 
@@ -128,10 +129,12 @@ class _InNode(Running):
             self._node.wait()
             self._said.seek(0)
             said = [one.strip() for one in self._said if "Error" in one]
-            raise DataError(f"transformers.js does not load '{self.where}': {said[0] if said else 'Node has ended'}")
+            raise DataError(
+                f"transformers.js does not load '{self.where}': {said[0] if said else 'Node has ended'}", FRESH
+            )
         answer = json.loads(line)
         if "error" in answer:
-            raise DataError(f"transformers.js fails on '{self.where}': {answer['error']}")
+            raise DataError(f"transformers.js fails on '{self.where}': {answer['error']}", FRESH)
         return answer["found"]
 
 

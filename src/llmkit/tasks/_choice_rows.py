@@ -96,8 +96,11 @@ class ChoiceRows:
         solved = [item for item in pool if self._read(item) is not None] if task.num_shots else []
         if pool and task.num_shots and not solved and task.shots_data is not None:
             columns = listed(pool[0].fields)
-            raise DataError(f"tasks.shots_data: {shown(task.shots_data)} has no question as those of the data are; its"
-                            f" columns are {columns}")  # fmt: skip
+            raise DataError(
+                f"tasks.shots_data: {shown(task.shots_data)} has no question as those of the data are; its columns are"
+                f" {columns}",
+                "-s tasks.0.shots_data=PATH names a file with the columns of the data; null: those of the data",
+            )
         self._shots = Shots([item.fields for item in solved], task.num_shots, task.shots, task.seed, shared=own)
 
     def __iter__(self) -> Iterator[Posed]:

@@ -66,7 +66,10 @@ def fit_labels(found: Counter[str], labels: Sequence[str], given: Mapping[str, s
     exact, loose = set(labels), _loose(labels)
     for label, wanted in given.items():
         if wanted not in exact and _fold(wanted) not in loose:
-            raise ConfigError(f"tasks.labels.{label}: the model has no label '{wanted}'{nearest(wanted, labels)}")
+            raise ConfigError(
+                f"tasks.labels.{label}: the model has no label '{wanted}'{nearest(wanted, labels)}",
+                f"its labels: {', '.join(sorted(exact)[:10])}",
+            )
     names: dict[str, str] = {}
     for label in found:
         wanted = given.get(label, label)

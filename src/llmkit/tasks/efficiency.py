@@ -75,7 +75,10 @@ class _Efficiency(Measurement):
                 "-s 'tasks.0.batch_sizes=[1, 2, 4]'",
             )
         if max(task.batch_sizes) > MOST_ROWS:
-            raise ConfigError(f"tasks.batch_sizes: {max(task.batch_sizes):,} is over the {MOST_ROWS:,} rows of a batch")
+            raise ConfigError(
+                f"tasks.batch_sizes: {max(task.batch_sizes):,} is over the {MOST_ROWS:,} rows of a batch",
+                "-s 'tasks.0.batch_sizes=[1, 2, 4]'",
+            )
         if task.prompt_tokens + task.new_tokens > (most := positions_of(model)):
             raise ConfigError(
                 f"tasks.prompt_tokens: {task.prompt_tokens:,} and {task.new_tokens:,} new tokens do not fit into the"

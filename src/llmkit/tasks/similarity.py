@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from llmkit.core.errors import ConfigError, DataError, nearest
-from llmkit.evaluation.reading import shown
+from llmkit.evaluation.reading import OTHER_DATA, shown
 from llmkit.runtimes import Embed, Request, Running
 from llmkit.tasks import Measurement, TaskResult
 from llmkit.tasks._headed import Headed, HeadTask, key_of_text
@@ -127,7 +127,8 @@ class _Similarity(Headed):
         names = sorted({label if isinstance(label, str) else repr(label) for label in labels})
         if any(isinstance(label, list) for label in labels):
             raise DataError(
-                f"tasks.data: the labels of {shown(self.data)} are lists, and a pair has one score or label"
+                f"tasks.data: the labels of {shown(self.data)} are lists, and a pair has one score or label",
+                OTHER_DATA,
             )
         same = self.task.positive
         if same is not None and same not in names:

@@ -16,6 +16,7 @@ from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._rounding import round_weights
 from llmkit.runtimes.transformers import Transformers
 from tiny import byte_tokenizer, model
+from whole_integers import need_exact_products
 
 TOKENIZER = byte_tokenizer()
 ROWS = [Score(tuple(range(5, 5 + n)), tuple(range(60, 60 + n))) for n in (3, 9, 14)]
@@ -27,6 +28,20 @@ def running(precision="float32", arch="llama"):
     return one
 
 
+@pytest.fixture
+def integers(request):
+    given = getattr(request.node, "callspec", None)
+    if given is None or given.params.get("precision") == "int8":
+        need_exact_products()
+
+
+def test_products_that_are_not_exact_are_refused(monkeypatch):
+    monkeypatch.setattr("llmkit.runtimes._rounding._is_exact", lambda _: False)
+    with pytest.raises(ConfigError, match=r"runtime\.precision: int8 needs sums of integer products that are exact"):
+        running("int8")
+
+
+@pytest.mark.usefixtures("integers")
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_scores_are_near_those_of_float32_and_differ(precision):
     rounded, whole = running(precision), running()
@@ -41,6 +56,7 @@ def test_scores_are_near_those_of_float32_and_differ(precision):
     assert len(written.ids) == 4
 
 
+@pytest.mark.usefixtures("integers")
 def test_integers_are_those_of_the_formula():
     """Weights have a scale a row, inputs one a token: the largest number is 127."""
     one = running("int8")
@@ -73,6 +89,7 @@ def test_what_rounds_is_named_where_it_is_not_installed(monkeypatch):
     assert error.value.hint == 'pip install "llmkit[quantized]"'
 
 
+@pytest.mark.usefixtures("integers")
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_models_with_other_heads_are_rounded_too(precision, tmp_path):
     folder = str(save_headed(tmp_path, SENTIMENT))
@@ -83,6 +100,7 @@ def test_models_with_other_heads_are_rounded_too(precision, tmp_path):
         np.testing.assert_allclose(one, other, atol=0.2 * np.abs(other).max())
 
 
+@pytest.mark.usefixtures("integers")
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_an_encoder_decoder_writes_and_a_masked_model_fills(precision, tmp_path):
     sizes = {"d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "d_model": 16}
