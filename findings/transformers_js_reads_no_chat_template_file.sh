@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/python -m pip install -q --disable-pip-version-check transformers==5.24.0
+venv/bin/python -m pip install -q --disable-pip-version-check transformers==5.24.0 jinja2==3.1.6
 npm install --ignore-scripts --no-audit --no-fund --silent @huggingface/transformers@4.3.2
 venv/bin/python -W ignore - <<'PYTHON'
 from tokenizers import Tokenizer, models
