@@ -13,6 +13,7 @@ from pydantic import Field
 
 from llmkit.core.extras import check
 from llmkit.exporters import Exporter, Limits, Usage
+from llmkit.exporters._compared import CHANGING_ROPE, DECODERS, ENCODERS
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.onnxruntime import OnnxRuntime
 from llmkit.runtimes.transformers_js import TransformersJs
@@ -23,21 +24,10 @@ if TYPE_CHECKING:
     from llmkit.exporters._onnx_graphs import Graph
     from llmkit.modeling.heads import Answer, Head
 
-DECODERS = frozenset({
-    "gemma", "gemma2", "gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
-    "qwen3", "smollm3", "stablelm", "starcoder2",
-})  # fmt: skip
-"""Architectures of decoders whose graphs were compared, each by a test: of others the cache may be anything."""
-ENCODERS = frozenset({
-    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
-    "xlm-roberta",
-})  # fmt: skip
 TWO_SIDED = frozenset({"bart", "marian", "mbart", "mt5", "t5"})
 KNOWN = DECODERS | ENCODERS | TWO_SIDED
 NAMED = {"float32": "fp32", "float16": "fp16", "int8": "q8"}
 """How transformers.js calls number formats."""
-CHANGING_ROPE = frozenset({"dynamic", "longrope"})
-"""Rotary embeddings whose angles depend on how long the text is; a graph has those of the sample."""
 
 
 class Onnx(Exporter):

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from llmkit.core.extras import check
 from llmkit.exporters import Exporter, Form, Limits, Usage
+from llmkit.exporters._compared import CHANGING_ROPE, DECODERS, ENCODERS
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.openvino import MODEL, OpenVino
 
@@ -24,18 +25,7 @@ if TYPE_CHECKING:
     from llmkit.exporters._onnx_graphs import Graph
     from llmkit.modeling.heads import Answer, Head
 
-DECODERS = frozenset({
-    "gemma", "gemma2", "gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "opt", "phi", "phi3", "qwen2",
-    "qwen3", "smollm3", "stablelm", "starcoder2",
-})  # fmt: skip
-"""Architectures of decoders whose graphs were compared, each by a test."""
-ENCODERS = frozenset({
-    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta",
-    "xlm-roberta",
-})  # fmt: skip
 KNOWN = DECODERS | ENCODERS
-CHANGING_ROPE = frozenset({"dynamic", "longrope"})
-"""Rotary embeddings whose angles depend on how long the text is; a graph has those of the sample."""
 FORMS: dict[str, Form] = {"float32": "float32", "float16": "float16", "int8": "8-bit"}
 DETOKENIZER = "openvino_detokenizer.xml"
 
