@@ -13,7 +13,7 @@ from pydantic import Field
 
 from llmkit.core.extras import check
 from llmkit.exporters import Exporter, Limits, Usage
-from llmkit.exporters._compared import CHANGING_ROPE, DECODERS, ENCODERS
+from llmkit.exporters._compared import DECODERS, ENCODERS, why_not_traced
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.onnxruntime import OnnxRuntime
 from llmkit.runtimes.transformers_js import TransformersJs
@@ -50,12 +50,8 @@ class Onnx(Exporter):
         """Return why not: an architecture that was not tried, or one whose numbers depend on the length of the text."""
         from llmkit.modeling.heads import head_of
 
-        arch = config.model_type
-        if arch not in KNOWN:
-            return f"the architecture '{arch}' is none that was tried; these were: {', '.join(sorted(KNOWN))}"
-        rope = getattr(config, "rope_parameters", None) or {}
-        if (kind := rope.get("rope_type")) in CHANGING_ROPE:
-            return f"its rotary embedding, {kind}, changes with the length of the text, and a graph has one"
+        if why := why_not_traced(config, KNOWN):
+            return why
         answer = head_of(config).answer
         if config.is_encoder_decoder and answer not in ("tokens", "vector"):
             return "of encoder-decoders, those that write and those that give vectors have a graph here"

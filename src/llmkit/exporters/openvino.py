@@ -15,7 +15,7 @@ from pydantic import Field
 
 from llmkit.core.extras import check
 from llmkit.exporters import Exporter, Form, Limits, Usage
-from llmkit.exporters._compared import CHANGING_ROPE, DECODERS, ENCODERS
+from llmkit.exporters._compared import DECODERS, ENCODERS, why_not_traced
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.openvino import MODEL, OpenVino
 
@@ -46,13 +46,7 @@ class Openvino(Exporter):
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:  # noqa: ARG002
         """Return why not: an architecture that was not tried, or one whose numbers depend on the length of the text."""
-        arch = config.model_type
-        if arch not in KNOWN:
-            return f"the architecture '{arch}' is none that was tried; these were: {', '.join(sorted(KNOWN))}"
-        rope = getattr(config, "rope_parameters", None) or {}
-        if (kind := rope.get("rope_type")) in CHANGING_ROPE:
-            return f"its rotary embedding, {kind}, changes with the length of the text, and a graph has one"
-        return None
+        return why_not_traced(config, KNOWN)
 
     def write(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path

@@ -58,8 +58,6 @@ class OnnxRunning(Running):
     @cached_property
     def facts(self) -> Facts:  # type: ignore[override]
         """What it is."""
-        import onnxruntime
-
         from llmkit.runtimes._facts import facts_of
 
         ends = getattr(self.generation, "eos_token_id", None)
@@ -67,8 +65,14 @@ class OnnxRunning(Running):
             self.config, self.head, self.tokenizer,
             ends=ends if isinstance(ends, list) else [] if ends is None else [ends],
             prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
-            versions={"onnxruntime": onnxruntime.__version__},
+            versions=self.versions(),
         )  # fmt: skip
+
+    def versions(self) -> dict[str, str]:
+        """Return those of what computes."""
+        import onnxruntime
+
+        return {"onnxruntime": onnxruntime.__version__}
 
     @property
     def vocabulary(self) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
 from llmkit.core.extras import check
-from llmkit.runtimes import Facts, Runtime
+from llmkit.runtimes import Runtime
 from llmkit.runtimes._exporting import way_to
 from llmkit.runtimes._onnx_running import OnnxRunning
 
@@ -60,19 +59,11 @@ class OpenVino(Runtime):
 class OpenVinoRunning(OnnxRunning):
     """A graph in OpenVINO: asked as graphs in ONNX are, and reading text by a graph as well where there is one."""
 
-    @cached_property
-    def facts(self) -> Facts:  # type: ignore[override]
-        """What it is."""
-        from llmkit.runtimes._facts import facts_of
+    def versions(self) -> dict[str, str]:
+        """Return those of what computes."""
         from llmkit.runtimes._openvino_sessions import library
 
-        ends = getattr(self.generation, "eos_token_id", None)
-        return facts_of(
-            self.config, self.head, self.tokenizer,
-            ends=ends if isinstance(ends, list) else [] if ends is None else [ends],
-            prompts=self.heads.pooling.sides() if self.head.answer == "vector" else {},
-            versions={"openvino": library().__version__.partition("-")[0]},
-        )  # fmt: skip
+        return {"openvino": library().__version__.partition("-")[0]}
 
     def read(self, text: str) -> Sequence[int] | None:
         """Return the ids of a text by openvino_tokenizer.xml; without one by tokenizer.json, as optimum reads it."""
