@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -47,6 +48,37 @@ class OnnxRunning(Running):
         self.session = graphs["model"] if self.encoder is None else graphs["decoder_model_merged"]
         self.heads = GraphHead(self.session, config, tokenizer, self.head, where, pooling)
         self.pad = self.heads.pad
+
+    @classmethod
+    def of(cls, where: str, load: Callable[[], dict[str, Any]], date: str | None) -> Self:
+        """Return what an export's folder holds.
+
+        Args:
+            where: The folder.
+            load: Loads its graphs, by name, once the files beside them have been read.
+            date: What its chat template takes for today, if training has recorded nothing.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        from transformers import AutoConfig, GenerationConfig
+
+        from llmkit.core.reading import reading
+        from llmkit.data.clock import date_of, set_date
+        from llmkit.modeling.pooling import pooling_of
+        from llmkit.modeling.tokenizer import load_tokenizer
+
+        folder = Path(where)
+        with reading(folder / "config.json"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = load_tokenizer(folder)
+        if date_of(tokenizer) is None:
+            set_date(tokenizer, date)
+        generation = None
+        if (folder / "generation_config.json").is_file():
+            with reading(folder / "generation_config.json"):
+                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        return cls(where, config, tokenizer, load(), pooling_of(folder), generation)
 
     @cached_property
     def head(self) -> Head:

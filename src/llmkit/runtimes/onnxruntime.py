@@ -35,30 +35,13 @@ class OnnxRuntime(Runtime):
             DataError: There are none, or onnxruntime does not load them.
             SetupError: The extra is not installed.
         """
-        from transformers import AutoConfig, GenerationConfig
-
         from llmkit.core.extras import require
-        from llmkit.core.reading import reading
-        from llmkit.data.clock import date_of, set_date
-        from llmkit.modeling.pooling import pooling_of
-        from llmkit.modeling.tokenizer import load_tokenizer
         from llmkit.runtimes._onnx_running import OnnxRunning
         from llmkit.runtimes._onnx_sessions import Session
 
         require("onnx", "onnxruntime")
-        folder = Path(where)
-        files = _files(folder)
-        with reading(folder / "config.json"):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = load_tokenizer(folder)
-        if date_of(tokenizer) is None:
-            set_date(tokenizer, date)
-        generation = None
-        if (folder / "generation_config.json").is_file():
-            with reading(folder / "generation_config.json"):
-                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
-        graphs = {name: Session(file) for name, file in files.items()}
-        return OnnxRunning(where, config, tokenizer, graphs, pooling_of(folder), generation)
+        files = _files(Path(where))
+        return OnnxRunning.of(where, lambda: {name: Session(file) for name, file in files.items()}, date)
 
 
 def _files(folder: Path) -> dict[str, Path]:

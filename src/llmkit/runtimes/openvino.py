@@ -31,29 +31,13 @@ class OpenVino(Runtime):
             DataError: There is none, or OpenVINO does not load it.
             SetupError: The extra is not installed.
         """
-        from transformers import AutoConfig, GenerationConfig
-
-        from llmkit.core.reading import reading
-        from llmkit.data.clock import date_of, set_date
-        from llmkit.modeling.pooling import pooling_of
-        from llmkit.modeling.tokenizer import load_tokenizer
         from llmkit.runtimes._openvino_sessions import Session
 
         self.check_installed()
         folder = Path(where)
         if not (folder / MODEL).is_file():
             raise DataError(f"'{folder}' holds no {MODEL}", way_to(folder, "-s exporter=openvino"))
-        with reading(folder / "config.json"):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = load_tokenizer(folder)
-        if date_of(tokenizer) is None:
-            set_date(tokenizer, date)
-        generation = None
-        if (folder / "generation_config.json").is_file():
-            with reading(folder / "generation_config.json"):
-                generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
-        graphs: Any = {"model": Session(folder / MODEL)}
-        return OpenVinoRunning(where, config, tokenizer, graphs, pooling_of(folder), generation)
+        return OpenVinoRunning.of(where, lambda: {"model": Session(folder / MODEL)}, date)
 
 
 class OpenVinoRunning(OnnxRunning):
