@@ -260,8 +260,14 @@ class InMemory(Running):
         return TokenSpeller(self.tokenizer)
 
     def spelled(self, token: int) -> bytes:
-        """Return the bytes of a token; see `llmkit.modeling.token_bytes`."""
-        raise NotImplementedError
+        """Return the bytes of a token."""
+        return self._spelled[token] if token < len(self._spelled) else b""
+
+    @cached_property
+    def _spelled(self) -> list[bytes]:
+        from llmkit.runtimes._spelling import bytes_of
+
+        return bytes_of(self.tokenizer)
 
     @property
     def refills(self) -> bool:

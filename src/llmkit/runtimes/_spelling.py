@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+BLANK = "▁"
+"""How SentencePiece writes a blank."""
+
+
+def bytes_of(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
+    """Return what each id stands for in a text, `[vocab_size]`; special tokens stand for nothing."""
+    from llmkit.modeling.token_bytes import is_byte_level, token_bytes
+
+    found = token_bytes(tokenizer)
+    if not is_byte_level(tokenizer):
+        found = [one.replace(BLANK.encode(), b" ") for one in found]
+    for i, token in tokenizer.added_tokens_decoder.items():
+        if token.special and i < len(found):
+            found[i] = b""
+    return found
+
+
 class TokenSpeller(Speller):
     """What is spelled in parts is what `decode` makes of the whole, special tokens skipped.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
@@ -35,20 +35,20 @@ class Answerer:
         self._thread = Thread(target=self._work, name="llmkit-answerer", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request) -> Future[Any]:
-        """Ask; the future may be cancelled for as long as it waits.
+    def ask(self, requests: Sequence[Request]) -> list[Future[Any]]:
+        """Ask for all of them or none; the futures may be cancelled for as long as they wait.
 
         Raises:
             BusyError: The queue is full.
             EngineDiedError: It is closed.
         """
-        found: Future[Any] = Future()
+        found: list[Future[Any]] = [Future() for _ in requests]
         with self._change:
             if self._closed:
                 raise EngineDiedError("the engine is closed")
-            if len(self._waiting) >= self._queue:
+            if len(self._waiting) + len(requests) > max(self._queue, len(requests)):
                 raise BusyError(f"{len(self._waiting)} requests are waiting already, of {self._queue} that may")
-            self._waiting.append((request, found))
+            self._waiting.extend(zip(requests, found, strict=True))
             self._change.notify_all()
         return found
 

@@ -78,9 +78,7 @@ class Draws:
         return order
 
 
-def chances_of(
-    logits: NDArray[np.float32], chosen: int, top: int, spelled: Callable[[int], bytes]
-) -> TokenChance:
+def chances_of(logits: NDArray[np.float32], chosen: int, top: int, spelled: Callable[[int], bytes]) -> TokenChance:
     """Return the log-probability of a token, and of the `top` likeliest ones, of `[vocabulary]` logits."""
     numbers = logits.astype(np.float64)
     numbers -= numbers.max()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llmkit.core.errors import UserError
 
@@ -206,7 +206,7 @@ class Engine:
         """End all streams and give the memory back."""
         raise NotImplementedError
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

@@ -91,9 +91,7 @@ class RunningEngine(Engine):
         (stream,) = self.submit_all([(self.encode(prompt, tools), sampling or Sampling())], patience_s=patience_s)
         return stream
 
-    def submit_all(
-        self, asked: Sequence[tuple[Ids, Sampling]], *, patience_s: float | None = None
-    ) -> list[Stream]:
+    def submit_all(self, asked: Sequence[tuple[Ids, Sampling]], *, patience_s: float | None = None) -> list[Stream]:
         """Begin several texts, all or none; see `submit`.
 
         Args:
@@ -107,11 +105,16 @@ class RunningEngine(Engine):
 
     def ask(self, request: Request) -> Future[Any]:
         """Ask for what is answered as a whole; see the base class."""
+        (found,) = self.ask_all([request])
+        return found
+
+    def ask_all(self, requests: Sequence[Request]) -> list[Future[Any]]:
+        """Ask for several of one kind, all or none; see `ask`."""
         if self.answerer is None:
             raise RefusedError("model", f"the model '{self.where}' writes texts, and gives nothing else")
-        if words := self.running.takes(request):
+        if words := self.running.takes(requests[0]):
             raise RefusedError("model", f"the model '{self.where}' does not answer this: {words}")
-        return self.answerer.ask(request)
+        return self.answerer.ask(requests)
 
     def load(self) -> Mapping[str, float]:
         """Return what goes on."""
@@ -130,6 +133,17 @@ class RunningEngine(Engine):
     def two_sided(self) -> bool:
         """Whether an encoder reads the prompt."""
         return self.running.facts.two_sided
+
+    @cached_property
+    def dimensions(self) -> tuple[int, ...]:
+        """Lengths of vectors that the model was trained for, beside the whole; none if it was trained for no other."""
+        from pathlib import Path
+
+        from llmkit.core.manifest import read_manifest
+
+        manifest = read_manifest(Path(self.where)) if Path(self.where).is_dir() else None
+        objective = {} if manifest is None else manifest.config.get("objective")
+        return tuple(objective.get("dimensions") or ()) if isinstance(objective, dict) else ()
 
     @cached_property
     def positions(self) -> int | None:

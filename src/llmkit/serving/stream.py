@@ -112,6 +112,4 @@ class Stream:
 
 
 def _joined(one: Piece, other: Piece) -> Piece:
-    return Piece(
-        one.text + other.text, one.ids + other.ids, one.logprobs + other.logprobs, other.finish, other.usage
-    )
+    return Piece(one.text + other.text, one.ids + other.ids, one.logprobs + other.logprobs, other.finish, other.usage)

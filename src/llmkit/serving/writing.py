@@ -63,6 +63,23 @@ class Text:
         """Look out for its stop texts."""
         self.stops = Stops(self.sampling.stop)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its next token is the likeliest one, whatever that is."""
+        return self.draws.is_plain and self.grammar is None
+
+    def choose(self, logits: NDArray[np.float32]) -> int:
+        """Return its next token.
+
+        Raises:
+            DataError: Its grammar does not go on.
+        """
+        if self.grammar is None:
+            return self.draws.choose(logits)
+        token = self.draws.choose(logits, self.grammar.allowed(len(logits)))
+        self.grammar.add(token)
+        return token
+
     def add(self, token: int, logits: NDArray[np.float32]) -> Finish | None:
         """Take the next token in, tell the reader, and return why it is the last, if it is."""
         self.newest, self.count = token, self.count + 1
@@ -220,12 +237,12 @@ class Writer:
                 text.stream.fail(DataError("the model gives logits that are NaN or infinite"))
                 self._leave(key)
                 continue
-            if text.draws.is_plain and text.grammar is None:
-                token = int(best[row])
-            else:
-                token = text.draws.choose(logits[row], None if text.grammar is None else text.grammar.allowed())
-            if text.grammar is not None:
-                text.grammar.add(token)
+            try:
+                token = int(best[row]) if text.is_plain else text.choose(logits[row])
+            except DataError as error:
+                text.stream.fail(error)
+                self._leave(key)
+                continue
             self.tokens += 1
             if text.add(token, logits[row]) is not None:
                 self._leave(key)
