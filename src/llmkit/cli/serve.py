@@ -43,7 +43,7 @@ def serve(
         typer.Option(
             "--cache-gb",
             min=0.001,
-            help="Memory for keys and values; default: an eighth of it.",
+            help="Memory for keys and values; default: a sixteenth of it.",
             rich_help_panel=LIMITS,
         ),
     ] = None,
