@@ -220,20 +220,18 @@ def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
     root = torch.randint(size, (6,), generator=torch.Generator().manual_seed(0)).tolist()
     end, other = root.pop(), (root[4] + 1) % size
     rows = [(*root, end, 1 % size), (*root, end, 2 % size, 0), (*root[:4], other, 0)]
-    apart = [((root[0] + 1) % size, *root[1:], end, *root[1:])]  # nearly as long as the others together
-    tree, both = Tree.of(rows), Tree.of(rows + apart)
+    apart = ((root[0] + 1) % size, *root[1:], end, *root[1:])  # nearly as long as the others together, in its own row
+    tree, both = Tree.of(rows), Tree.of([*rows, apart])
     try:
-        whole, layers = _behind(model, tree)
-        first = tuple((keys[:, :, : tree.root], values[:, :, : tree.root]) for keys, values in layers)
-        rest, _ = _behind(model, tree, tree.root, first)
-        beside, _ = _behind(model, both)
-        for row, path, other_path in zip(rows + apart, [*tree.paths, None], both.paths, strict=True):
-            ids = torch.tensor([row], device=model.device)
+        beside, layers = _behind(model, both)
+        begin = torch.from_numpy(both.paths[0][: tree.root])
+        known = tuple((keys[:, :, begin], values[:, :, begin]) for keys, values in layers)
+        rest, _ = _behind(model, tree, tree.root, known)
+        for number in (1, 2):
+            ids = torch.tensor([rows[number]], device=model.device)
             alone = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0]
-            differences = [beside[torch.from_numpy(other_path)] - alone]
-            if path is not None:
-                behind = torch.from_numpy(path[tree.root :] - tree.root)
-                differences += [whole[torch.from_numpy(path)] - alone, rest[behind] - alone[tree.root :]]
+            behind = torch.from_numpy(tree.paths[number][tree.root :] - tree.root)
+            differences = beside[torch.from_numpy(both.paths[number])] - alone, rest[behind] - alone[tree.root :]
             if not all(bool(each.abs().max() <= MAX_DIFFERENCE * alone.abs().max()) for each in differences):
                 return False
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
