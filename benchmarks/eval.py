@@ -134,7 +134,7 @@ def compare(bench: Bench, case: str, given: argparse.Namespace, items: list[dict
 
 def print_tables(bench: Bench) -> None:
     """Print the rows and the claims."""
-    names = ("items", "s", "items/s", "CPU s", "first s", "CPU s", "peak MB")
+    names = ("items", "s", "items/s", "CPU s", "first s", "its CPU", "peak MB")
     print(f"{'case':12} {'who':8}", *(f"{name:>8}" for name in names))
     for row in bench.rows:
         rate = (
