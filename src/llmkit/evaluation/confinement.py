@@ -30,6 +30,7 @@ from llmkit.core import stop
 from llmkit.core.cores import num_cores
 from llmkit.core.errors import SetupError
 from llmkit.core.json import dumps
+from llmkit.evaluation.system_calls import NAMESPACES, call_filter
 
 SCRIPT = Path(__file__).with_name("_confined.py")
 SCRATCH = "/scratch"
@@ -111,10 +112,15 @@ class Confinement:
             SetupError: This machine does not confine processes, and what is missing.
             Interrupted: A signal has come; the program is ended.
         """
+        try:
+            code, pivot_root = call_filter()
+        except LookupError as error:
+            raise _refusal(str(error)) from error
         with tempfile.TemporaryDirectory(prefix="llmkit-") as root:
             reply = _order({
                 "program": program, "limits": self.limits.as_order(), "wall_s": self.limits.wall_s,
                 "visible": _visible(), "root": root, "scratch": SCRATCH, "scratch_bytes": self.limits.file_mib << 20,
+                "namespaces": NAMESPACES, "filter": code, "pivot_root": pivot_root,
             }, self.limits.wall_s + START_S)  # fmt: skip
         if "refused" in reply:
             raise _refusal(str(reply["refused"]))

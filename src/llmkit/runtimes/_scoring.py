@@ -77,7 +77,7 @@ def _shared(running: InMemory, requests: Sequence[Score], bins: NDArray[np.int64
         return None
     # The last id of a context is the first that a logit is needed for.
     root = min(tree.root, min(len(one.context) for one in requests) - 1)
-    hidden, begin, _ = hidden_of(running.model, tree, root=root, beginnings=running.beginnings)
+    hidden, begin, _ = hidden_of(running.model, tree, root=root, beginnings=running.beginnings, cached=False)
     wanted = [path[len(one.context) - 1 :] - begin for one, path in zip(requests, tree.paths, strict=True)]
     # Targets that follow the same ids need the same logits.
     places, at = np.unique(np.concatenate(wanted), return_inverse=True)
