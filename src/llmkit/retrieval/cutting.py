@@ -9,7 +9,7 @@ from itertools import pairwise
 from llmkit.text.sentences import sentence_starts
 from llmkit.text.words import count_words
 
-_PIECE = re.compile(r"\S+\s*|\s+")
+_PIECE = re.compile(r"[^\s，、；：]*[\s，、；：]+|[^\s，、；：]+")
 
 
 def spans(text: str, max_words: int, overlap: int = 0) -> Iterator[tuple[int, int]]:

@@ -141,6 +141,6 @@ def make_reader(number: int, source: Source, files: Sequence[RawFile]) -> Reader
 
 def _said(value: Any) -> str:
     """Return a value of a column as text."""
-    if value is None or value == [] or value == {}:
+    if value is None or value in ([], {}):
         return ""
     return " ".join((value if isinstance(value, str) else dumps(value, default=str)).split())

@@ -163,7 +163,7 @@ class Retriever:
         """
         made = next(item for item in self.artifact.manifest.inputs if item.role == "model")
         where = self._model or made.path
-        runtime: Runtime = Family("runtime").parse(self.artifact.manifest.config["written"]["runtime"])  # type: ignore[assignment]
+        runtime: Runtime = Family("runtime").parse(self.artifact.manifest.config["written"]["runtime"])
         named = f"llmkit search {self.artifact.path} --model DIR"
         if not Path(where).exists():
             raise DataError(f"the model that made the vectors is not at {where}", f"{named} says where it is")
@@ -177,7 +177,8 @@ class Retriever:
         """Return the score of each passage."""
         index = self._words
         # A word counts as often as it is asked for once: repeated words of a question are no emphasis.
-        ids = index.get_tokens_ids(list(dict.fromkeys(terms(question))))
+        with self._busy:
+            ids = index.get_tokens_ids(list(dict.fromkeys(terms(question))))
         if not ids:
             return np.zeros(self.facts["passages"], np.float32)
         found: NDArray[np.float32] = index.get_scores_from_ids(ids)
