@@ -21,6 +21,7 @@ from llmkit.cli import (
     evaluate,
     export,
     finetune,
+    generate,
     index,
     init,
     lineage,
@@ -58,6 +59,7 @@ app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
 app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
+app.command("generate", cls=Command, rich_help_panel=STAGES)(generate.generate)
 app.command("index", cls=Command, rich_help_panel=STAGES)(index.index)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
