@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict")
+STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict", "index")
 FIRST_FIELD = {
     "clean": "inputs", "tokenize": "inputs", "pretrain": "data", "finetune": "data", "eval": "tasks", "export": "model",
     "predict": "inputs",

@@ -21,6 +21,8 @@ from llmkit.cli import (
     evaluate,
     export,
     finetune,
+    generate,
+    index,
     init,
     lineage,
     plan,
@@ -30,6 +32,7 @@ from llmkit.cli import (
     push,
     recipes,
     schema,
+    search,
     summary,
     tidy,
     tokenize,
@@ -56,11 +59,14 @@ app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
 app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
+app.command("generate", cls=Command, rich_help_panel=STAGES)(generate.generate)
+app.command("index", cls=Command, rich_help_panel=STAGES)(index.index)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
 app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight.preflight)
+app.command("search", cls=Command, rich_help_panel=TOOLS)(search.search)
 app.command("compare", cls=Command, rich_help_panel=TOOLS)(compare.compare)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
