@@ -142,7 +142,7 @@ def _run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = machine.explain(error, _output(arguments))
+        known = machine.explain(error, _output(arguments), goes_on=_goes_on(arguments))
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
@@ -167,7 +167,8 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error.message}\n  -> {error.hint}\n")
         return error.exit_code
     console = Console(json_mode="--json" in arguments)
-    console.error(error.message, error.hint)
+    hint = machine.AGAIN if isinstance(error, Interrupted) and not _goes_on(arguments) else error.hint
+    console.error(error.message, hint)
     if console.json_mode:
         console.print_json(
             {
@@ -175,7 +176,7 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
                 "kind": error.kind,
                 "exit_code": error.exit_code,
                 "message": error.message,
-                "hint": error.hint,
+                "hint": hint,
             }
         )
     return error.exit_code
@@ -184,6 +185,14 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
 def _output(arguments: Sequence[str]) -> Path | None:
     flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
     return Path(arguments[flags[-1] + 1]) if flags else None
+
+
+def _goes_on(arguments: Sequence[str]) -> bool:
+    """Tell whether a command goes on with what it has done when it is given again."""
+    from llmkit.stages import STAGES, load_stage
+
+    name = next(iter(arguments), "")
+    return name in STAGES and load_stage(name).resumable
 
 
 def _help_hint(error: typer.TyperException) -> str:
