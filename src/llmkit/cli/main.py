@@ -102,7 +102,8 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("torch.utils._pytree", "torchao"):  # of torchao, which accelerate imports wherever it is installed
+    # Of libraries that accelerate and peft import wherever they are installed: kernels that nobody has asked for.
+    for name in ("torch.utils._pytree", "torchao", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # OpenMP threads that spin long while they wait take the cores from the very threads they wait for, as soon as
     # anything else runs. Tokens/s of the quickstart's pretraining on 2 cores, alone and beside a busy process: 11,000
