@@ -108,7 +108,8 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("torch.utils._pytree", "torchao"):  # of torchao, which accelerate imports wherever it is installed
+    # Of libraries that accelerate and peft import wherever they are installed: kernels that nobody has asked for.
+    for name in ("torch.utils._pytree", "torchao", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # OpenMP threads that spin long while they wait take the cores from the very threads they wait for, as soon as
     # anything else runs. Tokens/s of the quickstart's pretraining on 2 cores, alone and beside a busy process: 11,000
@@ -148,7 +149,7 @@ def _run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = machine.explain(error, _output(arguments))
+        known = machine.explain(error, _output(arguments), goes_on=_goes_on(arguments))
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
@@ -173,7 +174,8 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error.message}\n  -> {error.hint}\n")
         return error.exit_code
     console = Console(json_mode="--json" in arguments)
-    console.error(error.message, error.hint)
+    hint = machine.AGAIN if isinstance(error, Interrupted) and not _goes_on(arguments) else error.hint
+    console.error(error.message, hint)
     if console.json_mode:
         console.print_json(
             {
@@ -181,7 +183,7 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
                 "kind": error.kind,
                 "exit_code": error.exit_code,
                 "message": error.message,
-                "hint": error.hint,
+                "hint": hint,
             }
         )
     return error.exit_code
@@ -190,6 +192,14 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
 def _output(arguments: Sequence[str]) -> Path | None:
     flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
     return Path(arguments[flags[-1] + 1]) if flags else None
+
+
+def _goes_on(arguments: Sequence[str]) -> bool:
+    """Tell whether a command goes on with what it has done when it is given again."""
+    from llmkit.stages import STAGES, load_stage
+
+    name = next(iter(arguments), "")
+    return name in STAGES and load_stage(name).resumable
 
 
 def _help_hint(error: typer.TyperException) -> str:

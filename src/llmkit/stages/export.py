@@ -17,6 +17,7 @@ from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupEr
 from llmkit.core.failed import keep_failed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
+from llmkit.core.page_numbers import size
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data import artifacts
@@ -96,7 +97,7 @@ class Export(Stage[Config]):
         parity = metrics["parity"]
         files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
         facts = [
-            ("format", f"{parity['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
+            ("format", f"{parity['exporter']['type']}, {_size(metrics['bytes'])}"),
             ("files", files),
             ("parity", parity_line(parity)),
             ("measured", measured_line(parity)),
@@ -109,8 +110,13 @@ class Export(Stage[Config]):
 STAGE = Export()
 
 
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else size(num_bytes)
+
+
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.modeling.adapted import check_merges
+    from llmkit.modeling.generation import check_ends
     from llmkit.modeling.load import count_parameters
     from llmkit.modeling.pickled import unpickled
     from llmkit.modeling.pooling import pooling_of, write_pooling
@@ -123,6 +129,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     ours = Transformers()
     running = ours.load(str(source))
     model, tokenizer = running.model, running.tokenizer
+    check_ends(model, path)
     _check_supported(config.exporter, model.config, tokenizer, path)
     asked = ask_model(config, running, ours, path)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
@@ -140,8 +147,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     if not found["passed"] and found["proven"]:
         _keep(build, found)
     _write_card(build.dir, config.exporter, asked.parity, found, parameters, chat=chat)
-    size = sum(file.stat().st_size for file in written)
-    metrics = {"parameters": parameters, "bytes": size, "parity": found}
+    num_bytes = sum(file.stat().st_size for file in written)
+    metrics = {"parameters": parameters, "bytes": num_bytes, "parity": found}
     payload = [file.relative_to(build.dir).as_posix() for file in written]
     return Result(build.finish(export.KIND, payload=payload, metrics=metrics))
 
