@@ -47,6 +47,7 @@ class Served(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.cells(format="onnx", runtime="transformers.js in Chromium", version="4.3.2", dtype="int8")
 def test_the_page_shows_what_the_model_writes(tmp_path):
     pair = export(save_writer(tmp_path / "model", "llama"), tmp_path / "small", "int8")
     (html,) = re.findall(r"```html\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
