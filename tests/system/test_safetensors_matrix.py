@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from headed import BODY, SENTIMENT
 from llmkit.exporters.quantized import Quantized
@@ -20,8 +21,9 @@ from onnx_models import DECODERS, ENCODERS, TWO_SIDED, random_rows, save_reader,
 pytestmark = pytest.mark.slow
 ROWS = random_rows((9, 2, 30, 17, 5))
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!"]
-# Mean differences over the spread. Random weights of a few numbers round worst: there is nothing to average over.
-NEAR = {"float32": 0.0, "bfloat16": 0.05, "float16": 0.01, "int8": 0.1, "w8a8": 0.1, "w4a16": 0.6}
+# Mean differences over the spread. Random weights of a few numbers round worst: there is nothing to average over, and T5
+# does not scale what its attention chooses by.
+NEAR = {"float32": 1e-6, "bfloat16": 0.2, "float16": 0.03, "int8": 0.1, "w8a8": 0.1, "w4a16": 0.6}
 QUANTIZED = sorted({*DECODERS, *ENCODERS} - {"gpt2"})
 """GPT-2's layers are transposed: it is refused."""
 # What a process with transformers alone does with an export: nothing named llmkit is there to be imported.
@@ -106,6 +108,6 @@ def quantized(folder, arch, exporter):
         model, requests = save_writer(folder / "model", arch), [Logits(row) for row in ROWS]
     else:
         model, requests = save_reader(folder / "model", arch, SENTIMENT), [Label(text) for text in TEXTS]
-    pair = both(exporter, model, folder / "out")
-    compare(pair, requests, exporter.scheme)
-    assert any(weight.dtype in (torch.int8, torch.int32) for weight in pair[1].model.state_dict().values())
+    compare(both(exporter, model, folder / "out"), requests, exporter.scheme)
+    kinds = {weight.dtype for weight in load_file(folder / "out" / "model.safetensors").values()}
+    assert kinds & {torch.int8, torch.int32}
