@@ -1,5 +1,6 @@
-"""Write docs/reference/ (command line, config fields, JSON Schema of every stage) and docs/llms.txt from the code, and
-docs/export-matrix.md from what the tests of exports have found.
+"""Write docs/reference/ (command line, config fields, JSON Schema of every stage) and docs/llms.txt from the code.
+
+docs/export-matrix.md is made of what the tests of exports have found.
 
 python docs/generate.py            write what changed
 python docs/generate.py --check    write nothing; exit 1 with the list of stale files

@@ -1,8 +1,8 @@
 """What tests of exports find, cell by cell: format x number format x architecture x what it answers x runtime.
 
-A test that is marked `cells(format=..., runtime=...)` is a cell of the matrix in docs/export-matrix.md. What its marks do
-not say, its parameters do: `arch` or `name` (the architecture), `dtype` or `scheme`, `head`. With `--cells FILE` outcomes
-are written to FILE, over what earlier runs have left there of the same cells; `docs/generate.py` makes the page of it.
+A test that is marked `cells(format=..., runtime=...)` is a cell of the matrix in docs/export-matrix.md. What its marks
+do not say, its parameters do: `arch` or `name` (the architecture), `dtype` or `scheme`, `head`. With `--cells FILE`
+outcomes are written to FILE, over what earlier runs have left of the same cells; `docs/generate.py` makes the page.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from onnx_models import DECODERS, ENCODERS, TWO_SIDED, random_rows, save_reader,
 pytestmark = pytest.mark.slow
 ROWS = random_rows((9, 2, 30, 17, 5))
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!"]
-# Mean differences over the spread. Random weights of a few numbers round worst: there is nothing to average over, and T5
-# does not scale what its attention chooses by.
+# Mean differences over the spread. Random weights of a few numbers round worst: there is nothing to average over, and
+# T5 does not scale what its attention chooses by.
 NEAR = {"float32": 1e-6, "bfloat16": 0.2, "float16": 0.03, "int8": 0.1, "w8a8": 0.1, "w4a16": 0.6}
-QUANTIZED = sorted({*DECODERS, *ENCODERS} - {"gpt2"})
+QUANTIZED = [(arch, "text") for arch in DECODERS if arch != "gpt2"] + [(arch, "labels") for arch in ENCODERS]
 """GPT-2's layers are transposed: it is refused."""
 # What a process with transformers alone does with an export: nothing named llmkit is there to be imported.
 ALONE = """
@@ -63,8 +63,8 @@ def test_models_that_write(tmp_path, arch, dtype):
     compare(pair, [Logits(row) for row in ROWS], dtype)
     requests = [Generate(row, budget=10, exact=True) for row in ROWS]
     ours, theirs = (side.answer(requests) for side in pair)
-    if dtype == "float32":
-        assert theirs == ours
+    if dtype == "float32":  # by ids: AutoTokenizer takes a qwen2's words for pieces of bytes, which texts show
+        assert [written.ids for written in theirs] == [written.ids for written in ours]
 
 
 @pytest.mark.cells(format="safetensors", runtime="transformers")
@@ -91,20 +91,27 @@ def test_a_process_with_only_transformers(tmp_path, arch):
 
 
 @pytest.mark.cells(format="quantized", runtime="compressed-tensors")
-@pytest.mark.parametrize("scheme", ["w8a8", "w4a16"])
-@pytest.mark.parametrize("arch", QUANTIZED)
-def test_forms_of_compressed_tensors(tmp_path, arch, scheme):
-    quantized(tmp_path, arch, Quantized(scheme=scheme, group_size=32, dtype="float32"))
+@pytest.mark.parametrize(
+    ("arch", "head", "scheme"),
+    [
+        (*one, scheme)
+        for one in QUANTIZED
+        for scheme in ("w8a8", "w4a16")
+        if (one[0], scheme) != ("modernbert", "w4a16")
+    ],
+)
+def test_forms_of_compressed_tensors(tmp_path, arch, head, scheme):
+    quantized(tmp_path, arch, head, Quantized(scheme=scheme, group_size=32, dtype="float32"))
 
 
 @pytest.mark.cells(format="quantized", runtime="torchao", dtype="int8")
-@pytest.mark.parametrize("arch", QUANTIZED)
-def test_form_of_torchao(tmp_path, arch):
-    quantized(tmp_path, arch, Quantized(scheme="int8", dtype="float32"))
+@pytest.mark.parametrize(("arch", "head"), QUANTIZED)
+def test_form_of_torchao(tmp_path, arch, head):
+    quantized(tmp_path, arch, head, Quantized(scheme="int8", dtype="float32"))
 
 
-def quantized(folder, arch, exporter):
-    if arch in DECODERS:
+def quantized(folder, arch, head, exporter):
+    if head == "text":
         model, requests = save_writer(folder / "model", arch), [Logits(row) for row in ROWS]
     else:
         model, requests = save_reader(folder / "model", arch, SENTIMENT), [Label(text) for text in TEXTS]

@@ -84,8 +84,8 @@ class Exporter(Part):
         Args:
             model: In float32. Nothing asks it afterwards: it may be changed in place, which saves a copy.
             tokenizer: Its tokenizer.
-            directory: Where to, `root` of the export. Of a model that gives vectors the files that say how lie in it (`pooling_of(directory)`
-                reads them): a format that has no use for them removes them.
+            directory: Where to, `root` of the export. Of a model that gives vectors the files that say how lie in it
+                (`pooling_of(directory)` reads them): a format that has no use for them removes them.
 
         Returns:
             Sentences on what was written otherwise than asked, "3 tensors are Q8_0: their rows do not divide by 256":

@@ -93,7 +93,7 @@ ENV HOST=0.0.0.0 HOME=/tmp XDG_CACHE_HOME=/tmp HF_HUB_OFFLINE=1 PYTHONUNBUFFERED
 USER {user}
 EXPOSE {port}
 HEALTHCHECK --start-period=120s --interval=15s --timeout=5s \\
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:%s/health' % os.environ.get('AIP_HTTP_PORT', {port}))"]
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:{port}/health')"]
 CMD ["serve"]
 """
 

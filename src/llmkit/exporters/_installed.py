@@ -24,7 +24,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def pinned(extras: Sequence[str]) -> list[str]:
-    """Return the lines of requirements.txt: all that llmkit and some of its extras need, in the versions of this machine.
+    """Return the lines of requirements.txt: all that llmkit and some of its extras need, in the versions found here.
 
     Raises:
         SetupError: Something that is needed is not installed.
@@ -39,8 +39,7 @@ def pinned(extras: Sequence[str]) -> list[str]:
         asked.add((name, wanted))
         found[name] = _installed(name)
         todo += [
-            (canonicalize_name(one.name), frozenset(one.extras))
-            for one in _needed(found[name].requires or (), wanted)
+            (canonicalize_name(one.name), frozenset(one.extras)) for one in _needed(found[name].requires or (), wanted)
         ]
     del found[NAME]
     lines = [f"{one.name}=={one.version}" for one in found.values()]

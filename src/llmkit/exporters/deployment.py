@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -105,7 +105,7 @@ class Deployment(Exporter):
         """Return what is asked of the format."""
         return self.format.limits(answer, spread, config)
 
-    def usage(self, head: Head) -> Usage:  # noqa: ARG002 - the server knows
+    def usage(self, head: Head) -> Usage:
         """Return the line that starts it."""
         own = self.format.usage(head)
         build = f"docker build -t {self.name} DIR\ndocker run --rm -p 127.0.0.1:{self.port}:{files.PORT} {self.name}"
