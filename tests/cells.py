@@ -46,7 +46,8 @@ def cell_of(item: pytest.Item) -> dict[str, str]:
     for mark in reversed(list(item.iter_markers("cells"))):
         found |= mark.kwargs
     given = getattr(item, "callspec", None)
-    found |= {PARAMETERS[name]: value for name, value in (given.params if given else {}).items() if name in PARAMETERS}
+    if given is not None:
+        found |= {PARAMETERS[name]: value for name, value in given.params.items() if name in PARAMETERS}
     of_its_own = found.pop("version", None)
     package = PACKAGES.get(found["runtime"], found["runtime"])
     versions = [f"{name} {version(name)}" for name in (package, "torch", "transformers") if name and not of_its_own]
@@ -67,12 +68,22 @@ class _Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write what is to be run: an interrupted run shows what it has not come to, `--collect-only` all of it."""
+        self.add({**cell, "result": "not run", "words": ""} for item in session.items for cell in _cells(item))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        cells = [cell for name, cell in report.user_properties if name == PROPERTY]
-        if found := [{**cell, **result} for cell in cells if (result := _result(report, cell))]:
+        self.add({**cell, **result} for cell in _cells(report) if (result := _result(report, cell)))
+
+    def add(self, cells: Iterable[dict[str, str]]) -> None:
+        if found := list(cells):
             old = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
             lines = (json.dumps(cell, ensure_ascii=False) for cell in merged([*old, *found]))
             self.path.write_text("[\n " + ",\n ".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _cells(of: pytest.Item | pytest.TestReport) -> list[dict[str, str]]:
+    return [cell for name, cell in of.user_properties if name == PROPERTY]
 
 
 def _result(report: pytest.TestReport, cell: Mapping[str, str]) -> dict[str, str] | None:

@@ -88,7 +88,7 @@ RUN pip install --no-cache-dir -r requirements.txt ./{wheel}
 COPY serve ./
 COPY model ./model
 # SageMaker starts `serve` by its name; what is written lies in /tmp, so that everything else can be read-only.
-RUN ln -s /srv/{name}/serve /usr/local/bin/serve
+RUN chmod 755 serve && ln -s /srv/{name}/serve /usr/local/bin/serve
 ENV HOST=0.0.0.0 HOME=/tmp XDG_CACHE_HOME=/tmp HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 USER {user}
 EXPOSE {port}
@@ -123,7 +123,7 @@ After=network.target
 
 [Service]
 Type=exec
-ExecStart=/opt/{name}/serve
+ExecStart=/bin/sh /opt/{name}/serve
 Environment=PYTHON=/opt/{name}/.venv/bin/python HOST=127.0.0.1 PORT={port}
 Environment=HF_HUB_OFFLINE=1 HOME=/var/cache/{name} XDG_CACHE_HOME=/var/cache/{name}
 CacheDirectory={name}
@@ -137,12 +137,20 @@ NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
+# A GPU is a device: without this line it is seen.
 PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
+ProtectKernelLogs=yes
 ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+UMask=0077
 LockPersonality=yes
 CapabilityBoundingSet=
 
