@@ -17,7 +17,7 @@ def folder(tmp_path):
     """A deployment without its model."""
     found = tmp_path / "served"
     found.mkdir()
-    files.Deployment("small-llama", "llama 3.3M", "llmkit-0.1.0-py3-none-any.whl", 8081, 2064).write(found)
+    files.Deployment("small-llama", "llama_cpp", "llama 3.3M", "llmkit-0.1.0-py3-none-any.whl", 8081, 2064).write(found)
     return found
 
 
@@ -39,9 +39,11 @@ def test_the_script_passes_on_what_it_is_told(folder, tmp_path):
         done = subprocess.run([link, *arguments], env=given, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    assert said() == f"-m llmkit serve {folder}/model --host 127.0.0.1 --port 8080"
+    model = f"-m llmkit serve --model small-llama={folder}/model --runtime llama_cpp"
+    assert said() == f"{model} --host 127.0.0.1 --port 8080"
     assert said(AIP_HTTP_PORT="9001", PORT="1").endswith("--port 9001")
-    assert said("--title", "A b", HOST="::1", PORT="8001", MODEL="/m").endswith("/m --host ::1 --port 8001 --title A b")
+    told = said("--rate", "9", HOST="::1", PORT="8001", MODEL="/m", OPTIONS="--insecure --queue 2")
+    assert told.endswith("small-llama=/m --runtime llama_cpp --host ::1 --port 8001 --insecure --queue 2 --rate 9")
 
 
 def test_compose_and_image_agree(folder):

@@ -23,7 +23,8 @@ class Deployment:
     """What the files say.
 
     Attributes:
-        name: Of the image, the service and the folder that the unit looks in.
+        name: Of the model, the image, the service and the folder that the unit looks in.
+        runtime: What runs the model.
         title: The model, in words.
         wheel: File name of llmkit's wheel.
         port: Where compose and systemd listen, on 127.0.0.1.
@@ -31,6 +32,7 @@ class Deployment:
     """
 
     name: str
+    runtime: str
     title: str
     wheel: str
     port: int
@@ -44,7 +46,7 @@ class Deployment:
     def write(self, directory: Path) -> None:
         """Write all of them."""
         files = {
-            SERVE: SCRIPT,
+            SERVE: _SCRIPT.format(name=self.name, runtime=self.runtime, model=MODEL, port=PORT),
             DOCKERFILE: self.dockerfile(),
             IGNORED: f"*\n!{MODEL}\n!{SERVE}\n!{REQUIREMENTS}\n!{self.wheel}\n",
             COMPOSE: self.compose(),
@@ -68,15 +70,16 @@ class Deployment:
         return _SERVICE.format(title=self.title, name=self.name, port=self.port, memory=self.memory)
 
 
-SCRIPT = f"""\
+_SCRIPT = """\
 #!/bin/sh
 # Start the server on the model beside this file: by hand, as a service, in a container, on SageMaker and on Vertex AI.
-# MODEL, HOST, PORT and PYTHON are read from the environment, and so is what Vertex AI says (AIP_HTTP_PORT, and by the
-# server itself AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE). Arguments go to `llmkit serve`.
+# MODEL, HOST, PORT, PYTHON and OPTIONS are read from the environment, and so is what Vertex AI says (AIP_HTTP_PORT; the
+# server itself reads AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE). Arguments go to `llmkit serve`, as OPTIONS do.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-exec "${{PYTHON:-python}}" -m llmkit serve "${{MODEL:-$here/{MODEL}}}" \\
-  --host "${{HOST:-127.0.0.1}}" --port "${{AIP_HTTP_PORT:-${{PORT:-{PORT}}}}}" "$@"
+# shellcheck disable=SC2086 # OPTIONS are several words
+exec "${{PYTHON:-python}}" -m llmkit serve --model "{name}=${{MODEL:-$here/{model}}}" --runtime {runtime} \\
+  --host "${{HOST:-127.0.0.1}}" --port "${{AIP_HTTP_PORT:-${{PORT:-{port}}}}}" ${{OPTIONS:-}} "$@"
 """
 
 _DOCKERFILE = """\
@@ -89,7 +92,9 @@ COPY serve ./
 COPY model ./model
 # SageMaker starts `serve` by its name; what is written lies in /tmp, so that everything else can be read-only.
 RUN chmod 755 serve && ln -s /srv/{name}/serve /usr/local/bin/serve
-ENV HOST=0.0.0.0 HOME=/tmp XDG_CACHE_HOME=/tmp HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+# Who asks is the platform's affair, and compose's port is this machine's alone; LLMKIT_API_KEY asks for a key as well.
+ENV HOST=0.0.0.0 OPTIONS=--insecure
+ENV HOME=/tmp XDG_CACHE_HOME=/tmp HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 USER {user}
 EXPOSE {port}
 HEALTHCHECK --start-period=120s --interval=15s --timeout=5s \\

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.heads import Answer, Head
 
-EXTRAS = {"gguf": ("gguf", "llama-cpp"), "quantized": ("quantized",), "safetensors": ()}
-"""What the server needs beside itself, by the format that it runs."""
+SERVED = {
+    "gguf": ("llama_cpp", ("gguf", "llama-cpp")), "onnx": ("onnxruntime", ("onnx",)),
+    "openvino": ("openvino", ("openvino",)), "safetensors": ("transformers", ()),
+}  # fmt: skip
+"""By format what runs it in the server, and the extras that this needs."""
 
 
 class Deployment(Exporter):
@@ -35,8 +38,8 @@ class Deployment(Exporter):
     format: Annotated[Exporter, Family("exporter", without=("deployment",))] = Field(
         "safetensors", validate_default=True
     )
-    """What the model is written as: safetensors, gguf (the faster one on a CPU) or quantized, with that exporter's own
-    fields: `{type: gguf, dtype: q4_k}`."""
+    """What the model is written as, with that exporter's own fields, `{type: gguf, dtype: q4_k}`: safetensors, gguf,
+    which is the faster one on a CPU, onnx or openvino."""
     name: str = Field("model", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)
     """Name of the image, the service and the unit: small letters, digits and hyphens."""
     port: int = Field(8080, ge=1024, le=65535)
@@ -59,8 +62,8 @@ class Deployment(Exporter):
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:
         """Refuse a format that the server does not run, and what the format refuses."""
-        if self.format.type_name not in EXTRAS:
-            return f"`llmkit serve` does not run {self.format.type_name}; exporter.format is one of {', '.join(EXTRAS)}"
+        if self.format.type_name not in SERVED:
+            return f"`llmkit serve` does not run {self.format.type_name}; exporter.format is one of {', '.join(SERVED)}"
         return self.format.supports(config, tokenizer)
 
     def write(
@@ -77,11 +80,12 @@ class Deployment(Exporter):
         notes = self.format.write(model, tokenizer, directory)
         around = directory.parent
         wheel = write_wheel(around)
-        lines = pinned(("serve", *EXTRAS[self.format.type_name]))
+        runtime, extras = SERVED[self.format.type_name]
+        lines = pinned(("serve", *extras))
         (around / files.REQUIREMENTS).write_text("\n".join([*lines, ""]), encoding="utf-8")
         memory = self.memory or 2048 + 5 * size // 10**6
         title = f"{kind} {size / 1e6:.1f}M"
-        files.Deployment(self.name, title, wheel.name, self.port, memory).write(around)
+        files.Deployment(self.name, runtime, title, wheel.name, self.port, memory).write(around)
         return notes
 
     @property
