@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import llmkit
 from llmkit.core.errors import SetupError
+from llmkit.core.extras import EXTRAS, check
 from llmkit.core.recipes import shipped_recipes
 
 NAME = "llmkit"
@@ -30,7 +31,7 @@ def pinned(extras: Sequence[str]) -> list[str]:
         SetupError: Something that is needed is not installed.
     """
     found: dict[str, Distribution] = {}
-    todo = [(NAME, frozenset(extras))]
+    todo = [(NAME, frozenset[str]()), *((name, frozenset[str]()) for name in _of_extras(extras))]
     asked: set[tuple[str, frozenset[str]]] = set()
     while todo:
         name, wanted = todo.pop()
@@ -45,6 +46,15 @@ def pinned(extras: Sequence[str]) -> list[str]:
     lines = [f"{one.name}=={one.version}" for one in found.values()]
     built_for = {one.version.partition("+")[2] for one in found.values() if one.name == "torch"} - {""}
     return [*(f"--extra-index-url {TORCH}{kind}" for kind in sorted(built_for)), *sorted(lines, key=str.lower)]
+
+
+def _of_extras(extras: Sequence[str]) -> Iterator[str]:
+    """Yield the packages that extras bring, by what is imported of them."""
+    packages = packages_distributions()
+    for extra in extras:
+        for module in EXTRAS[extra]:
+            check(extra, module)
+            yield canonicalize_name(packages[module][0])
 
 
 def _needed(lines: Iterable[str], extras: frozenset[str]) -> Iterator[Requirement]:

@@ -14,13 +14,15 @@ from pydantic import Field
 from llmkit.core.extras import check
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
-from llmkit.exporters import Exporter, Limits, Usage
+from llmkit.exporters import Exporter, Limits, Served, Usage
 from llmkit.exporters import _deployment_files as files
 from llmkit.runtimes import Runtime
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+    from llmkit.evaluation.fresh import Answers
+    from llmkit.evaluation.probes import Probes
     from llmkit.modeling.heads import Answer, Head
 
 SERVED = {
@@ -114,3 +116,13 @@ class Deployment(Exporter):
         own = self.format.usage(head)
         build = f"docker build -t {self.name} DIR\ndocker run --rm -p 127.0.0.1:{self.port}:{files.PORT} {self.name}"
         return Usage(own.library if own else "transformers", "sh", build)
+
+    def rehearse(self, directory: Path, asked: Probes, answers: Answers) -> Served:
+        """Start the server as its platforms do, and ask it by their routes what the model was asked.
+
+        Raises:
+            CheckFailedError: It does not start, or does not answer.
+        """
+        from llmkit.exporters._rehearsal import rehearse
+
+        return rehearse(directory / files.SERVE, asked, answers)

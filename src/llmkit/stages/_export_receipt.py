@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import CheckFailedError, SetupError
-from llmkit.exporters import Exporter
+from llmkit.exporters import Exporter, Served
 from llmkit.runtimes import Runtime
 from llmkit.stages._export_text import given_text, held_out
 
@@ -96,16 +96,27 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         stops_early=exporter.stops_early,
     )  # fmt: skip
     readers = _ask_readers(exporter, build, asked, found)
-    served = exporter.rehearse(build.dir, asked.parity.asked, others) if not found["failures"] else None
-    if served is not None:
-        found["failures"] += served.failures
+    served = _rehearse(exporter, build, asked, others, found)
     found["notes"] = [*notes, *found["notes"]]
     found["passed"] = not found["failures"]
     if not found["passed"]:
         found["hint"] = _advice(found)
     runtimes = {"model": ours, "export": _named(proving, others.versions)}
-    more = ({"readers": readers} if readers else {}) | ({"served": served.facts} if served else {})
+    more = ({"readers": readers} if readers else {}) | ({"served": dict(served.facts)} if served else {})
     return {"proven": True} | found | receipt | {"runtimes": runtimes} | more
+
+
+def _rehearse(exporter: Exporter, build: Build, asked: Asked, others: Answers, found: dict[str, Any]) -> Served | None:
+    """Start what serves the export, if it brings any; add to what was found how it differs."""
+    if found["failures"]:
+        return None
+    try:
+        served = exporter.rehearse(build.dir, asked.parity.asked, others)
+    except CheckFailedError as error:
+        found["failures"].append(error.message)
+        return None
+    found["failures"] += served.failures if served else ()
+    return served
 
 
 def _ask_readers(exporter: Exporter, build: Build, asked: Asked, found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -26,13 +26,13 @@ class Fake:
 def installed(monkeypatch):
     """A machine with a few packages."""
     found = {
-        "llmkit": Fake("llmkit", "0.1.0", ["torch>=2", "Typer", 'fastapi; extra == "serve"', 'ray; extra == "ray"']),
+        "llmkit": Fake("llmkit", "0.1.0", ["torch>=2", "Typer", 'ray; extra == "ray"']),
         "torch": Fake("torch", "2.13.0+cpu", ["sympy", 'colorama; sys_platform == "win32"']),
         "sympy": Fake("sympy", "1.14"),
         "typer": Fake("typer", "0.29.1", ["rich[jupyter]"]),
         "rich": Fake("rich", "14.1", ['ipywidgets; extra == "jupyter"']),
         "ipywidgets": Fake("ipywidgets", "8.1", ["rich"]),
-        "fastapi": Fake("fastapi", "0.120"),
+        "fast-api": Fake("fast-api", "0.120"),
         "pytest": Fake("pytest", "9.2"),
     }
 
@@ -43,13 +43,16 @@ def installed(monkeypatch):
             raise _installed.PackageNotFoundError(name) from None
 
     monkeypatch.setattr(_installed, "distribution", distribution)
+    monkeypatch.setattr(_installed, "packages_distributions", lambda: {"quick_api": ["Fast_API"]})
+    monkeypatch.setitem(_installed.EXTRAS, "serve", {"quick_api": "`serve`"})
+    monkeypatch.setattr(_installed, "check", lambda extra, module: None)
     return found
 
 
 def test_everything_that_is_needed_is_pinned_and_nothing_else(installed):
     """By hand: extras of extras and circles are followed; other systems, other extras and strangers are not."""
     assert _installed.pinned(["serve"]) == [
-        "--extra-index-url https://download.pytorch.org/whl/cpu", "fastapi==0.120", "ipywidgets==8.1", "rich==14.1",
+        "--extra-index-url https://download.pytorch.org/whl/cpu", "fast-api==0.120", "ipywidgets==8.1", "rich==14.1",
         "sympy==1.14", "torch==2.13.0+cpu", "typer==0.29.1",
     ]  # fmt: skip
 
@@ -62,8 +65,8 @@ def test_without_extras_and_with_torch_of_the_index(installed):
 
 
 def test_what_is_not_installed_cannot_be_pinned(installed):
-    del installed["fastapi"]
-    with pytest.raises(SetupError, match="fastapi is not installed here") as error:
+    del installed["sympy"]
+    with pytest.raises(SetupError, match="sympy is not installed here") as error:
         _installed.pinned(["serve"])
     assert error.value.hint == 'pip install "llmkit[serve]"'
 
