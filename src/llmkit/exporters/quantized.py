@@ -26,6 +26,8 @@ ROW = 512
 """Tokens of a row of text that layers read for their rounding."""
 COLUMNS = ("gpt2", "gpt_bigcode", "imagegpt", "openai-gpt", "decision_transformer")
 """Architectures whose layers are no `Linear`, but their transpose."""
+BY_WEIGHT = ("modernbert",)
+"""Architectures that transformers 5.24 loads by giving first values to `weight` of every layer, packed ones too."""
 
 
 class Quantized(Exporter):
@@ -67,6 +69,11 @@ class Quantized(Exporter):
 
         if config.model_type in COLUMNS:
             return f"the layers of {config.model_type} are transposed, and neither form has those"
+        if self.scheme == "w4a16" and config.model_type in BY_WEIGHT:
+            return (
+                f"transformers does not load a {config.model_type} whose layers are packed;"
+                " exporter.scheme=w8a8 and int8 are loaded"
+            )
         if self.scheme != "int8" and config.is_encoder_decoder and head_of(config).answer == "tokens":
             return (
                 f"transformers unpacks {self.scheme} where a whole model is called, and one that makes texts of texts"

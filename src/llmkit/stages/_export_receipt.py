@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import CheckFailedError, SetupError
-from llmkit.exporters import Exporter
+from llmkit.exporters import Exporter, Served
 from llmkit.runtimes import Runtime
 from llmkit.stages._export_text import given_text, held_out
 
@@ -77,11 +77,12 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         SetupError: It is not installed, or was killed.
     """
     exporter, proving = config.exporter, config.exporter.runtime()
+    inside = build.dir / exporter.root
     receipt = {"exporter": exporter.spec(mode="json"), "text": asked.text}
     ours = _named(asked.runtime, asked.answers.versions)
     try:
         proving.check_installed()
-        others = asked.parity.ask_export(proving, build.dir, build.scratch)
+        others = asked.parity.ask_export(proving, inside, build.scratch)
     except (CheckFailedError, SetupError) as error:
         if isinstance(error, SetupError) and not config.unproven:
             raise
@@ -95,12 +96,27 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         stops_early=exporter.stops_early,
     )  # fmt: skip
     readers = _ask_readers(exporter, build, asked, found)
+    served = _rehearse(exporter, build, asked, others, found)
     found["notes"] = [*notes, *found["notes"]]
     found["passed"] = not found["failures"]
     if not found["passed"]:
         found["hint"] = _advice(found)
     runtimes = {"model": ours, "export": _named(proving, others.versions)}
-    return {"proven": True} | found | receipt | {"runtimes": runtimes} | ({"readers": readers} if readers else {})
+    more = ({"readers": readers} if readers else {}) | ({"served": dict(served.facts)} if served else {})
+    return {"proven": True} | found | receipt | {"runtimes": runtimes} | more
+
+
+def _rehearse(exporter: Exporter, build: Build, asked: Asked, others: Answers, found: dict[str, Any]) -> Served | None:
+    """Start what serves the export, if it brings any; add to what was found how it differs."""
+    if found["failures"]:
+        return None
+    try:
+        served = exporter.rehearse(build.dir, asked.parity.asked, others)
+    except CheckFailedError as error:
+        found["failures"].append(error.message)
+        return None
+    found["failures"] += served.failures if served else ()
+    return served
 
 
 def _ask_readers(exporter: Exporter, build: Build, asked: Asked, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -109,7 +125,7 @@ def _ask_readers(exporter: Exporter, build: Build, asked: Asked, found: dict[str
     for reader in exporter.readers():
         try:
             reader.check_installed()
-            answers = asked.parity.ask_reader(reader, build.dir, build.scratch)
+            answers = asked.parity.ask_reader(reader, build.dir / exporter.root, build.scratch)
         except SetupError as error:
             told.append({**_named(reader, {}), "left_out": error.message})
             continue
@@ -185,6 +201,7 @@ def equal_line(parity: dict[str, Any]) -> str:
     parts = [f"ids of {equal['texts']} texts"] if equal.get("texts") else []
     parts += [f"{equal['chats']} rendered chats"] if equal.get("chats") else []
     parts += [f"stops at {', '.join(map(str, equal['ends']))}"] if equal.get("ends") else []
+    parts += [f"{count} answers of {route}" for route, count in parity.get("served", {}).items()]
     return ", ".join(parts)
 
 

@@ -132,10 +132,12 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     check_ends(model, path)
     _check_supported(config.exporter, model.config, tokenizer, path)
     asked = ask_model(config, running, ours, path)
+    inside = build.dir / config.exporter.root
+    inside.mkdir(exist_ok=True)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
-        write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
+        write_pooling(inside, pooling, model.config.get_text_config().hidden_size)
     untied = mend_tied(model)
-    notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, build.dir) or ())]
+    notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, inside) or ())]
     parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
     del model, tokenizer
     running.close()  # the fresh process needs the memory
