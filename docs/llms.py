@@ -22,8 +22,8 @@ DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
 LINE = 80
 """Characters of what a recipe is for."""
-FIELD = 150
-"""Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
+FIELD, OPTION = 100, 40
+"""Characters of what a field and an option are; a longer one ends where it goes into detail: the reference goes on."""
 
 HEAD = """\
 # llmkit
@@ -151,7 +151,7 @@ def _options(command: Any) -> dict[str, str]:
     for param in command.params:
         if param.param_type_name == "option" and not param.hidden and "--help" not in param.opts:
             value = "" if param.is_flag else f" {param.metavar or 'VALUE'}"
-            found[max(param.opts, key=len)] = f"`{'/'.join(param.opts)}{value}` {_clause(param.help or '')}"
+            found[max(param.opts, key=len)] = f"`{'/'.join(param.opts)}{value}` {_short(_clause(param.help or ''), OPTION).rstrip('.')}"
     return found
 
 
