@@ -17,15 +17,15 @@ from llmkit.serving.writing import Text, Writer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from llmkit.runtimes import Ids, Request, Running
+    from llmkit.runtimes import Ids, Request, Running, Runtime
     from llmkit.runtimes._places import Places
     from llmkit.serving.answering import Answerer
     from llmkit.serving.stream import Stream
 
 LEAST_TOKENS = 4096
 """Positions that there is room for at least."""
-MEMORY_SHARE = 4
-"""Keys and values take a quarter of the memory, where nothing else is said."""
+MEMORY_SHARE, MOST_BYTES = 8, 4 << 30
+"""Keys and values take an eighth of the memory, and no more than so many bytes, where nothing else is said."""
 
 
 class RunningEngine(Engine):
@@ -69,8 +69,8 @@ class RunningEngine(Engine):
             if self.two_sided and self.running.facts.asked_by:
                 prompt = self.running.facts.asked_by.replace("{source}", prompt)
             return tuple(self._tokenizer(prompt)["input_ids"])
-        if prompt and isinstance(prompt[0], int):
-            return tuple(prompt)  # type: ignore[arg-type]
+        if not prompt or isinstance(prompt[0], int):
+            return self._known(tuple(prompt))  # type: ignore[arg-type]
         from llmkit.data.rendering import encode_prompt
 
         if not self._tokenizer.chat_template:
@@ -150,6 +150,17 @@ class RunningEngine(Engine):
         """Longest text, prompt included."""
         return self.running.facts.positions
 
+    def _known(self, ids: Ids) -> Ids:
+        """Return ids, all of which the model has.
+
+        Raises:
+            RefusedError: One is none.
+        """
+        size = len(self._tokenizer)
+        if wrong := next((i for i in ids if not 0 <= i < size), None):
+            raise RefusedError("prompt", f"{wrong} is no token of the model, which has {size:,}")
+        return ids
+
     def _text(self, ids: Ids, sampling: Sampling, deadline: float | None) -> Text:
         ends = frozenset(self.running.facts.ends or ()) | self._end_tokens(sampling.stop)
         grammar = None
@@ -159,7 +170,7 @@ class RunningEngine(Engine):
             grammar = Grammar.of(self._grammars, sampling.grammar)
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         return Text(
-            ids, sampling, self._length(ids, sampling), ends, self.running.speller(), self.running.spelled,
+            ids, sampling, self._length(ids, sampling), ends, self.running.speller(),
             Draws(sampling, seed), grammar, deadline,
         )  # fmt: skip
 
@@ -229,7 +240,9 @@ class RunningEngine(Engine):
         if self.running.facts.answer not in (None, "tokens"):
             return None
         most = self.settings.places
-        cache = self.settings.cache_bytes or memory_limit() // MEMORY_SHARE
+        cache = (
+            self.settings.cache_bytes or min(memory_limit() // MEMORY_SHARE, MOST_BYTES) // self.settings.cache_share
+        )
         tokens = max(LEAST_TOKENS, cache // max(1, self.running.token_bytes()))
         if self.positions is not None:
             tokens = min(tokens, most * self.positions)
@@ -266,4 +279,5 @@ def _runtime_for(where: str) -> str:
 def _load(where: str, runtime: str) -> Running:
     from llmkit.core.registry import Family
 
-    return Family("runtime").load(runtime)().load(where)
+    found: Runtime = Family("runtime").parse({"type": runtime})
+    return found.load(where)
