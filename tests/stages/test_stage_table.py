@@ -12,7 +12,17 @@ from llmkit.core.errors import ConfigError
 from llmkit.core.stage import Stage
 from llmkit.stages import STAGES, load_stage
 
-VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 6, "eval": 5, "export": 2, "predict": 1, "generate": 1, "index": 1}
+VERSIONS = {
+    "clean": 6,
+    "tokenize": 4,
+    "pretrain": 6,
+    "finetune": 6,
+    "eval": 5,
+    "export": 2,
+    "predict": 1,
+    "generate": 1,
+    "index": 1,
+}
 """They are part of every identity: a change makes finished work out of date."""
 
 
