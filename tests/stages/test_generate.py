@@ -1,4 +1,4 @@
-"""generate through the command line: prompts of every kind in, rows for finetune out, the same whoever kills the run."""
+"""generate through the command line: prompts of every kind in, rows for finetune out, also behind a kill."""
 
 from __future__ import annotations
 
