@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llmkit.cli.options import MESSAGES, RUN
 from llmkit.core.errors import Interrupted, UserError
 from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows
 from llmkit.stages import load_stage
@@ -20,17 +21,17 @@ from llmkit.stages import load_stage
 DOCS = Path(__file__).resolve().parent
 DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
-LINE = 80
+LINE = 60
 """Characters of what a recipe is for."""
-FIELD = 150
+FIELD = 60
 """Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
 
 HEAD = """\
 # llmkit
 
 > One command line from raw text to an exported language model: `clean`, `tokenize`, `pretrain`, `finetune`, `eval`,
-> `export`, and `predict`. Every stage reads directories and writes one, its artifact. One config language (YAML recipes
-> and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
+> `export`, and `predict`, `generate`, `index`. Every stage reads directories and writes one, its artifact. One config
+> language (YAML recipes and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
 
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs
@@ -113,7 +114,7 @@ def _commands(app: Any, stages: Sequence[str]) -> Iterator[str]:
     root = typer.main.get_command(app)
     context = root.context_class(root, info_name="llmkit")
     found = dict(_leaves(context))
-    every = {path: _options(inner.command) for path, inner in found.items()}
+    every = {path: _options(inner.command, _fields_of(path, stages)) for path, inner in found.items()}
     shared = {name: text for name, text in every[stages[0]].items() if all(name in every[stage] for stage in stages)}
     said: set[str] = set()
     for path, inner in found.items():
@@ -145,13 +146,24 @@ def _leaves(context: Any) -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
-def _options(command: Any) -> dict[str, str]:
-    """Return, by its long name, how each option is given and what it does."""
+def _fields_of(path: str, stages: Sequence[str]) -> set[str]:
+    """Return the options that are fields of a stage's config by the same name, where they are explained."""
+    fields = load_stage(path).config.model_fields if path in stages else ()
+    return {f"--{name.replace('_', '-')}" for name in fields}
+
+
+def _options(command: Any, explained: set[str]) -> dict[str, str]:
+    """Return, by its long name, how each option is given and what it does, where it is not explained elsewhere.
+
+    Those of a panel of their own, such as limits and draws, are named alone.
+    """
     found = {}
     for param in command.params:
         if param.param_type_name == "option" and not param.hidden and "--help" not in param.opts:
             value = "" if param.is_flag else f" {param.metavar or 'VALUE'}"
-            found[max(param.opts, key=len)] = f"`{'/'.join(param.opts)}{value}` {_clause(param.help or '')}"
+            name, panel = max(param.opts, key=len), getattr(param, "rich_help_panel", None)
+            known = name in explained or panel not in (None, RUN, MESSAGES)
+            found[name] = f"`{'/'.join(param.opts)}{value}`" + ("" if known else f" {_clause(param.help or '')}")
     return found
 
 

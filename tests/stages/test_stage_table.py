@@ -57,7 +57,7 @@ def test_a_dry_run_finds_the_missing_tracker_as_the_run_does(cli, stage_commands
     assert "-> pip install wandb" in outcome.err
 
 
-@pytest.mark.parametrize("stage", ["eval", "export", "predict"])
+@pytest.mark.parametrize("stage", ["eval", "export", "predict", "generate"])
 def test_what_cannot_be_planned_is_said(cli, stage_commands, stage):
     _, model, path, *sets = stage_commands[stage]
     outcome = cli("plan", "--stage", stage, "-s", f"{model.lstrip('-')}={path}", *sets)
