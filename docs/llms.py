@@ -21,9 +21,9 @@ from llmkit.stages import load_stage
 DOCS = Path(__file__).resolve().parent
 DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
-LINE = 60
+LINE = 80
 """Characters of what a recipe is for."""
-FIELD = 60
+FIELD = 70
 """Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
 
 HEAD = """\
@@ -54,6 +54,8 @@ JSON = {
 }  # fmt: skip
 """The keys of what `--json` prints; a test holds them to real output."""
 ALWAYS = ("status", "exit_code")
+NOTHING = ("null", "false", "[]", "{}", '""')
+"""Defaults that say nothing: a field without one is off, or empty."""
 
 TAIL = """\
 ## Resume
@@ -173,7 +175,7 @@ def _config(stages: Mapping[str, type[BaseModel]]) -> Iterator[str]:
         "JSON Schema of a stage's recipe: `llmkit schema STAGE`; all fields in a table: `llmkit schema STAGE --fields` "
         "or [the reference](reference/fields.md). Dotted paths: `-s optimizer.lr=1e-3`, `-s steps.0.min_chars=20`. A "
         "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`). Where null is a "
-        "type, it is the default.\n"
+        "type, it is the default; else what has none is off or empty.\n"
     )
     seen: dict[str, tuple[str, FieldRow]] = {}
     for stage, config in stages.items():
@@ -201,7 +203,7 @@ def _field(row: FieldRow, inner: Sequence[FieldRow]) -> str:
     """Return the line of a field; of a group with the names inside."""
     names = [field.path.removeprefix(f"{row.path}.").removeprefix("N.") for field in inner]
     default = row.default if row.default == REQUIRED else f"default `{row.default}`"
-    shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default != "null"
+    shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default not in NOTHING
     facts = [row.type.replace("`", ""), *([default] if shown else [])]
     inside = f" Fields: {', '.join(f'`{name}`' for name in names)}." if names else ""
     return f"- `{row.path}` ({', '.join(facts)}): {_short(_first(row.description), FIELD)}{inside}"
