@@ -73,8 +73,8 @@ def llmkit(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "llmkit", *map(str, words)], check=True, stdout=sys.stderr)
 
 
-def train(model: Path, texts: dict[str, str], sections: list[dict[str, Any]], work: Path) -> Path:
-    """Train a model on the questions that are not asked, and return where it is."""
+def train(model: Path, texts: dict[str, str], sections: list[dict[str, Any]], work: Path) -> None:
+    """Train a model on the questions that are not asked."""
     pairs = [
         {"query": one["heading"], "positive": texts[one["page"]][one["start"] : one["end"]]}
         for one in asked(sections)
@@ -85,7 +85,6 @@ def train(model: Path, texts: dict[str, str], sections: list[dict[str, Any]], wo
     llmkit("finetune", "--model", model, "--data", data, "-s", "objective=embedding", "--epochs", 2, "--lr", "5e-5",
            "-s", "batch_rows=64", "-s", "context_length=256", "-s", "overlength=truncate", "-s", "precision=float32",
            "-s", "validation_fraction=0.05", "-o", work / "trained")  # fmt: skip
-    return work / "trained"
 
 
 def recall(index: Path, questions: list[dict[str, Any]], by: str) -> dict[str, float]:
@@ -129,8 +128,10 @@ def main() -> int:
             if args.model and language == "en":
                 models["given"] = args.model
                 if args.train:
-                    models["trained"] = train(args.model, texts, sections, work)
+                    models["trained"] = work / "trained"
             for name, model in models.items():
+                if name == "trained":
+                    train(args.model, texts, sections, work)
                 index = work / f"index-{name}"
                 llmkit("index", "-i", data, *(["--model", model] if model else []), "-o", index)
                 passages = json.loads((index / "index.json").read_text())["passages"]

@@ -15,6 +15,7 @@ import typer
 
 import llmkit
 from llmkit.cli import (
+    chat,
     clean,
     compare,
     doctor,
@@ -63,6 +64,7 @@ app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
 app.command("generate", cls=Command, rich_help_panel=STAGES)(generate.generate)
 app.command("index", cls=Command, rich_help_panel=STAGES)(index.index)
 app.command("serve", cls=Command, rich_help_panel=TOOLS)(serve.serve)
+app.command("chat", cls=Command, rich_help_panel=TOOLS)(chat.chat)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
