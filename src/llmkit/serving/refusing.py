@@ -43,7 +43,8 @@ def refusal(error: BaseException) -> HttpError:
         return HttpError(400, f"{field}: " + ("this field is not supported" if unknown else first["msg"]), field)
     if isinstance(error, RefusedError):
         hint = f"; {error.hint}" if error.hint else ""
-        return HttpError(400, f"{error.field}: {error.message}{hint}", error.field)
+        where = "" if error.message.startswith(error.field) else f"{error.field}: "
+        return HttpError(400, f"{where}{error.message}{hint}", error.field)
     if isinstance(error, BusyError):
         return HttpError(429, error.message, retry_s=RETRY_S)
     if isinstance(error, EngineDiedError):

@@ -69,8 +69,8 @@ class RunningEngine(Engine):
             if self.two_sided and self.running.facts.asked_by:
                 prompt = self.running.facts.asked_by.replace("{source}", prompt)
             return tuple(self._tokenizer(prompt)["input_ids"])
-        if prompt and isinstance(prompt[0], int):
-            return tuple(prompt)  # type: ignore[arg-type]
+        if not prompt or isinstance(prompt[0], int):
+            return self._known(tuple(prompt))  # type: ignore[arg-type]
         from llmkit.data.rendering import encode_prompt
 
         if not self._tokenizer.chat_template:
@@ -149,6 +149,17 @@ class RunningEngine(Engine):
     def positions(self) -> int | None:
         """Longest text, prompt included."""
         return self.running.facts.positions
+
+    def _known(self, ids: Ids) -> Ids:
+        """Return ids, all of which the model has.
+
+        Raises:
+            RefusedError: One is none.
+        """
+        size = len(self._tokenizer)
+        if wrong := next((i for i in ids if not 0 <= i < size), None):
+            raise RefusedError("prompt", f"{wrong} is no token of the model, which has {size:,}")
+        return ids
 
     def _text(self, ids: Ids, sampling: Sampling, deadline: float | None) -> Text:
         ends = frozenset(self.running.facts.ends or ()) | self._end_tokens(sampling.stop)

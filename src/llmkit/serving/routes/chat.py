@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def turns_of(messages: Any, tools: Any) -> list[Turn]:
     try:
         return asked_turns(messages, tools)
     except RowError as error:
-        words = str(error)
+        words = re.sub(r"\.(\d+)", r"[\1]", str(error))
         place = words.split(" ", 1)[0] if words.startswith(("messages", "tools")) else "messages"
         raise RefusedError(place, words) from None
 
@@ -88,8 +89,14 @@ def turns_of(messages: Any, tools: Any) -> list[Turn]:
 def _begin(engine: RunningEngine, body: ChatBody, turns: Sequence[Turn], limit_s: float) -> tuple[list[Stream], int]:
     most, numbers = body.numbers()
     ids = engine.encode(turns)
+    if "tools" in turns[0] and ids == engine.encode([{**turns[0], "tools": None}, *turns[1:]]):
+        raise RefusedError("tools", "the chat template of this model shows no tools")
     asked = [(ids, body.sampling(most, numbers, choice)) for choice in range(body.n)]
-    return engine.submit_all(asked, patience_s=limit_s), len(ids)
+    try:
+        return engine.submit_all(asked, patience_s=limit_s), len(ids)
+    except RefusedError as error:
+        place = "messages" if error.field == "prompt" else error.field
+        raise RefusedError(place, error.message, error.hint) from None
 
 
 def _usage(body: ChatBody) -> bool:
