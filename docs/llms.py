@@ -22,6 +22,8 @@ DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
 LINE = 80
 """Characters of what a recipe is for."""
+FIELD = 150
+"""Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
 
 HEAD = """\
 # llmkit
@@ -190,7 +192,7 @@ def _field(row: FieldRow, inner: Sequence[FieldRow]) -> str:
     shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default != "null"
     facts = [row.type.replace("`", ""), *([default] if shown else [])]
     inside = f" Fields: {', '.join(f'`{name}`' for name in names)}." if names else ""
-    return f"- `{row.path}` ({', '.join(facts)}): {_first(row.description)}{inside}"
+    return f"- `{row.path}` ({', '.join(facts)}): {_short(_first(row.description), FIELD)}{inside}"
 
 
 def exit_codes() -> dict[int, str]:
@@ -231,9 +233,9 @@ def _first(text: str) -> str:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = LINE) -> str:
     """Return a long sentence up to where it goes into detail."""
-    return text if len(text) < LINE else re.split(r"[:;] ", text, maxsplit=1)[0].rstrip(".") + "."
+    return text if len(text) < most else re.split(r"[:;] |(?<=\.) (?=[a-z_]+: )", text, maxsplit=1)[0].rstrip(".") + "."
 
 
 def _clause(text: str) -> str:
