@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 Cell = Mapping[str, Any]
 FOUND = Path(__file__).resolve().parent / "reference" / "matrix.json"
-NOTE = "% Written by docs/generate.py from reference/matrix.json, which tests write; edit neither.\n"
 SAID = {"green": "yes", "fails": "**no**", "not run": "not run"}
 NUMBERS = (
     "float32", "float16", "bfloat16", "int8", "w8a8", "w4a16", "q8_0", "q6_k", "q5_k", "q5_0", "q4_k", "q4_0",
@@ -21,6 +21,8 @@ NUMBERS = (
 """Number formats in the order of the columns."""
 INTRO = """\
 # Which format holds which model
+
+% Written by docs/generate.py from reference/matrix.json, which tests write; edit neither.
 
 Every cell is a test: a small model with random weights was exported, loaded by the runtime that the table names, and
 compared with the model in transformers (logits, tokens written, labels, vectors). This page is made of what those tests
@@ -45,7 +47,7 @@ def matrix_page() -> str:
     cells: list[Cell] = json.loads(FOUND.read_text(encoding="utf-8"))
     run = [cell for cell in cells if cell["result"] != "refused"]
     files = sorted({cell["test"].partition("::")[0] for cell in cells})
-    parts = [NOTE, INTRO.format(files=" \\\n  ".join(files))]
+    parts = [INTRO.format(files=" \\\n  ".join(files))]
     for (name, runtime), group in groupby(sorted(run, key=_place), key=_place):
         parts.append(f"## {name} in {runtime}\n\n" + "\n".join(_tables(list(group))))
     parts += [*_failing(run), _refused([cell for cell in cells if cell["result"] == "refused"])]
@@ -104,7 +106,7 @@ def _refused(cells: Sequence[Cell]) -> str:
     for name, group in groupby(cells, key=lambda cell: cell["format"]):
         words: dict[str, list[str]] = {}
         for cell in group:
-            said = cell["words"].replace(cell["model"], "NAME")
+            said = re.sub(rf"\b{cell['model']}\b", "NAME", re.sub(r"; did you mean '.*?'\?", "", cell["words"]), count=1)
             words.setdefault(said, []).append(cell["model"])
         lines += [f"**{name}**", ""]
         lines += [f"* {', '.join(f'`{model}`' for model in models)}: {said}" for said, models in words.items()]

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -47,7 +48,7 @@ def rehearse(script: Path, asked: Probes, answers: Answers) -> Served:
         CheckFailedError: It does not start, does not answer, or does not end.
     """
     pairs = list(zip(asked.requests, answers.given, strict=True))
-    bodies, expected = _put(pairs)
+    bodies, expected = _put(pairs, answers.ends or frozenset())
     with _started(script) as ask:
         ask("/ping", None)
         ask(HEALTH, None)
@@ -66,14 +67,22 @@ def rehearse(script: Path, asked: Probes, answers: Answers) -> Served:
     return Served({SAGEMAKER: len(one_by_one), VERTEX: len(together)}, failures)
 
 
-def _put(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[dict[str, Any]], list[Any]]:
+@dataclass(frozen=True)
+class _Text:
+    """A text, and whether an end of writing is in it: the runtime was asked to write on, and the server stops there."""
+
+    text: str
+    ended: bool
+
+
+def _put(pairs: Sequence[tuple[Any, Any]], ends: frozenset[int]) -> tuple[list[dict[str, Any]], list[Any]]:
     """Return bodies, and what is expected of each: the text that was written, or the vector."""
     bodies: list[dict[str, Any]] = []
     expected: list[Any] = []
     for request, given in pairs:
         if isinstance(request, Generate) and given is not None:
             bodies.append({"prompt": list(request.prompt), "max_tokens": request.budget, "temperature": 0.0})
-            expected.append(given.text)
+            expected.append(_Text(given.text, not ends.isdisjoint(given.ids)))
         elif isinstance(request, Embed) and given is not None and request.text:
             bodies.append({"input": request.text})
             expected.append([float(number) for number in given])
@@ -81,8 +90,9 @@ def _put(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[dict[str, Any]], list[A
 
 
 def _same(found: Any, expected: Any) -> bool:
-    if isinstance(expected, str):
-        return bool(_text(found) == expected)
+    if isinstance(expected, _Text):
+        text = _text(found)
+        return bool(expected.text.startswith(text) if expected.ended else expected.text == text)
     vector = found["data"][0]["embedding"]
     size = max(map(abs, expected))
     return len(vector) == len(expected) and all(
@@ -95,9 +105,9 @@ def _text(found: Any) -> Any:
 
 
 def _shown(found: Any) -> str:
-    if isinstance(found, dict) and "choices" in found:
-        found = _text(found)
-    return repr(found)[:80] if isinstance(found, str) else "another vector"
+    if isinstance(found, _Text):
+        return repr(found.text[:80])
+    return repr(_text(found)[:80]) if isinstance(found, dict) and "choices" in found else "another vector"
 
 
 @contextmanager

@@ -30,6 +30,10 @@ SERVED = {
     "openvino": ("openvino", ("openvino",)), "safetensors": ("transformers", ()),
 }  # fmt: skip
 """By format what runs it in the server, and the extras that this needs."""
+WRITTEN = ("gguf", "safetensors")
+"""Formats whose runtimes write texts side by side; the server has the others for vectors and labels."""
+ANSWERS = ("tokens", "label", "number", "vector")
+"""What the server has routes for."""
 
 
 class Deployment(Exporter):
@@ -40,8 +44,8 @@ class Deployment(Exporter):
     format: Annotated[Exporter, Family("exporter", without=("deployment",))] = Field(
         "safetensors", validate_default=True
     )
-    """What the model is written as, with that exporter's own fields, `{type: gguf, dtype: q4_k}`: safetensors, gguf,
-    which is the faster one on a CPU, onnx or openvino."""
+    """What the model is written as, with that exporter's own fields, `{type: gguf, dtype: q4_k}`: safetensors; gguf,
+    with which a CPU writes fastest; onnx or openvino, for vectors and labels."""
     name: str = Field("model", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)
     """Name of the image, the service and the unit: small letters, digits and hyphens."""
     port: int = Field(8080, ge=1024, le=65535)
@@ -63,9 +67,17 @@ class Deployment(Exporter):
         self.format.add_inputs(inputs)
 
     def supports(self, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str | None:
-        """Refuse a format that the server does not run, and what the format refuses."""
+        """Refuse what the server does not run, and what the format refuses."""
+        from llmkit.modeling.heads import head_of
+
         if self.format.type_name not in SERVED:
             return f"`llmkit serve` does not run {self.format.type_name}; exporter.format is one of {', '.join(SERVED)}"
+        answer = head_of(config).answer
+        if answer not in ANSWERS:
+            return f"`llmkit serve` has no route for its answers, {answer.replace('_', ' ')}"
+        if answer == "tokens" and self.format.type_name not in WRITTEN:
+            names = " or ".join(f"exporter.format={name}" for name in WRITTEN)
+            return f"`llmkit serve` writes no texts with {self.format.type_name}, but with {names}"
         return self.format.supports(config, tokenizer)
 
     def write(
