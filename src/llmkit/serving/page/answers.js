@@ -64,10 +64,11 @@ async function ended(conversation, one) {
 /** Do something to the turns that can be taken back until the next time. */
 async function change(text, work) {
   const conversation = state.current;
+  const { title } = conversation;
   const before = structuredClone(conversation.turns);
   const undo = async () => {
     stop(conversation);
-    conversation.turns = before;
+    Object.assign(conversation, { title, turns: before });
     if (conversation === state.current) turns.show(conversation);
     await keep(conversation);
     refresh();

@@ -75,7 +75,7 @@ class AnswerView {
       const summary = h("summary", {}, h("span", { class: "number" }, `${n}`), h("span", { dir: "auto" }, title || source || t("source", { n })));
       return h("li", {}, h("details", { "data-n": n }, summary, ...address, h("blockquote", { dir: "auto" }, text ?? "")));
     });
-    return h("section", { class: "sources", "aria-label": t("sources") }, h("h3", {}, t("sources")), h("ol", {}, ...items));
+    return h("div", { class: "sources", role: "group", "aria-label": t("sources") }, h("h3", {}, t("sources")), h("ol", {}, ...items));
   }
 
   showSource(n) {

@@ -159,8 +159,11 @@ def test_an_exchange_without_an_answer_is_no_part_of_the_chat(server: Answering,
 
 
 def test_a_connection_lost_in_mid_answer_is_said_and_the_text_kept(server: Answering, page: Page):
-    server.answer = lambda body: ["Half an ", Lost()]
-    ask(page, "One")
+    cut = threading.Event()
+    server.answer = lambda body: ["Half an ", cut, Lost()]
+    ask(page, "One", ended=False)
+    expect(page.locator(".prose")).to_have_text("Half an")
+    cut.set()
     expect(page.locator(".ending.error p")).to_contain_text("The connection was lost in the middle of the answer")
     expect(page.locator(".prose")).to_have_text("Half an")
 
@@ -186,10 +189,10 @@ def test_an_answer_that_is_cut_off_says_so(server: Answering, page: Page):
 def test_a_key_is_asked_for_once_and_kept_for_the_tab(server: Answering, opened):
     server.key = "sesame"
     page = opened(wait="#key-dialog[open]")
-    page.get_by_label("API key").fill("wrong")
+    page.get_by_role("textbox", name="API key").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.locator("#key-wrong")).to_be_visible()
-    page.get_by_label("API key").fill("sesame")
+    page.get_by_role("textbox", name="API key").fill("sesame")
     page.keyboard.press("Enter")
     page.wait_for_selector("#empty h2")
     ask(page, "One")
