@@ -30,6 +30,7 @@ from llmkit.cli import (
     push,
     recipes,
     schema,
+    serve,
     summary,
     tidy,
     tokenize,
@@ -56,6 +57,7 @@ app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
 app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
+app.command("serve", cls=Command, rich_help_panel=TOOLS)(serve.serve)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)

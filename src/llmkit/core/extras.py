@@ -32,6 +32,12 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torchao": "adapter.quantize: 8bit, and `eval` with runtime.precision: int8",
         "compressed_tensors": "`export --format quantized` in w8a8 and w4a16",
     },
+    "serve": {
+        "starlette": "`serve`",
+        "uvicorn": "the same",
+        "prometheus_client": "its metrics",
+        "llguidance": "texts that follow a JSON schema",
+    },
     "ray": {"ray": "`clean` and `tokenize` with --engine ray"},
 }
 """Extra name -> the modules it brings, each with what needs it; it counts as installed when all of them are there."""

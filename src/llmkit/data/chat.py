@@ -13,7 +13,9 @@ from typing import Any, Literal
 from llmkit.core.errors import ConfigError
 from llmkit.core.json import dumps
 from llmkit.data.rows import Row
-from llmkit.data.rows._calls import sent_calls
+from llmkit.data.rows._calls import load_tools, sent_calls, tools_of
+from llmkit.data.rows._turns import read_message, turn_of, unread_keys
+from llmkit.data.rows._values import RowError, expect
 from llmkit.data.rows.messages import Messages
 
 CONVERSATION = Messages()
@@ -62,6 +64,28 @@ def exchange(kind: Row, row: Mapping[str, Any]) -> tuple[list[Turn], str] | None
     *before, last = turns(kind, row)
     in_words = last["role"] == "assistant" and bool(last["content"] or not last.get("tool_calls"))
     return (before, last["content"]) if in_words else None
+
+
+def asked_turns(items: Any, tools: Any = None) -> list[Turn]:
+    """Return a conversation that is to be answered, as it comes from outside.
+
+    Args:
+        items: Messages, as rows have them; none of them has to be the assistant's.
+        tools: What the assistant may call.
+
+    Raises:
+        RowError: They are none; the reason names the message, as `messages.0.role`.
+    """
+    name = "messages"
+    found = [turn_of(read_message(item, f"{name}.{i}")) for i, item in enumerate(expect(items, list, name))]
+    for i, item in enumerate(items):
+        if unread := unread_keys(item):
+            raise RowError(f"{name}.{i}.{unread[0]} is not read")
+    if not found:
+        raise RowError(f"{name} is empty")
+    if (given := load_tools(tools_of(tools, "tools"))) is not None:
+        found[0] = {**found[0], "tools": given}
+    return found
 
 
 def mark_trained(conversation: Sequence[Turn], train_on: TrainOn) -> list[Turn]:

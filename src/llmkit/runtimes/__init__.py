@@ -39,6 +39,8 @@ from llmkit.runtimes._requests import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from llmkit.runtimes._places import Places, Speller
+
 __all__ = [
     "Embed", "Facts", "Fill", "Generate", "Ids", "Label", "Logits", "Losses", "LossesFound", "Request", "Running",
     "Runtime", "Score", "ScoreParts", "Span", "SpanFound", "Tags", "TagsFound", "Turns", "Written", "is_address",
@@ -191,6 +193,30 @@ class Running:
             As `answer` does; what has been yielded is not asked again.
         """
         yield list(enumerate(self.answer(requests)))
+
+    def places(self, most: int, tokens: int) -> Places | None:  # noqa: ARG002 - most answer as a whole
+        """Return places in which texts are written token by token; None if it only writes whole answers.
+
+        Args:
+            most: Texts at once.
+            tokens: Positions of all of them together.
+
+        Raises:
+            MemoryError: There is not as much.
+        """
+        return None
+
+    def token_bytes(self) -> int:
+        """Return the bytes that keys and values of a token take up in places."""
+        raise NotImplementedError
+
+    def speller(self) -> Speller:
+        """Return what makes text of the tokens that are written in places."""
+        raise NotImplementedError
+
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes that a token stands for; none of a special one."""
+        raise NotImplementedError
 
     def read(self, text: str) -> Sequence[int] | None:
         """Return the ids of a text by the tokenizer that the runtime itself has; None if it has none.

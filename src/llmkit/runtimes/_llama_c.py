@@ -109,6 +109,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "llama_encode": (_INT, Handle, Batch),
     "llama_get_memory": (Handle, Handle),
     "llama_memory_clear": (None, Handle, c.c_bool),
+    "llama_memory_seq_rm": (c.c_bool, Handle, _INT, _INT, _INT),
     "llama_get_logits": (_FLOATS, Handle),
     "llama_get_embeddings_seq": (_FLOATS, Handle, _INT),
 }

@@ -46,7 +46,7 @@ class LlamaModel:
         _llama_c.listen()
         self.handle = self.lib.llama_model_load_from_file(os.fsencode(file), self.lib.llama_model_default_params())
         if not self.handle:
-            raise DataError(f"llama.cpp does not load {file}: {self._said()}", FRESH)
+            raise DataError(f"llama.cpp does not load {file}: {self.said()}", FRESH)
         self.vocab = self.lib.llama_model_get_vocab(self.handle)
         self._context: Any = None
         self._batch: Any = None
@@ -66,6 +66,21 @@ class LlamaModel:
     def width(self) -> int:
         """Numbers of a token's vector."""
         return int(self.lib.llama_model_n_embd(self.handle))
+
+    @cached_property
+    def token_bytes(self) -> int:
+        """Bytes of a token's keys and values."""
+        arch = self.setting("general.architecture")
+
+        def number(name: str, default: int = 0) -> int:
+            found = self.setting(f"{arch}.{name}") or ""
+            return int(found) if found.isdigit() else default
+
+        heads = number("attention.head_count", 1)
+        size = self.width // heads
+        sizes = number("attention.key_length", size) + number("attention.value_length", size)
+        each = number("attention.head_count_kv", heads) * sizes
+        return number("block_count", 1) * each * (4 if self.cache == "float32" else 2)
 
     @cached_property
     def writes(self) -> bool:
@@ -122,9 +137,10 @@ class LlamaModel:
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without special tokens: piece by piece, as llama.cpp's server writes it."""
-        return b"".join(self._piece(i) for i in ids).decode("utf-8", "replace")
+        return b"".join(self.piece(i) for i in ids).decode("utf-8", "replace")
 
-    def _piece(self, token: int) -> bytes:
+    def piece(self, token: int) -> bytes:
+        """Return the bytes of a token; none of a special one."""
         room = PIECE
         for _ in range(2):
             buffer = c.create_string_buffer(room)
@@ -157,7 +173,7 @@ class LlamaModel:
         """Compute tokens behind those that have been; see `start`."""
         count = self._fill(ids, wanted)
         if self.lib.llama_decode(self._context, self._batch):
-            raise MemoryError(f"llama.cpp does not compute {len(ids)} tokens: {self._said()}")
+            raise MemoryError(f"llama.cpp does not compute {len(ids)} tokens: {self.said()}")
         self._used += len(ids)
         found = self.lib.llama_get_logits(self._context)
         return np.ctypeslib.as_array(found, (count, self.vocab_size)).copy()
@@ -168,7 +184,7 @@ class LlamaModel:
         self._used = 0
         self._fill(ids, slice(None))
         if self.lib.llama_encode(self._context, self._batch):
-            raise MemoryError(f"llama.cpp does not compute {len(ids)} tokens: {self._said()}")
+            raise MemoryError(f"llama.cpp does not compute {len(ids)} tokens: {self.said()}")
         found = self.lib.llama_get_embeddings_seq(self._context, 0)
         if not found:
             raise DataError(f"{self.file} says no way of pooling (pooling_type), and llama.cpp gives no vector", FRESH)
@@ -210,7 +226,7 @@ class LlamaModel:
         _llama_c.listen()
         self._context = self.lib.llama_init_from_model(self.handle, params)
         if not self._context:
-            raise MemoryError(f"llama.cpp makes no room for {room} tokens: {self._said()}")
+            raise MemoryError(f"llama.cpp makes no room for {room} tokens: {self.said()}")
         self._batch, self._room = self.lib.llama_batch_init(room, 0, 1), room
 
     def _forget(self) -> None:
@@ -219,7 +235,8 @@ class LlamaModel:
             self.lib.llama_free(self._context)
         self._context, self._room = None, 0
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """Return why the last call has failed, in llama.cpp's own words."""
         return "; ".join(dict.fromkeys(_llama_c.errors)) or "it says no reason"
 
 

@@ -6,15 +6,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Written
 from llmkit.runtimes._lines import Line
-from llmkit.runtimes._prefixes import Tree
-from llmkit.runtimes._sharing import cache_name, hidden_of
+from llmkit.runtimes._torch_places import SharedPlaces
 
 if TYPE_CHECKING:
     from llmkit.runtimes._in_memory import InMemory
@@ -23,62 +20,6 @@ PROMPT_TOKENS = 1024
 """Tokens of prompts that are read together at most."""
 FREE = 8
 """New prompts are read as soon as one of so many places is free."""
-
-
-class _Table:
-    """Which places are taken: the first `count`, by rows of `lengths` tokens."""
-
-    def __init__(self, places: int, capacity: int, device: torch.device) -> None:
-        self.places, self.capacity, self.count = places, capacity, 0
-        self.lengths = torch.zeros(places, dtype=torch.long, device=device)
-        self.rows = torch.arange(places, device=device)
-
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return `[count, 1, 1, longest + 1]` what each row's next token sees: all before it and itself."""
-        lengths = self.lengths[: self.count]
-        seen = torch.arange(int(lengths.max()) + 1, device=lengths.device) <= lengths[:, None]
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None, None]
-
-
-class _Layer(CacheLayerMixin):  # type: ignore[misc]
-    """Keys and values `[places, heads, capacity, size]` of a layer; each row's begin at 0, and nothing pads them."""
-
-    is_sliding = False
-
-    def __init__(self, table: _Table, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.table = table
-        # What is not there yet is seen by none, but must be a number: nothing times NaN is NaN.
-        self.keys, self.values = (
-            one.new_zeros((table.places, one.shape[1], table.capacity, one.shape[3])) for one in (keys, values)
-        )
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Do nothing: it is there from the start."""
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Take in one token of each row, and return what there is."""
-        rows, lengths = self.table.rows[: self.table.count], self.table.lengths[: self.table.count]
-        self.keys[rows, :, lengths], self.values[rows, :, lengths] = key_states[:, :, 0], value_states[:, :, 0]
-        longest = int(lengths.max()) + 1
-        return self.keys[: len(rows), :, :longest], self.values[: len(rows), :, :longest]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return how many keys there are, and the first."""
-        return self.get_seq_length() + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Return the tokens of the longest row."""
-        return int(self.table.lengths[: self.table.count].max()) if self.table.count else 0
-
-    def get_max_length(self) -> int:
-        """Return how many a row may have."""
-        return self.table.capacity
-
-    def put(self, place: int, keys: Tensor, values: Tensor) -> None:
-        """Put a row's `[heads, tokens, size]` into a place."""
-        self.keys[place, :, : keys.shape[1]], self.values[place, :, : values.shape[1]] = keys, values
 
 
 class Refilling:
@@ -95,11 +36,10 @@ class Refilling:
         self.lines = [Line(one, running.tokenizer, running.ends, self.model.device) for one in requests]
         order = sorted(range(len(requests)), key=lambda number: -running.tokens(requests[number]))
         self.waiting = deque(number for number in order if not self.lines[number].ended)
-        longest = max(map(running.tokens, requests))
-        self.table = _Table(min(max(1, tokens // longest), len(requests)), longest, self.model.device)
-        self.layers: list[_Layer] = []
-        self.taken: list[int] = []
-        """Numbers of the lines, by their places."""
+        self.lengths = [running.tokens(one) for one in requests]
+        longest = max(self.lengths)
+        places = min(max(1, tokens // longest), len(requests))
+        self.places = SharedPlaces(running, places, places * longest)
 
     def run(self) -> Iterator[list[tuple[int, Written]]]:
         """Yield numbers of requests and what was written, as they end.
@@ -109,21 +49,22 @@ class Refilling:
         """
         if nothing := [(number, line.written()) for number, line in enumerate(self.lines) if line.ended]:
             yield nothing
-        while self.waiting or self.taken:
+        places = self.places
+        while self.waiting or places.taken:
             with self.running.computing():
-                free = self.table.places - len(self.taken)
-                if self.waiting and (not self.taken or free * FREE >= self.table.places):
+                free = places.most - len(places.taken)
+                if self.waiting and (not places.taken or free * FREE >= places.most):
                     self._begin(free)
                 ended = self._leave()
-                if self.taken and not ended:
-                    self._step()
+                if places.taken and not ended:
+                    self._choose(places.go_on([self.lines[number].new[-1] for number in places.taken]), places.taken)
                     ended = self._leave()
                 found = [(number, self.lines[number].written()) for number in ended]
             if found:
                 yield found
 
     def _begin(self, free: int) -> None:
-        """Read the next prompts, those that begin alike once, and write the first token behind each."""
+        """Read the next prompts, and write the first token behind each."""
         numbers: list[int] = []
         tokens = 0
         while self.waiting and len(numbers) < free:
@@ -133,37 +74,11 @@ class Refilling:
             tokens += size
             numbers.append(self.waiting.popleft())
         prompts: list[Any] = [self.lines[number].request.prompt for number in numbers]
-        tree = Tree.of(prompts)
-        root = min(tree.root, min(map(len, prompts)) - 1)
-        hidden, begin, layers = hidden_of(self.model, tree, root=root, beginnings=self.running.beginnings)
-        if not self.layers:
-            self.layers = [_Layer(self.table, *layer) for layer in layers]
-        for number, each in zip(numbers, tree.paths, strict=True):
-            path = torch.from_numpy(each).to(hidden.device)
-            place = len(self.taken)
-            for layer, (keys, values) in zip(self.layers, layers, strict=True):
-                layer.put(place, keys[0][:, path], values[0][:, path])
-            self.table.lengths[place] = len(path)
-            self.taken.append(number)
-        self.table.count = len(self.taken)
-        last = torch.tensor([int(path[-1]) - begin for path in tree.paths], device=hidden.device)
-        self._choose(hidden[last], numbers)
-
-    def _step(self) -> None:
-        """Write one token more in every place."""
-        lengths = self.table.lengths[: self.table.count]
-        newest = torch.tensor([[self.lines[number].new[-1]] for number in self.taken], device=self.model.device)
-        known: dict[str, Any] = {cache_name(self.model): Cache(layers=list(self.layers))}
-        output = self.model.get_decoder()(
-            input_ids=newest, attention_mask=self.table.mask(self.model.dtype), position_ids=lengths[:, None].clone(),
-            use_cache=True, **known,
-        )  # fmt: skip
-        lengths += 1
-        self._choose(output.last_hidden_state[:, 0], self.taken)
+        self._choose(self.places.read(numbers, prompts, [self.lengths[number] for number in numbers]), numbers)
 
     def _choose(self, hidden: Tensor, numbers: Sequence[int]) -> None:
         """Add to each line the token that `[rows, hidden]` speaks for."""
-        logits = self.model.get_output_embeddings()(hidden).float()
+        logits = self.places.logits(hidden)
         greatest, chosen = logits.max(-1)
         # NaN where any is; some models set the logits of unused ids to minus infinity.
         if not self.running.trained and not greatest.isfinite().all():
@@ -173,16 +88,8 @@ class Refilling:
             line.add(int(line.draw(logits[row])) if line.request.temperature else greedy)
 
     def _leave(self) -> list[int]:
-        """Let go of what has ended, the last row taking its place, and return the numbers."""
-        ended = [number for number in self.taken if self.lines[number].ended]
+        """Let go of what has ended, and return the numbers."""
+        ended = [number for number in self.places.taken if self.lines[number].ended]
         for number in ended:
-            place, last = self.taken.index(number), len(self.taken) - 1
-            if place < last:
-                length = int(self.table.lengths[last])
-                for layer in self.layers:
-                    layer.put(place, layer.keys[last, :, :length], layer.values[last, :, :length])
-                self.table.lengths[place] = length
-                self.taken[place] = self.taken[last]
-            self.taken.pop()
-        self.table.count = len(self.taken)
+            self.places.leave(number)
         return ended

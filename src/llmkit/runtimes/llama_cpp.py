@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from llmkit.modeling.pooling import Pooling
     from llmkit.runtimes._llama_model import LlamaModel
+    from llmkit.runtimes._llama_places import LlamaPlaces, PieceSpeller
     from llmkit.runtimes._llama_template import Engine
 
 
@@ -152,6 +153,26 @@ class Loaded(Running):
     def read(self, text: str) -> Sequence[int] | None:
         """Return the ids of a text by llama.cpp's tokenizer."""
         return self.model.ids(text)
+
+    def places(self, most: int, tokens: int) -> LlamaPlaces | None:
+        """Return sequences of a context of their own; None of an encoder."""
+        from llmkit.runtimes._llama_places import LlamaPlaces
+
+        return LlamaPlaces(self.model, most, tokens) if self.model.writes else None
+
+    def token_bytes(self) -> int:
+        """Return what the file says of its layers, in the number format of the cache."""
+        return self.model.token_bytes
+
+    def speller(self) -> PieceSpeller:
+        """Return what spells by llama.cpp's own tokenizer."""
+        from llmkit.runtimes._llama_places import PieceSpeller
+
+        return PieceSpeller(self.model)
+
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes of a token by llama.cpp's own tokenizer."""
+        return self.model.piece(token)
 
     def render(self, turns: Turns, *, prompt: bool) -> str | None:
         """Return a conversation as llama.cpp's own template engine writes it; it is that of its server."""

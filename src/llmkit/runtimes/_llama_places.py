@@ -1,0 +1,153 @@
+"""Places of a model in GGUF: sequences of one context of llama.cpp, all of which one call of it computes."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmkit.runtimes import Ids, _llama_c
+from llmkit.runtimes._llama_model import AT_A_TIME, CACHES, threads
+from llmkit.runtimes._places import Places, Speller
+from llmkit.runtimes._prefixes import common
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from llmkit.runtimes._llama_model import LlamaModel
+
+CELLS = 256
+"""llama.cpp rounds the positions of a context up to a multiple of so many."""
+
+
+class LlamaPlaces(Places):
+    """Sequences of a context; what is left of one that has ended is read again by the next that begins alike.
+
+    Args:
+        model: The file; its own context is not touched.
+        most: Texts at once.
+        tokens: Positions of all of them together.
+
+    Raises:
+        MemoryError: There is none for so many positions.
+    """
+
+    def __init__(self, model: LlamaModel, most: int, tokens: int) -> None:
+        self.model, self.lib, self.most = model, model.lib, most
+        self.tokens = -(-tokens // CELLS) * CELLS
+        params = self.lib.llama_context_default_params()
+        params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, most, True
+        params.n_batch = params.n_ubatch = AT_A_TIME
+        params.n_outputs_max = max(most, AT_A_TIME)
+        params.type_k = params.type_v = CACHES[model.cache]
+        params.flash_attn_type = 0 if model.cache == "float32" else -1  # it rounds to float16
+        params.n_threads = params.n_threads_batch = threads()
+        _llama_c.listen()
+        self.context: Any = self.lib.llama_init_from_model(model.handle, params)
+        if not self.context:
+            raise MemoryError(f"llama.cpp makes no room for {self.tokens:,} tokens: {model.said()}")
+        self.memory = self.lib.llama_get_memory(self.context)
+        self.batch = self.lib.llama_batch_init(AT_A_TIME, 0, 1)
+        self.taken = []
+        self._held: dict[int, list[int]] = {number: [] for number in range(most)}
+        """Ids in each sequence, of texts and of what is left of those that have ended; the latest are last."""
+        self._needs = dict.fromkeys(range(most), 0)
+        """Positions that each will have in the end; of what is left, those that there are."""
+        self._sequence: dict[int, int] = {}
+
+    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:
+        """Read prompts, several in one call."""
+        tokens: list[tuple[int, int, int, bool]] = []
+        for key, prompt, length in zip(keys, prompts, lengths, strict=True):
+            sequence, known = self._free(prompt, length)
+            self._sequence[key], self._needs[sequence] = sequence, length
+            self._held[sequence] = list(prompt)
+            tokens += [(prompt[i], i, sequence, i == len(prompt) - 1) for i in range(known, len(prompt))]
+            self.taken.append(key)
+        return self._decode(tokens)
+
+    def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
+        """Write one token more in every place."""
+        tokens = []
+        for key, token in zip(self.taken, newest, strict=True):
+            sequence = self._sequence[key]
+            tokens.append((token, len(self._held[sequence]), sequence, True))
+            self._held[sequence].append(token)
+        return self._decode(tokens)
+
+    def leave(self, key: int) -> None:
+        """Let go of a text; its keys and values stay until their room is needed."""
+        self.taken.remove(key)
+        sequence = self._sequence.pop(key)
+        self._held[sequence] = self._held.pop(sequence)
+        self._needs[sequence] = len(self._held[sequence])
+
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.context:
+            self.lib.llama_batch_free(self.batch)
+            self.lib.llama_free(self.context)
+        self.context = None
+
+    def _free(self, prompt: Ids, length: int) -> tuple[int, int]:
+        """Return a sequence that is free, and how many of the first ids are in it; make room for the others."""
+        busy = set(self._sequence.values())
+        free = [number for number in self._held if number not in busy]
+        alike = {number: common(tuple(self._held[number]), prompt[:-1]) for number in free}
+        chosen = max(free, key=lambda number: (alike[number], not self._held[number]))
+        self._forget(chosen, alike[chosen])
+        self._needs[chosen] = length
+        for number in free:  # the oldest first
+            if sum(self._needs.values()) <= self.tokens:
+                break
+            if number != chosen:
+                self._forget(number, 0)
+        return chosen, alike[chosen]
+
+    def _forget(self, sequence: int, kept: int) -> None:
+        if not self.lib.llama_memory_seq_rm(self.memory, sequence, kept, -1):
+            raise RuntimeError("llama.cpp does not forget the end of a sequence")
+        del self._held[sequence][kept:]
+        self._needs[sequence] = kept
+
+    def _decode(self, tokens: Sequence[tuple[int, int, int, bool]]) -> NDArray[np.float32]:
+        found = []
+        for begin in range(0, len(tokens), AT_A_TIME):
+            part = tokens[begin : begin + AT_A_TIME]
+            wanted = self._fill(part)
+            if self.lib.llama_decode(self.context, self.batch):
+                raise MemoryError(f"llama.cpp does not compute {len(part)} tokens: {self.model.said()}")
+            if wanted:
+                numbers = self.lib.llama_get_logits(self.context)
+                found.append(np.ctypeslib.as_array(numbers, (wanted, self.model.vocab_size)).copy())
+        return np.concatenate(found)
+
+    def _fill(self, tokens: Sequence[tuple[int, int, int, bool]]) -> int:
+        batch, size = self.batch, len(tokens)
+        batch.n_tokens = size
+        ids, places, sequences, wanted = zip(*tokens, strict=True)
+        np.ctypeslib.as_array(batch.token, (size,))[:] = ids
+        np.ctypeslib.as_array(batch.pos, (size,))[:] = places
+        np.ctypeslib.as_array(batch.n_seq_id, (size,))[:] = 1
+        np.ctypeslib.as_array(batch.logits, (size,))[:] = wanted
+        for row, sequence in enumerate(sequences):
+            batch.seq_id[row][0] = sequence
+        return sum(wanted)
+
+
+class PieceSpeller(Speller):
+    """Text piece by piece, as llama.cpp's server writes it."""
+
+    def __init__(self, model: LlamaModel) -> None:
+        self.model = model
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        """Return what a token adds."""
+        return self._bytes.decode(self.model.piece(token))
+
+    def rest(self) -> str:
+        """Return what is still held back."""
+        return self._bytes.decode(b"", final=True)
