@@ -18,7 +18,7 @@ export function openChat(conversation) {
   turns.show(conversation);
   refresh();
   toEnd();
-  byId("message").focus();
+  if (!matchMedia("(pointer: coarse)").matches) byId("message").focus(); // It would open the keyboard of a phone.
 }
 
 export async function removeChat(conversation) {

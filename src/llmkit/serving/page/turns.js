@@ -120,7 +120,7 @@ class AnswerView {
 function figures({ tokens, seconds }) {
   const shown = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 3 });
   const speed = seconds > 0.2 ? ` · ${t("perSecond", { n: shown.format(tokens / seconds) })}` : "";
-  return t("tokens", { n: new Intl.NumberFormat(document.documentElement.lang).format(tokens) }) + speed;
+  return t(tokens === 1 ? "oneToken" : "tokens", { n: new Intl.NumberFormat(document.documentElement.lang).format(tokens) }) + speed;
 }
 
 /** All turns of one conversation. */
