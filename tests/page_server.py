@@ -161,3 +161,11 @@ def answering() -> Iterator[Answering]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def ask(page: Any, text: str, *, ended: bool = True) -> None:
+    """Send a message on the page, and wait for its answers to end."""
+    page.fill("#message", text)
+    page.press("#message", "Enter")
+    if ended:
+        page.wait_for_selector("#send:visible")

@@ -69,13 +69,15 @@ export async function postVote(row) {
 
 /** The `data` of server-sent events. */
 async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  // Not through a TextDecoderStream: a pipe that breaks drops what has arrived and was not read yet.
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
   let rest = "";
   let data = [];
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
+    const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop();
     for (const line of lines) {
       if (line.startsWith("data:")) data.push(line.slice(5).trimStart());

@@ -30,11 +30,12 @@ const ICONS = {
 /** A node: `h("p", { class: "note", onclick: f }, "text", node)`. A key with `on` listens; false and null are left out. */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
+  // Children first: below a `dir` of "auto" Chromium looks for the direction anew at each one, which is quadratic.
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 

@@ -29,28 +29,30 @@ const found = (match, display) => match && { type: "maths", raw: match[0], text:
 const INLINE = /^(?:\$(?![\s$])((?:\\[\s\S]|[^$\\\n])*?)(?<!\s)\$(?!\d)|\\\(([\s\S]{1,4000}?)\\\))/;
 const DISPLAY = /^(?:\$\$([\s\S]{1,4000}?)\$\$|\\\[([\s\S]{1,4000}?)\\\])/;
 
-const start = (pattern) => (text) => {
-  const at = text.search(pattern);
-  return at < 0 ? undefined : at;
+/** Where one of the signs is next. marked asks at every piece of text: a pattern would make it quadratic. */
+const start = (...signs) => (text) => {
+  const places = signs.map((sign) => text.indexOf(sign)).filter((at) => at >= 0);
+  return places.length ? Math.min(...places) : undefined;
 };
 
+// Pieces of text end before `\`, `<` and `[` anyway, so only what begins with a dollar has to be looked for.
 const lexer = new Marked({
   breaks: true,
   tokenizer: { html() {}, tag() {} },
   extensions: [
-    { name: "maths", level: "block", start: start(/^ {0,3}(?:\$\$|\\\[)/m),
+    { name: "maths", level: "block", start: start("\n$$", "\n\\["),
       tokenizer(text) {
         const match = /^ {0,3}(?:\$\$([\s\S]{1,4000}?)\$\$|\\\[([\s\S]{1,4000}?)\\\])[ \t]*(?:\n+|$)/.exec(text);
         return match ? found(match, true) : undefined;
       } },
-    { name: "maths-in-line", level: "inline", start: start(/\$|\\[([]/),
-      tokenizer: (text) => found(DISPLAY.exec(text), true) ?? found(INLINE.exec(text), false) ?? undefined },
-    { name: "br", level: "inline", start: start(/<br/i),
+    { name: "maths-in-line", level: "inline", start: start("$"),
+      tokenizer: (text) => (/^[$\\]/.test(text) ? (found(DISPLAY.exec(text), true) ?? found(INLINE.exec(text), false) ?? undefined) : undefined) },
+    { name: "br", level: "inline",
       tokenizer(text) {
         const match = /^<br ?\/?>/i.exec(text);
         return match ? { type: "br", raw: match[0] } : undefined;
       } },
-    { name: "cite", level: "inline", start: start(/\[\d/),
+    { name: "cite", level: "inline",
       tokenizer(text) {
         const match = /^\[(\d{1,3})\](?![(:[])/.exec(text);
         return match ? { type: "cite", raw: match[0], n: Number(match[1]) } : undefined;
@@ -92,7 +94,7 @@ class Nodes {
       case "codespan": return h("code", { dir: "auto" }, token.text);
       case "br": return h("br");
       case "link": return this.link(token, inside());
-      case "image": return this.link(token, [`🖼 ${unescape(token.text) || token.href}`]);
+      case "image": return this.link(token, [`${t("image")}: ${unescape(token.text) || token.href}`]);
       case "maths": return formula(token);
       case "cite": return this.cite(token);
       case "escape": return token.text;
@@ -170,21 +172,25 @@ export class Prose {
 
   /** Show `text`, which begins with what was shown before. */
   write(text) {
-    const rest = text.slice(this.done);
-    const tokens = lex(rest);
-    let last = tokens.length - 1;
-    while (last > 0 && tokens[last].type === "space") last -= 1;
     for (const node of this.open) node.remove();
     this.nodes.level = this.level;
+    this.settle(text.slice(this.done, text.lastIndexOf("\n") + 1));
+    this.level = this.nodes.level;
+    this.open = lex(text.slice(this.done)).map((token) => this.nodes.one(token)).filter((node) => node !== null);
+    this.open = this.open.map((node) => (typeof node === "string" ? document.createTextNode(node) : node));
+    this.element.append(...this.open);
+  }
+
+  /** Make nodes of the blocks that have ended: all but the last. A line that has not ended may yet be of another kind. */
+  settle(lines) {
+    const tokens = lines === "" ? [] : lex(lines);
+    let last = tokens.length - 1;
+    while (last > 0 && tokens[last].type === "space") last -= 1;
     for (const token of tokens.slice(0, Math.max(last, 0))) {
       const node = this.nodes.one(token);
       if (node !== null) this.element.append(node);
       this.done += token.raw.length;
     }
-    this.level = this.nodes.level;
-    this.open = tokens.slice(Math.max(last, 0)).map((token) => this.nodes.one(token)).filter((node) => node !== null);
-    this.open = this.open.map((node) => (typeof node === "string" ? document.createTextNode(node) : node));
-    this.element.append(...this.open);
   }
 
   /** Show a text that is whole, with the sources it cites. */

@@ -172,7 +172,8 @@ class Formula {
     if (/^\p{L}$/u.test(part)) return this.letter(part);
     if (part === "~") return this.space(0.25);
     if ("$#%".includes(part)) throw new Unknown(part);
-    return m("mo", part === "-" ? "−" : part === "*" ? "∗" : part);
+    const sign = m("mo", { "-": "−", "*": "∗" }[part] ?? part);
+    return "()[]|/".includes(part) ? set(sign, { stretchy: "false" }) : sign;
   }
 
   letter(part) {
@@ -186,7 +187,7 @@ class Formula {
 
   command(name) {
     if (Object.hasOwn(LETTERS, name)) return m("mi", LETTERS[name]);
-    if (Object.hasOwn(OPERATORS, name)) return m("mo", OPERATORS[name]);
+    if (Object.hasOwn(OPERATORS, name)) return set(m("mo", OPERATORS[name]), { stretchy: "false" });
     if (Object.hasOwn(LARGE, name)) return this.large(m("mo", LARGE[name]), !name.includes("int"));
     if (FUNCTIONS.has(name)) return m("mi", name);
     if (LIMITS.has(name)) return this.large(m("mo", name.replace(/^(lim|arg)(?=...)/, "$1 ")), true);
@@ -198,7 +199,7 @@ class Formula {
     if (Object.hasOwn(ACCENTS, name)) return set(m("mover", this.argument(), m("mo", ACCENTS[name])), { accent: "true" });
     if (name === "underline") return m("munder", this.argument(), m("mo", "_"));
     if (Object.hasOwn(FONTS, name)) return this.inFont(name);
-    if (name === "text" || name === "textbf" || name === "textit" || name === "mbox") return m("mtext", this.text());
+    if (name === "text" || name === "textbf" || name === "textit" || name === "mbox") return m("mtext", this.text().replaceAll(" ", "\u00a0"));
     return this.structure(name);
   }
 
@@ -226,7 +227,7 @@ class Formula {
     if (name === "left") return this.fenced();
     if (name === "begin") return this.table();
     if (name === "boxed") return set(m("mrow", this.argument()), { class: "boxed" });
-    if (name === "pmod") return m("mrow", this.space(0.5), m("mo", "("), m("mi", "mod"), this.space(0.3), this.argument(), m("mo", ")"));
+    if (name === "pmod") return m("mrow", this.space(0.5), m("mtext", "(mod\u00a0"), this.argument(), m("mtext", ")"));
     if (name === "bmod" || name === "mod") return m("mo", "mod");
     throw new Unknown(name);
   }

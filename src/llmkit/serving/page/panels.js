@@ -72,11 +72,17 @@ export function exportRows(conversations) {
   const rows = conversations.map(rowOf).filter(Boolean);
   if (!rows.length) return notify(t("nothingToExport"));
   const file = `llmkit-chats-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.jsonl`;
-  const blob = new Blob(rows.map((row) => `${JSON.stringify(row)}\n`), { type: "application/x-ndjson" });
+  const blob = new Blob(rows.map(lineOf), { type: "application/x-ndjson" });
   const link = h("a", { href: URL.createObjectURL(blob), download: file });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   return notify(t("exported", { rows: rows.length, all: conversations.length, file }));
+}
+
+/** The row as one line for every reader: some end lines at more than a line feed. */
+function lineOf(row) {
+  const escape = (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return `${JSON.stringify(row).replace(/[\u0085\u2028\u2029]/g, escape)}\n`;
 }
 
 /** The conversations of a file, each line a row; what cannot be read is said by its line. */

@@ -79,3 +79,13 @@ export function choose(name, value) {
     // A choice that is not kept is made again next time; nothing of a conversation is in it.
   }
 }
+
+/** The id of the conversation that this tab shows; with an argument, remember it. */
+export function shownId(id) {
+  try {
+    if (id !== undefined) sessionStorage.setItem("llmkit.shown", id);
+    return sessionStorage.getItem("llmkit.shown");
+  } catch {
+    return null;
+  }
+}

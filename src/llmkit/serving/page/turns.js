@@ -1,6 +1,5 @@
 // The turns of a conversation on the page. What a person does with one is handed to `acts`, see app.js.
 
-import { goesOn } from "./conversation.js";
 import { byId, h, icon, iconButton } from "./elements.js";
 import { Prose, copyText } from "./markdown.js";
 import { t } from "./words.js";
@@ -21,7 +20,7 @@ class AnswerView {
     this.body = h("div", { class: "prose" });
     this.foot = h("div", { class: "foot" });
     this.prose = new Prose(this.body, { onCite: (n) => this.showSource(n) });
-    const name = h("h2", { class: "who" }, h("span", { class: "hidden" }, `${t("latestAnswer")}: `), h("bdi", {}, answer.model));
+    const name = h("h2", { class: "who" }, h("span", { class: "hidden" }, `${t("answer")}: `), h("bdi", {}, answer.model));
     this.element = h("article", { class: "answer", tabindex: "-1" }, name, this.body, this.foot);
     this.paint();
   }
@@ -44,23 +43,27 @@ class AnswerView {
     const isWriting = answer.state === "writing";
     this.element.setAttribute("aria-busy", `${isWriting}`);
     this.element.classList.toggle("writing", isWriting);
-    this.element.classList.toggle("chosen", this.turn.answers.length === 2 && goesOn(this.turn) === answer);
     if (isWriting) this.prose.write(answer.content);
     else this.prose.finish(answer.content, { cited: new Set(answer.citations.map(({ n }) => n)) });
-    this.foot.replaceChildren(...(isWriting ? [] : this.feet()));
+    this.paintFoot();
   }
 
-  feet() {
-    return [this.ending(), this.sources(), this.actions()].filter(Boolean);
+  /** What stands below the text: it depends on the turns that follow, too. */
+  paintFoot() {
+    const { answer, turn } = this;
+    this.element.classList.toggle("chosen", turn.answers.length === 2 && turn.answers[turn.chosen] === answer);
+    this.foot.replaceChildren(...(answer.state === "writing" ? [] : [this.ending(), this.sources(), this.actions()].filter(Boolean)));
   }
 
   ending() {
-    const { state, error, content } = this.answer;
+    const { answer } = this;
+    const { state, error, content } = answer;
+    const { answers } = this.turn;
     if (state === "done") return null;
     const isError = state === "failed" || state === "lost";
     const words = isError ? sayError(error) : t({ length: "cutOff", stopped: "stopped", interrupted: "interrupted" }[state]);
-    const note = content === "" && this.turn.answers.length === 1 ? h("small", {}, t("notPart")) : null;
-    const retry = this.acts.isLast(this.turn) ? h("button", { type: "button", class: "plain", onclick: () => this.acts.retry(this.index) }, icon("retry"), t("retry")) : null;
+    const note = content === "" && answers.length === 1 ? h("small", {}, t("notPart")) : null;
+    const retry = this.acts.isLast(this.turn) ? h("button", { type: "button", class: "plain", onclick: () => this.acts.retry(this.index, answers.indexOf(answer)) }, icon("retry"), t("retry")) : null;
     return h("div", { class: isError ? "ending error" : "ending" }, isError ? icon("warning") : null, h("p", {}, words, note), isError || state === "interrupted" ? retry : null);
   }
 
@@ -72,7 +75,7 @@ class AnswerView {
       const summary = h("summary", {}, h("span", { class: "number" }, `${n}`), h("span", { dir: "auto" }, title || source || t("source", { n })));
       return h("li", {}, h("details", { "data-n": n }, summary, ...address, h("blockquote", { dir: "auto" }, text ?? "")));
     });
-    return h("section", { class: "sources", "aria-label": t("sources") }, h("h3", {}, t("sources")), h("ol", {}, ...items));
+    return h("div", { class: "sources", role: "group", "aria-label": t("sources") }, h("h3", {}, t("sources")), h("ol", {}, ...items));
   }
 
   showSource(n) {
@@ -94,7 +97,7 @@ class AnswerView {
       buttons.push(copy);
     }
     const isEnded = !["failed", "lost", "interrupted"].includes(answer.state);
-    if (acts.isLast(turn) && isEnded) buttons.push(iconButton("retry", t("retry"), () => acts.retry(this.index)));
+    if (acts.isLast(turn) && isEnded) buttons.push(iconButton("retry", t("retry"), () => acts.retry(this.index, turn.answers.indexOf(answer))));
     if (!isPair && acts.votes() && answer.content) {
       for (const [name, label] of [["up", true], ["down", false]]) {
         buttons.push(iconButton(name, t(label ? "good" : "bad"), () => acts.label(this.index, label),
@@ -115,8 +118,9 @@ class AnswerView {
 }
 
 function figures({ tokens, seconds }) {
-  const speed = seconds > 0 ? ` · ${t("perSecond", { n: (tokens / seconds).toPrecision(2) })}` : "";
-  return t("tokens", { n: tokens }) + speed.replace(/(\d)\.?0*e\+(\d)/, (_, digit, power) => `${digit}${"0".repeat(Number(power))}`);
+  const shown = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 3 });
+  const speed = seconds > 0.2 ? ` · ${t("perSecond", { n: shown.format(tokens / seconds) })}` : "";
+  return t(tokens === 1 ? "oneToken" : "tokens", { n: new Intl.NumberFormat(document.documentElement.lang).format(tokens) }) + speed;
 }
 
 /** All turns of one conversation. */
@@ -137,7 +141,7 @@ export class Turns {
     const turns = this.conversation.turns.slice(index);
     this.element.append(...turns.map((turn, i) => this.turn(turn, index + i)));
     for (const [answer, view] of this.views) if (!view.element.isConnected) this.views.delete(answer);
-    for (const view of this.views.values()) if (view.answer.state !== "writing") view.paint();
+    for (const answer of this.conversation.turns[index - 1]?.answers ?? []) this.view(answer)?.paintFoot();
   }
 
   turn(turn, index) {
@@ -153,7 +157,7 @@ export class Turns {
   user(turn, index) {
     const bubble = h("div", { class: "bubble", dir: "auto" }, turn.content);
     const edit = iconButton("edit", t("edit"), () => this.edit(index));
-    return h("article", { class: "user", tabindex: "-1" }, h("h2", { class: "hidden" }, t("you")), bubble, h("div", { class: "actions" }, edit));
+    return h("article", { class: "user", tabindex: "-1" }, h("h2", { class: "hidden" }, t("you")), edit, bubble);
   }
 
   /** Let the person change what was said in this turn. */
