@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Written
+from llmkit.runtimes._in_memory import CORE_TOKENS
 from llmkit.runtimes._lines import Line
 from llmkit.runtimes._prefixes import Tree
 from llmkit.runtimes._sharing import cache_name, hidden_of
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from llmkit.runtimes._in_memory import InMemory
 
 PROMPT_TOKENS = 1024
-"""Tokens of prompts that are read together at most."""
+"""Tokens of prompts that a GPU reads together at most; a CPU reads as many as stay in its cache."""
 FREE = 8
 """New prompts are read as soon as one of so many places is free."""
 
@@ -50,7 +53,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         self.table = table
         # What is not there yet is seen by none, but must be a number: nothing times NaN is NaN.
         self.keys, self.values = (
-            one.new_zeros((table.places, one.shape[1], table.capacity, one.shape[3])) for one in (keys, values)
+            _zeros(one, (table.places, one.shape[1], table.capacity, one.shape[3])) for one in (keys, values)
         )
         self.is_initialized = True
 
@@ -81,6 +84,14 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         self.keys[place, :, : keys.shape[1]], self.values[place, :, : values.shape[1]] = keys, values
 
 
+def _zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return zeros; on a CPU they take memory once they are written over, and most answers end before their budget."""
+    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):  # Windows has no such memory
+        return like.new_zeros(shape)
+    memory = mmap.mmap(-1, math.prod(shape) * like.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(memory, dtype=like.dtype).view(shape)
+
+
 class Refilling:
     """Writes with a model whose hidden states may be computed in trees, see `shares_alike`.
 
@@ -97,6 +108,7 @@ class Refilling:
         self.waiting = deque(number for number in order if not self.lines[number].ended)
         longest = max(map(running.tokens, requests))
         self.table = _Table(min(max(1, tokens // longest), len(requests)), longest, self.model.device)
+        self.prompt_tokens = CORE_TOKENS if self.model.device.type == "cpu" else PROMPT_TOKENS
         self.layers: list[_Layer] = []
         self.taken: list[int] = []
         """Numbers of the lines, by their places."""
@@ -128,7 +140,7 @@ class Refilling:
         tokens = 0
         while self.waiting and len(numbers) < free:
             size = len(self.lines[self.waiting[0]].request.prompt)
-            if numbers and tokens + size > PROMPT_TOKENS:
+            if numbers and tokens + size > self.prompt_tokens:
                 break
             tokens += size
             numbers.append(self.waiting.popleft())
