@@ -55,7 +55,9 @@ def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     outcome = quantize("w4a16")
     assert outcome.code == 0, outcome.err
     found = receipt()
-    assert found["limits"] == {"bits": 0.05}
+    assert found["limits"] == {"bits": 0.05, "graph": 2.0}
+    assert 0 < found["graph"]["off"] <= found["graph"]["limit"] < 0.05
+    assert "off the model with the same rounded weights (at most" in outcome.out
     assert found["bits_per_byte"]["growth"] <= 0.05
     assert found["notes"] == ["weights were rounded to the nearest: no text was given to round by"]
     name = "model.layers.0.mlp.up_proj.weight"
@@ -79,6 +81,7 @@ def test_torchao_reads_its_own(quantize):
     outcome = quantize("int8")
     assert outcome.code == 0, outcome.err
     assert json.loads(Path("out/config.json").read_text())["quantization_config"]["quant_method"] == "torchao"
+    assert 0 < receipt()["graph"]["off"] < 0.02
 
 
 def test_transposed_layers_are_refused(cli, chain, tmp_path):

@@ -114,7 +114,9 @@ class Build:
         # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
         mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
         if kind is not None and issubclass(kind, UserError | OSError) and not self.resumable:
-            mistake |= not (self.dir / MANIFEST).exists()  # a full disk: it starts anew, but for moving up what is whole
+            mistake |= not (
+                self.dir / MANIFEST
+            ).exists()  # a full disk: it starts anew, but for moving up what is whole
         if mistake and self._lock.held and not self.kept.adds(self.dir, self.out):
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._lock.release()

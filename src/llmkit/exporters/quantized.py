@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,7 +86,7 @@ class Quantized(Exporter):
         mend_generation(model)
         tokenizer.save_pretrained(directory)
         if self.scheme == "int8":
-            _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            _write_torchao(model, getattr(torch, self.dtype), directory)
             return None
         return self._write_compressed(model, tokenizer, directory)
 
@@ -103,8 +104,10 @@ class Quantized(Exporter):
         rows = _rows(self.data, tokenizer, self.calibration_tokens) if self.data is not None else []
         dtype = getattr(torch, self.dtype)
         made: dict[str, torch.Tensor] = {}
-        for name, codes, scales in round_layers(model, layers, rows, bits=bits, group=group):
-            made[f"{name}.weight_scale"] = scales.to(dtype)
+        for name, codes, exact in round_layers(model, layers, rows, bits=bits, group=group):
+            scales = exact.to(dtype)
+            made[f"{name}.weight_scale"] = scales
+            layers[name].weight.data = codes * scales.float().repeat_interleave(codes.shape[1] // scales.shape[1], 1)
             if bits == 8:
                 made[f"{name}.weight"] = codes
             else:
@@ -118,6 +121,9 @@ class Quantized(Exporter):
         model.config.quantization_config = _form(bits, group, left)
         model.config.dtype = dtype
         model.save_pretrained(directory, state_dict=kept | made)
+        for name, weight in _distinct(model).items():
+            if name in kept:
+                weight.copy_(kept[name])  # what the files stand for
         aside = [name for name in left if name in _body(model)]
         notes = (
             [f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}"] if aside else []
@@ -129,10 +135,42 @@ class Quantized(Exporter):
         """Return transformers alone, with the reader of the form."""
         return Transformers(plain=True, reads="torchao" if self.scheme == "int8" else "compressed_tensors")
 
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Return what rounds as transformers does: in w8a8 to 8 bits what layers read, and all else to its dtype."""
+        import torch
+
+        return _as_run(_layers(model, None)[0].values(), getattr(torch, self.dtype), whole=self.scheme == "w8a8")
+
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return what is asked of so many bits."""
         form: Form = "4-bit" if self.scheme == "w4a16" else "8-bit"
         return Limits.of(form, answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
+
+
+@contextmanager
+def _as_run(layers: Iterable[torch.nn.Linear], dtype: torch.dtype, *, whole: bool) -> Iterator[None]:
+    """Round what layers read and give to a dtype, and what they read to 8 bits, a scale for each token, if `whole`."""
+
+    def read(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        found = given[0].to(dtype).float()
+        if whole:
+            scale = (found.abs().amax(-1, keepdim=True) / 127.5).clamp_min(1e-10)
+            found = (found / scale).round().clamp(-128, 127) * scale
+        return (found, *given[1:])
+
+    def gives(_: torch.nn.Module, __: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output.to(dtype).float()
+
+    handles = [
+        handle
+        for layer in layers
+        for handle in (layer.register_forward_pre_hook(read), layer.register_forward_hook(gives))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _body(model: PreTrainedModel) -> dict[str, torch.nn.Linear]:
@@ -207,14 +245,24 @@ def _texts(items: Iterator[Any]) -> Iterator[str]:
         yield fields["text"]
 
 
-def _write_torchao(model: PreTrainedModel, directory: Path) -> None:
+def _write_torchao(model: PreTrainedModel, dtype: torch.dtype, directory: Path) -> None:
+    """Write the model, and leave in it what the files stand for."""
+    import torch
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
     from transformers import TorchAoConfig
     from transformers.quantizers.quantizer_torchao import TorchAoHfQuantizer
 
     layers, _ = _layers(model, None)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to(dtype)
     quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in layers)
     config = TorchAoConfig(Int8WeightOnlyConfig())
     model.config.quantization_config = config
     model.hf_quantizer = TorchAoHfQuantizer(config, pre_quantized=True)
     model.save_pretrained(directory)
+    for layer in layers.values():
+        layer.weight = torch.nn.Parameter(layer.weight.dequantize(), requires_grad=False)
+    for weight in model.parameters():
+        weight.data = weight.data.float()
+    for name, buffer in model.named_buffers():  # tables of positions, say, which are computed anew by whoever loads it
+        buffer.data = buffers[name]
