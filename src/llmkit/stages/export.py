@@ -24,7 +24,7 @@ from llmkit.data import artifacts
 from llmkit.data.sources import Source
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
-from llmkit.stages._export_receipt import equal_line, measured_line, parity_line, prove
+from llmkit.stages._export_receipt import equal_line, graph_line, measured_line, parity_line, prove
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
@@ -100,6 +100,7 @@ class Export(Stage[Config]):
             ("format", f"{parity['exporter']['type']}, {_size(metrics['bytes'])}"),
             ("files", files),
             ("parity", parity_line(parity)),
+            ("graph", graph_line(parity)),
             ("measured", measured_line(parity)),
             ("equal", equal_line(parity)),
         ]
@@ -138,6 +139,7 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
         write_pooling(inside, pooling, model.config.get_text_config().hidden_size)
     untied = mend_tied(model)
     notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, inside) or ())]
+    asked = asked.with_rounded(running, config.exporter)
     parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
     del model, tokenizer
     running.close()  # the fresh process needs the memory
