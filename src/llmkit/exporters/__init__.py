@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -127,6 +128,15 @@ class Exporter(Part):
 
     def usage(self, head: Head) -> Usage | None:  # noqa: ARG002
         """Return how the card says a model with a head is loaded; None for transformers."""
+        return None
+
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[object] | None:  # noqa: ARG002
+        """Return within what a model that was written computes, in float32, as its runtime will; None if it does not.
+
+        `write` has left the numbers in it that its files stand for then, and within the context what its layers read is
+        rounded as the runtime rounds it. The model is asked once more, and the export has to answer as it does
+        (`Limits.graph`): that tells a wrong graph from coarse weights.
+        """
         return None
 
     def tolerance(self, answer: Answer, spread: float) -> float:

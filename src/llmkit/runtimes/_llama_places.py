@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from llmkit.runtimes._llama_model import LlamaModel
 
+CHUNK = 128
+"""Tokens that are computed together: attention without flash holds as many rows of scores over all positions."""
 CELLS = 256
 """llama.cpp rounds the positions of a context up to a multiple of so many."""
 
@@ -39,7 +41,7 @@ class LlamaPlaces(Places):
         self.tokens = -(-tokens // CELLS) * CELLS
         params = self.lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, most, True
-        params.n_batch = params.n_ubatch = AT_A_TIME
+        params.n_batch, params.n_ubatch = AT_A_TIME, CHUNK
         params.n_outputs_max = max(most, AT_A_TIME)
         params.type_k = params.type_v = CACHES[model.cache]
         params.flash_attn_type = 0 if model.cache == "float32" else -1  # it rounds to float16
@@ -97,20 +99,23 @@ class LlamaPlaces(Places):
         free = [number for number in self._held if number not in busy]
         alike = {number: common(tuple(self._held[number]), prompt[:-1]) for number in free}
         chosen = max(free, key=lambda number: (alike[number], not self._held[number]))
-        self._forget(chosen, alike[chosen])
+        kept = self._forget(chosen, alike[chosen])
         self._needs[chosen] = length
         for number in free:  # the oldest first
             if sum(self._needs.values()) <= self.tokens:
                 break
             if number != chosen:
                 self._forget(number, 0)
-        return chosen, alike[chosen]
+        return chosen, kept
 
-    def _forget(self, sequence: int, kept: int) -> None:
+    def _forget(self, sequence: int, kept: int) -> int:
+        """Forget the end of a sequence; return how many tokens are left, none where states cannot be gone back to."""
         if not self.lib.llama_memory_seq_rm(self.memory, sequence, kept, -1):
-            raise RuntimeError("llama.cpp does not forget the end of a sequence")
+            self.lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+            kept = 0
         del self._held[sequence][kept:]
         self._needs[sequence] = kept
+        return kept
 
     def _decode(self, tokens: Sequence[tuple[int, int, int, bool]]) -> NDArray[np.float32]:
         found = []
@@ -147,6 +152,10 @@ class PieceSpeller(Speller):
     def add(self, token: int) -> str:
         """Return what a token adds."""
         return self._bytes.decode(self.model.piece(token))
+
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes of a token."""
+        return self.model.piece(token)
 
     def rest(self) -> str:
         """Return what is still held back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,11 @@ from llmkit.stages._export_text import given_text, held_out
 if TYPE_CHECKING:
     from llmkit.evaluation.fresh import Answers
     from llmkit.evaluation.parity import Parity
+    from llmkit.evaluation.rounded import Rounded
     from llmkit.runtimes._in_memory import InMemory
     from llmkit.stages.export import Config
 
-__all__ = ["Asked", "ask_model", "equal_line", "measured_line", "parity_line", "prove"]
+__all__ = ["Asked", "ask_model", "equal_line", "graph_line", "measured_line", "parity_line", "prove"]
 
 ADVICE = "use a wider dtype, or allow more knowingly: llmkit schema export --fields lists the exporter's limits"
 
@@ -33,12 +34,24 @@ class Asked:
         answers: Its answers.
         runtime: What ran it.
         text: Where the text is from.
+        rounded: Its answers with the weights that its export has, and as that rounds; None where nobody can tell.
     """
 
     parity: Parity
     answers: Answers
     runtime: Runtime
     text: str
+    rounded: Rounded | None = None
+
+    def with_rounded(self, running: InMemory, exporter: Exporter) -> Asked:
+        """Return the same of a model that has been written, and may compute as its export does from then on."""
+        context = exporter.as_run(running.model)
+        if context is None:
+            return self
+        from llmkit.evaluation.rounded import ask_rounded
+
+        answer = self.parity.head.answer
+        return replace(self, rounded=ask_rounded(self.parity.asked, answer, running, self.runtime.type_name, context))
 
 
 def ask_model(config: Config, running: InMemory, runtime: Runtime, path: Path) -> Asked:
@@ -93,7 +106,7 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         return failed | receipt | {"runtimes": {"model": ours, "export": _named(proving, {})}}
     found = asked.parity.compare(
         asked.answers, others, limits=partial(exporter.limits, config=asked.parity.config),
-        stops_early=exporter.stops_early,
+        stops_early=exporter.stops_early, rounded=asked.rounded,
     )  # fmt: skip
     readers = _ask_readers(exporter, build, asked, found)
     served = _rehearse(exporter, build, asked, others, found)
@@ -146,6 +159,8 @@ def _advice(found: dict[str, Any]) -> str | None:
     first = found["failures"][0]
     if "does not answer like" in first:
         return ADVICE
+    if "does not compute what" in first:
+        return "that is a fault of the export or of its runtime: --format safetensors writes it for transformers"
     if "reads text otherwise" in first:
         return "compare tokenizer.json and tokenizer_config.json with the model's"
     if "stops writing" in first:
@@ -170,6 +185,14 @@ def parity_line(parity: dict[str, Any]) -> str:
     chosen = f", {parity['equal_tokens']} of {parity['tokens']} {parity.get('chosen', 'tokens')} equal"
     largest = parity["max_logit_difference"]
     return f"{noun} within {largest:.2g}{allowed}{chosen if parity['tokens'] else ''}, in a fresh process"
+
+
+def graph_line(parity: dict[str, Any]) -> str:
+    """Return what was found of the graph apart from rounding; nothing where weights are not rounded."""
+    graph = parity.get("graph")
+    if not graph:
+        return ""
+    return f"{graph['off']:.1%} off the model with the same rounded weights (at most {graph['limit']:.1%})"
 
 
 def measured_line(parity: dict[str, Any]) -> str:
