@@ -21,9 +21,9 @@ from llmkit.stages import load_stage
 DOCS = Path(__file__).resolve().parent
 DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
-LINE = 80
+LINE = 60
 """Characters of what a recipe is for."""
-FIELD = 60
+FIELD = 50
 """Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
 
 HEAD = """\

@@ -133,7 +133,8 @@ def _passages(entry: Entry, max_words: int, overlap: int) -> Iterator[dict[str, 
         yield {
             "id": f"{entry.id}-{number}", "text": entry.text[start:end], "kind": entry.kind, "document": entry.id,
             "source": entry.source, "file": entry.file, "row": entry.row, "start": start, "end": end,
-            "subject": entry.subject, "object": entry.object, "meta": dumps(entry.meta or {}, sort_keys=True, default=str),
+            "subject": entry.subject, "object": entry.object,
+            "meta": dumps(entry.meta or {}, sort_keys=True, default=str),
         }  # fmt: skip
 
 
