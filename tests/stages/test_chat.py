@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_generate import saved
+from test_generate_answers import saved
 
 GREEDY = ("--temperature", "0", "--max-tokens", "8")
 
