@@ -151,13 +151,21 @@ function codeBlock(text, language) {
 export async function copyText(text, button) {
   const label = button.lastElementChild;
   const before = label.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    label.textContent = t("copied");
-  } catch {
-    label.textContent = t("notCopied");
-  }
+  const isCopied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+  label.textContent = t((isCopied ?? copySelected(text, button)) ? "copied" : "notCopied");
   setTimeout(() => (label.textContent = before), 1500);
+}
+
+/** Copies as browsers do that have no clipboard for pages without TLS, which are those of a local network. */
+function copySelected(text, button) {
+  const field = h("textarea", { class: "hidden" });
+  field.value = text;
+  button.after(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  button.focus();
+  return isCopied;
 }
 
 /** A text as it grows: blocks that have ended are made into nodes once, only the last one is made again. */
