@@ -36,7 +36,8 @@ def save_writer(folder: Path, **settings: Any) -> Path:
     """Save a Llama of some thousand parameters with a tokenizer of bytes; what it writes depends on all before."""
     tokenizer = byte_tokenizer(template=TEMPLATE)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    built = model("llama", vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, **ends, **settings)
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": POSITIONS}
+    built = model("llama", **{**sizes, **ends, **settings})
     with torch.no_grad():
         for name, weight in built.named_parameters():
             if weight.ndim == 2 and "embed" not in name:

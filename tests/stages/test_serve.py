@@ -1,4 +1,4 @@
-"""The server's interface, asked with OpenAI's own client and, for what that would never send, over a bare connection."""
+"""The server's interface, asked with OpenAI's own client and, for what that would never send, in bare words."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from served import open_writer, save_writer, serving
 
 TURNS = [{"role": "user", "content": "Hi"}]
 GREEDY = {"model": "tiny", "messages": TURNS, "temperature": 0, "max_tokens": 20}
+UNIQUE = {"type": "array", "uniqueItems": True}
 TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
 
 
@@ -161,11 +162,12 @@ def test_a_schema_is_followed(client):
     ({"stop": [""]}, "stop[0]", "at least 1 character"),
     ({"top_logprobs": 2}, "top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "needs stream"),
-    ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation", "not supp"),
+    ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation",
+     "not supported"),
     ({"tool_choice": "required"}, "tool_choice", "'auto' or 'none'"),
     ({"tools": [TOOL]}, "tools", "shows no tools"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing"),
-    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"uniqueItems": True, "type": "array"}}}},
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": UNIQUE}}},
      "response_format", "uniqueItems"),
 ])  # fmt: skip
 def test_what_is_not_supported_is_refused_by_its_name(address, changes, field, words):

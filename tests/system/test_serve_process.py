@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import openai
 import pytest
 
+from llmkit.cli.main import run
 from served import process, save_writer
 
 TURNS = [{"role": "user", "content": "Hi"}]
@@ -42,6 +43,7 @@ def test_from_the_command_to_sigterm_in_mid_stream(folder):
         assert "SIGTERM: no new requests" in server.stderr.read()
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_at_sigterm_is_ended(folder):
     with process(str(folder), "--drain", "1", "--cache-gb", "0.05") as (server, address):
         host, _, port = urlsplit(address).netloc.partition(":")
@@ -54,12 +56,17 @@ def test_what_takes_too_long_at_sigterm_is_ended(folder):
             reply.readline()
             server.send_signal(signal.SIGTERM)
             begun = time.monotonic()
-            assert server.wait(15) == 0
-            assert time.monotonic() - begun < 10
+            assert server.wait(30) == 0
+            assert time.monotonic() - begun < 30, "16 texts of 4,000 tokens take minutes"
             with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
                 assert b"[DONE]" not in reply.read()
 
 
+def open_files(server):
+    return len([*Path(f"/proc/{server.pid}/fd").iterdir()])
+
+
+@pytest.mark.slow
 def test_clients_that_are_killed_leave_nothing_behind(folder):
     client = (
         "import sys, http.client, json\n"
@@ -69,7 +76,8 @@ def test_clients_that_are_killed_leave_nothing_behind(folder):
         "r = c.getresponse(); r.readline(); print('begun', flush=True); r.read()\n"
     )
     with process(str(folder), "--cache-gb", "0.05") as (server, address):
-        files = len(os.listdir(f"/proc/{server.pid}/fd"))
+        httpx.get(f"{address}/metrics")  # what is loaded at the first request stays
+        files = open_files(server)
         started = [
             subprocess.Popen([sys.executable, "-c", client, urlsplit(address).netloc], stdout=subprocess.PIPE)
             for _ in range(3)
@@ -80,32 +88,32 @@ def test_clients_that_are_killed_leave_nothing_behind(folder):
             one.kill()
             one.wait()
             one.stdout.close()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while 'llmkit_batch_requests{model="writer"} 0.0' not in httpx.get(f"{address}/metrics").text:
             assert time.monotonic() < end, "they are still written for"
             time.sleep(0.05)
-        assert len(os.listdir(f"/proc/{server.pid}/fd")) <= files + 2
+        while open_files(server) > files:
+            assert time.monotonic() < end, "their connections are still open"
+            time.sleep(0.05)
 
 
-def refused(*arguments):
-    command = [sys.executable, "-m", "llmkit", "serve", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "LLMKIT_API_KEY"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
-    return done.returncode, done.stderr
+def test_what_cannot_be_served_is_said_at_once(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("LLMKIT_API_KEY", raising=False)
 
+    def refused(*arguments):
+        return run(["serve", *map(str, arguments)]), capsys.readouterr().err
 
-def test_what_cannot_be_served_is_said_at_once(folder, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        code, said = refused(str(folder), "--port", str(taken.getsockname()[1]))
+        code, said = refused(folder, "--port", taken.getsockname()[1])
     assert code == 4
     assert "cannot be listened at: Address already in use" in said
-    code, said = refused(str(folder), "--host", "0.0.0.0")
+    code, said = refused(folder, "--host", "0.0.0.0")
     assert code == 2
     assert "there is no key" in said
     assert "--insecure" in said
-    code, said = refused(str(tmp_path / "none"), "--port", "0")
+    code, said = refused(tmp_path / "none", "--port", "0")
     assert code == 3
     assert "does not exist" in said
     code, said = refused("--model", f"a={folder}", "--model", f"a={folder}")

@@ -41,7 +41,10 @@ def serve(
     cache_gb: Annotated[
         float | None,
         typer.Option(
-            "--cache-gb", min=0.001, help="Memory for keys and values; default: a quarter.", rich_help_panel=LIMITS
+            "--cache-gb",
+            min=0.001,
+            help="Memory for keys and values; default: an eighth of it.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     max_prompt: Annotated[

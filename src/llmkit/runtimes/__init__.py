@@ -214,10 +214,6 @@ class Running:
         """Return what makes text of the tokens that are written in places."""
         raise NotImplementedError
 
-    def spelled(self, token: int) -> bytes:
-        """Return the bytes that a token stands for; none of a special one."""
-        raise NotImplementedError
-
     def read(self, text: str) -> Sequence[int] | None:
         """Return the ids of a text by the tokenizer that the runtime itself has; None if it has none.
 

@@ -237,37 +237,22 @@ class InMemory(Running):
             return shares_alike(self.model, self.facts.positions or POSITIONS)
 
     def places(self, most: int, tokens: int) -> Places | None:
-        """Return places that step together or, of a model that is computed otherwise beside others, one by one."""
-        from llmkit.runtimes._torch_places import LonePlaces, SharedPlaces
+        """Return places that step together or, where neighbours change what is computed, one by one."""
+        from llmkit.runtimes._torch_places import places_of
 
-        if self.head.answer != "tokens":
-            return None
-        return (SharedPlaces if self.refills else LonePlaces)(self, most, tokens)
+        return places_of(self, most, tokens)
 
     def token_bytes(self) -> int:
-        """Return what the config says of the layers that write; those with a window or a state take less."""
-        config = self.config.get_text_config(decoder=True)
-        heads = getattr(config, "num_attention_heads", 1)
-        size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 64) // heads
-        layers = getattr(config, "num_decoder_layers", None) or getattr(config, "num_hidden_layers", 1)
-        both = 2 * (getattr(config, "num_key_value_heads", None) or heads) * size
-        return int(layers * both * self.model.dtype.itemsize)
+        """Return those of all layers."""
+        from llmkit.runtimes._torch_places import token_bytes
+
+        return token_bytes(self.model)
 
     def speller(self) -> Speller:
         """Return what spells by the tokenizer's decoder."""
         from llmkit.runtimes._spelling import TokenSpeller
 
         return TokenSpeller(self.tokenizer)
-
-    def spelled(self, token: int) -> bytes:
-        """Return the bytes of a token."""
-        return self._spelled[token] if token < len(self._spelled) else b""
-
-    @cached_property
-    def _spelled(self) -> list[bytes]:
-        from llmkit.runtimes._spelling import bytes_of
-
-        return bytes_of(self.tokenizer)
 
     @property
     def refills(self) -> bool:

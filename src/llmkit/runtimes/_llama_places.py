@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from llmkit.runtimes._llama_model import LlamaModel
 
+CHUNK = 128
+"""Tokens that are computed together: attention without flash holds as many rows of scores over all positions."""
 CELLS = 256
 """llama.cpp rounds the positions of a context up to a multiple of so many."""
 
@@ -39,7 +41,7 @@ class LlamaPlaces(Places):
         self.tokens = -(-tokens // CELLS) * CELLS
         params = self.lib.llama_context_default_params()
         params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, most, True
-        params.n_batch = params.n_ubatch = AT_A_TIME
+        params.n_batch, params.n_ubatch = AT_A_TIME, CHUNK
         params.n_outputs_max = max(most, AT_A_TIME)
         params.type_k = params.type_v = CACHES[model.cache]
         params.flash_attn_type = 0 if model.cache == "float32" else -1  # it rounds to float16
@@ -147,6 +149,10 @@ class PieceSpeller(Speller):
     def add(self, token: int) -> str:
         """Return what a token adds."""
         return self._bytes.decode(self.model.piece(token))
+
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes of a token."""
+        return self.model.piece(token)
 
     def rest(self) -> str:
         """Return what is still held back."""

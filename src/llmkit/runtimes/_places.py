@@ -61,6 +61,10 @@ class Speller:
         """Return what a token adds."""
         raise NotImplementedError
 
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes that a token stands for, wherever it is; none of a special one."""
+        raise NotImplementedError
+
     def rest(self) -> str:
         """Return what is still held back, at the end of a text."""
         return ""

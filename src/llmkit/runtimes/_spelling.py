@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tokenizers.decoders import DecodeStream
@@ -16,8 +19,9 @@ BLANK = "▁"
 """How SentencePiece writes a blank."""
 
 
-def bytes_of(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
-    """Return what each id stands for in a text, `[vocab_size]`; special tokens stand for nothing."""
+@lru_cache(maxsize=8)
+def bytes_of(tokenizer: PreTrainedTokenizerFast) -> Mapping[int, bytes]:
+    """Return what each id stands for in a text; special tokens, and those that are none, stand for nothing."""
     from llmkit.modeling.token_bytes import is_byte_level, token_bytes
 
     found = token_bytes(tokenizer)
@@ -26,7 +30,7 @@ def bytes_of(tokenizer: PreTrainedTokenizerFast) -> list[bytes]:
     for i, token in tokenizer.added_tokens_decoder.items():
         if token.special and i < len(found):
             found[i] = b""
-    return found
+    return defaultdict(bytes, enumerate(found))
 
 
 class TokenSpeller(Speller):
@@ -48,6 +52,10 @@ class TokenSpeller(Speller):
         new = self._stream.step(self.backend, token) or ""
         self._said += new
         return new
+
+    def spelled(self, token: int) -> bytes:
+        """Return the bytes of a token."""
+        return bytes_of(self.tokenizer)[token]
 
     def rest(self) -> str:
         """Return what is still held back, such as a character that was cut off."""

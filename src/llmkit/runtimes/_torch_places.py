@@ -17,6 +17,7 @@ from llmkit.runtimes._sharing import cache_name, cache_of, hidden_of
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedModel
 
     from llmkit.runtimes._in_memory import InMemory
 
@@ -115,11 +116,11 @@ class SharedPlaces(Places):
 
     def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:
         """Read prompts, those that begin alike once."""
-        return self.logits(self.read(keys, prompts, lengths)).cpu().numpy()  # type: ignore[no-any-return]
+        return self.logits(self.read(keys, prompts, lengths)).cpu().numpy()
 
     def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
         """Write one token more in every place."""
-        return self.logits(self.go_on(newest)).cpu().numpy()  # type: ignore[no-any-return]
+        return self.logits(self.go_on(newest)).cpu().numpy()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return float32 `[rows, vocabulary]` of `[rows, hidden]`."""
@@ -220,12 +221,12 @@ class LonePlaces(Places):
                 ids = ids.new_tensor([[self._start]])
             found.append(self._one(key, ids))
             self.taken.append(key)
-        return torch.stack(found).cpu().numpy()  # type: ignore[no-any-return]
+        return torch.stack(found).cpu().numpy()
 
     def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
         """Write one token more in every place."""
         ids = torch.tensor(newest, device=self.model.device)[:, None, None]
-        return torch.stack([self._one(key, one) for key, one in zip(self.taken, ids, strict=True)]).cpu().numpy()  # type: ignore[no-any-return]
+        return torch.stack([self._one(key, one) for key, one in zip(self.taken, ids, strict=True)]).cpu().numpy()
 
     def leave(self, key: int) -> None:
         """Let go of a text."""
@@ -250,6 +251,23 @@ class LonePlaces(Places):
         if name:
             known[name] = cache
         return output.logits[0, -1].float()  # type: ignore[no-any-return]
+
+
+def places_of(running: InMemory, most: int, tokens: int) -> Places | None:
+    """Return places of a model that writes."""
+    if running.head.answer != "tokens":
+        return None
+    return (SharedPlaces if running.refills else LonePlaces)(running, most, tokens)
+
+
+def token_bytes(model: PreTrainedModel) -> int:
+    """Return the bytes of a token's keys and values in all layers; those with a window or a state take less."""
+    config: Any = model.config.get_text_config(decoder=True)  # its fields are those of any architecture
+    heads = getattr(config, "num_attention_heads", 1)
+    size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 64) // heads
+    layers = getattr(config, "num_decoder_layers", None) or getattr(config, "num_hidden_layers", 1)
+    both: int = 2 * (getattr(config, "num_key_value_heads", None) or heads) * size
+    return int((layers or 1) * both * model.dtype.itemsize)
 
 
 def _doubled(size: int, least: int) -> int:

@@ -170,10 +170,6 @@ class Loaded(Running):
 
         return PieceSpeller(self.model)
 
-    def spelled(self, token: int) -> bytes:
-        """Return the bytes of a token by llama.cpp's own tokenizer."""
-        return self.model.piece(token)
-
     def render(self, turns: Turns, *, prompt: bool) -> str | None:
         """Return a conversation as llama.cpp's own template engine writes it; it is that of its server."""
         from llmkit.runtimes._llama_template import Engine

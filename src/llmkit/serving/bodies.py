@@ -150,7 +150,7 @@ class CompletionBody(Written):
             return [self.prompt]
         if not self.prompt:
             raise RefusedError("prompt", "it is empty")
-        return [self.prompt] if isinstance(self.prompt[0], int) else list(self.prompt)  # type: ignore[list-item, arg-type]
+        return [self.prompt] if isinstance(self.prompt[0], int) else list(self.prompt)
 
 
 class EmbeddingBody(Body):

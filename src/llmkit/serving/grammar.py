@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIELD = "response_format"
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
-BLANKS = {"whitespace_flexible": True, "whitespace_pattern": r"[\x20\n]{1,16}"}
+BLANKS: Any = {"whitespace_flexible": True, "whitespace_pattern": r"[\x20\n]{1,16}"}
 """Between parts of JSON: without a bound a model may write blanks until its tokens are used up."""
 
 

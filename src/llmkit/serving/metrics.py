@@ -51,7 +51,7 @@ class Metrics:
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Engines(engines))  # type: ignore[arg-type]
+        self.registry.register(_Engines(engines))
         self.requests = Counter(
             "llmkit_requests", "Requests, by where they went and how they ended.", ["route", "status"],
             registry=self.registry,

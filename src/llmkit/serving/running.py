@@ -17,15 +17,15 @@ from llmkit.serving.writing import Text, Writer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from llmkit.runtimes import Ids, Request, Running
+    from llmkit.runtimes import Ids, Request, Running, Runtime
     from llmkit.runtimes._places import Places
     from llmkit.serving.answering import Answerer
     from llmkit.serving.stream import Stream
 
 LEAST_TOKENS = 4096
 """Positions that there is room for at least."""
-MEMORY_SHARE = 4
-"""Keys and values take a quarter of the memory, where nothing else is said."""
+MEMORY_SHARE, MOST_BYTES = 8, 4 << 30
+"""Keys and values take an eighth of the memory, and no more than so many bytes, where nothing else is said."""
 
 
 class RunningEngine(Engine):
@@ -170,7 +170,7 @@ class RunningEngine(Engine):
             grammar = Grammar.of(self._grammars, sampling.grammar)
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         return Text(
-            ids, sampling, self._length(ids, sampling), ends, self.running.speller(), self.running.spelled,
+            ids, sampling, self._length(ids, sampling), ends, self.running.speller(),
             Draws(sampling, seed), grammar, deadline,
         )  # fmt: skip
 
@@ -240,7 +240,9 @@ class RunningEngine(Engine):
         if self.running.facts.answer not in (None, "tokens"):
             return None
         most = self.settings.places
-        cache = self.settings.cache_bytes or memory_limit() // MEMORY_SHARE
+        cache = (
+            self.settings.cache_bytes or min(memory_limit() // MEMORY_SHARE, MOST_BYTES) // self.settings.cache_share
+        )
         tokens = max(LEAST_TOKENS, cache // max(1, self.running.token_bytes()))
         if self.positions is not None:
             tokens = min(tokens, most * self.positions)
@@ -277,4 +279,5 @@ def _runtime_for(where: str) -> str:
 def _load(where: str, runtime: str) -> Running:
     from llmkit.core.registry import Family
 
-    return Family("runtime").load(runtime)().load(where)
+    found: Runtime = Family("runtime").parse({"type": runtime})
+    return found.load(where)

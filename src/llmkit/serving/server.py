@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
 
         hosts = frozenset() if keys or told.insecure else LOCAL | {told.host}
         service = Service(engines, told.limits, keys, told.votes, hosts=hosts)  # type: ignore[arg-type]
+        listener.listen(BACKLOG)  # whoever reads the next line may ask at once
         port = listener.getsockname()[1]
         shown = f"[{told.host}]" if ":" in told.host else told.host
         for name, engine in engines.items():
@@ -131,8 +132,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _engines(told: Serving, say: Callable[[str], None]) -> Iterator[Mapping[str, Engine]]:
     with contextlib.ExitStack() as stack:
         found: dict[str, Engine] = {}
+        settings = told.engine
+        if settings.cache_bytes is None:
+            settings = replace(settings, cache_share=len(told.models))
         for name, where in told.models.items():
-            engine = stack.enter_context(open_engine(where, runtime=told.runtime, settings=told.engine, say=say))
+            engine = stack.enter_context(open_engine(where, runtime=told.runtime, settings=settings, say=say))
             if not engine.facts.can:
                 raise ConfigError(
                     f"the model '{where}' has the head for {engine.facts.answer}, which no route is for",

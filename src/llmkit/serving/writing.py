@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from llmkit.core.errors import DataError
 from llmkit.serving.drawing import Draws, chances_of
-from llmkit.serving.engine import BusyError, EngineDiedError, Finish, Piece, Sampling, Usage
+from llmkit.serving.engine import BusyError, EngineDiedError, Finish, Piece, Sampling, TokenChance, Usage
 from llmkit.serving.stopping import Stops
 from llmkit.serving.stream import Stream
 
@@ -40,7 +41,6 @@ class Text:
         length: Tokens that it will have at most, the prompt included.
         ends: Ids that end it.
         speller: Makes text of its tokens.
-        spelled: Bytes of a token.
         draws: Chooses its tokens.
         grammar: What it has to follow.
         deadline: `time.monotonic()` at which it ends.
@@ -51,7 +51,6 @@ class Text:
     length: int
     ends: frozenset[int]
     speller: Speller
-    spelled: Callable[[int], bytes]
     draws: Draws
     grammar: Grammar | None = None
     deadline: float | None = None
@@ -85,9 +84,9 @@ class Text:
         self.newest, self.count = token, self.count + 1
         if token in self.ends:
             return self._end("stop", self.speller.rest())
-        numbers = ()
+        numbers: tuple[TokenChance, ...] = ()
         if self.sampling.logprobs is not None:
-            numbers = (chances_of(logits, token, self.sampling.logprobs, self.spelled),)
+            numbers = (chances_of(logits, token, self.sampling.logprobs, self.speller.spelled),)
         text, stopped = self.stops.add(self.speller.add(token))
         full = len(self.prompt) + self.count >= self.length
         written = self.grammar is not None and self.grammar.over
@@ -145,7 +144,7 @@ class Writer:
                 raise BusyError(f"{len(self._waiting)} requests are waiting already, of {self._queue} that may")
             for text in texts:
                 number, self._next = self._next, self._next + 1
-                text.stream = Stream(number, lambda number=number: self._cancel(number))
+                text.stream = Stream(number, partial(self._cancel, number))
                 self._waiting.append((number, text))
             self._change.notify_all()
         return [text.stream for text in texts]

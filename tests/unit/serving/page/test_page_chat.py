@@ -262,3 +262,14 @@ def test_text_is_copied_with_and_without_a_clipboard(server: Answering, opened: 
         page.focus("#message")
         page.keyboard.press("Control+V")
         expect(page.locator("#message")).to_have_value("x = 1")
+
+
+def test_the_page_works_below_a_path_of_a_proxy(server: Answering, page: Page):
+    paths = []
+    page.on("request", lambda request: paths.append(request.url.removeprefix(server.url)))
+    page.goto(f"{server.url}below/")
+    page.wait_for_selector("#empty h2")
+    ask(page, "One")
+    expect(page.locator(".prose")).to_have_text("All right.")
+    assert all(path.startswith("below/") for path in paths)
+    assert {"below/page/config", "below/v1/chat/completions", "below/vendor/marked.js"} <= set(paths)
