@@ -263,5 +263,5 @@ def test_blocks_that_have_ended_are_made_once(page: Page):
                          ids=["one-line", "inline", "lines", "list", "rows", "quote"])  # fmt: skip
 def test_a_block_that_goes_on_is_painted_in_a_time_that_grows_with_it(page: Page, piece: str):
     """Painting rests four times as long as it took (turns.js), so that it never fills the time of a growing answer."""
-    small, large = page.evaluate(COST, [piece, [1_250, 10_000]])
-    assert large < max(60, 24 * small), f"{small:.0f} ms for 1,250 pieces, {large:.0f} ms for 10,000"
+    small, large = page.evaluate(COST, [piece, [2_500, 20_000]])
+    assert large < max(1_500, 24 * small), f"{small:.0f} ms for 2,500 pieces, {large:.0f} ms for 20,000"
