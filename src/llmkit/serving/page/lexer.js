@@ -2,7 +2,8 @@
 
 import { Marked } from "./vendor/marked.js";
 
-const LONGEST_BLOCK = 100_000; // characters of one paragraph, table or list; a longer one is shown as plain text
+const LONGEST_BLOCK = 100_000; // characters of one paragraph, table or list
+const MOST_SIGNS = 4_000; // `*`, `_` and `~` in one: marked takes a time that grows with the square of them
 
 const ENTITIES = {
   amp: "&",
@@ -91,22 +92,25 @@ const lexer = new Marked({
   ],
 });
 
-/** The tokens of a text, block by block. */
+/** The tokens of a text, block by block. What marked cannot read, or not in time, is one paragraph as it is written. */
 export function lex(text) {
-  if (text.length > LONGEST_BLOCK && longestBlock(text) > LONGEST_BLOCK) {
-    return [{ type: "paragraph", raw: text, tokens: [{ type: "text", raw: text, text }] }];
+  const plain = [{ type: "paragraph", raw: text, tokens: [{ type: "text", raw: text, text }] }];
+  if (text.length > MOST_SIGNS && isTooMuch(text)) return plain;
+  try {
+    return lexer.lexer(text);
+  } catch {
+    return plain; // Thousands of quotes in each other, say, are more than its recursion bears.
   }
-  return lexer.lexer(text);
 }
 
-/** Characters of the longest stretch without an empty line. */
-function longestBlock(text) {
-  let longest = 0;
-  for (let from = 0; from < text.length;) {
+/** Whether a stretch without an empty line is too long, or has more signs of emphasis than marked pairs in time. */
+function isTooMuch(text) {
+  for (let from = 0; from < text.length; ) {
     const end = text.indexOf("\n\n", from);
     const to = end < 0 ? text.length : end + 2;
-    longest = Math.max(longest, to - from);
+    if (to - from > LONGEST_BLOCK) return true;
+    if (to - from > MOST_SIGNS && (text.slice(from, to).match(/[*_~]/g)?.length ?? 0) > MOST_SIGNS) return true;
     from = to;
   }
-  return longest;
+  return false;
 }

@@ -265,3 +265,11 @@ def test_a_block_that_goes_on_is_painted_in_a_time_that_grows_with_it(page: Page
     """Painting rests four times as long as it took (turns.js), so that it never fills the time of a growing answer."""
     small, large = page.evaluate(COST, [piece, [2_500, 20_000]])
     assert large < max(1_500, 24 * small), f"{small:.0f} ms for 2,500 pieces, {large:.0f} ms for 20,000"
+
+
+@pytest.mark.parametrize("unit", ["x_", "**a", "> ", "[", "`", "$", "- ", "*a ", "```\na\n"])
+def test_what_a_model_repeats_for_ever_does_not_stop_the_page(page: Page, unit: str):
+    (took,) = page.evaluate(COST, [unit, [40_000 // len(unit)]])
+    assert took < 5_000
+    (html,) = page.evaluate(SHOW, [unit * (40_000 // len(unit))])
+    assert html != ""
