@@ -98,7 +98,7 @@ def position_limit(config: PreTrainedConfig) -> int | None:
         limit -= getattr(config, "virtual_tokens", 0)  # those of an adapter, before every row
     if limit is None or config.model_type not in POSITIONS_AFTER_PADDING:
         return limit
-    return int(limit) - _before_positions(config.pad_token_id)
+    return int(limit) - _before_positions(config.model_type, config.pad_token_id)
 
 
 def is_boundless(config: PreTrainedConfig) -> bool:
@@ -112,14 +112,16 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _before_positions(pad_token_id: int | None) -> int:
+def _before_positions(arch: str, pad_token_id: int | None) -> int:
+    if arch == "mpnet":  # it takes 1 for the padding id, whatever the config says
+        return 2
     return 0 if pad_token_id is None else pad_token_id + 1
 
 
 def _in_its_terms(arch: str, needs: dict[str, Any]) -> dict[str, Any]:
     if arch not in POSITIONS_AFTER_PADDING or "max_position_embeddings" not in needs:
         return needs
-    offset = _before_positions(needs.get("pad_token_id"))
+    offset = _before_positions(arch, needs.get("pad_token_id"))
     return {**needs, "max_position_embeddings": needs["max_position_embeddings"] + offset}
 
 
