@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 # torch comes first and by its exact version: left to the resolver, it would bring gigabytes of CUDA packages.
 	$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[gguf,llama-cpp,serve]"
 	touch $@
 
 # What the tests need, by name alone: the versions are those of the constraints, or the newest.

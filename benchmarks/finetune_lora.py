@@ -48,6 +48,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """What differs from how each comes; the last keeps activations instead of computing them twice, as llmkit does."""
 
 
+def _cores() -> list[int]:
+    """Return the last two of the cores that there are, or the one that `taskset` leaves."""
+    return sorted(os.sched_getaffinity(0))[-2:]
+
+
 def write_rows(path: Path, texts: list[str], count: int) -> None:
     """Write conversations of a question and an answer."""
     with path.open("w", encoding="utf-8") as file:
@@ -142,7 +147,7 @@ def measure_start(bench: Bench, model: Path, rows: Path) -> None:
                    "validation_fraction=0", "max_steps=1", "samples.count=0"]  # fmt: skip
         command = [sys.executable, "-m", "llmkit", "finetune", "--lora", "--data", str(rows), "--model", str(model)]
         command += ["-o", str(out), "-q", *itertools.chain(*(("-s", option) for option in options))]
-        run(command, cores=sorted(os.sched_getaffinity(0))[-2:], log=bench.work / f"logs/start-{number}.log", threads=2)
+        run(command, cores=_cores(), log=bench.work / f"logs/start-{number}.log", threads=len(_cores()))
         seconds.append((first or [time.perf_counter()])[0] - begin)
     bench.rows.append({"case": "start", "who": "llmkit", "seconds": statistics.median(seconds), "all": seconds})
     bench.claim("seconds from the command to the end of the first step", statistics.median(seconds), "<=", 10)
@@ -161,7 +166,7 @@ def compare(bench: Bench, names: list[str], model: Path, rows: Path, batch_token
         command += ["--out", str(out), "--batch-tokens", str(batch_tokens), *(f"--set={option}" for option in more)]
         try:
             log = bench.work / "logs" / f"{name}.log"
-            measured = run(command, cores=sorted(os.sched_getaffinity(0))[-2:], log=log, threads=2)
+            measured = run(command, cores=_cores(), log=log, threads=len(_cores()))
         except RunError as error:
             bench.failures.append(f"{name}: {error}")
             del runs[name]

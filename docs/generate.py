@@ -1,5 +1,7 @@
 """Write docs/reference/ (command line, config fields, JSON Schema of every stage) and docs/llms.txt from the code.
 
+docs/export-matrix.md is made of what the tests of exports have found.
+
 python docs/generate.py            write what changed
 python docs/generate.py --check    write nothing; exit 1 with the list of stale files
 """
@@ -22,7 +24,7 @@ from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows, sum
 from llmkit.core.registry import Family
 
 DOCS = Path(__file__).resolve().parent
-GENERATED = ("llms.txt", "reference/cli.md", "reference/fields.md", "reference/schema/*.json")
+GENERATED = ("llms.txt", "export-matrix.md", "reference/cli.md", "reference/fields.md", "reference/schema/*.json")
 NOTE = "% Written by docs/generate.py; edit the code, not this page.\n"
 
 
@@ -141,6 +143,7 @@ def field_cells(row: FieldRow) -> list[str]:
 def render() -> dict[str, str]:
     """Return the generated files: path under docs -> contents."""
     from llms import llms_text
+    from matrix import matrix_page
 
     from llmkit.cli.main import app
     from llmkit.cli.recipes import summaries
@@ -153,7 +156,8 @@ def render() -> dict[str, str]:
         for name, config in stages.items()
     }
     pages = {"reference/cli.md": cli_page(app), "reference/fields.md": fields_page(stages)}
-    return {"llms.txt": llms_text(app, stages, summaries()), **pages, **schemas}
+    written = {"llms.txt": llms_text(app, stages, summaries()), "export-matrix.md": matrix_page()}
+    return {**written, **pages, **schemas}
 
 
 def stale(files: Mapping[str, str], root: Path) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llmkit.cli.options import MESSAGES, RUN
 from llmkit.core.errors import Interrupted, UserError
 from llmkit.core.fields import REQUIRED, FieldRow, families_met, field_rows
 from llmkit.stages import load_stage
@@ -22,13 +23,15 @@ DEFAULT_SHOWN = 40
 """Characters of a default; a longer one is left to the reference."""
 LINE = 80
 """Characters of what a recipe is for."""
+FIELD = 100
+"""Characters of what a field is; a longer one ends where it goes into detail, and the reference goes on."""
 
 HEAD = """\
 # llmkit
 
 > One command line from raw text to an exported language model: `clean`, `tokenize`, `pretrain`, `finetune`, `eval`,
-> `export`, and `predict`. Every stage reads directories and writes one, its artifact. One config language (YAML recipes
-> and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
+> `export`, and `predict`, `generate`, `index`. Every stage reads directories and writes one, its artifact. One config
+> language (YAML recipes and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
 
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs
@@ -51,6 +54,8 @@ JSON = {
 }  # fmt: skip
 """The keys of what `--json` prints; a test holds them to real output."""
 ALWAYS = ("status", "exit_code")
+NOTHING = ("null", "false", "[]", "{}", '""')
+"""Defaults that say nothing: a field without one is off, or empty."""
 
 TAIL = """\
 ## Resume
@@ -111,7 +116,7 @@ def _commands(app: Any, stages: Sequence[str]) -> Iterator[str]:
     root = typer.main.get_command(app)
     context = root.context_class(root, info_name="llmkit")
     found = dict(_leaves(context))
-    every = {path: _options(inner.command) for path, inner in found.items()}
+    every = {path: _options(inner.command, _fields_of(path, stages)) for path, inner in found.items()}
     shared = {name: text for name, text in every[stages[0]].items() if all(name in every[stage] for stage in stages)}
     said: set[str] = set()
     for path, inner in found.items():
@@ -143,13 +148,24 @@ def _leaves(context: Any) -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
-def _options(command: Any) -> dict[str, str]:
-    """Return, by its long name, how each option is given and what it does."""
+def _fields_of(path: str, stages: Sequence[str]) -> set[str]:
+    """Return the options that are fields of a stage's config by the same name, where they are explained."""
+    fields = load_stage(path).config.model_fields if path in stages else ()
+    return {f"--{name.replace('_', '-')}" for name in fields}
+
+
+def _options(command: Any, explained: set[str]) -> dict[str, str]:
+    """Return, by its long name, how each option is given and what it does, where it is not explained elsewhere.
+
+    Those of a panel of their own, such as limits and draws, are named alone.
+    """
     found = {}
     for param in command.params:
         if param.param_type_name == "option" and not param.hidden and "--help" not in param.opts:
             value = "" if param.is_flag else f" {param.metavar or 'VALUE'}"
-            found[max(param.opts, key=len)] = f"`{'/'.join(param.opts)}{value}` {_clause(param.help or '')}"
+            name, panel = max(param.opts, key=len), getattr(param, "rich_help_panel", None)
+            known = name in explained or panel not in (None, RUN, MESSAGES)
+            found[name] = f"`{'/'.join(param.opts)}{value}`" + ("" if known else f" {_clause(param.help or '')}")
     return found
 
 
@@ -159,7 +175,7 @@ def _config(stages: Mapping[str, type[BaseModel]]) -> Iterator[str]:
         "JSON Schema of a stage's recipe: `llmkit schema STAGE`; all fields in a table: `llmkit schema STAGE --fields` "
         "or [the reference](reference/fields.md). Dotted paths: `-s optimizer.lr=1e-3`, `-s steps.0.min_chars=20`. A "
         "part is a name (`objective: causal_lm`) or a mapping (`objective: {type: prefix_lm, ...}`). Where null is a "
-        "type, it is the default.\n"
+        "type, it is the default; else what has none is off or empty.\n"
     )
     seen: dict[str, tuple[str, FieldRow]] = {}
     for stage, config in stages.items():
@@ -187,10 +203,10 @@ def _field(row: FieldRow, inner: Sequence[FieldRow]) -> str:
     """Return the line of a field; of a group with the names inside."""
     names = [field.path.removeprefix(f"{row.path}.").removeprefix("N.") for field in inner]
     default = row.default if row.default == REQUIRED else f"default `{row.default}`"
-    shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default != "null"
+    shown = 0 < len(row.default) < DEFAULT_SHOWN and row.default not in NOTHING
     facts = [row.type.replace("`", ""), *([default] if shown else [])]
     inside = f" Fields: {', '.join(f'`{name}`' for name in names)}." if names else ""
-    return f"- `{row.path}` ({', '.join(facts)}): {_first(row.description)}{inside}"
+    return f"- `{row.path}` ({', '.join(facts)}): {_short(_first(row.description), FIELD)}{inside}"
 
 
 def exit_codes() -> dict[int, str]:
@@ -231,9 +247,9 @@ def _first(text: str) -> str:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = LINE) -> str:
     """Return a long sentence up to where it goes into detail."""
-    return text if len(text) < LINE else re.split(r"[:;] ", text, maxsplit=1)[0].rstrip(".") + "."
+    return text if len(text) < most else re.split(r"[:;] |(?<=\.) (?=[a-z_]+: )", text, maxsplit=1)[0].rstrip(".") + "."
 
 
 def _clause(text: str) -> str:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from cells import pytest_addoption, pytest_collection_modifyitems, pytest_configure
 from llmkit.cli.main import run
 from texts import sentences, write_jsonl
 from tiny_settings import TINY_MODEL, TINY_TRAINING
 
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+"""What pytest asks for by these names: the matrix of exports."""
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 # Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all

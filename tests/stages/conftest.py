@@ -102,6 +102,8 @@ def stage_commands(
     body = save_headed(tmp_path / "encoder", SENTIMENT)
     commands = {
         "predict": ["--model", body, "-i", chain.root / "texts.jsonl"],
+        "generate": ["--model", chain.model, "-i", chain.root / "texts.jsonl", "--max-new-tokens", "2"],
+        "index": ["-i", chain.root / "texts.jsonl"],
         "clean": ["-i", chain.root / "texts.jsonl"],
         "tokenize": ["-i", chain.corpus, *tokenizer],
         "pretrain": ["--data", chain.tokens, *model_options, *training],

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict")
+STAGES = ("clean", "tokenize", "pretrain", "finetune", "eval", "export", "predict", "generate", "index")
 FIRST_FIELD = {
     "clean": "inputs", "tokenize": "inputs", "pretrain": "data", "finetune": "data", "eval": "tasks", "export": "model",
-    "predict": "inputs",
+    "predict": "inputs", "generate": "inputs", "index": "inputs",
 }  # fmt: skip
 
 
@@ -439,6 +439,8 @@ OTHER_CONFIG = {
     "eval": ("tasks.0.limit=4", "tasks.0.limit: 8 there, 4 now"),
     "export": ("parity_prompts=2", "parity_prompts: 1 there, 2 now"),
     "predict": ("max_tokens=20", "max_tokens: None there, 20 now"),
+    "generate": ("max_new_tokens=3", "max_new_tokens: 2 there, 3 now"),
+    "index": ("max_words=50", "max_words: 200 there, 50 now"),
 }
 
 

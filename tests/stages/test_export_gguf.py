@@ -65,6 +65,7 @@ def test_what_is_rounded_otherwise_is_said(export, chain, dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.cells(format="gguf", runtime="llama.cpp")
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "q8_0", "q6_k", "q5_k", "q5_0", "q4_k", "q4_0"])
 @pytest.mark.parametrize("name", gguf_exports.DECODERS)
 def test_every_architecture_in_every_format(export, name, dtype):
@@ -73,8 +74,10 @@ def test_every_architecture_in_every_format(export, name, dtype):
     assert done.code == 0, done.err
 
 
+@pytest.mark.cells(format="gguf", runtime="llama.cpp", model="bert", head="vectors")
 @pytest.mark.parametrize(
-    "dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float16", "q8_0"))]
+    "dtype",
+    ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float16", "bfloat16", "q8_0", "q4_k"))],
 )
 def test_an_encoder_gives_the_same_vectors(export, dtype):
     source = gguf_exports.encoder(Path("source"))

@@ -99,7 +99,8 @@ def test_a_full_disk_leaves_nothing_that_looks_like_an_export(cli, chain, monkey
     outcome = cli("export", "--model", chain.model, *PROBE, "-o", "out")
     assert outcome.code == 4
     assert "error: the disk is full" in outcome.err
-    assert not Path("out/llmkit.json").exists()
+    assert "free some space and run the same command again; llmkit tidy DIR" in outcome.err, "it does not go on"
+    assert not Path("out").exists(), "half an export only takes room, and nothing goes on from it"
     assert not Path("out.failed").exists()
 
 
@@ -138,3 +139,51 @@ def test_another_way_of_pooling_is_another_model(cli, tmp_path):
     changed = cli("export", "--model", folder, *PROBE, "-o", "out")
     assert changed.code == 2
     assert "out is finished, from another run: inputs.1 changed" in changed.err
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/x/y"])
+def test_a_place_where_no_directory_can_be_made(cli, chain, place):
+    outcome = cli("export", "--model", chain.model, *PROBE, "-o", place)
+    assert outcome.code == 4
+    assert f"error: no directory can be made at {place}: " in outcome.err
+    assert cli("predict", chain.model, "-i", "a.jsonl", "-o", place).code == 3, "what is read comes first"
+    for command in (["init", place], ["export", "--report", "nothing", "-o", place]):
+        outcome = cli(*command)
+        assert outcome.code == 4
+        assert f"error: no directory can be made at {place}: " in outcome.err
+
+
+def test_a_refusal_leaves_no_empty_folder(cli, chain):
+    outcome = cli("export", "--model", chain.model, "--format", "gguf", "-s", "exporter.dtype=q8_0", "-o", "new/out",
+                  "--text", "nothing.jsonl")  # fmt: skip
+    assert outcome.code == 3
+    assert not Path("new").exists()
+    own = Path("own")
+    own.mkdir()
+    outcome = cli("export", "--model", chain.model, *PROBE, "-s", "exporter.max_logit_difference=0",
+                  "-s", "exporter.dtype=float16", "-o", own)  # fmt: skip
+    assert outcome.code == 7, outcome.err
+    assert list(own.iterdir()) == [], "a folder that was there stays"
+    outcome = cli("export", "--model", chain.model, *PROBE, "-s", "exporter.max_logit_difference=0",
+                  "-s", "exporter.dtype=float16", "-o", "new/out")  # fmt: skip
+    assert outcome.code == 7
+    assert [entry.name for entry in Path("new").iterdir()] == ["out.failed"]
+
+
+def test_an_end_of_writing_that_no_row_is_of(cli, changed):
+    model = changed(lambda weights: None)
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 999_999]}))
+    outcome = cli("export", "--model", model, *PROBE, "-o", "out")
+    assert outcome.code == 3
+    assert f"the model in '{model}' stops writing at the token 999999, and has " in outcome.err
+    assert "set eos_token_id in its generation_config.json" in outcome.err
+
+
+def test_weights_of_another_class_than_the_config_says(cli, tmp_path):
+    model = save_headed(tmp_path / "model", {"type": "causal_lm"}, "llama")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "architectures": ["LlamaForQuestionAnswering"]}))
+    outcome = cli("export", "--model", model, "-o", "out")
+    assert outcome.code == 3
+    assert "that it has no place for: lm_head.weight, model.embed_tokens.weight" in outcome.err
+    assert "its config.json says LlamaForQuestionAnswering; are the weights of another class?" in outcome.err

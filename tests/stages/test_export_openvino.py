@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,6 +99,14 @@ def test_form_of_a_decoder_is_that_of_optimum_and_genai(pair):
     # Its words are no subwords, and openvino_tokenizers reads what it does not know otherwise: no wrong file is left.
     assert not [*folder.glob("openvino_*tokenizer.*")]
     assert theirs.read("cat 渡") == theirs.tokenizer("cat 渡")["input_ids"]
+
+
+def test_a_processor_that_is_held_to_less(pair):
+    code = f"from llmkit.runtimes.openvino import OpenVino\nprint(OpenVino().load({str(pair[2])!r}).session.inputs)"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "beam_idx" in done.stdout
 
 
 def test_nothing_is_sent(pair):

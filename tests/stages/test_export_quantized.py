@@ -35,7 +35,7 @@ def test_eight_bits_are_read_by_compressed_tensors_and_answer_alike(quantize, ch
     assert outcome.code == 0, outcome.err
     found = receipt()
     assert found["measured"]["text"]["top1_but_ties"] >= found["limits"]["top1"] == 0.98
-    assert found["notes"] == ["weights were rounded by 1,024 tokens of text"]
+    assert found["notes"] == ["weights were rounded by 1,024 tokens of text"], "no layer of so few is hard"
     assert abs(found["bits_per_byte"]["growth"]) < 0.01
     assert "the model's" in outcome.out
     assert "but for ties (at least 0.98)" in outcome.out
@@ -55,7 +55,9 @@ def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     outcome = quantize("w4a16")
     assert outcome.code == 0, outcome.err
     found = receipt()
-    assert found["limits"] == {"bits": 0.05}
+    assert found["limits"] == {"bits": 0.05, "graph": 2.0}
+    assert 0 < found["graph"]["off"] <= found["graph"]["limit"] < 0.05
+    assert "off the model with the same rounded weights (at most" in outcome.out
     assert found["bits_per_byte"]["growth"] <= 0.05
     assert found["notes"] == ["weights were rounded to the nearest: no text was given to round by"]
     name = "model.layers.0.mlp.up_proj.weight"
@@ -69,6 +71,23 @@ def test_four_bits_are_held_to_bits_per_byte(quantize, monkeypatch):
     assert Path("other.failed/parity.json").exists()
 
 
+def test_layers_that_stay_hard_to_round_are_left_and_noted(quantize, chain, monkeypatch):
+    monkeypatch.setattr(
+        "llmkit.modeling.smoothing.hard_layers",
+        lambda *_: ["model.layers.1.mlp.down_proj", "model.layers.0.mlp.down_proj"],
+    )
+    outcome = quantize("w8a8", "-s", f"exporter.data={chain.corpus}", "-s", "exporter.calibration_tokens=512")
+    assert outcome.code == 0, outcome.err
+    assert (
+        "rounding what they read would change more than 2% of the likeliest tokens: model.layers.1." in outcome.out
+    )
+    weights = load_file("out/model.safetensors")
+    assert weights["model.layers.0.mlp.down_proj.weight"].dtype == torch.bfloat16
+    assert weights["model.layers.0.mlp.up_proj.weight"].dtype == torch.int8
+    form = json.loads(Path("out/config.json").read_text())["quantization_config"]
+    assert form["ignore"] == ["model.layers.0.mlp.down_proj", "model.layers.1.mlp.down_proj", "lm_head"]
+
+
 def test_what_a_group_does_not_divide_stays_and_is_noted(quantize):
     assert quantize("w4a16", "-s", "exporter.group_size=64").code == 0
     (_, note) = receipt()["notes"]
@@ -79,6 +98,7 @@ def test_torchao_reads_its_own(quantize):
     outcome = quantize("int8")
     assert outcome.code == 0, outcome.err
     assert json.loads(Path("out/config.json").read_text())["quantization_config"]["quant_method"] == "torchao"
+    assert 0 < receipt()["graph"]["off"] < 0.02
 
 
 def test_transposed_layers_are_refused(cli, chain, tmp_path):

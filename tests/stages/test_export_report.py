@@ -27,6 +27,7 @@ def test_formats_are_measured_on_the_same_text(cli, chain, exports, jsonl):
     outcome = cli("export", *exports, "--text", own, "-o", "page", "--json")
     assert outcome.code == 0, outcome.err
     one, other = outcome.json["formats"]
+    assert outcome.json["report"] == "page/report.html"
     assert (one["name"], one["format"], other["format"]) == ("float32", "safetensors float32", "safetensors bfloat16")
     assert one["bytes"] > other["bytes"]
     assert one["load_s"] > 0

@@ -39,14 +39,17 @@ MIDDLE = {
     "eval": (".partial/samples-answers.jsonl", 1),
     "export": (".partial/scratch/questions", 1),
     "predict": ("scratch/lenient/000000.parquet", 1),
+    "generate": ("scratch/lenient/000000.tmp", 1),
+    "index": ("scratch/lenient/000000.parquet", 1),
 }
 STAGES = tuple(MIDDLE)
 
 
-def strike(command, name, count, number=signal.SIGINT):
+def strike(command, name, count, number=signal.SIGINT, prelude=""):
     """Run a command in a process of its own that is hit at the given instant; return it when it has ended."""
     arguments = [name, str(count), str(int(number)), *command, "-o", "out", "--json"]
-    return subprocess.run([sys.executable, "-c", _STRIKE, *arguments], capture_output=True, text=True, check=False)
+    script = [sys.executable, "-c", prelude + _STRIKE, *arguments]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
 
 
 def check_interrupted(done, name="SIGINT"):
@@ -72,7 +75,7 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
 
 
 @pytest.mark.parametrize(
-    "stage", ["clean", "tokenize", "eval", "predict", pytest.param("export", marks=pytest.mark.slow)]
+    "stage", ["clean", "tokenize", "eval", "predict", "generate", "index", pytest.param("export", marks=pytest.mark.slow)]
 )
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]))

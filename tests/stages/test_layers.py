@@ -26,7 +26,7 @@ LAYERS = (
     {"stages"},
     {"training", "cleaning", "tokenization", "prediction", "serving"},
     {"tasks"},
-    {"objectives", "exporters"},
+    {"objectives", "exporters", "retrieval"},
     {"metrics"},
     {"evaluation"},
     {"runtimes"},

@@ -199,7 +199,8 @@ def test_full_disk(chain, stage_commands, tmp_path, stage, sizes):
         assert re.search(
             r"error: the disk is full(: \S+ \([\d,.]+ MB of [\d,.]+ MB are free there\)|: checkpoints)", err
         )
-        assert "-> free some space and run the same command again: it goes on" in err
+        again = "run the same command again" if stage == "export" else "run the same command again: it goes on"
+        assert f"-> free some space and {again}; llmkit tidy" in err
         assert "Traceback" not in err
         assert not finished
         assert then == 0, (size, err)

@@ -258,3 +258,22 @@ def test_export_pushes_what_it_has_proven(cli, chain, hub):
     assert outcome.code == 0, outcome.err
     assert hub.files["model.safetensors"] == Path("out/model.safetensors").read_bytes()
     assert outcome.out.splitlines()[-1].startswith("push: ")
+
+
+def test_export_asks_the_hub_before_it_works(cli, chain, hub, monkeypatch):
+    command = ["export", "--model", chain.model, "--push", "me/it", "-o", "out"]
+    hub.repositories["models/me/it"] = False
+    outcome = cli(*command)
+    assert outcome.code == 2
+    assert "error: me/it is on the hub, and everybody may see it" in outcome.err
+    hub.repositories.clear()
+    monkeypatch.delenv("HF_TOKEN")
+    outcome = cli(*command)
+    assert outcome.code == 4
+    assert "error: the hub does not know who you are" in outcome.err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    outcome = cli(*command)
+    assert outcome.code == 4
+    assert "error: the hub is switched off by HF_HUB_OFFLINE" in outcome.err
+    assert not Path("out").exists()
+    assert hub.files == {}

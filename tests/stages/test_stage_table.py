@@ -12,7 +12,17 @@ from llmkit.core.errors import ConfigError
 from llmkit.core.stage import Stage
 from llmkit.stages import STAGES, load_stage
 
-VERSIONS = {"clean": 6, "tokenize": 4, "pretrain": 6, "finetune": 6, "eval": 5, "export": 2, "predict": 1}
+VERSIONS = {
+    "clean": 6,
+    "tokenize": 4,
+    "pretrain": 6,
+    "finetune": 6,
+    "eval": 5,
+    "export": 2,
+    "predict": 1,
+    "generate": 1,
+    "index": 1,
+}
 """They are part of every identity: a change makes finished work out of date."""
 
 
@@ -47,7 +57,7 @@ def test_a_dry_run_finds_the_missing_tracker_as_the_run_does(cli, stage_commands
     assert "-> pip install wandb" in outcome.err
 
 
-@pytest.mark.parametrize("stage", ["eval", "export", "predict"])
+@pytest.mark.parametrize("stage", ["eval", "export", "predict", "generate"])
 def test_what_cannot_be_planned_is_said(cli, stage_commands, stage):
     _, model, path, *sets = stage_commands[stage]
     outcome = cli("plan", "--stage", stage, "-s", f"{model.lstrip('-')}={path}", *sets)

@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed"),
 ]
 VERSION = "4.3.2"
+CELLS = pytest.mark.cells(format="onnx", runtime="transformers.js", version=VERSION)
 ROWS = random_rows((9, 1, 17, 5))
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!"]
 RUN = """
@@ -51,6 +52,7 @@ def node_modules(tmp_path_factory):
     os.environ.pop("NODE_PATH") if before is None else os.environ.update(NODE_PATH=before)
 
 
+@CELLS
 @pytest.mark.parametrize(
     ("arch", "dtype"),
     [("llama", "float32"), ("llama", "int8"), ("llama", "float16"), ("gpt2", "float32"), ("gemma2", "float32"),
@@ -80,6 +82,7 @@ def asked(tmp_path, kind):
     return {name: np.array(value, np.float32) for name, value in json.loads(done.stdout).items()}
 
 
+@CELLS(head="labels")
 @pytest.mark.parametrize("arch", ["bert", "modernbert", "distilbert"])
 def test_labels(tmp_path, arch):
     pair = export(save_reader(tmp_path / "model", arch, SENTIMENT), tmp_path / "out")
@@ -87,6 +90,7 @@ def test_labels(tmp_path, arch):
     np.testing.assert_allclose(found, pair.ours.answer([Label(text) for text in TEXTS]), rtol=1e-4, atol=1e-5)
 
 
+@CELLS(model="bert", head="vectors")
 def test_vectors(tmp_path):
     model = save_reader(tmp_path / "model", "bert", BODY)
     pooling = Pooling(("mean",), normalized=True)

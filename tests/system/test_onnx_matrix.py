@@ -1,6 +1,6 @@
 """Every architecture, head and number format that is written to ONNX, in onnxruntime beside transformers.
 
-The matrix in docs/export-onnx.md is that of these tests.
+The matrix in docs/export-matrix.md is that of these tests.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from llmkit.runtimes import Embed, Fill, Generate, Label, Logits, Span, Tags
 from onnx_models import DECODERS, ENCODERS, TWO_SIDED, export, random_rows, save_reader, save_writer
 
 pytestmark = pytest.mark.slow
+CELLS = pytest.mark.cells(format="onnx", runtime="onnxruntime")
 ROWS = random_rows((9, 2, 30, 17, 5))
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!", "Wind from the sea"]
 HEADS = {"labels": SENTIMENT, "several": TOPICS, "number": STARS, "tags": NAMES, "span": READER, "vectors": BODY}
@@ -34,6 +35,7 @@ def compare(pair, requests, dtype):
         assert np.abs(ours - theirs).mean() <= NEAR[dtype] * size
 
 
+@CELLS
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("arch", [*DECODERS, *TWO_SIDED])
 def test_models_that_write(tmp_path, arch, dtype):
@@ -46,6 +48,7 @@ def test_models_that_write(tmp_path, arch, dtype):
     assert all(len(written.ids) == 10 for written in theirs)
 
 
+@CELLS
 @pytest.mark.parametrize("head", [*HEADS, "masked"])
 @pytest.mark.parametrize("arch", ENCODERS)
 def test_encoders(tmp_path, arch, head):
@@ -53,6 +56,7 @@ def test_encoders(tmp_path, arch, head):
     compare_head(export(model, tmp_path / "out"), head, "float32")
 
 
+@CELLS(model="bert")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 @pytest.mark.parametrize("head", [*HEADS, "masked"])
 def test_heads_in_other_formats(tmp_path, head, dtype):
@@ -67,6 +71,7 @@ def test_second_outputs(tmp_path, arch):
     compare(pair, [Logits(row) for row in ROWS], "float32")
 
 
+@CELLS(head="labels")
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "qwen3"])
 def test_labels_of_decoders(tmp_path, arch):
     settings = {} if arch != "gpt2" else {"n_embd": 16, "n_layer": 2, "n_head": 2}
@@ -88,6 +93,7 @@ def test_every_way_of_pooling_is_in_the_graph(tmp_path, modes):
     np.testing.assert_allclose(np.linalg.norm(pair.theirs.answer([Embed("a")])[0]), 1, rtol=1e-5)
 
 
+@CELLS(model="t5", head="vectors")
 def test_vectors_of_the_encoder_of_two(tmp_path):
     t5 = {"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
     pair = export(save_headed(tmp_path / "model", BODY, "t5", **t5), tmp_path / "out")

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 ROWS = random_rows((9, 1, 17, 5))
 
 
+@pytest.mark.cells(format="onnx", runtime="onnxruntime-genai")
 @pytest.mark.parametrize(
     ("arch", "dtype"),
     [("llama", "float32"), ("llama", "int8"), ("gpt2", "float32"), ("gpt_neox", "float32"), ("gemma", "float32"),

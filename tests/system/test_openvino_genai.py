@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 EXACT = {"KV_CACHE_PRECISION": "f32", "INFERENCE_PRECISION_HINT": "f32", "ATTENTION_BACKEND": "SDPA"}
 
 
+@pytest.mark.cells(format="openvino", runtime="openvino-genai")
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_texts_are_those_of_the_model(cli, chain, dtype):
     library()

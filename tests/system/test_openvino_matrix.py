@@ -1,6 +1,6 @@
 """Every architecture, head and number format that is written for OpenVINO, beside transformers.
 
-The matrix in docs/export-openvino.md is that of these tests.
+The matrix in docs/export-matrix.md is that of these tests.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from llmkit.runtimes.transformers import Transformers
 from onnx_models import DECODERS, ENCODERS, random_rows, save_reader, save_writer
 
 pytestmark = pytest.mark.slow
+CELLS = pytest.mark.cells(format="openvino", runtime="openvino")
 ROWS = random_rows((9, 2, 30, 17, 5))
 TEXTS = ["The bread is good.", "No", "A boat, and the captain, and 9 sailors!", "Wind from the sea"]
 HEADS = {
@@ -46,6 +47,7 @@ def compare(pair, requests, dtype="float32"):
         assert np.abs(one - two).mean() <= NEAR[dtype] * size
 
 
+@CELLS
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("arch", DECODERS)
 def test_models_that_write(tmp_path, arch, dtype):
@@ -58,12 +60,14 @@ def test_models_that_write(tmp_path, arch, dtype):
     assert all(len(written.ids) == 10 for written in theirs)
 
 
+@CELLS
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("arch", ENCODERS)
 def test_encoders(tmp_path, arch, head):
     compare_head(exported(save_reader(tmp_path / "model", arch, HEADS[head]), tmp_path / "out"), head)
 
 
+@CELLS(model="bert")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_in_other_formats(tmp_path, head, dtype):
@@ -71,6 +75,7 @@ def test_heads_in_other_formats(tmp_path, head, dtype):
     compare(pair, [Logits(row) for row in ROWS], dtype)
 
 
+@CELLS(head="labels")
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "qwen3"])
 def test_labels_of_decoders(tmp_path, arch):
     settings = {} if arch != "gpt2" else {"n_embd": 16, "n_layer": 2, "n_head": 2}

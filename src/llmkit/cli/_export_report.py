@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llmkit.core.claim import make_directory
 from llmkit.core.console import Console
 from llmkit.core.errors import ConfigError
 from llmkit.core.registry import Family
@@ -32,14 +33,16 @@ def report_formats(directories: list[Path], text: str | None, output: Path | Non
     """Measure exports, print a table, and write a page into the folder that `--output` names."""
     if output is not None and output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file", hint="choose a directory")
+    if output is not None:  # before minutes of measuring
+        make_directory(output)
     console = Console(json_mode=json)
     source: Any = None if text is None else Family("source", shorthand=("files", "path")).parse(text)
     found = found_by.report(directories, source, console)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         found_by.write_page(found, Export(output).report)
     if json:
-        console.print_json({"status": "done", "exit_code": 0, "formats": found_by.facts(found)})
+        page = {} if output is None else {"report": str(Export(output).report)}
+        console.print_json({"status": "done", "exit_code": 0, "formats": found_by.facts(found), **page})
         return
     console.table([one.row() for one in found], headers=found_by.HEADERS)
     if output is not None:

@@ -51,22 +51,26 @@ def export(*, report: list[Path] | None = None, push: str | None = None, **value
 
 
 def _export_and_push(name: str, values: dict[str, Any]) -> None:
-    """Export, and push what has been proven; whether a repository can be called so is found out before.
+    """Export, and push what has been proven; whether the hub would take it is found out before.
 
     Raises:
-        ConfigError: It cannot, or the result was to be one JSON object, and there would be two.
+        ConfigError: No repository can be called so, or everybody sees it, or the result was to be one JSON object, and
+            there would be two.
+        SetupError: The hub is not reached.
     """
     from llmkit.cli.push import push_artifact
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError
-    from llmkit.data.pushing import check_name
+    from llmkit.data.pushing import check_hub, check_name
 
     if values["json"] and not values["dry_run"]:
         raise ConfigError("--push: --json prints the result of one command", hint=f"llmkit push DIR --to {name} --json")
     check_name("--push", name)
-    _export(**values)
     if values["dry_run"]:
+        _export(**values)
         return
+    check_hub(name)
+    _export(**values)
     push_artifact(values["output"], name, Console(quiet=values["quiet"]))
 
 

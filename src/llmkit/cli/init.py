@@ -18,10 +18,12 @@ def init(
     json: o.Json = False,
 ) -> None:
     """Start a project: copy the quickstart's Makefile and recipes into a new folder."""
+    from llmkit.core.claim import make_directory
     from llmkit.core.console import Console
 
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} exists and is not empty", hint="choose a new folder")
+    make_directory(directory)
     source = shipped_recipes() / "quickstart"
     shutil.copytree(source, directory, dirs_exist_ok=True)
     files = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())

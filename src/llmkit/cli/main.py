@@ -15,12 +15,15 @@ import typer
 
 import llmkit
 from llmkit.cli import (
+    chat,
     clean,
     compare,
     doctor,
     evaluate,
     export,
     finetune,
+    generate,
+    index,
     init,
     lineage,
     plan,
@@ -30,6 +33,7 @@ from llmkit.cli import (
     push,
     recipes,
     schema,
+    search,
     serve,
     summary,
     tidy,
@@ -57,12 +61,16 @@ app.command("finetune", cls=Command, rich_help_panel=STAGES)(finetune.finetune)
 app.command("eval", cls=Command, rich_help_panel=STAGES)(evaluate.evaluate)
 app.command("export", cls=Command, rich_help_panel=STAGES)(export.export)
 app.command("predict", cls=Command, rich_help_panel=STAGES)(predict.predict)
+app.command("generate", cls=Command, rich_help_panel=STAGES)(generate.generate)
+app.command("index", cls=Command, rich_help_panel=STAGES)(index.index)
 app.command("serve", cls=Command, rich_help_panel=TOOLS)(serve.serve)
+app.command("chat", cls=Command, rich_help_panel=TOOLS)(chat.chat)
 app.command("init", cls=Command, rich_help_panel=TOOLS)(init.init)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TOOLS)
 app.command("schema", cls=Command, rich_help_panel=TOOLS)(schema.schema)
 app.command("plan", cls=Command, rich_help_panel=TOOLS)(plan.plan)
 app.command("preflight", cls=preflight.Grouped, rich_help_panel=TOOLS)(preflight.preflight)
+app.command("search", cls=Command, rich_help_panel=TOOLS)(search.search)
 app.command("compare", cls=Command, rich_help_panel=TOOLS)(compare.compare)
 app.command("summary", cls=Command, rich_help_panel=TOOLS)(summary.summary)
 app.command("lineage", cls=Command, rich_help_panel=TOOLS)(lineage.lineage)
@@ -104,7 +112,8 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("torch.utils._pytree", "torchao"):  # of torchao, which accelerate imports wherever it is installed
+    # Of libraries that accelerate and peft import wherever they are installed: kernels that nobody has asked for.
+    for name in ("torch.utils._pytree", "torchao", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # OpenMP threads that spin long while they wait take the cores from the very threads they wait for, as soon as
     # anything else runs. Tokens/s of the quickstart's pretraining on 2 cores, alone and beside a busy process: 11,000
@@ -144,7 +153,7 @@ def _run(arguments: Sequence[str]) -> int:
             return 2
         return _report(UserError(error.format_message(), hint=_help_hint(error)), arguments)
     except Exception as error:  # noqa: BLE001 - the last stop: either the machine's limit or a bug
-        known = machine.explain(error, _output(arguments))
+        known = machine.explain(error, _output(arguments), goes_on=_goes_on(arguments))
         if known is not None:
             return _report(known, arguments)
         traceback.print_exc()
@@ -169,7 +178,8 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error.message}\n  -> {error.hint}\n")
         return error.exit_code
     console = Console(json_mode="--json" in arguments)
-    console.error(error.message, error.hint)
+    hint = machine.AGAIN if isinstance(error, Interrupted) and not _goes_on(arguments) else error.hint
+    console.error(error.message, hint)
     if console.json_mode:
         console.print_json(
             {
@@ -177,7 +187,7 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
                 "kind": error.kind,
                 "exit_code": error.exit_code,
                 "message": error.message,
-                "hint": error.hint,
+                "hint": hint,
             }
         )
     return error.exit_code
@@ -186,6 +196,14 @@ def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
 def _output(arguments: Sequence[str]) -> Path | None:
     flags = [i for i, word in enumerate(arguments[:-1]) if word in ("-o", "--output")]
     return Path(arguments[flags[-1] + 1]) if flags else None
+
+
+def _goes_on(arguments: Sequence[str]) -> bool:
+    """Tell whether a command goes on with what it has done when it is given again."""
+    from llmkit.stages import STAGES, load_stage
+
+    name = next(iter(arguments), "")
+    return name in STAGES and load_stage(name).resumable
 
 
 def _help_hint(error: typer.TyperException) -> str:

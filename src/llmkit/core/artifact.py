@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmkit.core import stop
-from llmkit.core.claim import Lock, check_owner
+from llmkit.core.claim import Lock, check_owner, make_directory, remove_empty
 from llmkit.core.config import Config, dump
 from llmkit.core.damage import check_inputs
 from llmkit.core.durable import fsync, write_json
-from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError, MemoryLimitError, UserError
 from llmkit.core.extension import RAISES, Passed, lowered_limits
 from llmkit.core.fingerprint import Fingerprint, read_run
 from llmkit.core.inputs import Inputs
@@ -89,6 +89,7 @@ class Build:
         self.damaged: list[str] = []
         self._lock = Lock(self.dir)
         self._started = time.time()
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
         check_owner(self.out)
@@ -96,7 +97,7 @@ class Build:
             self._sweep()
             return self
         self._check_inputs()
-        self.out.mkdir(parents=True, exist_ok=True)
+        self._made = make_directory(self.out)
         try:
             self._lock.acquire()
             self._prepare()
@@ -104,6 +105,7 @@ class Build:
             if self._lock.held and [entry.name for entry in self.dir.iterdir()] == [LOCK]:
                 shutil.rmtree(self.dir)  # a refused run leaves no trace in a finished artifact
             self._lock.release()
+            remove_empty(self._made)
             raise
         return self
 
@@ -111,9 +113,12 @@ class Build:
         mistake = kind is not None and issubclass(kind, ConfigError | DataError | CheckFailedError)
         # Too little memory calls for another config as well, but what an earlier stage has done so far would be lost.
         mistake |= kind is not None and issubclass(kind, MemoryLimitError) and not (self.dir / SCRATCH).exists()
+        if kind is not None and issubclass(kind, UserError | OSError) and not self.resumable:
+            mistake |= not (self.dir / MANIFEST).exists()  # a full disk: it starts anew unless all is there
         if mistake and self._lock.held and not self.kept.adds(self.dir, self.out):
             self._remove_partial()  # nothing to go on from: it would only stand in the way of the corrected command
         self._lock.release()
+        remove_empty(self._made)
 
     @property
     def scratch(self) -> Path:

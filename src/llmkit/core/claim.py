@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from llmkit.core.errors import ConfigError
+from llmkit.core.errors import ConfigError, SetupError
+from llmkit.core.machine import limit_of
 from llmkit.core.manifest import MANIFEST, PARTIAL
 from llmkit.core.move import LOCK, RUN
 
@@ -62,6 +65,31 @@ class Lock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def make_directory(path: Path) -> list[Path]:
+    """Make a directory and those above it that are missing; return what was missing, the innermost first.
+
+    Raises:
+        SetupError: None can be made there, as in `/proc`, whose error says that nothing of that name is there.
+    """
+    missing = [place for place in (path, *path.parents) if not os.path.lexists(place)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if limit_of(error) is not None:
+            raise
+        raise SetupError(
+            f"no directory can be made at {path}: {error.strerror}", hint="choose a path you may write"
+        ) from error
+    return missing
+
+
+def remove_empty(made: Iterable[Path]) -> None:
+    """Remove directories, the innermost first, up to the first that holds something."""
+    with contextlib.suppress(OSError):
+        for place in made:
+            place.rmdir()
 
 
 def check_owner(out: Path) -> None:

@@ -32,6 +32,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "torchao": "adapter.quantize: 8bit, and `eval` with runtime.precision: int8",
         "compressed_tensors": "`export --format quantized` in w8a8 and w4a16",
     },
+    "retrieval": {"bm25s": "`index` and `search`", "Stemmer": "the same"},
     "serve": {
         "starlette": "`serve`",
         "uvicorn": "the same",

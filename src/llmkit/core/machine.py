@@ -23,7 +23,7 @@ class Limit:
     Attributes:
         error: What it is for the user, with the exit code.
         words: What is said; `{at}` is the file or what the system says, with a colon before it.
-        hint: What to do next.
+        hint: What to do next; `{again}` is to run the command again.
         numbers: The `errno` of it.
         texts: Parts of what libraries say that hide the number.
         types: Names of exceptions that mean it.
@@ -50,22 +50,23 @@ class Limit:
 
 
 _EREMOTEIO = getattr(errno, "EREMOTEIO", errno.EIO)  # Linux alone has it
-_AGAIN = "run the same command again: it goes on"
+AGAIN = "run the same command again"
+_GOES_ON = f"{AGAIN}: it goes on"
 FULL = Limit(
-    SetupError, "the disk is full{at}", f"free some space and {_AGAIN}; llmkit tidy DIR lists what runs left behind",
+    SetupError, "the disk is full{at}", "free some space and {again}; llmkit tidy DIR lists what runs left behind",
     (errno.ENOSPC, errno.EDQUOT),
     # The last is all that C++ streams, which torch writes through, say of a failed write.
     ("No space left on device", "Disk quota exceeded", "iostream error"), deep=True,
 )  # fmt: skip
 FILE_SIZE = Limit(
-    SetupError, "a file is larger than this shell allows{at}", f"ulimit -f unlimited; then {_AGAIN}", (errno.EFBIG,),
+    SetupError, "a file is larger than this shell allows{at}", "ulimit -f unlimited; then {again}", (errno.EFBIG,),
     ("File too large",), deep=True,
 )  # fmt: skip
 LIMITS = (
     FILE_SIZE,
     FULL,
     Limit(
-        SetupError, "too many open files{at}", f"ulimit -n 4096; then {_AGAIN}", (errno.EMFILE, errno.ENFILE),
+        SetupError, "too many open files{at}", "ulimit -n 4096; then {again}", (errno.EMFILE, errno.ENFILE),
         ("Too many open files",), deep=True,
     ),
     Limit(
@@ -75,7 +76,7 @@ LIMITS = (
     ),
     Limit(
         SetupError, "this machine starts no more threads or processes{at}",
-        f"raise `ulimit -u` or `ulimit -v`, or lower --workers; then {_AGAIN}", (),
+        "raise `ulimit -u` or `ulimit -v`, or lower --workers; then {again}", (),
         ("can't start new thread", "Resource temporarily unavailable", "pthread_create", "os error 11)"), deep=True,
     ),
     Limit(ConfigError, "a name is too long for this file system{at}", "choose a shorter one", (errno.ENAMETOOLONG,),
@@ -88,7 +89,7 @@ LIMITS = (
           ("Read-only file system",)),
     Limit(SetupError, "no permission{at}", "choose a path you may read and write", (errno.EACCES, errno.EPERM),
           ("Permission denied",)),
-    Limit(SetupError, "the disk does not answer{at}", _AGAIN, (errno.EIO, errno.ESTALE, errno.ENXIO, _EREMOTEIO),
+    Limit(SetupError, "the disk does not answer{at}", "{again}", (errno.EIO, errno.ESTALE, errno.ENXIO, _EREMOTEIO),
           ("Input/output error",)),
 )  # fmt: skip
 
@@ -109,12 +110,15 @@ def raise_limit(error: Exception) -> None:
         raise error
 
 
-def explain(error: BaseException, output: Path | None = None) -> UserError | Interrupted | None:
+def explain(
+    error: BaseException, output: Path | None = None, *, goes_on: bool = True
+) -> UserError | Interrupted | None:
     """Return an error as the user is told of it; None for a bug.
 
     Args:
         error: Any.
         output: Where the command writes; it says which disk is full where the error does not.
+        goes_on: The same command would go on with what is done so far.
     """
     if isinstance(error, UserError | Interrupted):
         return error
@@ -125,7 +129,7 @@ def explain(error: BaseException, output: Path | None = None) -> UserError | Int
     at = f": {_shortened(os.fsdecode(name))}" if isinstance(name, bytes | str | Path) else _said(error)
     if limit is FULL:
         at = f": {_disk(name, output)}"
-    return limit.error(limit.words.format(at=at), hint=limit.hint)
+    return limit.error(limit.words.format(at=at), hint=limit.hint.format(again=_GOES_ON if goes_on else AGAIN))
 
 
 def exit_code(error: BaseException) -> int:

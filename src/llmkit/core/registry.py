@@ -62,6 +62,7 @@ class Family:
         also: Values that the field takes beside the members, such as `auto` and None.
         files: A bare string that ends in `.yaml` is a file with a member's fields; this one is the file's name where it
             is not among them. None where members have no files.
+        without: Members that the field does not take: a part that holds another of its own family.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Family:
     also: tuple[str | None, ...] = ()
     joined: str | None = None
     files: str | None = None
+    without: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -84,7 +86,7 @@ class Family:
 
     def members(self) -> list[str]:
         """Names of the members, from the file names in the package; imports none of them."""
-        return sorted({name for family in self.families() for name in family._modules()})
+        return sorted({name for family in self.families() for name in family._modules()} - {*self.without})
 
     def _modules(self) -> list[str]:
         package = importlib.import_module(self.package)

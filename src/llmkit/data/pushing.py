@@ -7,12 +7,14 @@ pages stay: they name paths of this machine and show samples of the data.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmkit.core.damage import changed_payload
-from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError, UserError
+from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError
 from llmkit.core.machine import raise_limit
 from llmkit.core.manifest import Artifact, open_artifact, read_manifest
 from llmkit.data.artifacts import Corpus, Examples, Export, Model, Predictions, Tokens
@@ -108,25 +110,52 @@ def send(upload: Upload, name: str, *, public: bool = False) -> str:
         ConfigError: The repository is public, and nobody has said that it may be.
         SetupError: The hub is not reached, or does not let us.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub import CommitOperationAdd
 
-    api, artifact = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None), upload.artifact
-    try:
-        try:
-            seen = not api.repo_info(name, repo_type=upload.kind).private
-        except RepositoryNotFoundError:
+    artifact = upload.artifact
+    is_there = check_hub(name, kind=upload.kind, public=public)
+    with _asking(name) as api:
+        if not is_there:
             api.create_repo(name, repo_type=upload.kind, private=not public)
-            seen = public
-        if seen and not public:
-            raise ConfigError(
-                f"{name} is on the hub, and everybody may see it", hint="--public pushes to it all the same"
-            )
         files = [CommitOperationAdd(file, artifact.path / file) for file in upload.files]
         message = f"{artifact.kind} {artifact.id[:12]}"
         return str(api.create_commit(name, files, repo_type=upload.kind, commit_message=message).repo_url)
-    except UserError:
-        raise
+
+
+def check_hub(name: str, *, kind: str = "model", public: bool = False) -> bool:
+    """Find out whether the hub would take files, before there are any; return whether the repository is there.
+
+    Args:
+        name: The repository, `OWNER/NAME`.
+        kind: What the hub calls it: `model` or `dataset`.
+        public: Everybody may see what is sent.
+
+    Raises:
+        ConfigError: The repository is public, and nobody has said that it may be.
+        SetupError: The hub is not reached, or does not know us.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import LocalTokenNotFoundError, RepositoryNotFoundError
+
+    with _asking(name) as api:
+        try:
+            seen = not api.repo_info(name, repo_type=kind).private
+        except RepositoryNotFoundError:
+            seen = None
+        if not get_token():
+            raise LocalTokenNotFoundError
+    if seen and not public:
+        raise ConfigError(f"{name} is on the hub, and everybody may see it", hint="--public pushes to it all the same")
+    return seen is not None
+
+
+@contextmanager
+def _asking(name: str) -> Iterator[Any]:
+    """Yield the hub's client; what it raises is said in words."""
+    from huggingface_hub import HfApi
+
+    try:
+        yield HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     except Exception as error:  # of httpx, of the hub's client, of the operating system: each has its own
         raise_limit(error)
         raise _refused(error, name) from error

@@ -5,8 +5,9 @@
       first          process 1 of them: limits, no privileges, a filter of system calls; whatever is below ends with it
         program      the program, then proof that it was run to its end
 
-stdin has the order, `{"program": ..., "limits": ..., "visible": ...}`; stdout gets one JSON object: `{"refused": why}`
-where the kernel does not confine it, else how the program ended. Importing pathlib would take longer than all of this.
+stdin has the order, `{"program": ..., "limits": ..., "visible": ..., "filter": ...}`; stdout gets one JSON object:
+`{"refused": why}` where the kernel does not confine it, else how the program ended. Importing pathlib would take longer
+than all of this, and nothing of llmkit is seen from here.
 """
 
 from __future__ import annotations
@@ -14,40 +15,19 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import platform
 import resource
 import signal
 import sys
 
-NEW_MOUNT, NEW_CGROUP, NEW_UTS, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
-NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
-NAMESPACES = NEW_USER | NEW_MOUNT | NEW_PID | NEW_NET | NEW_IPC | NEW_UTS | NEW_CGROUP
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 MOUNT_READ_ONLY, MOUNT_NOSUID, MOUNT_NODEV = 1, 2, 4
 AT_RECURSIVE, MNT_DETACH = 0x8000, 2
+MOUNT_SETATTR = 442
 SET_DEATH_SIGNAL, SET_DUMPABLE, SET_SECCOMP, DROP_CAPABILITY, NO_NEW_PRIVILEGES = 1, 4, 22, 24, 38
 NOBODY = 65534
 DEVICES = ("null", "zero", "full", "random", "urandom")
 RESULT_BYTES = 4096
 """Read of what a program's process says of itself."""
-
-# System calls that no program here needs: others' memory, file systems, keys, kernel machinery, memory that no limit
-# counts, sockets (those to the host of a virtual machine are in no namespace), and other programs.
-# name: (x86_64, aarch64)
-REFUSED = {
-    "socket": (41, 198), "execve": (59, 221), "execveat": (322, 281), "ptrace": (101, 117),
-    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
-    "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
-    "fsmount": (432, 432), "mount_setattr": (442, 442), "bpf": (321, 280), "perf_event_open": (298, 241),
-    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425), "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194),
-    "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180), "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265), "personality": (135, 92), "syslog": (103, 116),
-}  # fmt: skip
-CLONE, CLONE3, MOUNT_SETATTR = (56, 220), 435, 442
-MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""Column of the numbers above, and what the kernel calls the machine's system calls."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,7 +47,7 @@ def checked(step: str, value: int) -> int:
     return value
 
 
-def enter_namespaces() -> bool:
+def enter_namespaces(kinds: int) -> bool:
     """Leave the machine's users, mounts, processes and network; return whether there is a second user to become.
 
     Of root's own processes the kernel counts none, so that root's programs run as nobody. Only a process that stays
@@ -88,7 +68,7 @@ def enter_namespaces() -> bool:
     for end in (ready[0], done[1]):
         os.close(end)
     try:
-        checked("new namespaces (unshare)", libc.unshare(NAMESPACES))
+        checked("new namespaces (unshare)", libc.unshare(kinds))
         os.write(ready[1], b"1")
     finally:
         os.close(ready[1])
@@ -140,7 +120,7 @@ def _protect(step: str, path: str, flags: int, *, recursive: bool = True) -> Non
     checked(f"{step} (mount_setattr)", found)
 
 
-def enter_root(root: str, visible: list[str], scratch: str, scratch_bytes: int) -> None:
+def enter_root(root: str, visible: list[str], scratch: str, scratch_bytes: int, pivot_root: int) -> None:
     """Make a file system of what may be seen, read-only, and of a scratch folder in memory, and leave the old one.
 
     Args:
@@ -148,6 +128,7 @@ def enter_root(root: str, visible: list[str], scratch: str, scratch_bytes: int) 
         visible: Absolute directories that keep their paths.
         scratch: The folder that may be written.
         scratch_bytes: What fits into it.
+        pivot_root: The number of that system call.
     """
     _mount("mounts of its own", "none", "/", None, MS_REC | MS_PRIVATE)
     sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in visible}
@@ -167,17 +148,10 @@ def enter_root(root: str, visible: list[str], scratch: str, scratch_bytes: int) 
     for descriptor in (*sources.values(), *devices.values()):
         os.close(descriptor)
     os.chdir(root)
-    number = (155, 41)[_machine()[0]]
-    checked("the new root (pivot_root)", libc.syscall(number, b".", b"."))
+    checked("the new root (pivot_root)", libc.syscall(pivot_root, b".", b"."))
     checked("leaving the old root (umount)", libc.umount2(b".", MNT_DETACH))
     _protect("a read-only root", "/", MOUNT_READ_ONLY, recursive=False)  # the scratch folder stays writable
     os.chdir(scratch)
-
-
-def _machine() -> tuple[int, int]:
-    if (name := platform.machine()) not in MACHINES:
-        raise RefusedError(f"a filter of system calls: none is known for {name}")
-    return MACHINES[name]
 
 
 def give_up_privileges(limits: dict[str, int], has_nobody: bool) -> None:
@@ -210,23 +184,8 @@ class _Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction))]
 
 
-def filter_calls() -> None:
-    """Have the kernel answer `Operation not permitted` to the calls of `REFUSED` and to new namespaces."""
-    load, equal, above, any_of, answer = 0x20, 0x15, 0x35, 0x45, 0x06
-    kill, fails, allow = 0x80000000, 0x00050000, 0x7FFF0000
-    not_permitted, not_there = fails | 1, fails | 38
-    column, architecture = _machine()
-    code = [
-        (load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, kill),  # another machine's numbers: 32 bits
-        (load, 0, 0, 0), (above, 0, 1, 0x40000000), (answer, 0, 0, kill),
-        (equal, 0, 1, CLONE3), (answer, 0, 0, not_there),  # its flags cannot be read: libraries fall back to `clone`
-    ]  # fmt: skip
-    for numbers in REFUSED.values():
-        code += [(equal, 0, 1, numbers[column]), (answer, 0, 0, not_permitted)]
-    code += [
-        (equal, 0, 3, CLONE[column]), (load, 0, 0, 16), (any_of, 0, 1, NAMESPACES),
-        (answer, 0, 0, not_permitted), (answer, 0, 0, allow),
-    ]  # fmt: skip
+def filter_calls(code: list[tuple[int, int, int, int]]) -> None:
+    """Have the kernel judge every system call from here on by a program of the Berkeley Packet Filter."""
     instructions = (_Instruction * len(code))(*[_Instruction(*line) for line in code])
     program = _Filter(len(code), instructions)
     checked("a filter of system calls (seccomp)", libc.prctl(SET_SECCOMP, 2, ctypes.byref(program), 0, 0))
@@ -299,16 +258,15 @@ def main() -> None:
     os.set_inheritable(reply, False)
     try:
         libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-        _machine()
-        has_nobody = enter_namespaces()
-        enter_root(order["root"], order["visible"], order["scratch"], order["scratch_bytes"])
+        has_nobody = enter_namespaces(order["namespaces"])
+        enter_root(order["root"], order["visible"], order["scratch"], order["scratch_bytes"], order["pivot_root"])
         nothing = os.open("/dev/null", os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         first = os.fork()
         if not first:
             give_up_privileges(order["limits"], has_nobody)
-            filter_calls()
+            filter_calls(order["filter"])
             be_first(order, reply)
         os.waitpid(first, 0)
     except (RefusedError, OSError) as error:

@@ -28,8 +28,10 @@ from time import monotonic
 
 from llmkit.core import stop
 from llmkit.core.cores import num_cores
+from llmkit.core.doctor import memory_limit
 from llmkit.core.errors import SetupError
 from llmkit.core.json import dumps
+from llmkit.evaluation.system_calls import NAMESPACES, call_filter
 
 SCRIPT = Path(__file__).with_name("_confined.py")
 SCRATCH = "/scratch"
@@ -111,19 +113,29 @@ class Confinement:
             SetupError: This machine does not confine processes, and what is missing.
             Interrupted: A signal has come; the program is ended.
         """
+        try:
+            code, pivot_root = call_filter()
+        except LookupError as error:
+            raise _refusal(str(error)) from error
         with tempfile.TemporaryDirectory(prefix="llmkit-") as root:
             reply = _order({
                 "program": program, "limits": self.limits.as_order(), "wall_s": self.limits.wall_s,
                 "visible": _visible(), "root": root, "scratch": SCRATCH, "scratch_bytes": self.limits.file_mib << 20,
+                "namespaces": NAMESPACES, "filter": code, "pivot_root": pivot_root,
             }, self.limits.wall_s + START_S)  # fmt: skip
         if "refused" in reply:
             raise _refusal(str(reply["refused"]))
         return self._ending(reply)
 
     def run_all(self, programs: Sequence[str]) -> list[Ending]:
-        """Run programs, one on each core at a time, and return how they ended, in order."""
-        with ThreadPoolExecutor(max(1, min(num_cores(), len(programs))), "program") as pool:
+        """Run programs, several at a time, and return how they ended, in order."""
+        with ThreadPoolExecutor(max(1, min(self.at_a_time(), len(programs))), "program") as pool:
             return list(pool.map(self.run, programs))
+
+    def at_a_time(self) -> int:
+        """Return how many programs run at a time: one on each core, as far as half of the memory has room for all."""
+        each = self.limits.processes * self.limits.memory_mib << 20
+        return max(1, min(num_cores(), memory_limit() // 2 // each))
 
     def check(self) -> None:
         """Make sure that the limits hold here, by programs that would do no harm if they did not.

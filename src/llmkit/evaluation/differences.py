@@ -29,6 +29,7 @@ class Sums:
     Attributes:
         numbers: How many numbers were compared.
         total: Sum of their absolute differences.
+        square: Sum of the squares of these.
         largest: The largest one.
         places: Where one of several is chosen: positions, or texts.
         equal: At how many of them the same one is.
@@ -39,6 +40,7 @@ class Sums:
 
     numbers: int = 0
     total: float = 0.0
+    square: float = 0.0
     largest: float = 0.0
     places: int = 0
     equal: int = 0
@@ -96,6 +98,7 @@ class Differences:
         sums = self.groups["random" if row is not None and not row.num_bytes else "text"]
         sums.numbers += one.size
         sums.total += float(off.sum(dtype=np.float64))
+        sums.square += float(np.square(off, dtype=np.float64).sum())
         sums.largest = max(sums.largest, float(off.max()))
         self._first += float(one.sum(dtype=np.float64))
         self._square += float(np.square(one, dtype=np.float64).sum())
@@ -153,6 +156,12 @@ class Differences:
         text, random = self.groups["text"], self.groups["random"]
         pairs = {name: getattr(text, name) + getattr(random, name) for name in vars(text) if name != "largest"}
         return Sums(**pairs, largest=max(text.largest, random.largest))
+
+    @property
+    def share_off(self) -> float:
+        """By what the export's numbers are off, as a share of the spread of the model's: roots of mean squares."""
+        sums = self.all
+        return math.sqrt(sums.square / sums.numbers) / self.spread if self.spread else math.inf if sums.largest else 0.0
 
     def growth(self) -> float | None:
         """Return by what share the text takes more bits in the export; None where bits mean nothing."""

@@ -177,7 +177,7 @@ def _tokens_per_s(running: Running, prompt: Ids) -> float | None:
 
 def _told(error: Exception, step: str) -> UserError:
     """Return an error as the process that waits is to raise it."""
-    known = explain(error)
+    known = explain(error, goes_on=False)
     if isinstance(known, UserError) and (not isinstance(known, DataError) or isinstance(known, NotFiniteError)):
         return known  # of the machine, or of what was asked: neither says anything about the export
     words = known.message if known else f"{type(error).__name__}: {one_line(error)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from llmkit.evaluation.borders import stops, unlike
 from llmkit.evaluation.differences import Differences, choices_of, shapes_differ
 from llmkit.evaluation.fresh import Answers, ask, ask_afresh
 from llmkit.evaluation.limits import Limits
-from llmkit.evaluation.probes import Probes, Row
+from llmkit.evaluation.probes import Probes
+from llmkit.evaluation.rounded import Rounded, finite, numbers_of, wrong_graph
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Logits, Request, Running, Runtime
 
@@ -54,7 +55,7 @@ class Parity:
             NotFiniteError: An answer is no number.
         """
         try:
-            return self._finite(ask(running, self.asked, runtime))
+            return finite(self.asked, ask(running, self.asked, runtime))
         except NotFiniteError as error:
             words = f"what the model in '{self.where}' answers to random tokens is NaN or infinite"
             raise NotFiniteError(words, error.hint) from error
@@ -66,7 +67,7 @@ class Parity:
             CheckFailedError: It does not load, or an answer is no number.
         """
         try:
-            return self._finite(ask_afresh(runtime, directory, self.asked, scratch))
+            return finite(self.asked, ask_afresh(runtime, directory, self.asked, scratch))
         except NotFiniteError as error:
             raise CheckFailedError(
                 f"what the export answers is NaN or infinite, and what {self.where} answers is not",
@@ -97,8 +98,9 @@ class Parity:
         return failures, [noted] if noted and stops_early else []
 
     def compare(
-        self, ours: Answers, theirs: Answers, *, limits: Callable[[Answer, float], Limits], stops_early: bool = False
-    ) -> dict[str, Any]:
+        self, ours: Answers, theirs: Answers, *, limits: Callable[[Answer, float], Limits], stops_early: bool = False,
+        rounded: Rounded | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Compare the answers of model and export.
 
         Args:
@@ -107,6 +109,8 @@ class Parity:
             limits: What is asked, by the kind of answer and the spread of the model's numbers: their standard
                 deviation; of one number per text, the root of their mean square.
             stops_early: More ends than the model's are only noted.
+            rounded: The model's with the weights of the export, if those were left in it: what these and the export's
+                differ by is the graph's, and the rest is what rounding costs.
 
         Returns:
             Whether they agree and by how much, in JSON's types; `failures` and `notes` are sentences.
@@ -114,7 +118,7 @@ class Parity:
         failures, notes = self.borders(ours, theirs, stops_early=stops_early)
         if _both_rendered(ours, theirs) == 0 and not failures:
             notes.append(f"{self.where} renders none of {len(ours.rendered or ())} chats, and the export neither")
-        compared = list(self._numbers(ours, theirs))
+        compared = list(numbers_of(self.asked, ours, theirs))
         alike = shapes_differ((one, other) for _, one, other in compared)
         facts = {
             "requests": dict(Counter(request.kind for request in self.asked.requests)),
@@ -127,12 +131,16 @@ class Parity:
         for row, one, other in compared:
             found.add(row, one, other, scored=self._writes and not self.config.is_encoder_decoder)
         limit = limits(self.head.answer, found.spread)
+        graph = None if rounded is None or limit.graph is None else rounded.compare(theirs, limit.graph)
+        limit = limit if graph else replace(limit, graph=None)
         bits = self._bits(found)
         notes += self._proves_little(limit, bits)
         equal, total = self._equal_choices(ours, theirs)
         beyond = self._beyond(found, limit, equal, total)
         if beyond:
             failures.insert(0, f"the export does not answer like {self.where}: {'; '.join(beyond)}")
+        if graph and graph["off"] > graph["limit"]:
+            failures.insert(0, wrong_graph(self.where, graph))
         return {
             "passed": not failures,
             "failures": failures,
@@ -148,6 +156,7 @@ class Parity:
             "measured": {name: sums.facts() for name, sums in found.groups.items() if sums.numbers},
             "bits_per_byte": bits,
             "cosine": found.cosine,
+            "graph": graph,
             "equal": {
                 "texts": None if theirs.read is None else len(theirs.read),
                 "chats": _both_rendered(ours, theirs),
@@ -191,7 +200,8 @@ class Parity:
 
     def _proves_little(self, limit: Limits, bits: dict[str, float] | None) -> list[str]:
         """Say that bits per byte, where nothing else is asked, tell nothing of a model that knows nothing of text."""
-        if limit.bits is None or limit.top1 is not None or bits is None or bits["model"] < CHANCE:
+        asks_more = limit.top1 is not None or limit.graph is not None
+        if limit.bits is None or asks_more or bits is None or bits["model"] < CHANCE:
             return []
         many = f"{bits['model']:.3g} bits per byte of text"
         return [f"{self.where} takes {many}, as chance does: that the export takes as many proves little"]
@@ -211,27 +221,6 @@ class Parity:
             return None
         model, export = (bits / found.num_bytes for bits in found.bits)
         return {"model": model, "export": export, "growth": growth, "bytes": found.num_bytes}
-
-    def _numbers(self, *sides: Answers) -> Iterator[tuple[Row | None, Any, Any]]:
-        """Yield rows, and what each side says of them in float32; texts that vectors are asked of have no row."""
-        import numpy as np
-
-        rows = iter(self.asked.rows)
-        for number, request in enumerate(self.asked.requests):
-            if isinstance(request, Generate):
-                continue
-            row = next(rows) if isinstance(request, Logits) else None
-            given = [side.given[number] for side in sides]
-            if not any(each is None for each in given):
-                one, other = (np.asarray(each, np.float32) for each in given)
-                yield row, one, other
-
-    def _finite(self, answers: Answers) -> Answers:
-        import numpy as np
-
-        if not all(np.isfinite(one).all() for _, one, _ in self._numbers(answers, answers)):
-            raise NotFiniteError("a number is NaN or infinite")
-        return answers
 
     def _equal_choices(self, ours: Answers, theirs: Answers) -> tuple[int, int]:
         """Return how many choices are equal, and how many there are."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,10 +15,12 @@ from llmkit.evaluation.limits import Form, Limits
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+    from llmkit.evaluation.fresh import Answers
+    from llmkit.evaluation.probes import Probes
     from llmkit.modeling.heads import Answer, Head
     from llmkit.runtimes import Runtime
 
-__all__ = ["Exporter", "Form", "Limits", "Usage"]
+__all__ = ["Exporter", "Form", "Limits", "Served", "Usage"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,29 @@ class Usage:
     code: str
 
 
+@dataclass(frozen=True)
+class Served:
+    """What a server that comes with an export has answered.
+
+    Attributes:
+        facts: How many answers of a route were compared, by its name.
+        failures: Sentences on what was otherwise.
+    """
+
+    facts: Mapping[str, int]
+    failures: Sequence[str] = ()
+
+
 class Exporter(Part):
     """A format that some runtime loads.
 
     Attributes:
+        root: Folder of the export that `write` is given and the runtime loads; "" for the export itself.
         stops_early: What loads it ends writing at tokens of its own choice as well: ends that the model has not are
             noted, and do not fail the export. One that is missing always does.
     """
 
+    root: ClassVar[str] = ""
     stops_early: ClassVar[bool] = False
 
     def check_installed(self) -> None:
@@ -67,8 +85,8 @@ class Exporter(Part):
         Args:
             model: In float32. Nothing asks it afterwards: it may be changed in place, which saves a copy.
             tokenizer: Its tokenizer.
-            directory: Where to. Of a model that gives vectors the files that say how lie in it (`pooling_of(directory)`
-                reads them): a format that has no use for them removes them.
+            directory: Where to, `root` of the export. Of a model that gives vectors the files that say how lie in it
+                (`pooling_of(directory)` reads them): a format that has no use for them removes them.
 
         Returns:
             Sentences on what was written otherwise than asked, "3 tensors are Q8_0: their rows do not divide by 256":
@@ -91,12 +109,34 @@ class Exporter(Part):
         """
         return ()
 
+    def rehearse(self, directory: Path, asked: Probes, answers: Answers) -> Served | None:  # noqa: ARG002
+        """Start the server that comes with an export and compare what it answers; None of an export without one.
+
+        Args:
+            directory: The export, as a whole.
+            asked: What its runtime was asked.
+            answers: What that has answered, in a fresh process.
+
+        Raises:
+            CheckFailedError: It does not start.
+        """
+        return None
+
     def leaves_out(self, text: str, tokenizer: PreTrainedTokenizerFast) -> bool:  # noqa: ARG002
         """Tell whether the runtime is known to read a text otherwise, which a note of `write` says: it is not asked."""
         return False
 
     def usage(self, head: Head) -> Usage | None:  # noqa: ARG002
         """Return how the card says a model with a head is loaded; None for transformers."""
+        return None
+
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[object] | None:  # noqa: ARG002
+        """Return within what a model that was written computes, in float32, as its runtime will; None if it does not.
+
+        `write` has left the numbers in it that its files stand for then, and within the context what its layers read is
+        rounded as the runtime rounds it. The model is asked once more, and the export has to answer as it does
+        (`Limits.graph`): that tells a wrong graph from coarse weights.
+        """
         return None
 
     def tolerance(self, answer: Answer, spread: float) -> float:

@@ -32,6 +32,7 @@ class Architecture:
         settings: What the file says of a config, by the names of its settings without the architecture's.
         refuses: Why llama.cpp would compute a config otherwise; None if it does not.
         change: A weight, by its name in transformers, as the file has it.
+        restore: The matrix that `change` makes into another.
         left_out: Parts of a model that its answers do not need.
         answer: The kind of answer of models that are written.
     """
@@ -40,6 +41,7 @@ class Architecture:
     settings: Callable[[Any], Settings]
     refuses: Callable[[Any], str | None] = lambda _: None
     change: Change = lambda _name, weight, _config: weight
+    restore: Change = lambda _name, weight, _config: weight
     left_out: tuple[str, ...] = ()
     answer: str = "tokens"
 
@@ -92,11 +94,19 @@ def _common(config: Any) -> Settings:
 
 def _rotated(name: str, weight: torch.Tensor, config: Any) -> torch.Tensor:
     """Return the rows of a projection in the order in which llama.cpp rotates them: neighbours, not halves."""
+    return _reordered(name, weight, config, (2, -1))
+
+
+def _halved(name: str, weight: torch.Tensor, config: Any) -> torch.Tensor:
+    """Return the rows of a projection in the order in which transformers rotates them: halves, not neighbours."""
+    return _reordered(name, weight, config, (-1, 2))
+
+
+def _reordered(name: str, weight: torch.Tensor, config: Any, shape: tuple[int, int]) -> torch.Tensor:
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads is None:
         return weight
-    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
-    return halves.transpose(1, 2).reshape(weight.shape)
+    return weight.reshape(heads, *shape, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
 
 
 def _transposed(name: str, weight: torch.Tensor, _config: Any) -> torch.Tensor:
@@ -232,15 +242,15 @@ def _bert_refuses(config: Any) -> str | None:
 BY_TABLE = frozenset({"gemma", "gemma2", "gemma3_text", "gpt2", "bert"})
 """Those with GELU."""
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "llama": Architecture("llama", _common, _silu, _rotated),
-    "mistral": Architecture("llama", _common, _silu, _rotated),
+    "llama": Architecture("llama", _common, _silu, _rotated, _halved),
+    "mistral": Architecture("llama", _common, _silu, _rotated, _halved),
     "qwen2": Architecture("qwen2", _common, _silu),
     "qwen3": Architecture("qwen3", _common, _silu),
     "phi3": Architecture("phi3", _phi3, _silu),
     "gemma": Architecture("gemma", _common, _gemma_refuses, _lifted),
     "gemma2": Architecture("gemma2", _gemma2, _gemma2_refuses, _lifted),
     "gemma3_text": Architecture("gemma3", _gemma3, _gemma3_refuses, _lifted),
-    "gpt2": Architecture("gpt2", _gpt2, _gpt2_refuses, _transposed),
+    "gpt2": Architecture("gpt2", _gpt2, _gpt2_refuses, _transposed, _transposed),
     "bert": Architecture("bert", _bert, _bert_refuses, left_out=("pooler.",), answer="vector"),
 }
 """By transformers' names."""

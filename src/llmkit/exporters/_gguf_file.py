@@ -65,6 +65,7 @@ def said_of(pieces: list[Piece], architecture: Architecture, wanted: Format) -> 
 def write(
     file: Path, model: PreTrainedModel, architecture: Architecture, pieces: list[Piece], *,
     settings: Mapping[str, Any], vocabulary: Vocabulary, factors: NDArray[np.float32] | None = None,
+    keeps: bool = False,
 ) -> None:  # fmt: skip
     """Write the file; every weight is let go of when it is written.
 
@@ -76,7 +77,10 @@ def write(
         settings: By their full names.
         vocabulary: Its tokenizer's.
         factors: What frequencies are divided by, in a tensor of its own.
+        keeps: No weight is let go of: each is what the file has of it from then on.
     """
+    import torch
+
     gguf = require("gguf")
     writer = gguf.GGUFWriter(None, architecture.name)
     for name, value in settings.items():
@@ -98,9 +102,14 @@ def write(
     for piece in pieces:
         weight = weights.pop(piece.source)
         values = architecture.change(piece.source, weight.detach(), model.config).contiguous().numpy()
-        writer.write_tensor_data(formats.rounded(values, piece.kind))
-        del values
-        weight.data = weight.data.new_empty(0)
+        data = formats.rounded(values, piece.kind)
+        writer.write_tensor_data(data)
+        if not keeps:
+            weight.data = weight.data.new_empty(0)
+        elif piece.kind != "F32":
+            back = torch.from_numpy(formats.restored(data, piece.kind, values.shape))
+            weight.data = architecture.restore(piece.source, back, model.config).contiguous()
+        del values, data
     writer.close()
 
 

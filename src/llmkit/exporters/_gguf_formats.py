@@ -99,6 +99,15 @@ def rounded(weight: NDArray[np.float32], kind: str) -> NDArray[Any]:
     return found
 
 
+def restored(data: NDArray[Any], kind: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the numbers `shape` that `rounded` has made `data` of, as `gguf` reads them."""
+    gguf = require("gguf")
+    if kind in ("F32", "F16"):
+        return data.astype(np.float32)
+    found: NDArray[np.float32] = gguf.dequantize(data, gguf.GGMLQuantizationType[kind])
+    return found.reshape(shape)
+
+
 def notes(kinds: Iterable[tuple[str, str, tuple[int, ...]]], wanted: Format, output: str) -> list[str]:
     """Return sentences on tensors that are in another format than was asked for.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -100,7 +101,7 @@ class Gguf(Exporter):
         settings = {f"{architecture.name}.{name}": value for name, value in own.items()}
         file.write(
             directory / FILE, model, architecture, pieces, settings=self._general(model) | settings,
-            vocabulary=vocabulary, factors=positions.factors(model.config),
+            vocabulary=vocabulary, factors=positions.factors(model.config), keeps=self._is_whole,
         )  # fmt: skip
         notes = file.said_of(pieces, architecture, self._format)
         return [*notes, KOREAN] if encoder and cuts.takes_apart(tokenizer) else notes
@@ -119,6 +120,16 @@ class Gguf(Exporter):
         """Return llama.cpp itself."""
         return LlamaCpp()
 
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[None] | None:
+        """Return what rounds as llama.cpp does, of weights of 8 bits or fewer."""
+        if not self._is_whole:
+            return None
+        from llmkit.exporters._gguf_file import pieces_of
+        from llmkit.exporters._gguf_inputs import rounded_inputs
+
+        pieces = pieces_of(model, architectures.find(model.config), self._format)
+        return rounded_inputs(model, {piece.source: piece.kind for piece in pieces})
+
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:
         """Return what is asked of the number format."""
         if self.max_logit_difference is not None:
@@ -126,6 +137,11 @@ class Gguf(Exporter):
         found = Limits.of(self._format.form, answer, spread)
         rounds = self.dtype == "float32" and config.model_type in architectures.BY_TABLE
         return replace(found, difference=ROUNDED * spread) if rounds else found
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether weights are whole numbers with scales."""
+        return self._format.form in ("8-bit", "4-bit")
 
     @property
     def _format(self) -> formats.Format:

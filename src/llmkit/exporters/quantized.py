@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,10 @@ from llmkit.core.extras import check
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.data.sources import Source
+from llmkit.evaluation.differences import TIE
+from llmkit.evaluation.limits import TOP1
 from llmkit.exporters import Exporter, Form, Limits
+from llmkit.exporters._quantized_layers import as_run, body_of, distinct, form_of, is_linear, layers_of
 from llmkit.runtimes import Runtime
 from llmkit.runtimes.transformers import Transformers
 
@@ -24,8 +28,14 @@ if TYPE_CHECKING:
 
 ROW = 512
 """Tokens of a row of text that layers read for their rounding."""
+FEW = 4096
+"""Tokens of it, at most, by which is found out what is hard to round in what layers read."""
+TEXT, MARGIN = 128, 0.01
+"""Tokens of a row by which layers are found that are left as they are, and what is kept for the rounding of weights."""
 COLUMNS = ("gpt2", "gpt_bigcode", "imagegpt", "openai-gpt", "decision_transformer")
 """Architectures whose layers are no `Linear`, but their transpose."""
+BY_WEIGHT = ("modernbert",)
+"""Architectures that transformers 5.24 loads by giving first values to `weight` of every layer, packed ones too."""
 
 
 class Quantized(Exporter):
@@ -39,8 +49,9 @@ class Quantized(Exporter):
     """Columns that share a scale in w4a16: fewer are more exact and larger. Layers whose width it does not divide stay
     as they are."""
     data: Annotated[Source | None, Family("source", shorthand=("files", "path"), also=(None,))] = None
-    """Text by which weights of w8a8 and w4a16 are rounded so that the layers' outputs move least (GPTQ); null rounds
-    each to the nearest."""
+    """Text by which weights of w8a8 and w4a16 are rounded so that the layers' outputs move least (GPTQ), and by which
+    w8a8 makes what layers read easier to round (SmoothQuant, of llama, mistral, qwen2 and qwen3) and leaves layers as
+    they are that stay hard; null rounds each number to the nearest."""
     calibration_tokens: int = Field(16384, ge=512)
     """Tokens of it that are read."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
@@ -67,6 +78,11 @@ class Quantized(Exporter):
 
         if config.model_type in COLUMNS:
             return f"the layers of {config.model_type} are transposed, and neither form has those"
+        if self.scheme == "w4a16" and config.model_type in BY_WEIGHT:
+            return (
+                f"transformers does not load a {config.model_type} whose layers are packed;"
+                " exporter.scheme=w8a8 and int8 are loaded"
+            )
         if self.scheme != "int8" and config.is_encoder_decoder and head_of(config).answer == "tokens":
             return (
                 f"transformers unpacks {self.scheme} where a whole model is called, and one that makes texts of texts"
@@ -85,7 +101,7 @@ class Quantized(Exporter):
         mend_generation(model)
         tokenizer.save_pretrained(directory)
         if self.scheme == "int8":
-            _write_torchao(model.to(getattr(torch, self.dtype)), directory)
+            _write_torchao(model, getattr(torch, self.dtype), directory)
             return None
         return self._write_compressed(model, tokenizer, directory)
 
@@ -99,12 +115,17 @@ class Quantized(Exporter):
 
         bits = 4 if self.scheme == "w4a16" else 8
         group = self.group_size if bits == 4 else None
-        layers, left = _layers(model, group)
         rows = _rows(self.data, tokenizer, self.calibration_tokens) if self.data is not None else []
+        layers, left = layers_of(model, group)
+        own = self._eased(model, layers, rows) if bits == 8 and rows else []
+        left = [name for name, module in model.named_modules() if name in {*left, *own} and is_linear(module)]
+        layers = {name: layer for name, layer in layers.items() if name not in own}
         dtype = getattr(torch, self.dtype)
         made: dict[str, torch.Tensor] = {}
-        for name, codes, scales in round_layers(model, layers, rows, bits=bits, group=group):
-            made[f"{name}.weight_scale"] = scales.to(dtype)
+        for name, codes, exact in round_layers(model, layers, rows, bits=bits, group=group):
+            scales = exact.to(dtype)
+            made[f"{name}.weight_scale"] = scales
+            layers[name].weight.data = codes * scales.float().repeat_interleave(codes.shape[1] // scales.shape[1], 1)
             if bits == 8:
                 made[f"{name}.weight"] = codes
             else:
@@ -112,22 +133,51 @@ class Quantized(Exporter):
                 made[f"{name}.weight_shape"] = torch.tensor(codes.shape)
         kept = {
             name: weight.to(dtype)
-            for name, weight in _distinct(model).items()
+            for name, weight in distinct(model).items()
             if name.removesuffix(".weight") not in layers
         }
-        model.config.quantization_config = _form(bits, group, left)
+        model.config.quantization_config = form_of(bits, group, left)
         model.config.dtype = dtype
         model.save_pretrained(directory, state_dict=kept | made)
-        aside = [name for name in left if name in _body(model)]
-        notes = (
-            [f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}"] if aside else []
-        )
+        for name, weight in distinct(model).items():
+            if name in kept:
+                weight.copy_(kept[name])  # what the files stand for
+        aside = [name for name in left if name in body_of(model)]
+        notes = []
+        if own:
+            notes.append(
+                f"{len(own)} of {len(own) + len(layers)} layers are {self.dtype}: rounding what they read would change"
+                f" more than {1 - TOP1:.0%} of the likeliest tokens: {_some(own)}"
+            )
+        elif aside:
+            notes.append(f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}")
         how = f"by {sum(map(len, rows)):,} tokens of text" if rows else "to the nearest: no text was given to round by"
         return [f"weights were rounded {how}", *notes]
+
+    @staticmethod
+    def _eased(model: PreTrainedModel, layers: Mapping[str, torch.nn.Linear], rows: list[list[int]]) -> list[str]:
+        """Smooth what layers read; return those that stay hard to round."""
+        from llmkit.modeling.heads import head_of
+        from llmkit.modeling.smoothing import hard_layers, smooth
+
+        few = rows[: FEW // ROW]
+        smooth(model, few)
+        if head_of(model.config).answer != "tokens":
+            return []
+        return hard_layers(model, layers, [row[:TEXT] for row in few], _alike, TOP1 + MARGIN)
 
     def runtime(self) -> Runtime:
         """Return transformers alone, with the reader of the form."""
         return Transformers(plain=True, reads="torchao" if self.scheme == "int8" else "compressed_tensors")
+
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Return what rounds as transformers does: in w8a8 to 8 bits what layers read, and all else to its dtype."""
+        import torch
+
+        form: Any = model.config.quantization_config
+        left = form["ignore"] if isinstance(form, dict) else ()
+        whole = {name for name in body_of(model) if name not in left} if self.scheme == "w8a8" else set()
+        return as_run(body_of(model), getattr(torch, self.dtype), whole)
 
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return what is asked of so many bits."""
@@ -135,58 +185,15 @@ class Quantized(Exporter):
         return Limits.of(form, answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
 
 
-def _body(model: PreTrainedModel) -> dict[str, torch.nn.Linear]:
-    """Return the linear layers of a model's body, by their names in the whole."""
-    import torch
-
-    within = {id(module) for module in model.base_model.modules()} - {id(model.get_output_embeddings())}
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and id(module) in within
-    }
+def _alike(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Return the share of likeliest tokens that are the same but for ties, as the receipt measures it."""
+    sure = ours.log_softmax(-1)
+    held = sure.gather(-1, theirs.argmax(-1, keepdim=True))
+    return float((sure.amax(-1, keepdim=True) - held <= TIE).float().mean())
 
 
-def _layers(model: PreTrainedModel, group: int | None) -> tuple[dict[str, torch.nn.Linear], list[str]]:
-    """Return the layers that are rounded, and the names of those that are not."""
-    import torch
-
-    body = _body(model)
-    tied = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-    taken = {
-        name: layer
-        for name, layer in body.items()
-        if id(layer.weight) not in tied and (group is None or layer.in_features % group == 0)
-    }
-    every = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    return taken, [name for name in every if name not in taken]
-
-
-def _distinct(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Return the weights, each under the first of its names: a copy of a tied one would be one of its own."""
-    names: dict[int, str] = {}
-    weights = model.state_dict(keep_vars=True)
-    for name, weight in weights.items():
-        names.setdefault(weight.data_ptr(), name)
-    return {name: weights[name].detach() for name in names.values()}
-
-
-def _form(bits: int, group: int | None, ignored: Sequence[str]) -> dict[str, Any]:
-    """Return what config.json says of the numbers, as compressed-tensors 0.9 and later read it."""
-    weights = {
-        "num_bits": bits, "type": "int", "symmetric": True, "dynamic": False,
-        "strategy": "channel" if group is None else "group", "group_size": group, "observer": "minmax",
-    }  # fmt: skip
-    read = {
-        "num_bits": 8, "type": "int", "symmetric": True, "dynamic": True, "strategy": "token", "observer": None,
-    }  # fmt: skip
-    groups = {"targets": ["Linear"], "weights": weights, "input_activations": read if bits == 8 else None}
-    form = "int-quantized" if bits == 8 else "pack-quantized"
-    return {
-        "quant_method": "compressed-tensors", "format": form, "quantization_status": "compressed",
-        "config_groups": {"group_0": {**groups, "output_activations": None, "format": form}},
-        "ignore": list(ignored), "kv_cache_scheme": None, "global_compression_ratio": None,
-    }  # fmt: skip
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def _rows(source: Source, tokenizer: PreTrainedTokenizerFast, most: int) -> list[list[int]]:
@@ -207,14 +214,24 @@ def _texts(items: Iterator[Any]) -> Iterator[str]:
         yield fields["text"]
 
 
-def _write_torchao(model: PreTrainedModel, directory: Path) -> None:
+def _write_torchao(model: PreTrainedModel, dtype: torch.dtype, directory: Path) -> None:
+    """Write the model, and leave in it what the files stand for."""
+    import torch
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
     from transformers import TorchAoConfig
     from transformers.quantizers.quantizer_torchao import TorchAoHfQuantizer
 
-    layers, _ = _layers(model, None)
+    layers, _ = layers_of(model, None)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.to(dtype)
     quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in layers)
     config = TorchAoConfig(Int8WeightOnlyConfig())
     model.config.quantization_config = config
     model.hf_quantizer = TorchAoHfQuantizer(config, pre_quantized=True)
     model.save_pretrained(directory)
+    for layer in layers.values():
+        layer.weight = torch.nn.Parameter(layer.weight.dequantize(), requires_grad=False)
+    for weight in model.parameters():
+        weight.data = weight.data.float()
+    for name, buffer in model.named_buffers():  # tables of positions, say, which are computed anew by whoever loads it
+        buffer.data = buffers[name]

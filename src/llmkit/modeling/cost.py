@@ -25,7 +25,8 @@ from llmkit.modeling.quantized import quantized_bytes
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SAMPLE_TOKENS = 2048
+SAMPLE_TOKENS, LEAST_TOKENS, SAMPLE_FLOPS = 2048, 256, 2 * 10**9
+"""Rows of a measured product: fewer of a large matrix, for the first step waits for it."""
 WRAPS = ("base_layer", "token_adapter", "modules_to_save")
 """Parts of peft's layers, by which they are known without peft."""
 MIN_SECONDS = 0.02
@@ -110,10 +111,11 @@ def measure_peak(model: torch.nn.Module, dtype: torch.dtype) -> float:
     shapes = matrix_shapes(model)
     for rows, columns in set(shapes):
         count = shapes.count((rows, columns))
-        left = torch.ones(SAMPLE_TOKENS, columns, dtype=dtype, device=device)
+        tokens = min(SAMPLE_TOKENS, max(LEAST_TOKENS, SAMPLE_FLOPS // (2 * rows * columns)))
+        left = torch.ones(tokens, columns, dtype=dtype, device=device)
         right = torch.ones(columns, rows, dtype=dtype, device=device)
-        flops += count * 2.0 * SAMPLE_TOKENS * rows * columns
-        seconds += count * _time_product(left, right)
+        flops += count * 2.0 * rows * columns
+        seconds += count * _time_product(left, right) / tokens
     return flops / seconds if seconds else float("nan")
 
 

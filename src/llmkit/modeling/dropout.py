@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from llmkit.modeling.packed_attention import attend_documents, documents_noted, packed_mask
 from llmkit.work.kernel import kernel
 
 ATTENTION = "llmkit_sdpa"
@@ -26,10 +27,11 @@ LEAST = 65536
 def use_counters(module: torch.nn.Module) -> None:
     """Let all of a module drop out by counters: its dropout modules, and attention where it is PyTorch's sdpa.
 
-    What drops out by a function of torch, as some architectures do, goes on as it was.
+    What drops out by a function of torch, as some architectures do, goes on as it was. Attention that drops out nothing
+    takes packed documents one by one (packed_attention.py).
     """
     from transformers import AttentionInterface, PreTrainedModel
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+    from transformers.masking_utils import AttentionMaskInterface
 
     for part in module.modules():
         if type(part) is torch.nn.Dropout:
@@ -38,7 +40,7 @@ def use_counters(module: torch.nn.Module) -> None:
             continue
         if part._can_set_attn_implementation():
             AttentionInterface.register(ATTENTION, attend)
-            AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+            AttentionMaskInterface.register(ATTENTION, packed_mask)
             part.set_attn_implementation(ATTENTION)
 
 
@@ -73,12 +75,15 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Return attention's result, `[batch, time, heads, size]`; the query and its like are `[batch, heads, time, size]`.
 
-    Without dropout it is transformers' function. With it, that would take torch's slowest way through attention, which
+    Without dropout it is transformers' function, or that for packed documents. With it, that would take torch's slowest way through attention, which
     also looks for rows of scores with nothing to see; here every position sees at least itself.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     more = [name for name in ("position_bias", "softcap", "cache") if options.get(name) is not None]
+    documents = documents_noted(attention_mask)
+    if documents is not None and not (dropout or more) and query.shape[-1] == value.shape[-1]:
+        return attend_documents(query, key, value, documents, scaling), None
     grouped = key.shape[1] != query.shape[1]
     if not dropout or more or grouped or (attention_mask is None and _is_causal(module, options)):
         return cast("tuple[torch.Tensor, None]", sdpa_attention_forward(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import DataError
@@ -32,6 +33,22 @@ def mend_generation(model: PreTrainedModel) -> list[str]:
         for name in names:
             setattr(generation, name, None)
     return [f"{name} {value}" for name, value in found.items()]
+
+
+def check_ends(model: PreTrainedModel, where: str | Path) -> None:
+    """Make sure that a model can write the tokens that it stops at.
+
+    Raises:
+        DataError: There is one that it has no row for: nobody would ever see it stop there.
+    """
+    named: Any = model.generation_config.eos_token_id if model.can_generate() else None
+    ends = named if isinstance(named, list) else [] if named is None else [named]
+    rows = model.config.get_text_config().vocab_size
+    if beyond := [end for end in ends if not 0 <= end < rows]:
+        raise DataError(
+            f"the model in '{where}' stops writing at the token {beyond[0]}, and has {rows:,}, numbered from 0",
+            "set eos_token_id in its generation_config.json",
+        )
 
 
 def _refused(generation: Any) -> list[str]:

@@ -167,7 +167,8 @@ def check_head(config: PreTrainedConfig, path: str | Path, head: Head | None) ->
     where = f"the model in '{path}'"
     own = head_of(config)
     if not head.takes_others and type(own) is not type(head) and config.architectures:
-        hint = f"name another, for example of {head.examples}"
+        saved = next(iter(sorted(head.architectures().get(config.model_type, ()))), None)
+        hint = f"name one that was saved as {saved}" if saved else f"name another, for example of {head.examples}"
         if own.objective:
             hint += f"; `llmkit pretrain --model {path} -s objective={own.objective}` goes on with this one"
         raise DataError(f"{where} {head.refusal}: it was saved as {', '.join(config.architectures)}", hint)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 IGNORE_INDEX = -100
+FROZEN_CHUNK = 128  # tokens at a time beside a frozen head: there is no gradient of its size, and theirs is not held
 CPU_BLOCK = 2**20
 """Elements of the head's gradient computed at a time on a CPU: 2 MB in bf16, about a core's cache."""
 
@@ -66,8 +67,7 @@ def linear_cross_entropy(
     Returns:
         A scalar, float32 (float64 for float64 inputs); 0 with zero gradients if no row counts.
     """
-    chunk = auto_chunk_size(hidden.shape[1]) if chunk_size == "auto" else chunk_size
-    return _apply(hidden, weight, labels, bias, chunk, ignore_index, 0.0)[0]
+    return _apply(hidden, weight, labels, bias, chunk_size, ignore_index, 0.0)[0]
 
 
 def linear_cross_entropy_and_z(
@@ -93,7 +93,7 @@ def linear_cross_entropy_and_z(
         The summed cross-entropy, whose gradient is that of cross-entropy + `z_loss` * squares, and the sum of squares
         without a gradient.
     """
-    total, squares = _apply(hidden, weight, labels, bias, auto_chunk_size(hidden.shape[1]), IGNORE_INDEX, z_loss)
+    total, squares = _apply(hidden, weight, labels, bias, "auto", IGNORE_INDEX, z_loss)
     return total - z_loss * squares, squares
 
 
@@ -102,7 +102,7 @@ def _apply(
     weight: torch.Tensor,
     labels: torch.Tensor,
     bias: torch.Tensor | None,
-    chunk: int,
+    chunk: int | Literal["auto"],
     ignore_index: int,
     z_loss: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,6 +110,9 @@ def _apply(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     # Inside the function grad mode is always off: only here can it be seen that no gradient will be asked for.
     needs = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden, weight, bias)]
+    if chunk == "auto":
+        most = FROZEN_CHUNK if device == "cpu" and needs[0] and not needs[1] else 2048
+        chunk = min(auto_chunk_size(hidden.shape[1]), most)
     function: Any = _LinearCrossEntropy  # torch does not annotate `apply`
     found: tuple[torch.Tensor, torch.Tensor] = function.apply(
         hidden, weight, bias, labels, dtype, chunk, ignore_index, z_loss, needs

@@ -271,7 +271,8 @@ class InMemory(Running):
     def _scores_alike(self) -> bool:
         from llmkit.runtimes._neighbours import scores_alike
 
-        return scores_alike(self.model, self.facts.positions or POSITIONS)
+        # Where rows share their beginnings they have been padded beside each other too.
+        return self.shares_prefixes or scores_alike(self.model, self.facts.positions or POSITIONS)
 
     @cached_property
     def _writes_alike(self) -> bool:

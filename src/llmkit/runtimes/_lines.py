@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from llmkit.runtimes import Generate, Written
+from llmkit.runtimes._sampling import chances, leaves_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -48,11 +49,13 @@ class Line:
         return any(stop in tail for stop in self.request.stop)
 
     def draw(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return one id `[1]` of `[vocabulary]` logits, by the request's temperature."""
+        """Return one id `[1]` of `[vocabulary]` logits, as the request has it drawn."""
         if not self.request.temperature:
             return logits.argmax(-1, keepdim=True)
-        chances = torch.softmax(logits / self.request.temperature, -1)
-        return torch.multinomial(chances, 1, generator=self.draws)
+        if leaves_out(self.request):
+            left = torch.from_numpy(chances(logits.float().cpu().numpy(), self.request)).to(logits.device)
+            return torch.multinomial(left, 1, generator=self.draws)
+        return torch.multinomial(torch.softmax(logits / self.request.temperature, -1), 1, generator=self.draws)
 
     def written(self) -> Written:
         """Return what has been written, without what ended it."""

@@ -99,20 +99,23 @@ class LlamaPlaces(Places):
         free = [number for number in self._held if number not in busy]
         alike = {number: common(tuple(self._held[number]), prompt[:-1]) for number in free}
         chosen = max(free, key=lambda number: (alike[number], not self._held[number]))
-        self._forget(chosen, alike[chosen])
+        kept = self._forget(chosen, alike[chosen])
         self._needs[chosen] = length
         for number in free:  # the oldest first
             if sum(self._needs.values()) <= self.tokens:
                 break
             if number != chosen:
                 self._forget(number, 0)
-        return chosen, alike[chosen]
+        return chosen, kept
 
-    def _forget(self, sequence: int, kept: int) -> None:
+    def _forget(self, sequence: int, kept: int) -> int:
+        """Forget the end of a sequence; return how many tokens are left, none where states cannot be gone back to."""
         if not self.lib.llama_memory_seq_rm(self.memory, sequence, kept, -1):
-            raise RuntimeError("llama.cpp does not forget the end of a sequence")
+            self.lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
+            kept = 0
         del self._held[sequence][kept:]
         self._needs[sequence] = kept
+        return kept
 
     def _decode(self, tokens: Sequence[tuple[int, int, int, bool]]) -> NDArray[np.float32]:
         found = []

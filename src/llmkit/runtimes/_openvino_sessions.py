@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEVICE = "CPU"
+ISA = "ONEDNN_MAX_CPU_ISA"
 STATE, ROWS = "state", "beam_idx"
 """What a request is called as a past, and the input that says from which row of the state each row goes on."""
 TOKENIZER = "openvino_tokenizer.xml"
@@ -39,6 +41,21 @@ def library() -> ModuleType:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # what None is cannot be imported
     return require("openvino")
+
+
+@contextmanager
+def _own_instructions() -> Iterator[None]:
+    """Let OpenVINO use the instructions that it finds.
+
+    Where `ONEDNN_MAX_CPU_ISA` says SSE41, the kernels that it takes from oneDNN keep to that, its own do not, and of a
+    decoder in float32 nothing is compiled: "bad combination".
+    """
+    before = os.environ.pop(ISA, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[ISA] = before
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,8 @@ class Session:
             "INFERENCE_NUM_THREADS": self.threads,
         }  # fmt: skip
         try:
-            self._model = core.compile_model(core.read_model(file), DEVICE, settings)
+            with _own_instructions():
+                self._model = core.compile_model(core.read_model(file), DEVICE, settings)
         except Exception as error:  # OpenVINO's errors are RuntimeErrors, of several classes
             raise DataError(f"OpenVINO does not load '{file}': {one_line(error)}", f"ls {file.parent}") from error
         self.inputs = [port.get_any_name() for port in self._model.inputs]
@@ -120,7 +138,8 @@ class TextReader:
         openvino = library()
         require("openvino", "openvino_tokenizers")  # it brings the operators, for every Core made from now on
         try:
-            self._model = openvino.Core().compile_model(str(file), DEVICE)
+            with _own_instructions():
+                self._model = openvino.Core().compile_model(str(file), DEVICE)
         except Exception as error:  # as above
             raise DataError(f"OpenVINO does not load '{file}': {one_line(error)}", f"ls {file.parent}") from error
 

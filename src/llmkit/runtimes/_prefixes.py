@@ -2,7 +2,8 @@
 
 Rows sorted by their ids are a tree that is walked from its root: what a row has in common with the row before it is the
 path to where it branches off. Such a tree is laid out as one row of ids in which an id sees those on its own path
-alone, whatever the number of levels, and nothing is padded.
+alone, whatever the number of levels, and nothing is padded. Branches are laid out as several rows where they fill
+them: within one, each token would be compared with all those that it does not see.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from llmkit.runtimes import Ids
 
 LEAST_SHARE = 0.2
 """Share of a row that it has in common with a neighbour to be put beside it, not beside rows of its length."""
+MOST_MORE = 0.1
+"""Share of tokens more, padded or repeated, beyond which branches are not laid side by side."""
 
 
 def order_of(rows: Sequence[Ids]) -> list[int]:
@@ -107,3 +110,33 @@ class Tree:
         numbers = np.arange(len(self.ids))
         seen: NDArray[np.bool_] = (numbers <= numbers[begin:, None]) & (numbers[begin:, None] < self.ends)
         return seen
+
+    def side_by_side(self, begin: int = 0) -> NDArray[np.int64] | None:
+        """Return rows of whole branches, each behind what all rows begin with, as long as the longest of them.
+
+        Args:
+            begin: So many of the ids that all begin with are not laid out: their keys and values are known.
+
+        Returns:
+            `[rows, longest]` int64 numbers of tokens, and behind them `len(ids)` for padding; None where one row is
+            better: of a single branch, behind more than it has itself, or of branches that leave too much room.
+        """
+        starts = np.flatnonzero(self.places == self.root)
+        if len(starts) < 2:
+            return None
+        sizes = np.diff(starts, append=len(self.ids))
+        longest = int(sizes.max())
+        rows: list[list[int]] = []
+        room: list[int] = []
+        for branch in np.argsort(-sizes, kind="stable").tolist():  # the first row that has room, the longest first
+            size = int(sizes[branch])
+            row = next((number for number, left in enumerate(room) if left >= size), len(rows))
+            if row == len(rows):
+                rows.append(list(range(begin, self.root)))
+                room.append(longest)
+            room[row] -= size
+            rows[row] += range(starts[branch], starts[branch] + size)
+        more = sum(room) + (len(rows) - 1) * (self.root - begin)
+        if len(rows) == 1 or begin > longest or more > MOST_MORE * (len(self.ids) - begin):
+            return None
+        return np.array([row + [len(self.ids)] * left for row, left in zip(rows, room, strict=True)])

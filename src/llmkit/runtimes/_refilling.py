@@ -10,6 +10,7 @@ from torch import Tensor
 
 from llmkit.modeling.finite import NotFiniteError
 from llmkit.runtimes import Generate, Written
+from llmkit.runtimes._in_memory import CORE_TOKENS
 from llmkit.runtimes._lines import Line
 from llmkit.runtimes._torch_places import SharedPlaces
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from llmkit.runtimes._in_memory import InMemory
 
 PROMPT_TOKENS = 1024
-"""Tokens of prompts that are read together at most."""
+"""Tokens of prompts that a GPU reads together at most; a CPU reads as many as stay in its cache."""
 FREE = 8
 """New prompts are read as soon as one of so many places is free."""
 
@@ -40,6 +41,7 @@ class Refilling:
         longest = max(self.lengths)
         places = min(max(1, tokens // longest), len(requests))
         self.places = SharedPlaces(running, places, places * longest)
+        self.prompt_tokens = CORE_TOKENS if self.model.device.type == "cpu" else PROMPT_TOKENS
 
     def run(self) -> Iterator[list[tuple[int, Written]]]:
         """Yield numbers of requests and what was written, as they end.
@@ -69,7 +71,7 @@ class Refilling:
         tokens = 0
         while self.waiting and len(numbers) < free:
             size = len(self.lines[self.waiting[0]].request.prompt)
-            if numbers and tokens + size > PROMPT_TOKENS:
+            if numbers and tokens + size > self.prompt_tokens:
                 break
             tokens += size
             numbers.append(self.waiting.popleft())

@@ -111,6 +111,9 @@ class Remote(Running):
         settings: dict[str, Any] = {
             "max_tokens": request.budget, "temperature": request.temperature, "seed": request.seed,
         }  # fmt: skip
+        # The last two are not OpenAI's own: what is not asked for is not sent, so that no server refuses it.
+        given = {"top_p": (request.top_p, 1.0), "top_k": (request.top_k, 0), "min_p": (request.min_p, 0.0)}
+        settings |= {name: value for name, (value, none) in given.items() if value != none}
         if request.stop:
             settings["stop"] = list(request.stop)
         size = f"a prompt of {len(request.prompt):,}, and {request.budget:,} tokens to write"

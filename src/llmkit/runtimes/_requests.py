@@ -151,6 +151,9 @@ class Generate(Request):
         temperature: 0 takes the likeliest token each time.
         seed: Of the draws; each request has its own, whatever its neighbours.
         exact: Write exactly `budget` tokens, whatever they are: for comparing runtimes.
+        top_p: Only the likeliest tokens are drawn that have this share of the probability together; 1 for all.
+        top_k: Only so many of the likeliest are drawn; 0 for all.
+        min_p: Only tokens are drawn that are at least this share as likely as the likeliest; 0 for all.
     """
 
     kind: ClassVar[str] = "generate"
@@ -160,6 +163,9 @@ class Generate(Request):
     temperature: float = 0.0
     seed: int = 0
     exact: bool = False
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
 
 
 @dataclass(frozen=True)

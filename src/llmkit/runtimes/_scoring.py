@@ -77,7 +77,7 @@ def _shared(running: InMemory, requests: Sequence[Score], bins: NDArray[np.int64
         return None
     # The last id of a context is the first that a logit is needed for.
     root = min(tree.root, min(len(one.context) for one in requests) - 1)
-    hidden, begin, _ = hidden_of(running.model, tree, root=root, beginnings=running.beginnings)
+    hidden, begin, _ = hidden_of(running.model, tree, root=root, beginnings=running.beginnings, cached=False)
     wanted = [path[len(one.context) - 1 :] - begin for one, path in zip(requests, tree.paths, strict=True)]
     # Targets that follow the same ids need the same logits.
     places, at = np.unique(np.concatenate(wanted), return_inverse=True)
@@ -158,10 +158,13 @@ def _summed(model: PreTrainedModel, hidden: torch.Tensor, targets: _Targets) -> 
 
 def _by_all_logits(model: PreTrainedModel, ids: torch.Tensor, targets: _Targets) -> NDArray[np.float64]:
     """Return the same of a model that does more with its logits: caps or scales them."""
-    width = ids.shape[1]
-    size = max(1, ALL_LOGITS // (width * model.config.get_text_config().vocab_size))
+    width, vocabulary = ids.shape[1], model.config.get_text_config().vocab_size
+    size, part = max(1, ALL_LOGITS // (width * vocabulary)), max(1, CHUNK_LOGITS // vocabulary)
     total = torch.zeros(targets.count, dtype=torch.double, device=ids.device)
     for start in range(0, len(ids), size):
-        logits = model(input_ids=ids[start : start + size], use_cache=False).logits.float()
-        targets.add(logits.log_softmax(-1).flatten(0, 1), start * width, total)
+        logits = model(input_ids=ids[start : start + size], use_cache=False).logits.flatten(0, 1)
+        # A long row with a large vocabulary takes gigabytes: there is no second copy of it.
+        for place in range(0, len(logits), part):
+            chances = logits[place : place + part].float().log_softmax(-1)
+            targets.add(chances, start * width + place, total)
     return total.cpu().numpy()

@@ -85,7 +85,7 @@ def cache_of(output: Any) -> tuple[str, Any]:
 
 
 def hidden_of(
-    model: PreTrainedModel, tree: Tree, *, root: int, beginnings: Beginnings | None = None
+    model: PreTrainedModel, tree: Tree, *, root: int, beginnings: Beginnings | None = None, cached: bool = True
 ) -> tuple[Tensor, int, Layers]:
     """Run the body over a tree.
 
@@ -94,43 +94,99 @@ def hidden_of(
         tree: The rows.
         root: Tokens at the beginning of the tree that all see and of which no hidden states are wanted.
         beginnings: What is kept of other trees; None if the weights may have changed since.
+        cached: Keys and values are wanted; those of a root are kept in any case.
 
     Returns:
-        Hidden states `[tokens - begin, hidden]`, `begin`, which is `root` at most, and all keys and values.
+        Hidden states `[tokens - begin, hidden]`, `begin`, which is `root` at most, and all keys and values, if wanted.
     """
     first = tuple(tree.ids[:root].tolist())
     begin, layers = (0, ()) if beginnings is None else beginnings.find(first)
+    is_new = beginnings is not None and begin < root
     if root - begin >= APART:
-        _, layers = _pass(model, tree.ids[begin:root], np.arange(begin, root), layers)
+        _, layers = _pass(model, tree.ids[None, begin:root], np.arange(begin, root)[None], layers)
         begin = root
-    hidden, layers = _behind(model, tree, begin, layers)
-    if beginnings is not None and root:
-        beginnings.keep(first, layers)
-    return hidden, begin, layers
+    hidden, found = _behind(model, tree, begin, layers, cached=cached or (is_new and begin < root))
+    if beginnings is not None and is_new:
+        beginnings.keep(first, found or layers)
+    return hidden, begin, found
 
 
-def _behind(model: PreTrainedModel, tree: Tree, begin: int = 0, layers: Layers = ()) -> tuple[Tensor, Layers]:
+def _behind(
+    model: PreTrainedModel, tree: Tree, begin: int = 0, layers: Layers = (), *, cached: bool = True
+) -> tuple[Tensor, Layers]:
     """Run the body over what is in a tree behind its first tokens, whose keys and values are given."""
-    mask = torch.zeros((1, 1, len(tree.ids) - begin, len(tree.ids)), dtype=model.dtype)
-    mask.masked_fill_(~torch.from_numpy(tree.seen(begin)), -torch.inf)
-    return _pass(model, tree.ids[begin:], tree.places[begin:], layers, attention_mask=mask.to(model.device))
+    rows = tree.side_by_side(begin)
+    if rows is not None:
+        return _side_by_side(model, tree, begin, layers, rows, cached=cached)
+    ids, places = tree.ids[None, begin:], tree.places[None, begin:]
+    hidden, layers = _pass(model, ids, places, layers, seen=tree.seen(begin)[None], cached=cached)
+    return hidden[0], layers
+
+
+def _side_by_side(
+    model: PreTrainedModel, tree: Tree, begin: int, layers: Layers, rows: NDArray[np.int64], *, cached: bool
+) -> tuple[Tensor, Layers]:
+    """Do the same in rows of whole branches, see `Tree.side_by_side`."""
+    count = len(tree.ids)
+    padding = ((tree.ids, 0), (tree.places, 0), (tree.ends, count + 1))
+    ids, places, ends = (np.append(each, value) for each, value in padding)
+    own, other = rows[:, :, None], rows[:, None, :]
+    known = np.ones((*rows.shape, begin), bool)
+    # Padding is seen by padding alone, and sees it: a token that sees nothing would be NaN.
+    seen = np.concatenate([known, (other <= own) & (own < ends[other])], 2)
+    spread = tuple(
+        (keys.expand(len(rows), -1, -1, -1), values.expand(len(rows), -1, -1, -1)) for keys, values in layers
+    )
+    hidden, found = _pass(model, ids[rows], places[rows], spread, seen=seen, cached=cached)
+    # What all rows begin with is taken from the first.
+    first = np.unique(rows, return_index=True)[1][: count - begin]
+    at = torch.from_numpy(first).to(hidden.device)
+
+    def in_order(before: Tensor, now: Tensor) -> Tensor:
+        behind = now[:, :, begin:].transpose(1, 2).flatten(0, 1)[at].transpose(0, 1)[None]
+        return torch.cat([before, behind], 2) if begin else behind
+
+    empty = layers or ((hidden, hidden),) * len(found)
+    ordered = (tuple(map(in_order, *each)) for each in zip(empty, found, strict=False))
+    return hidden.flatten(0, 1)[at], tuple((keys, values) for keys, values in ordered)
 
 
 def _pass(
-    model: PreTrainedModel, ids: NDArray[np.int64], places: NDArray[np.int64], layers: Layers, **more: Tensor
+    model: PreTrainedModel,
+    ids: NDArray[np.int64],
+    places: NDArray[np.int64],
+    layers: Layers = (),
+    *,
+    seen: NDArray[np.bool_] | None = None,
+    cached: bool = True,
 ) -> tuple[Tensor, Layers]:
-    """Run the body over one row; return its hidden states `[tokens, hidden]`, and all keys and values."""
+    """Run the body over rows.
+
+    Args:
+        model: The model.
+        ids: `[rows, tokens]`.
+        places: Their positions.
+        layers: Keys and values of what stands before them, of one row.
+        seen: `[rows, tokens, all tokens]` what each sees; None for all before it.
+        cached: Keys and values are wanted.
+
+    Returns:
+        Hidden states `[rows, tokens, hidden]`, and all keys and values, if wanted.
+    """
     from transformers import DynamicCache
 
     body, device = model.get_decoder(), model.device
-    known: dict[str, Any] = {}
+    more: dict[str, Any] = {}
     if layers:
-        known[cache_name(model)] = DynamicCache(layers)
+        more[cache_name(model)] = DynamicCache(layers)
+    if seen is not None:
+        mask = torch.zeros((len(seen), 1, *seen.shape[1:]), dtype=model.dtype)
+        more["attention_mask"] = mask.masked_fill_(~torch.from_numpy(seen)[:, None], -torch.inf).to(device)
     output = body(
-        input_ids=torch.from_numpy(ids)[None].to(device), position_ids=torch.from_numpy(places)[None].to(device),
-        use_cache=True, **known, **more,
+        input_ids=torch.from_numpy(ids).to(device), position_ids=torch.from_numpy(places).to(device),
+        use_cache=cached, **more,
     )  # fmt: skip
-    return output.last_hidden_state[0], layers_of(cache_of(output)[1])
+    return output.last_hidden_state, layers_of(cache_of(output)[1]) if cached else ()
 
 
 def cache_name(model: PreTrainedModel) -> str:
@@ -164,16 +220,18 @@ def shares_alike(model: PreTrainedModel, max_length: int) -> bool:
     root = torch.randint(size, (6,), generator=torch.Generator().manual_seed(0)).tolist()
     end, other = root.pop(), (root[4] + 1) % size
     rows = [(*root, end, 1 % size), (*root, end, 2 % size, 0), (*root[:4], other, 0)]
-    tree = Tree.of(rows)
+    apart = ((root[0] + 1) % size, *root[1:], end, *root[1:])  # nearly as long as the others together, in its own row
+    tree, both = Tree.of(rows), Tree.of([*rows, apart])
     try:
-        whole, layers = _behind(model, tree)
-        first = tuple((keys[:, :, : tree.root], values[:, :, : tree.root]) for keys, values in layers)
-        rest, _ = _behind(model, tree, tree.root, first)
-        for row, path in zip(rows, tree.paths, strict=True):
-            ids = torch.tensor([row], device=model.device)
+        beside, layers = _behind(model, both)
+        begin = torch.from_numpy(both.paths[0][: tree.root])
+        known = tuple((keys[:, :, begin], values[:, :, begin]) for keys, values in layers)
+        rest, _ = _behind(model, tree, tree.root, known)
+        for number in (1, 2):
+            ids = torch.tensor([rows[number]], device=model.device)
             alone = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0]
-            behind = torch.from_numpy(path[tree.root :] - tree.root)
-            differences = whole[torch.from_numpy(path)] - alone, rest[behind] - alone[tree.root :]
+            behind = torch.from_numpy(tree.paths[number][tree.root :] - tree.root)
+            differences = beside[torch.from_numpy(both.paths[number])] - alone, rest[behind] - alone[tree.root :]
             if not all(bool(each.abs().max() <= MAX_DIFFERENCE * alone.abs().max()) for each in differences):
                 return False
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +68,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         for name in ("keys", "values"):
             old = getattr(self, name)
             # What is not there yet is seen by none, but must be a number: nothing times NaN is NaN.
-            new = old.new_zeros((places, old.shape[1], capacity, old.shape[3]))
+            new = _zeros(old, (places, old.shape[1], capacity, old.shape[3]))
             new[:count, :, :length] = old[:count, :, :length]
             setattr(self, name, new)
 
@@ -92,6 +94,14 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     def put(self, place: int, keys: Tensor, values: Tensor) -> None:
         """Put a row's `[heads, tokens, size]` into a place."""
         self.keys[place, :, : keys.shape[1]], self.values[place, :, : values.shape[1]] = keys, values
+
+
+def _zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return zeros; on a CPU they take memory once they are written over, and most answers end before their budget."""
+    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):  # Windows has no such memory
+        return like.new_zeros(shape)
+    memory = mmap.mmap(-1, math.prod(shape) * like.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(memory, dtype=like.dtype).view(shape)
 
 
 class SharedPlaces(Places):

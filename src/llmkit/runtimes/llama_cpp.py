@@ -28,6 +28,7 @@ from llmkit.runtimes import (
     Written,
 )
 from llmkit.runtimes._exporting import way_to
+from llmkit.runtimes._sampling import chances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -224,7 +225,7 @@ class Loaded(Running):
         room = len(request.prompt) + request.budget
         numbers = model.start(request.prompt, room, slice(-1, None))[-1]  # type: ignore[arg-type]
         while True:
-            new.append(self._chosen(numbers, request.temperature, draws))
+            new.append(self._chosen(numbers, request, draws))
             if not request.exact and new[-1] in model.ends:
                 return Written(tuple(new[:-1]), model.text(new[:-1]), ended=True)
             if request.stop:
@@ -240,13 +241,12 @@ class Loaded(Running):
             new = new[:-1]
         return Written(tuple(new), text, ended=True)
 
-    def _chosen(self, numbers: NDArray[np.float32], temperature: float, draws: np.random.Generator) -> int:
+    def _chosen(self, numbers: NDArray[np.float32], request: Generate, draws: np.random.Generator) -> int:
         if not np.isfinite(numbers.max()):
             raise NotFiniteError(f"the model in '{self.where}' gives logits that are NaN or infinite")
-        if not temperature:
+        if not request.temperature:
             return int(numbers.argmax())
-        chances = np.exp((numbers - numbers.max()).astype(np.float64) / temperature)
-        return int(draws.choice(len(chances), p=chances / chances.sum()))
+        return int(draws.choice(numbers.size, p=chances(numbers, request)))
 
     def _embed(self, request: Embed) -> NDArray[np.float32]:
         found = self.model.vector(self._read(request))

@@ -30,8 +30,11 @@ const actions = {
       : tokenizer.apply_chat_template(turns, { tokenize: false, add_generation_prompt: prompt }),
   async generate({ ids, budget, exact, twoSided }) {
     const loaded = await load(twoSided);
-    // Greedy, whatever the generation config says; `exact` takes no notice of ends.
-    const plain = { do_sample: false, num_beams: 1, repetition_penalty: 1, no_repeat_ngram_size: 0 };
+    // Greedy, whatever the generation config says, and no end is forced where the budget is used up, as BART's and
+    // Marian's configs have it; `exact` takes no notice of ends.
+    const plain = {
+      do_sample: false, num_beams: 1, repetition_penalty: 1, no_repeat_ngram_size: 0, forced_eos_token_id: null,
+    };
     const ends = exact ? { eos_token_id: null } : {};
     const found = await loaded.generate({
       inputs: row(ids), attention_mask: row(ids.map(() => 1)), max_new_tokens: budget, ...plain, ...ends,

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 
 from llmkit.serving.refusing import HttpError, refusal, told
-from llmkit.serving.routes import about, chat, classify, completions, described, embeddings, page
+from llmkit.serving.routes import about, chat, classify, completions, described, embeddings, page, platforms
 from llmkit.serving.service import Service, answer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ COUNTED = frozenset(str(route.path) for route in ROUTES[:-1]) - {"/v1/models/{mo
 
 def application(service: Service) -> Starlette:
     """Return the application of a server."""
-    app = Starlette(routes=list(ROUTES), exception_handlers={404: _nothing, 405: _nothing})
+    app = Starlette(routes=[*platforms.routes(), *ROUTES], exception_handlers={404: _nothing, 405: _nothing})
     app.state.service = service
     app.add_middleware(Gate, service=service)
     return app
@@ -75,6 +75,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.service = app, service
+        self.guarded = (*GUARDED, *platforms.guarded())
+        self.counted = {*COUNTED, *platforms.guarded()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and hand it on."""
@@ -108,7 +110,7 @@ class Gate:
         headers, service = Headers(scope=scope), self.service
         if service.hosts and _host(headers.get("host", "")) not in service.hosts:
             raise HttpError(403, "this server answers to its own address only; with keys it answers to any")
-        if not scope["path"].startswith(GUARDED):
+        if not scope["path"].startswith(self.guarded):
             return
         who = str((scope.get("client") or ("",))[0])
         if service.keys:
@@ -122,7 +124,7 @@ class Gate:
             raise HttpError(429, f"more than {service.limits.rate} requests a minute", retry_s=wait)
 
     def _count(self, path: str, status: int, took_s: float) -> None:
-        route = path if path in COUNTED else "other"
+        route = path if path in self.counted else "other"
         metrics = self.service.metrics
         metrics.requests.labels(route, str(status)).inc()
         if status >= 500:

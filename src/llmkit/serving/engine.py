@@ -225,7 +225,7 @@ class EngineSettings:
     Attributes:
         places: Texts that are written side by side, at most.
         queue: Requests that may wait, at most.
-        cache_bytes: Memory for keys and values; None for an eighth of what the machine has.
+        cache_bytes: Memory for keys and values; None for a sixteenth of what the machine has.
         cache_share: Models that divide it, where nothing is said of it.
         max_prompt: Tokens of a prompt, at most; None for what the model has positions for.
         max_output: New tokens of a text, at most, also where nothing is asked for.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LEAST_TOKENS = 4096
 """Positions that there is room for at least."""
-MEMORY_SHARE, MOST_BYTES = 8, 4 << 30
-"""Keys and values take an eighth of the memory, and no more than so many bytes, where nothing else is said."""
+MEMORY_SHARE, MOST_BYTES = 16, 4 << 30
+"""Keys and values take a sixteenth of the memory, and no more than so many bytes, where nothing else is said."""
 
 
 class RunningEngine(Engine):
@@ -45,7 +45,7 @@ class RunningEngine(Engine):
         self.writer: Writer | None = None
         self.answerer: Answerer | None = None
         self._fresh = True
-        if self._places() is not None:
+        if self.running.facts.answer == "tokens":
             self.writer = Writer(self._started, settings.queue, say)
         else:
             from llmkit.serving.answering import Answerer
@@ -234,11 +234,15 @@ class RunningEngine(Engine):
             self.where, self.runtime, frozenset(can), self.positions, facts.answer, facts.labels, facts.versions
         )
 
-    def _places(self) -> Places | None:
-        from llmkit.core.doctor import memory_limit
+    def _places(self) -> Places:
+        """Return new places.
 
-        if self.running.facts.answer not in (None, "tokens"):
-            return None
+        Raises:
+            ConfigError: The runtime writes whole texts alone.
+        """
+        from llmkit.core.doctor import memory_limit
+        from llmkit.core.errors import ConfigError
+
         most = self.settings.places
         cache = (
             self.settings.cache_bytes or min(memory_limit() // MEMORY_SHARE, MOST_BYTES) // self.settings.cache_share
@@ -246,7 +250,12 @@ class RunningEngine(Engine):
         tokens = max(LEAST_TOKENS, cache // max(1, self.running.token_bytes()))
         if self.positions is not None:
             tokens = min(tokens, most * self.positions)
-        return self.running.places(most, tokens)
+        found = self.running.places(most, tokens)
+        if found is None:
+            raise ConfigError(
+                f"the runtime {self.runtime} does not write texts side by side", "--runtime transformers, or llama_cpp"
+            )
+        return found
 
     def _started(self) -> Places:
         """Return new places; from the second time on, of a model that is loaded anew."""
@@ -254,9 +263,7 @@ class RunningEngine(Engine):
             self.running.close()
             self.running = _load(self.where, self.runtime)
         self._fresh = False
-        found = self._places()
-        assert found is not None
-        return found
+        return self._places()
 
 
 def _runtime_for(where: str) -> str:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:  # `--help` lists the stages and must not wait for pydantic
 
 STAGES = {
     "clean": "clean", "tokenize": "tokenize", "pretrain": "pretrain", "finetune": "finetune", "eval": "evaluate",
-    "export": "export", "predict": "predict",
+    "export": "export", "predict": "predict", "generate": "generate",
+    "index": "index",
 }  # fmt: skip
 """Name -> module here, in the order of the lifecycle; `eval` is a built-in of Python, so its module is evaluate.py."""
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import CheckFailedError, SetupError
-from llmkit.exporters import Exporter
+from llmkit.exporters import Exporter, Served
 from llmkit.runtimes import Runtime
 from llmkit.stages._export_text import given_text, held_out
 
 if TYPE_CHECKING:
     from llmkit.evaluation.fresh import Answers
     from llmkit.evaluation.parity import Parity
+    from llmkit.evaluation.rounded import Rounded
     from llmkit.runtimes._in_memory import InMemory
     from llmkit.stages.export import Config
 
-__all__ = ["Asked", "ask_model", "equal_line", "measured_line", "parity_line", "prove"]
+__all__ = ["Asked", "ask_model", "equal_line", "graph_line", "measured_line", "parity_line", "prove"]
 
 ADVICE = "use a wider dtype, or allow more knowingly: llmkit schema export --fields lists the exporter's limits"
 
@@ -33,12 +34,24 @@ class Asked:
         answers: Its answers.
         runtime: What ran it.
         text: Where the text is from.
+        rounded: Its answers with the weights that its export has, and as that rounds; None where nobody can tell.
     """
 
     parity: Parity
     answers: Answers
     runtime: Runtime
     text: str
+    rounded: Rounded | None = None
+
+    def with_rounded(self, running: InMemory, exporter: Exporter) -> Asked:
+        """Return the same of a model that has been written, and may compute as its export does from then on."""
+        context = exporter.as_run(running.model)
+        if context is None:
+            return self
+        from llmkit.evaluation.rounded import ask_rounded
+
+        answer = self.parity.head.answer
+        return replace(self, rounded=ask_rounded(self.parity.asked, answer, running, self.runtime.type_name, context))
 
 
 def ask_model(config: Config, running: InMemory, runtime: Runtime, path: Path) -> Asked:
@@ -77,11 +90,12 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         SetupError: It is not installed, or was killed.
     """
     exporter, proving = config.exporter, config.exporter.runtime()
+    inside = build.dir / exporter.root
     receipt = {"exporter": exporter.spec(mode="json"), "text": asked.text}
     ours = _named(asked.runtime, asked.answers.versions)
     try:
         proving.check_installed()
-        others = asked.parity.ask_export(proving, build.dir, build.scratch)
+        others = asked.parity.ask_export(proving, inside, build.scratch)
     except (CheckFailedError, SetupError) as error:
         if isinstance(error, SetupError) and not config.unproven:
             raise
@@ -92,15 +106,30 @@ def prove(config: Config, build: Build, asked: Asked, notes: list[str]) -> dict[
         return failed | receipt | {"runtimes": {"model": ours, "export": _named(proving, {})}}
     found = asked.parity.compare(
         asked.answers, others, limits=partial(exporter.limits, config=asked.parity.config),
-        stops_early=exporter.stops_early,
+        stops_early=exporter.stops_early, rounded=asked.rounded,
     )  # fmt: skip
     readers = _ask_readers(exporter, build, asked, found)
+    served = _rehearse(exporter, build, asked, others, found)
     found["notes"] = [*notes, *found["notes"]]
     found["passed"] = not found["failures"]
     if not found["passed"]:
         found["hint"] = _advice(found)
     runtimes = {"model": ours, "export": _named(proving, others.versions)}
-    return {"proven": True} | found | receipt | {"runtimes": runtimes} | ({"readers": readers} if readers else {})
+    more = ({"readers": readers} if readers else {}) | ({"served": dict(served.facts)} if served else {})
+    return {"proven": True} | found | receipt | {"runtimes": runtimes} | more
+
+
+def _rehearse(exporter: Exporter, build: Build, asked: Asked, others: Answers, found: dict[str, Any]) -> Served | None:
+    """Start what serves the export, if it brings any; add to what was found how it differs."""
+    if found["failures"]:
+        return None
+    try:
+        served = exporter.rehearse(build.dir, asked.parity.asked, others)
+    except CheckFailedError as error:
+        found["failures"].append(error.message)
+        return None
+    found["failures"] += served.failures if served else ()
+    return served
 
 
 def _ask_readers(exporter: Exporter, build: Build, asked: Asked, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -109,7 +138,7 @@ def _ask_readers(exporter: Exporter, build: Build, asked: Asked, found: dict[str
     for reader in exporter.readers():
         try:
             reader.check_installed()
-            answers = asked.parity.ask_reader(reader, build.dir, build.scratch)
+            answers = asked.parity.ask_reader(reader, build.dir / exporter.root, build.scratch)
         except SetupError as error:
             told.append({**_named(reader, {}), "left_out": error.message})
             continue
@@ -130,6 +159,8 @@ def _advice(found: dict[str, Any]) -> str | None:
     first = found["failures"][0]
     if "does not answer like" in first:
         return ADVICE
+    if "does not compute what" in first:
+        return "that is a fault of the export or of its runtime: --format safetensors writes it for transformers"
     if "reads text otherwise" in first:
         return "compare tokenizer.json and tokenizer_config.json with the model's"
     if "stops writing" in first:
@@ -154,6 +185,14 @@ def parity_line(parity: dict[str, Any]) -> str:
     chosen = f", {parity['equal_tokens']} of {parity['tokens']} {parity.get('chosen', 'tokens')} equal"
     largest = parity["max_logit_difference"]
     return f"{noun} within {largest:.2g}{allowed}{chosen if parity['tokens'] else ''}, in a fresh process"
+
+
+def graph_line(parity: dict[str, Any]) -> str:
+    """Return what was found of the graph apart from rounding; nothing where weights are not rounded."""
+    graph = parity.get("graph")
+    if not graph:
+        return ""
+    return f"{graph['off']:.1%} off the model with the same rounded weights (at most {graph['limit']:.1%})"
 
 
 def measured_line(parity: dict[str, Any]) -> str:
@@ -185,6 +224,7 @@ def equal_line(parity: dict[str, Any]) -> str:
     parts = [f"ids of {equal['texts']} texts"] if equal.get("texts") else []
     parts += [f"{equal['chats']} rendered chats"] if equal.get("chats") else []
     parts += [f"stops at {', '.join(map(str, equal['ends']))}"] if equal.get("ends") else []
+    parts += [f"{count} answers of {route}" for route, count in parity.get("served", {}).items()]
     return ", ".join(parts)
 
 

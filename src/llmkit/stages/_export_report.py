@@ -118,7 +118,7 @@ def _measured(folder: Path, manifest: Manifest, asked: Any) -> FormatFound:
         exporter: Any = Family("exporter").parse(spec)
         facts["format"] = _described(exporter)
         with tempfile.TemporaryDirectory() as scratch:
-            answers = ask_afresh(exporter.runtime(), folder, asked, Path(scratch))
+            answers = ask_afresh(exporter.runtime(), folder / exporter.root, asked, Path(scratch))
     except (UserError, ValueError) as error:
         why = error.message if isinstance(error, UserError) else str(error)
         if isinstance(error, SetupError) and error.hint:

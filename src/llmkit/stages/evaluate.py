@@ -27,7 +27,6 @@ from llmkit.runtimes.transformers import Transformers
 from llmkit.stages import _eval_baseline as beside
 from llmkit.stages._eval_lines import exchange, score_rows
 from llmkit.stages._eval_measuring import Subject, measure
-from llmkit.stages._eval_overlap import add_overlap
 from llmkit.stages._eval_page import write_page
 from llmkit.tasks import Task, TaskResult
 
@@ -120,6 +119,9 @@ class Evaluate(Stage[Config]):
                     results[name]["baseline"] = one
                 overlaps = beside.overlaps_of(run, tasks, data)
                 if config.overlap == "auto":
+                    # Behind the answers: compiled kernels take a while to import, and the first is waited for.
+                    from llmkit.stages._eval_overlap import add_overlap
+
                     overlaps |= {
                         one.role: add_overlap(one.runtime.directory(one.where), tasks, found, one.role, context.console)
                         for one, found in zip(subjects, measured, strict=True)

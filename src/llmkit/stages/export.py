@@ -17,13 +17,14 @@ from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupEr
 from llmkit.core.failed import keep_failed
 from llmkit.core.inputs import Inputs
 from llmkit.core.manifest import Artifact
+from llmkit.core.page_numbers import size
 from llmkit.core.registry import Family
 from llmkit.core.stage import Facts, Stage
 from llmkit.data import artifacts
 from llmkit.data.sources import Source
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
-from llmkit.stages._export_receipt import equal_line, measured_line, parity_line, prove
+from llmkit.stages._export_receipt import equal_line, graph_line, measured_line, parity_line, prove
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
@@ -96,9 +97,10 @@ class Export(Stage[Config]):
         parity = metrics["parity"]
         files = ", ".join(output.path for output in artifact.manifest.outputs if output.payload)
         facts = [
-            ("format", f"{parity['exporter']['type']}, {metrics['bytes'] / 1e6:.1f} MB"),
+            ("format", f"{parity['exporter']['type']}, {_size(metrics['bytes'])}"),
             ("files", files),
             ("parity", parity_line(parity)),
+            ("graph", graph_line(parity)),
             ("measured", measured_line(parity)),
             ("equal", equal_line(parity)),
         ]
@@ -109,8 +111,13 @@ class Export(Stage[Config]):
 STAGE = Export()
 
 
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else size(num_bytes)
+
+
 def _export(config: Config, context: Context, build: Build, path: Path) -> Result:
     from llmkit.modeling.adapted import check_merges
+    from llmkit.modeling.generation import check_ends
     from llmkit.modeling.load import count_parameters
     from llmkit.modeling.pickled import unpickled
     from llmkit.modeling.pooling import pooling_of, write_pooling
@@ -123,12 +130,16 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     ours = Transformers()
     running = ours.load(str(source))
     model, tokenizer = running.model, running.tokenizer
+    check_ends(model, path)
     _check_supported(config.exporter, model.config, tokenizer, path)
     asked = ask_model(config, running, ours, path)
+    inside = build.dir / config.exporter.root
+    inside.mkdir(exist_ok=True)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
-        write_pooling(build.dir, pooling, model.config.get_text_config().hidden_size)
+        write_pooling(inside, pooling, model.config.get_text_config().hidden_size)
     untied = mend_tied(model)
-    notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, build.dir) or ())]
+    notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, inside) or ())]
+    asked = asked.with_rounded(running, config.exporter)
     parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
     del model, tokenizer
     running.close()  # the fresh process needs the memory
@@ -140,8 +151,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     if not found["passed"] and found["proven"]:
         _keep(build, found)
     _write_card(build.dir, config.exporter, asked.parity, found, parameters, chat=chat)
-    size = sum(file.stat().st_size for file in written)
-    metrics = {"parameters": parameters, "bytes": size, "parity": found}
+    num_bytes = sum(file.stat().st_size for file in written)
+    metrics = {"parameters": parameters, "bytes": num_bytes, "parity": found}
     payload = [file.relative_to(build.dir).as_posix() for file in written]
     return Result(build.finish(export.KIND, payload=payload, metrics=metrics))
 

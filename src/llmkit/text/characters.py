@@ -98,6 +98,12 @@ def unspaced_class() -> str:
 
 
 @functools.cache
+def word_class() -> str:
+    """Return the same for all that words are made of: letters, marks, numbers and what joins them."""
+    return _ranges(character_table().info & (WORD | UNSPACED) != 0)
+
+
+@functools.cache
 def script_class(script: str) -> str:
     """Return the same for the letters and marks of a script, one of `SCRIPTS`."""
     return _ranges(character_table().info >> SCRIPT_SHIFT == SCRIPTS.index(script))

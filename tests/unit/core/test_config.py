@@ -12,12 +12,14 @@ from llmkit.core.recipes import recipe_names
 from llmkit.core.registry import Family
 from llmkit.exporters import Exporter
 from llmkit.exporters.safetensors import Safetensors
-from llmkit.stages import clean, evaluate, export, finetune, predict, pretrain, tokenize
+from llmkit.stages import clean, evaluate, export, finetune, generate, index, predict, pretrain, tokenize
 
 STAGES = {
     "clean": clean, "tokenize": tokenize, "pretrain": pretrain, "finetune": finetune, "eval": evaluate,
-    "export": export, "predict": predict,
+    "export": export, "predict": predict, "generate": generate, "index": index,
 }  # fmt: skip
+OPEN = ("clean", "tokenize", "predict", "generate", "index")
+"""Stages whose recipes say what is done to any input, and name none."""
 
 
 class Inner(Config):
@@ -305,7 +307,7 @@ def test_the_schema_accepts_the_shipped_recipes_and_what_they_resolve_to():
         config = STAGES[stage_of(path)].Config
         schema = json_schema(config)
         assert accepts(schema, written(path), schema), path
-        options = {"inputs": ("--input", ["raw"])} if path.parent.name in ("clean", "tokenize", "predict") else {}
+        options = {"inputs": ("--input", ["raw"])} if path.parent.name in OPEN else {}
         resolved = resolve(config, recipe=path, options=options)
         assert accepts(schema, dump(resolved.config, mode="json"), schema), path
 

@@ -17,7 +17,7 @@ INPUT = {"inputs": ("--input", ["raw"])}
 
 def open_ended(path):
     """Tell whether a recipe says what is done to any input, and so names none."""
-    return path.parent.name in ("clean", "tokenize", "predict")
+    return path.parent.name in ("clean", "tokenize", "predict", "generate", "index")
 
 
 def stage_of(path):

@@ -148,6 +148,14 @@ def test_a_child_that_writes_where_the_proof_goes_proves_nothing(confined):
     assert not confined.run(program).passed
 
 
+@pytest.mark.parametrize(("gib", "cores", "most"), [(23, 2, 2), (64, 16, 16), (23, 16, 5), (1, 4, 1)])
+def test_so_many_run_at_a_time_as_fit_into_half_of_the_memory(monkeypatch, gib, cores, most):
+    """A program may take 512 MiB in each of its four processes."""
+    monkeypatch.setattr(confinement, "memory_limit", lambda: gib << 30)
+    monkeypatch.setattr(confinement, "num_cores", lambda: cores)
+    assert Confinement(Limits()).at_a_time() == most
+
+
 def test_many_at_a_time_are_told_apart(confined):
     programs = [f"assert {number} % 3" for number in range(12)]
     assert [ending.passed for ending in confined.run_all(programs)] == [number % 3 > 0 for number in range(12)]

@@ -82,6 +82,8 @@ def test_draws_are_the_seeds(ours):
     asked = [Generate(IDS[:5], 8, temperature=1.5, seed=seed, exact=True) for seed in (1, 1, 2)]
     one, same, other = (written.ids for written in ours.answer(asked))
     assert one == same != other
+    greedy, likeliest = ours.answer([Generate(IDS[:5], 8), Generate(IDS[:5], 8, temperature=1.5, top_k=1)])
+    assert greedy == likeliest
 
 
 def test_text_and_chats_are_read_by_its_own_code(ours, theirs):

@@ -77,6 +77,18 @@ def test_texts_are_those_of_the_model_here(served, local, directory):
     assert not found[0].ended
 
 
+def test_only_what_is_asked_of_the_draws_is_sent(served, directory):
+    asked = [Generate(PROMPTS[0], 4), Generate(PROMPTS[0], 4, temperature=0.7, seed=5, top_p=0.9, top_k=40, min_p=0.1)]
+    for one in asked:
+        remote(served, directory).answer([one])
+    names = ("temperature", "seed", "top_p", "top_k", "min_p")
+    found = [{name: body[name] for name in names if name in body} for _, _, body in served.seen]
+    assert found == [
+        {"temperature": 0.0, "seed": 0},
+        {"temperature": 0.7, "seed": 5, "top_p": 0.9, "top_k": 40, "min_p": 0.1},
+    ]
+
+
 def test_turns_are_templated_by_the_server(served, local):
     turns = ({"role": "user", "content": "the river"},)
     (found,) = remote(served).answer([Generate(turns, 6)])

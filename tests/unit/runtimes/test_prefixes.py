@@ -51,6 +51,41 @@ def test_every_path_of_a_tree_is_its_row_and_sees_itself_alone(rows):
     assert len({row[: tree.root] for row in rows}) == 1
 
 
+@given(ROWS, st.integers(0, 8))
+def test_rows_of_branches_hold_every_token_once_and_all_that_it_sees(rows, begin):
+    tree = Tree.of(rows)
+    begin = min(begin, tree.root)
+    found = tree.side_by_side(begin)
+    if found is None:
+        return
+    assert len(found) > 1
+    count = len(tree.ids)
+    shared = list(range(begin, tree.root))
+    assert all(row[: len(shared)].tolist() == shared for row in found)
+    own = [number for row in found for number in row[len(shared) :].tolist() if number < count]
+    assert sorted(own) == list(range(tree.root, count)), "each once"
+    assert found.size <= 1.1 * (count - begin), "hardly anything is padded or repeated"
+    for path in tree.paths:
+        for number in path[tree.root :].tolist():
+            (row,) = (row for row in found.tolist() if number in row)
+            seen = [one for one in path.tolist() if begin <= one <= number]
+            assert [one for one in row if one in seen] == seen, "what it sees is in its row, in order"
+
+
+def test_branches_fill_rows_and_repeat_what_all_begin_with():
+    rows = [(7, *[first] * size) for first, size in ((1, 20), (2, 12), (3, 8), (4, 19))]
+    tree = Tree.of(rows)
+    found = tree.side_by_side()
+    assert tree.root == 1
+    assert found.shape == (3, 21)
+    assert tree.ids[found[0]].tolist() == [7] + [1] * 20
+    assert found[1].tolist()[-1] == len(tree.ids), "padding"
+    assert tree.ids[found[2]].tolist() == [7] + [2] * 12 + [3] * 8
+    assert Tree.of(rows[:1] + rows[2:3]).side_by_side() is None, "half of the second row would be empty"
+    assert Tree.of([(7, *row) for row in rows]).side_by_side(2).shape == (3, 20)
+    assert Tree.of([(*[7] * 40, *row) for row in rows]).side_by_side(40) is None, "each row behind more than its own"
+
+
 @given(ROWS)
 def test_members_of_a_family_share_what_is_said(rows):
     found = families(rows)
@@ -165,6 +200,32 @@ def test_hidden_states_behind_a_kept_beginning_are_those_of_the_whole_tree():
         rest, begin, _ = hidden_of(running.model, tree, root=tree.root, beginnings=kept)
     assert (start, begin) == (0, 70)
     torch.testing.assert_close(rest, whole[70:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("begin", [0, 40])
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "mixtral"])
+def test_branches_side_by_side_are_computed_as_in_one_row(arch, begin, monkeypatch):
+    built = sharp(arch)
+    generator = torch.Generator().manual_seed(3)
+    sizes = (50, 48, 30, 18)
+    branches = [torch.randint(256, (size,), generator=generator).tolist() for size in sizes]
+    rows = [(*range(begin or 2), *branch[:-3], *end) for branch in branches for end in ([1, 2, 3], [4, 5])]
+    tree = Tree.of(rows)
+    asked = []
+    built.get_decoder().register_forward_hook(lambda *args: asked.append(args[2]["input_ids"].shape), with_kwargs=True)
+    with torch.inference_mode():
+        known = Beginnings()
+        if begin:
+            hidden_of(built, Tree.of([(*rows[0][:begin], 9)]), root=begin, beginnings=known)
+        hidden, start, layers = hidden_of(built, tree, root=tree.root, beginnings=known)
+        monkeypatch.setattr(Tree, "side_by_side", lambda *_: None)
+        whole, _, wanted = hidden_of(built, tree, root=tree.root, beginnings=known)
+    assert start == begin
+    assert asked[-2][0] == 3, "30 and 18 in a row"
+    assert asked[-1][0] == 1
+    torch.testing.assert_close(hidden, whole, rtol=1e-4, atol=1e-5)
+    for pair, other in zip(layers, wanted, strict=True):
+        torch.testing.assert_close(pair, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("arch", "settings"), [("mistral", {"sliding_window": 8}), ("gemma2", {"sliding_window": 8})])

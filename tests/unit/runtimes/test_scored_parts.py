@@ -12,7 +12,7 @@ from headed import WORDS, save_headed
 from llmkit.evaluation.engine import Asked, Engine
 from llmkit.evaluation.kept import Kept
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.runtimes import Fill, Generate, Score, ScoreParts
+from llmkit.runtimes import Fill, Generate, Score, ScoreParts, _scoring
 from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes.transformers import Transformers
 from tiny import byte_tokenizer, model
@@ -42,6 +42,24 @@ def test_parts_are_those_of_one_pass_and_add_up_to_the_score(arch, settings):
         np.testing.assert_allclose(parts, expected, rtol=1e-5)
     whole = running.answer([Score(request.context, request.target) for request in REQUESTS])
     np.testing.assert_allclose([parts.sum() for parts in found], whole, rtol=1e-6)
+
+
+def test_all_logits_of_a_long_row_are_never_there_twice(monkeypatch):
+    """A model that caps its logits computes all: chances are taken of a few places at a time."""
+    running = InMemory(model("gemma2", vocab_size=len(TOKENIZER), head_dim=8), TOKENIZER)
+    whole = running.answer(REQUESTS)
+    taken, add = [], _scoring._Targets.add
+
+    def noted(targets, chances, *places):
+        taken.append(len(chances))
+        add(targets, chances, *places)
+
+    monkeypatch.setattr(_scoring, "CHUNK_LOGITS", 2 * len(TOKENIZER))
+    monkeypatch.setattr(_scoring._Targets, "add", noted)
+    for parts, expected in zip(running.answer(REQUESTS), whole, strict=True):
+        np.testing.assert_allclose(parts, expected, rtol=1e-6)
+    assert max(taken) == 2
+    assert sum(taken) == len(REQUESTS) * 10, "rows are padded to the longest"
 
 
 def test_parts_behind_a_shared_beginning():

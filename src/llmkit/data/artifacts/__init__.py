@@ -3,9 +3,10 @@
 from llmkit.data.artifacts.corpus import Corpus, Examples
 from llmkit.data.artifacts.differences import Differences
 from llmkit.data.artifacts.export import Export
+from llmkit.data.artifacts.index import Index
 from llmkit.data.artifacts.model import Model
 from llmkit.data.artifacts.predictions import Predictions
 from llmkit.data.artifacts.scores import Scores
 from llmkit.data.artifacts.tokens import Tokens
 
-__all__ = ["Corpus", "Differences", "Examples", "Export", "Model", "Predictions", "Scores", "Tokens"]
+__all__ = ["Corpus", "Differences", "Examples", "Export", "Index", "Model", "Predictions", "Scores", "Tokens"]

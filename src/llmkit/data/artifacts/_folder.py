@@ -22,7 +22,7 @@ class Folder:
     CARD = "README.md"
     """The card, which hubs and `datasets` read."""
     REPORT = "report.html"
-    """The page for people; every kind but exports has one."""
+    """The page for people; every kind but exports and indexes has one."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.core.reading import reading
 from llmkit.data.artifacts._folder import Folder
@@ -23,7 +23,7 @@ class Corpus(Folder):
     """Kind `corpus`."""
 
     KIND = "corpus"
-    PAYLOAD = ("data-*.parquet",)
+    PAYLOAD: ClassVar[tuple[str, ...]] = ("data-*.parquet",)
     COUNTS = "report.json"
     """What happened to every row, for programs."""
     REJECTED = "rejected"

@@ -182,10 +182,10 @@ def load(model: PreTrainedModel, folder: Path, put_in: Callable[[PreTrainedModel
         raise damaged(folder / WEIGHTS, f"it lacks {error}", hint) from error
     except RuntimeError as error:  # shapes; torch lists all that differ
         raise DataError(f"{where}: {one_line(error)}", hint) from error
+    if result.unexpected_keys:  # before what is missing: of another class's base, both are, under other names
+        raise DataError(f"{where}: it has no {result.unexpected_keys[0]}", hint)
     filled = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name not in result.missing_keys}
     for name, parameter in model.named_parameters():
         if any(word in name for word in OWN) and parameter.data_ptr() not in filled:
             raise damaged(folder / WEIGHTS, f"it lacks {name}", hint)
-    if result.unexpected_keys:
-        raise DataError(f"{where}: it has no {result.unexpected_keys[0]}", hint)
     model.eval()

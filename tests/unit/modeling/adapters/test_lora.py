@@ -208,6 +208,55 @@ def test_in_bf16_the_fused_layer_is_no_farther_from_float32_than_pefts_own(name)
     assert error(fused=True) < 1.1 * error(fused=False)
 
 
+def kept_bytes(model) -> int:
+    """Return the bytes that a forward pass keeps for the way back, weights left out."""
+    own, found = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, so that no other gets its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model(input_ids=IDS).logits.sum()
+    assert output.requires_grad
+    return sum(size for size, _ in found.values())
+
+
+def test_a_gated_layer_keeps_neither_the_activation_nor_the_product():
+    model = made("tied").train()
+    LoRA(r=4).wrap(model, head_of(model.config))
+    layers = [layer.mlp for layer in model.model.layers]
+    assert {type(layer).__name__ for layer in layers} == {"LlamaMLP"}
+    fused = kept_bytes(model)
+    for layer in layers:
+        layer.__class__ = type(layer).__mro__[2]
+    assert kept_bytes(model) - fused == 2 * 2 * IDS.numel() * 24 * 4, "two of four tensors, in each of two layers"
+
+
+@pytest.mark.parametrize("name", ["conv1d", "labels", "encoder"])
+def test_other_feed_forward_layers_stay_as_they_are(name):
+    model = made(name)
+    LoRA(r=4).wrap(model, head_of(model.config))
+    assert not [module for module in model.modules() if "_Gated" in {kind.__name__ for kind in type(module).__mro__}]
+
+
+def test_frozen_projections_below_a_gated_layer_get_their_gradients_through_it():
+    """With LoRA on the last matrix alone nothing below the first of them needs a gradient."""
+    model = made("tied")
+    LoRA(r=4, targets=["down_proj"]).wrap(model, head_of(model.config))
+    stirred(model)
+    model(input_ids=IDS).logits.square().sum().backward()
+    found = [p.grad for p in model.parameters() if p.requires_grad]
+    for layer in model.model.layers:
+        layer.mlp.__class__ = type(layer.mlp).__mro__[2]
+    model.zero_grad()
+    model(input_ids=IDS).logits.square().sum().backward()
+    for one, other in zip(found, (p.grad for p in model.parameters() if p.requires_grad), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6 * float(other.abs().max()))
+
+
 def test_dropout_and_dora_keep_pefts_own_layer():
     from llmkit.modeling.adapters._fused import FusedLinear
 

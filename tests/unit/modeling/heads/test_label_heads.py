@@ -223,7 +223,7 @@ def test_a_classifier_is_no_language_model(tmp_path):
     save(tmp_path, "llama", "AutoModelForSequenceClassification", tie_word_embeddings=True)
     with pytest.raises(DataError, match="is not a causal language model: it was saved as LlamaForSequenceCl") as caught:
         load_model(tmp_path, CausalLM())
-    assert caught.value.hint == "name another, for example of llama, qwen3, gpt2"
+    assert caught.value.hint == "name one that was saved as LlamaForCausalLM"
     save(tmp_path / "bert", "bert", "AutoModelForSequenceClassification")
     with pytest.raises(DataError, match=r"lacks .* weights of BertForMaskedLM: cls\."):
         load_model(tmp_path / "bert", MaskedLM())

@@ -1,0 +1,150 @@
+"""A conversation with a model: its turns, the answer to the last one, and files of rows that finetune reads."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmkit.core.errors import DataError
+from llmkit.core.json import dumps
+from llmkit.core.reading import reading
+from llmkit.data.rows._values import RowError
+from llmkit.data.rows.messages import Messages
+
+if TYPE_CHECKING:
+    from llmkit.retrieval import Passage, Retriever
+    from llmkit.serving.engine import Engine, Sampling
+
+PASSAGES = 4
+"""Put before a question, where there are documents."""
+
+
+@dataclass
+class Conversation:
+    """Turns, and how the next one is written.
+
+    Attributes:
+        engine: The model.
+        sampling: How answers are written.
+        documents: What is searched for each question.
+        turns: The conversation, the system's message first if there is one.
+        found: What was found for the last question.
+    """
+
+    engine: Engine
+    sampling: Sampling
+    documents: Retriever | None = None
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    found: list[Passage] = field(default_factory=list)
+    _asked_again: int = 0
+
+    @property
+    def system(self) -> str:
+        """What the system says; empty for nothing."""
+        return str(self.turns[0]["content"]) if self.turns and self.turns[0]["role"] == "system" else ""
+
+    @system.setter
+    def system(self, text: str) -> None:
+        rest = self.turns[1:] if self.system else self.turns
+        self.turns = [*([{"role": "system", "content": text}] if text else []), *rest]
+
+    def ask(self, question: str) -> Iterator[str]:
+        """Yield the answer to a question as it grows; both are turns then.
+
+        What was written of an answer that its reader closes early stays. A question that fails is no turn.
+
+        Raises:
+            RefusedError: The conversation does not fit, or the template refuses it.
+            EngineDiedError: The engine has failed.
+        """
+        self._asked_again = 0
+        return self._answer([*self.turns, {"role": "user", "content": question}])
+
+    def retry(self) -> Iterator[str]:
+        """Yield another answer to the last question, in the place of the one that it has; see `ask`.
+
+        Raises:
+            DataError: Nothing was asked.
+        """
+        last = next((i for i, turn in reversed(list(enumerate(self.turns))) if turn["role"] == "user"), None)
+        if last is None:
+            raise DataError("nothing has been asked yet")
+        self._asked_again += 1
+        return self._answer(self.turns[: last + 1])
+
+    def clear(self) -> None:
+        """Forget all but what the system says."""
+        self.turns = self.turns[:1] if self.system else []
+
+    def _answer(self, turns: list[dict[str, Any]]) -> Iterator[str]:
+        from llmkit.retrieval import prompt
+
+        self.found = [] if self.documents is None else self.documents.search(turns[-1]["content"], PASSAGES)
+        sampling = self.sampling
+        if sampling.seed is not None and self._asked_again:
+            sampling = replace(sampling, seed=sampling.seed + self._asked_again)
+        stream = self.engine.submit(prompt(turns, self.found), sampling)
+        said: list[str] = []
+        try:
+            for piece in stream:
+                said.append(piece.text)
+                yield piece.text
+        finally:
+            stream.cancel()
+            if answer := "".join(said).strip():
+                self.turns = [*turns, {"role": "assistant", "content": answer}]
+
+    def save(self, path: Path) -> int:
+        """Add the conversation to a file as a row; return how many rows it has.
+
+        Raises:
+            DataError: There is no answer yet, or the file holds something else.
+        """
+        if not any(turn["role"] == "assistant" for turn in self.turns):
+            raise DataError("there is no answer to save yet")
+        rows = load_rows(path) if path.exists() else []
+        with path.open("a", encoding="utf-8") as file:
+            file.write(dumps({"messages": self.turns}) + "\n")
+        return len(rows) + 1
+
+    def load(self, path: Path) -> int:
+        """Take up the last conversation of a file; return of how many.
+
+        Raises:
+            DataError: There is none.
+        """
+        rows = load_rows(path)
+        if not rows:
+            raise DataError(f"{path} holds no conversation")
+        self.turns = rows[-1]
+        return len(rows)
+
+
+def load_rows(path: Path) -> list[list[dict[str, Any]]]:
+    """Return the conversations in a file.
+
+    Raises:
+        DataError: It is not there, or a line of it is none.
+    """
+    found, kind = [], Messages()
+    with reading(path, f"ls -l {path}"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(kind.turns(kind.parse(json.loads(line))))
+        except (ValueError, TypeError, AttributeError, RowError) as error:
+            raise DataError(
+                f"{path}:{number} is no conversation: {error}", 'rows are {"messages": [{"role": "user", ...}, ...]}'
+            ) from None
+    return found
+
+
+def printable(text: str) -> str:
+    """Return a text without what would steer a terminal: nothing that a model writes may move its cursor."""
+    return "".join(
+        one for one in text if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cf") or one == "\u200d"
+    )

@@ -1,0 +1,77 @@
+"""The engine over llama.cpp: what it writes side by side is what the runtime of `eval` writes alone."""
+
+from __future__ import annotations
+
+import pytest
+
+import gguf_files
+from llmkit.runtimes import Generate
+from llmkit.runtimes.llama_cpp import LlamaCpp
+from llmkit.serving.engine import EngineSettings, Sampling
+from llmkit.serving.running import RunningEngine
+
+TURNS = [{"role": "user", "content": "one two"}]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    source = gguf_files.directory(folder / "source", initializer_range=0.3)
+    return gguf_files.write(folder / "tiny.gguf", source)
+
+
+def engine(file, **settings):
+    return RunningEngine(str(file), None, EngineSettings(cache_bytes=1 << 22, **settings), lambda _: None)
+
+
+def ids_of(stream):
+    return tuple(i for piece in stream for i in piece.ids)
+
+
+@pytest.fixture(scope="module")
+def alone(file):
+    running = LlamaCpp().load(str(file))
+    yield lambda prompt, budget: running.answer([Generate(prompt, budget)])[0]
+    running.close()
+
+
+def test_greedy_texts_in_changing_company_are_the_runtimes_own(file, alone):
+    prompts = [tuple(range(4 + n % 3, 30 + 2 * n)) for n in range(12)]
+    with engine(file, places=5) as found:
+        assert found.runtime == "llama_cpp"
+        streams = [found.submit(p, Sampling(max_tokens=6 + n, temperature=0)) for n, p in enumerate(prompts)]
+        pieces = [list(stream) for stream in streams]
+    wanted = [alone(prompt, 6 + n) for n, prompt in enumerate(prompts)]
+    assert [tuple(i for piece in each for i in piece.ids) for each in pieces] == [one.ids for one in wanted]
+    assert ["".join(piece.text for piece in each) for each in pieces] == [one.text for one in wanted]
+
+
+def test_what_is_left_of_a_text_is_not_read_again(file, alone):
+    prompt = tuple(range(4, 60))
+    with engine(file, places=2) as found:
+        places = found.writer.places
+        first = ids_of(found.submit(prompt, Sampling(max_tokens=5, temperature=0)))
+        seen, fill = [], places._fill
+        places._fill = lambda tokens: seen.append(len(tokens)) or fill(tokens)
+        longer = (*prompt, *first, 7, 8)
+        again = ids_of(found.submit(longer, Sampling(max_tokens=5, temperature=0)))
+        # The last token that was written has been given to nobody yet; then the two new ones, and four steps.
+        assert seen == [3, 1, 1, 1, 1]
+    assert again == alone(longer, 5).ids
+
+
+def test_room_that_others_have_left_is_taken(file, alone):
+    with engine(file, places=3) as found:
+        places = found.writer.places
+        places.tokens = 100
+        for start in (4, 70, 130, 190, 4):
+            prompt = tuple(range(start, start + 60))
+            assert ids_of(found.submit(prompt, Sampling(max_tokens=10, temperature=0))) == alone(prompt, 10).ids
+            assert sum(places._needs.values()) <= 100
+
+
+def test_a_chat_is_read_as_training_renders_it(file):
+    with engine(file, places=2) as found:
+        assert found.facts.can == {"chat", "completions"}
+        assert found.encode(TURNS) == tuple(found.running.read("<s><|turn|>user\none two<|over|>\n<|turn|>assistant\n"))
+        assert found.submit(TURNS, Sampling(max_tokens=5, temperature=0)).text()
