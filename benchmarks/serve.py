@@ -32,7 +32,8 @@ LLAMA = """
 import sys, time, xllamacpp
 p = xllamacpp.CommonParams()
 p.model.path, p.n_parallel, p.n_ctx = sys.argv[1], int(sys.argv[3]), int(sys.argv[3]) * 512
-p.hostname, p.port, p.verbosity, p.cpuparams.n_threads = "127.0.0.1", int(sys.argv[2]), -1, int(sys.argv[4])
+p.port, p.verbosity, p.cpuparams.n_threads = int(sys.argv[2]), -1, int(sys.argv[4])
+p.cpuparams_batch.n_threads = p.cpuparams.n_threads
 server = xllamacpp.Server(p)
 time.sleep(3600)
 """

@@ -318,6 +318,49 @@ def test_votes_become_rows(address, service):
     assert httpx.get(f"{address}/page/config").json()["votes"] is True
 
 
+def test_what_is_asked_is_answered_from_documents(writer, cli, jsonl):
+    from llmkit.retrieval import Retriever, prompt
+
+    rows = [{"text": "Lima lies by the sea.", "url": "https://example.org/lima"}, {"text": "Oslo is in the north."}]
+    assert cli("index", "-i", jsonl("pages.jsonl", rows), "-o", "idx").code == 0
+    documents = Retriever.open("idx")
+    told = {"model": "tiny", "temperature": 0, "max_tokens": 5}
+    turns = [{"role": "user", "content": "Lima?"}]
+    with serving(Service({"tiny": writer}, documents=documents)) as address:
+        reply = httpx.post(f"{address}/v1/chat/completions", json={**told, "messages": turns}).json()
+        (cited,) = reply["citations"]
+        assert cited == {
+            "n": 1,
+            "title": "pages.jsonl",
+            "source": "https://example.org/lima",
+            "text": "Lima lies by the sea.",
+        }
+        informed = prompt(turns, documents.search("Lima?"))
+        assert reply["usage"]["prompt_tokens"] == len(writer.encode(informed))
+        assert "[1] Lima lies by the sea." in informed[0]["content"]
+        lines = httpx.post(f"{address}/v1/chat/completions", json={**told, "messages": turns, "stream": True}).text
+        chunks = [json.loads(line[6:]) for line in lines.split("\n\n") if line.startswith("data: {")]
+        assert chunks[0]["citations"] == [cited]
+        assert not any("citations" in chunk for chunk in chunks[1:])
+        nothing = [{"role": "user", "content": "Kigali?"}]
+        reply = httpx.post(f"{address}/v1/chat/completions", json={**told, "messages": nothing}).json()
+        assert reply["citations"] == []
+        long = [{"role": "user", "content": "Lima? " + "x" * 200}]
+        reply = httpx.post(f"{address}/v1/chat/completions", json={**told, "messages": long}).json()
+        assert reply["citations"] == [], "there is room for the question alone"
+        assert reply["choices"]
+
+
+def test_the_page_may_run_nothing_of_others(address):
+    page = httpx.get(address)
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert httpx.get(f"{address}/app.js").headers["content-type"].startswith("text/javascript")
+    assert httpx.get(f"{address}/%2e%2e/app.py").status_code == 404
+
+
 def test_keys_rates_and_hosts(writer, tmp_path, monkeypatch):
     monkeypatch.delenv("LLMKIT_API_KEY", raising=False)
     (tmp_path / "keys").write_text(hashlib.sha256(b"secret").hexdigest() + " ada\n")

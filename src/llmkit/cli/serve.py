@@ -28,6 +28,9 @@ def serve(
         typer.Option("--keys", metavar="FILE", help="SHA-256 of keys, a line each; or LLMKIT_API_KEY holds one."),
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No key, whatever the address.")] = False,
+    documents: Annotated[
+        Path | None, typer.Option("--documents", metavar="INDEX", help="Answer from what `llmkit index` has indexed.")
+    ] = None,
     votes: Annotated[
         Path | None,
         typer.Option("--votes", metavar="FILE", help="Add what the page's readers prefer, as rows for finetune."),
@@ -80,9 +83,9 @@ def serve(
 
     cache = None if cache_gb is None else int(cache_gb * 2**30)
     told = Serving(
-        named(model, models or ()), host, port, runtime, keys, insecure, votes,
+        named(model, models or ()), host, port, runtime, keys, insecure, documents, votes,
         Limits(body_bytes=int(body_mb * 2**20), request_s=request_s, drain_s=drain_s, rate=rate),
-        EngineSettings(places, queue, cache, max_prompt, max_output),
+        EngineSettings(places, queue, cache, max_prompt=max_prompt, max_output=max_output),
     )  # fmt: skip
     run(told, Console().info)
 

@@ -40,6 +40,7 @@ class Serving:
         runtime: What runs the models; None for what their files are for.
         keys: File with the digests of keys.
         insecure: No key is needed, whatever the address.
+        documents: Index of what is put before questions.
         votes: File that the page's judgements are added to.
         limits: Bounds of requests.
         engine: Bounds of each engine.
@@ -51,6 +52,7 @@ class Serving:
     runtime: str | None = None
     keys: Path | None = None
     insecure: bool = False
+    documents: Path | None = None
     votes: Path | None = None
     limits: Limits = field(default_factory=Limits)
     engine: EngineSettings = field(default_factory=EngineSettings)
@@ -73,11 +75,16 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
     require("serve", "prometheus_client")
     keys = Keys.read(told.keys)
     check_address(told, keys)
+    documents = None
+    if told.documents is not None:
+        from llmkit.retrieval import Retriever
+
+        documents = Retriever.open(told.documents)
     with _listening(told.host, told.port) as listener, _engines(told, say) as engines:
         from llmkit.serving.service import Service
 
         hosts = frozenset() if keys or told.insecure else LOCAL | {told.host}
-        service = Service(engines, told.limits, keys, told.votes, hosts=hosts)  # type: ignore[arg-type]
+        service = Service(engines, told.limits, keys, told.votes, documents, hosts=hosts)  # type: ignore[arg-type]
         listener.listen(BACKLOG)  # whoever reads the next line may ask at once
         port = listener.getsockname()[1]
         shown = f"[{told.host}]" if ":" in told.host else told.host

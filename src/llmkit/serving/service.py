@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive
 
+    from llmkit.retrieval import Retriever
     from llmkit.serving.bodies import Body
     from llmkit.serving.engine import Can
     from llmkit.serving.running import RunningEngine
@@ -45,6 +46,7 @@ class Service:
         limits: Bounds.
         keys: Who may ask.
         votes: Where the page's judgements go; None for nowhere.
+        documents: What is put before questions; None for nothing.
         title: What the page is called.
         hosts: Names by which the server may be called without a key; empty for any.
         draining: It has been told to stop.
@@ -54,6 +56,7 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     keys: Keys = field(default_factory=Keys)
     votes: Path | None = None
+    documents: Retriever | None = None
     title: str = "llmkit"
     hosts: frozenset[str] = frozenset()
     draining: bool = False

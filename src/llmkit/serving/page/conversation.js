@@ -23,7 +23,7 @@ export function newConversation(models, { system = "", sampling = {} } = {}) {
 export const newAnswer = (model) => ({ model, content: "", state: "writing", error: "", citations: [] });
 
 /** The answer with which the conversation goes on; of two none until one is chosen or only one has come. */
-export function goesOn(turn) {
+function goesOn(turn) {
   if (turn.chosen !== null && turn.chosen !== undefined) return turn.answers[turn.chosen];
   const came = turn.answers.filter((answer) => answer.content !== "" && answer.state !== "writing");
   return turn.answers.length === 1 || came.length === 1 ? came[0] : undefined;
@@ -37,7 +37,7 @@ export function isUndecided(conversation) {
 }
 
 /** Messages before the turn numbered `end`: an exchange that has no answer is not part of them. */
-export function history(conversation, end = conversation.turns.length) {
+function history(conversation, end = conversation.turns.length) {
   const messages = conversation.system.trim() ? [{ role: "system", content: conversation.system }] : [];
   for (let i = 0; i < end; i += 1) {
     const turn = conversation.turns[i];

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from llmkit.data.chat import Turn
+    from llmkit.retrieval import Retriever
     from llmkit.serving.running import RunningEngine
     from llmkit.serving.service import Service
     from llmkit.serving.stream import Stream
@@ -67,9 +68,45 @@ async def chat(request: Request) -> Response:
     body = await read(request, ChatBody, service.limits)
     engine = service.engine(body.model, "chat")
     turns = turns_of(body.messages, None if body.tool_choice == "none" else body.tools)
+    citations: list[dict[str, Any]] = []
+    if service.documents is not None:
+        turns, citations = await in_thread(informed, service.documents, engine, turns, body.numbers()[0])
     streams, size = await in_thread(_begin, engine, body, turns, service.limits.request_s)
-    texts = Texts(service, request, body.model, streams, ChatShape(numbers=body.logprobs), size)
+    beside = {} if service.documents is None else {"citations": citations}
+    texts = Texts(service, request, body.model, streams, ChatShape(numbers=body.logprobs), size, beside)
     return await texts.respond(stream=body.stream, usage=_usage(body))
+
+
+def informed(
+    documents: Retriever, engine: RunningEngine, turns: list[Turn], new: int | None
+) -> tuple[list[Turn], list[dict[str, Any]]]:
+    """Return a conversation with what goes with its last question before it, as much as there is room for.
+
+    Args:
+        documents: What is searched.
+        engine: What answers.
+        turns: The conversation.
+        new: Tokens of the answer; None leaves a quarter of the positions to it.
+
+    Returns:
+        The conversation, and the passages by their numbers.
+    """
+    from llmkit.retrieval import prompt
+
+    asked = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
+    found, room = documents.search(asked), engine.positions
+    if room is not None:
+        room -= room // 4 if new is None else new
+        while found and len(engine.encode(prompt(turns, found))) > room:
+            found = found[:-1]
+    cited = [
+        {
+            "n": number, "title": str(one.meta.get("title") or one.file or one.id),
+            "source": str(one.meta.get("url") or one.file or one.source), "text": one.text,
+        }
+        for number, one in enumerate(found, 1)
+    ]  # fmt: skip
+    return prompt(turns, found), cited
 
 
 def turns_of(messages: Any, tools: Any) -> list[Turn]:
