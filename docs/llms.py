@@ -31,7 +31,8 @@ HEAD = """\
 
 > One command line from raw text to an exported language model: `clean`, `tokenize`, `pretrain`, `finetune`, `eval`,
 > `export`, and `predict`, `generate`, `index`. Every stage reads directories and writes one, its artifact. One config
-> language (YAML recipes and `--set`), one artifact format with lineage, exact resume, exit codes that say what happened.
+> language (YAML recipes and `--set`), one artifact format with lineage, exact resume, exit codes that say what
+> happened.
 
 Written by docs/generate.py from the code; links are relative to docs/ of the repository. Where only the package is
 installed, `llmkit recipes list`, `llmkit schema STAGE --fields` and `llmkit STAGE --help` say the same. Nothing needs

@@ -106,7 +106,8 @@ def _refused(cells: Sequence[Cell]) -> str:
     for name, group in groupby(cells, key=lambda cell: cell["format"]):
         words: dict[str, list[str]] = {}
         for cell in group:
-            said = re.sub(rf"\b{cell['model']}\b", "NAME", re.sub(r"; did you mean '.*?'\?", "", cell["words"]), count=1)
+            said = re.sub(r"; did you mean '.*?'\?", "", cell["words"])
+            said = re.sub(rf"\b{cell['model']}\b", "NAME", said, count=1)
             words.setdefault(said, []).append(cell["model"])
         lines += [f"**{name}**", ""]
         lines += [f"* {', '.join(f'`{model}`' for model in models)}: {said}" for said, models in words.items()]

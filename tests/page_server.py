@@ -18,11 +18,11 @@ PAGE = Path(llmkit.__file__).parent / "serving" / "page"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 
 
-class Lost(Exception):
+class LostError(Exception):
     """The connection is cut in the middle of the answer."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The request gets a status, OpenAI's error and headers."""
 
     def __init__(self, status: int, words: str, **headers: str) -> None:
@@ -73,6 +73,12 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Security-Policy", POLICY)
         super().end_headers()
 
+    def parse_request(self) -> bool:
+        """Take off the path that a proxy would, below which a test opens the page."""
+        is_whole = super().parse_request()
+        self.path = self.path.removeprefix("/below") if is_whole else ""
+        return is_whole
+
     def do_GET(self) -> None:
         if self.path == "/page/config":
             self.guarded(lambda: self.json(200, self.answering.config))
@@ -91,9 +97,9 @@ class Handler(SimpleHTTPRequestHandler):
         key = self.answering.key
         try:
             if key and self.headers["Authorization"] != f"Bearer {key}":
-                raise Refused(401, "a key is needed")
+                raise RefusedError(401, "a key is needed")
             work()
-        except Refused as refused:
+        except RefusedError as refused:
             self.json(refused.status, {"error": {"message": refused.words}}, **refused.headers)
 
     def json(self, status: int, value: object, **headers: str) -> None:
@@ -108,7 +114,7 @@ class Handler(SimpleHTTPRequestHandler):
     def stream(self, body: dict[str, Any]) -> None:
         pieces = iter(self.answering.answer(body))
         first = next(pieces, "")
-        if isinstance(first, Refused):
+        if isinstance(first, RefusedError):
             raise first
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -119,7 +125,7 @@ class Handler(SimpleHTTPRequestHandler):
                 data = f"data: {event}\n\n".encode()
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.write(b"0\r\n\r\n")
-        except Lost:
+        except LostError:
             self.close_connection = True
         except (BrokenPipeError, ConnectionResetError):
             self.answering.left += 1
@@ -161,11 +167,3 @@ def answering() -> Iterator[Answering]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def ask(page: Any, text: str, *, ended: bool = True) -> None:
-    """Send a message on the page, and wait for its answers to end."""
-    page.fill("#message", text)
-    page.press("#message", "Enter")
-    if ended:
-        page.wait_for_selector("#send:visible")

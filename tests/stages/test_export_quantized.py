@@ -41,10 +41,12 @@ def test_eight_bits_are_read_by_compressed_tensors_and_answer_alike(quantize, ch
     assert "but for ties (at least 0.98)" in outcome.out
     weights = load_file("out/model.safetensors")
     ours = load_file(chain.model / "model.safetensors")
-    name = "model.layers.0.mlp.up_proj.weight"
+    name, norm = "model.layers.0.mlp.gate_proj.weight", "model.layers.0.post_attention_layernorm.weight"
     assert weights[name].dtype == torch.int8
+    smooth = ours[norm] / weights[norm].float()  # what the layer reads was divided by, its columns are multiplied by
+    assert smooth.min() < 0.9 * smooth.max()
     near = weights[name] * weights[f"{name}_scale"].float()
-    assert near == pytest.approx(ours[name], abs=float(ours[name].abs().max()) / 50)
+    assert near == pytest.approx(ours[name] * smooth, abs=float((ours[name] * smooth).abs().max()) / 50)
     form = json.loads(Path("out/config.json").read_text())["quantization_config"]
     assert (form["quant_method"], form["format"], form["ignore"]) == (
         "compressed-tensors", "int-quantized", ["lm_head"],

@@ -54,7 +54,7 @@ def test_documents_are_found_with_their_places_in_english_and_chinese(cli, jsonl
         assert passage["text"] == text[passage["start"] : passage["end"]]
         assert passage["file"] == "pages.jsonl"
     shown = cli("search", "idx", "港口 结冰", "-k", "1")
-    assert shown.out == "[1] pages.jsonl, characters 59 to 67 (words 1)\n    港口在冬天结冰。\n"
+    assert shown.out == "[1] pages.jsonl, row 1, characters 59 to 67 (words 1)\n    港口在冬天结冰。\n"
     assert cli("lineage", "idx", "--verify").code == 0
     assert "passages" in cli("summary", "idx").out
     assert read_manifest(Path("idx")).metrics["passages"] == 9

@@ -75,7 +75,8 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
 
 
 @pytest.mark.parametrize(
-    "stage", ["clean", "tokenize", "eval", "predict", "generate", "index", pytest.param("export", marks=pytest.mark.slow)]
+    "stage",
+    ["clean", "tokenize", "eval", "predict", "generate", "index", pytest.param("export", marks=pytest.mark.slow)],
 )
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]))

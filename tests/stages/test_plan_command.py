@@ -156,6 +156,24 @@ def test_rows_that_the_vocabulary_gets_are_counted(cli, chain, more):
     assert f", {found.json['new_rows']:,} new" in cli("plan", *arguments).out
 
 
+def test_a_step_of_rows_of_several_widths_is_no_larger_than_the_longest_rows(cli, chain):
+    """16 rows a step of at most 24 tokens, where batch_tokens says 16,384: that many are never there at once."""
+    from transformers import AutoTokenizer
+
+    rows = [{"text": "a b " * (number % 4 + 1), "label": "xy"[number % 2]} for number in range(40)]
+    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = AutoTokenizer.from_pretrained(chain.base)
+    longest = max(len(tokenizer(row["text"])["input_ids"]) for row in rows)
+    arguments = ["--data", "labels.jsonl", "--model", chain.base, "-s", "objective=classification", "-s",
+                 "batch_rows=16", "-s", "context_length=64", "-s", "max_epochs=1", "--json"]  # fmt: skip
+    found = cli("plan", "finetune", *arguments)
+    assert found.code == 0, found.err
+    assert 16 * longest <= found.json["micro_batch_tokens"] <= 16 * (longest + 2), "with what is put around each"
+    wide = cli("plan", "finetune", *arguments, "-s", "micro_batch_tokens=32").json
+    assert wide["micro_batch_tokens"] < found.json["micro_batch_tokens"]
+    assert wide["memory"]["activations"] < found.json["memory"]["activations"]
+
+
 @pytest.mark.parametrize("limit", ["max_steps=4", "max_epochs=1.5"])
 def test_a_plan_of_finetune_counts_as_the_run_does(cli, chain, limit):
     arguments = ["--data", chain.pairs, "--model", chain.base, *SIZES, "-s", "validation_fraction=0.1", "-s", limit]

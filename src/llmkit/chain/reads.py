@@ -17,6 +17,8 @@ from llmkit.data.sources.files import Files
 
 KINDS = {
     ("clean", "inputs"): ("corpus", "examples"),
+    ("generate", "inputs"): ("corpus", "examples"),
+    ("index", "inputs"): ("corpus", "examples"),
     ("tokenize", "inputs"): ("corpus",),
     ("pretrain", "data"): ("tokens",),
     ("finetune", "validation_data"): ("examples",),
@@ -36,7 +38,7 @@ def reads_of(stage: str, config: Any) -> list[Read]:
             kinds = KINDS.get((stage, name), getattr(config, "data_kinds", ()))
             found += [read for i, item in enumerate(value) for read in _data(f"{name}.{i}", item, kinds)]
         elif name in MODEL_FIELDS:
-            if stage in ("finetune", "eval") and isinstance(value, str):
+            if stage in ("finetune", "eval", "generate", "index") and isinstance(value, str):
                 with contextlib.suppress(DataError):  # what is not there is told of by who looks for it
                     value = located(value)
             found += _model(name, value, KINDS.get((stage, name), MODELS))

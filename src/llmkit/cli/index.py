@@ -16,7 +16,7 @@ def index(
         typer.Option("--input", "-i", metavar="PATH|SOURCE", help="Corpus, file, directory or glob; repeatable."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="DIR", help="Embedding model: passages are found by meaning, too.")
+        str | None, typer.Option("--model", metavar="DIR", help="Embedding model, to find by meaning.")
     ] = None,
 ) -> o.Named:
     """Index documents, tables or triples, to search them and to answer from them."""

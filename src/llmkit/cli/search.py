@@ -55,7 +55,7 @@ def search(
 
 def _show(number: int, passage: Passage, console: Console) -> None:
     """Print a passage with where it is from and what it was found by."""
-    place = passage.file or passage.source
+    place = passage.source if passage.row is None else f"{passage.file}, row {passage.row + 1:,}"
     where = f"{place}, characters {passage.start:,} to {passage.end:,}" if passage.kind == "document" else place
     ranks = ", ".join(f"{way} {rank}" for way, rank in passage.ranks.items())
     console.print(f"[{number}] {where} ({ranks})")

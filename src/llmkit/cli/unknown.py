@@ -61,7 +61,8 @@ def unexpected_words(context: Any, words: Sequence[str]) -> UserError:
     command, line = context.info_name or "", context.command_path
     word, last = words[0], words[-1]
     data = {"clean": "-i", "tokenize": "-i", "pretrain": "--data", "finetune": "--data", "eval": "--model",
-            "export": "--model", "preflight": "-r", "predict": "-i"}.get(command)  # fmt: skip
+            "export": "--model", "preflight": "-r", "predict": "-i", "generate": "-i",
+            "index": "-i"}.get(command)  # fmt: skip
     hint = f"{line} --help"
     if data is not None:
         if Path(word).suffix in (".yaml", ".yml"):

@@ -11,7 +11,6 @@ _LORA = "--lora, or adapter: lora in a recipe, with any objective"
 _QUANTIZED = "4bit or 8bit, of adapter: lora"
 _PREFERENCES = "training on preferences and rewards is not there yet; sft learns the preferred answers"
 _UPLOAD = "nothing is uploaded unasked; `llmkit push DIR --to OWNER/NAME` takes a finished artifact"
-_SERVE = "serving is not there yet; servers load the directory that export writes"
 _ROWS = "in tokens, not rows: rows times their length"
 _TOKENS = "in tokens; what does not fit into a pass is accumulated, with the same result"
 _BENCHMARKS = "lm-eval asks it: {type: harness, task: NAME}, or --harness NAME; with the extra `harness`"
@@ -37,8 +36,11 @@ COMMANDS = (
     ("env version", "doctor", ""),
     ("lint check validate sanity-check precheck", "preflight", "it checks a chain of recipes before its first stage"),
     ("classify label tag ner embed embeddings encode-texts pipeline batch-predict", "predict", ""),
-    ("infer inference", "predict", "labels, tags, spans and vectors; what writes text is asked by eval"),
-    ("serve chat run generate server api", "", _SERVE),
+    ("infer inference", "predict generate", "labels, tags, spans and vectors, and texts"),
+    ("server api", "serve", ""),
+    ("run talk repl conversation", "chat", ""),
+    ("sample complete completion write-texts distill batch-generate", "generate", ""),
+    ("rag retrieve retrieval query documents", "index search", "passages are indexed once, and searched"),
     ("new create project quickstart", "init", ""),
     ("config configs template templates list ls", "recipes", ""),
     ("estimate memory cost flops", "plan", ""),

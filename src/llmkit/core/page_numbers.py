@@ -16,11 +16,18 @@ def number(value: Any) -> str:
 
 
 def score(value: float | None, *, sign: bool = False) -> str:
-    """Return a score so that a column of like ones lines up: four decimals below 10, fewer above; `-` for none."""
+    """Return a score so that a column of like ones lines up: four decimals below 10, fewer above; `-` for none.
+
+    From ten millions on there are four digits and a unit, 206.4G: more would push the other columns off the page.
+    """
     if value is None or not math.isfinite(value):
         return "-"
+    mark = "+" if sign else ""
+    if abs(value) >= 1e7:
+        power = 3 if abs(value) >= 999_950_000 else 2
+        return f"{value / 1000**power:{mark},.4g}{' kMG'[power]}".replace("-", "\u2212")
     decimals = 4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0
-    return f"{value:{'+' if sign else ''},.{decimals}f}".replace("-", "\u2212")
+    return f"{value:{mark},.{decimals}f}".replace("-", "\u2212")
 
 
 def compact(value: float) -> str:

@@ -137,4 +137,5 @@ class Deployment(Exporter):
         """
         from llmkit.exporters._rehearsal import rehearse
 
-        return rehearse(directory / files.SERVE, asked, answers)
+        exact = getattr(self.format, "dtype", "float32") == "float32"
+        return rehearse(directory / files.SERVE, asked, answers, exact=exact)

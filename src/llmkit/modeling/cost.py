@@ -25,7 +25,7 @@ from llmkit.modeling.quantized import quantized_bytes
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SAMPLE_TOKENS, LEAST_TOKENS, SAMPLE_FLOPS = 2048, 256, 2 * 10**9
+SAMPLE_TOKENS, LEAST_TOKENS, SAMPLE_FLOPS = 2048, 128, 2 * 10**9
 """Rows of a measured product: fewer of a large matrix, for the first step waits for it."""
 WRAPS = ("base_layer", "token_adapter", "modules_to_save")
 """Parts of peft's layers, by which they are known without peft."""

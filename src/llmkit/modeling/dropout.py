@@ -75,8 +75,9 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Return attention's result, `[batch, time, heads, size]`; the query and its like are `[batch, heads, time, size]`.
 
-    Without dropout it is transformers' function, or that for packed documents. With it, that would take torch's slowest way through attention, which
-    also looks for rows of scores with nothing to see; here every position sees at least itself.
+    Without dropout it is transformers' function, or that for packed documents. With it, that would take torch's slowest
+    way through attention, which also looks for rows of scores with nothing to see; here every position sees at least
+    itself.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

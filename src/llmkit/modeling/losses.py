@@ -110,9 +110,8 @@ def _apply(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     # Inside the function grad mode is always off: only here can it be seen that no gradient will be asked for.
     needs = [torch.is_grad_enabled() and x is not None and x.requires_grad for x in (hidden, weight, bias)]
-    if chunk == "auto":
-        most = FROZEN_CHUNK if device == "cpu" and needs[0] and not needs[1] else 2048
-        chunk = min(auto_chunk_size(hidden.shape[1]), most)
+    frozen = device == "cpu" and needs[0] and not needs[1]
+    chunk = chunk if chunk != "auto" else FROZEN_CHUNK if frozen else auto_chunk_size(hidden.shape[1])
     function: Any = _LinearCrossEntropy  # torch does not annotate `apply`
     found: tuple[torch.Tensor, torch.Tensor] = function.apply(
         hidden, weight, bias, labels, dtype, chunk, ignore_index, z_loss, needs

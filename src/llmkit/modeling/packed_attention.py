@@ -7,6 +7,7 @@ document nothing is computed that is not used, and groups of queries share their
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def documents_in(mask: torch.Tensor) -> Documents | None:
     found = []
     for row, begin in enumerate(begins):
         borders = [*begin.nonzero().flatten().tolist(), time]
-        found += [(row, start, end) for start, end in zip(borders, borders[1:], strict=False)]
+        found += [(row, start, end) for start, end in pairwise(borders)]
     saved = rows * time * time - sum((end - start) ** 2 for _, start, end in found) // 2
     return tuple(found) if saved >= LEAST * len(found) else None
 

@@ -37,7 +37,7 @@ SHOWN = 5
 SCHEMA = pa.schema(
     [
         ("id", pa.string()), ("text", pa.string()), ("kind", pa.string()), ("document", pa.string()),
-        ("source", pa.string()), ("file", pa.string()), ("start", pa.int64()), ("end", pa.int64()),
+        ("source", pa.string()), ("file", pa.string()), ("row", pa.int64()), ("start", pa.int64()), ("end", pa.int64()),
         ("subject", pa.string()), ("object", pa.string()), ("meta", pa.string()),
     ]
 )  # fmt: skip
@@ -132,8 +132,9 @@ def _passages(entry: Entry, max_words: int, overlap: int) -> Iterator[dict[str, 
     for number, (start, end) in enumerate(parts):
         yield {
             "id": f"{entry.id}-{number}", "text": entry.text[start:end], "kind": entry.kind, "document": entry.id,
-            "source": entry.source, "file": entry.file, "start": start, "end": end, "subject": entry.subject,
-            "object": entry.object, "meta": dumps(entry.meta or {}, sort_keys=True, default=str),
+            "source": entry.source, "file": entry.file, "row": entry.row, "start": start, "end": end,
+            "subject": entry.subject, "object": entry.object,
+            "meta": dumps(entry.meta or {}, sort_keys=True, default=str),
         }  # fmt: skip
 
 

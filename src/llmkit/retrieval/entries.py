@@ -38,6 +38,7 @@ class Entry:
         text: What is cut into passages.
         source: Name of the source.
         file: Name of its file, relative to the input; empty of an artifact of ours.
+        row: Row number within the file, from 0; None of an artifact of ours.
         meta: Columns that are not in the text.
         subject: Of a triple.
         object: Of a triple.
@@ -48,6 +49,7 @@ class Entry:
     text: str
     source: str
     file: str = ""
+    row: int | None = None
     meta: Mapping[str, Any] | None = None
     subject: str | None = None
     object: str | None = None
@@ -81,7 +83,7 @@ class Reader:
         root = Path(self.source.root())
         if read_manifest(root) is not None:
             for row in Corpus(root).rows(["id", "text", "source", "meta"]):
-                yield str(root), Entry(row["id"], "document", row["text"] or "", row["source"] or "", "", meta_of(row))
+                yield str(root), Entry(row["id"], "document", row["text"] or "", row["source"] or "", meta=meta_of(row))
             return
         seen: Counter[str] = Counter()
         for file in self.files:
@@ -101,15 +103,16 @@ class Reader:
     def _entry(self, record: Record, file: RawFile, name: str) -> Entry:
         if self.kind == "document":
             own = document_id(record.source, name, record.row, record.text)
-            return Entry(own, "document", record.text, record.source, file.name, {**record.fields, **record.meta})
+            meta = {**record.fields, **record.meta}
+            return Entry(own, "document", record.text, record.source, file.name, record.row, meta)
         fields = record.fields
         own = document_id(record.source, name, record.row, dumps(fields, sort_keys=True, default=str))
         if self.kind == "row":
-            return Entry(own, "row", row_text(fields), record.source, file.name)
+            return Entry(own, "row", row_text(fields), record.source, file.name, record.row)
         parts = {part: _said(fields.get(column)) for part, column in self.columns.items()}
         meta = {column: value for column, value in fields.items() if column not in self.columns.values()}
         text = " ".join(parts.values()) if all(parts.values()) else ""
-        return Entry(own, "triple", text, record.source, file.name, meta, parts["subject"], parts["object"])
+        return Entry(own, "triple", text, record.source, file.name, record.row, meta, parts["subject"], parts["object"])
 
 
 def row_text(fields: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ class Passage:
         document: Id of the document that it is a part of.
         source: Name of the source.
         file: Its file, relative to the input; empty where the input was an artifact.
+        row: Its row in the file, from 0; None where the input was an artifact.
         start: Its first character within the document's text.
         end: The one behind its last.
         meta: Other columns of the row.
@@ -62,6 +63,7 @@ class Passage:
     document: str
     source: str
     file: str
+    row: int | None
     start: int
     end: int
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -203,7 +205,7 @@ class Retriever:
                 if number in ranks:
                     ranks[number][name] = rank
         rows = self.table.take([number for number, _ in found]).to_pylist() if found else []
-        names = ("id", "text", "kind", "document", "source", "file", "start", "end")
+        names = ("id", "text", "kind", "document", "source", "file", "row", "start", "end")
         return [
             Passage(
                 **{name: row[name] for name in names}, score=score, ranks=ranks[number], meta=json.loads(row["meta"])

@@ -50,7 +50,9 @@ class Transformers(Runtime):
         from llmkit.data.clock import date_of, set_date
         from llmkit.modeling.load import check_vocabulary, load_model
         from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
+        from llmkit.work.allocator import keep_freed_memory
 
+        keep_freed_memory()
         if self.plain:
             model, tokenizer = _from_pretrained(where)
         else:

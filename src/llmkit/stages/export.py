@@ -130,8 +130,8 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     ours = Transformers()
     running = ours.load(str(source))
     model, tokenizer = running.model, running.tokenizer
-    check_ends(model, path)
     _check_supported(config.exporter, model.config, tokenizer, path)
+    check_ends(model, path)
     asked = ask_model(config, running, ours, path)
     inside = build.dir / config.exporter.root
     inside.mkdir(exist_ok=True)

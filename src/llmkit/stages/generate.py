@@ -50,7 +50,7 @@ class Config(BaseConfig):
     columns: dict[str, str] = {}
     """Column of the data that holds a field of the row, where its name differs: `{prompt: query}`."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
-    """What runs a model that lies here; one for servers, as `openai`, asks those that have an address."""
+    """What runs the models that lie here; one for servers, as `openai`, asks those that have an address."""
     chat: Literal["auto", "on", "off"] = "auto"
     """Ask in the chat template: where the model has one, always (ChatML, where it has the tokens), or never: prompts
     are gone on with as they stand then."""

@@ -44,7 +44,7 @@ class Config(BaseConfig):
     """Directory of an embedding model, which makes a vector of each passage and of each question; null: passages are
     found by their words alone."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
-    """What runs the model."""
+    """What runs the model; servers give no vectors."""
     max_words: int = Field(200, ge=8)
     """Words of a passage at most, in whole sentences; each character of a script without spaces is one. 200 English
     words are about 260 tokens."""

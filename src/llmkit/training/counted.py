@@ -39,6 +39,7 @@ class Counted:
         num_rows: Rows to train on.
         held_out_tokens: Of the rows to validate on.
         tokens_per_epoch: Of the rows to train on.
+        longest: Tokens of the longest of them.
         vocab_size: Ids of the tokenizer, with those that a chat template brings along.
         known: How many of them the model was trained with, where that may be fewer than it has rows.
     """
@@ -50,6 +51,7 @@ class Counted:
     num_rows: int
     held_out_tokens: int
     tokens_per_epoch: int
+    longest: int
     vocab_size: int
     known: int | None
 
@@ -57,6 +59,14 @@ class Counted:
     def batch_tokens(self) -> int:
         """Tokens per optimizer step, padding included; where blocks differ in width, their mean."""
         return max(1, round(self.batch_blocks * self.feed.block_tokens))
+
+    @property
+    def widest(self) -> RowTrainingConfig:
+        """The config as of the widest step: blocks of several widths are no wider than the longest row."""
+        if self.feed.same_width:
+            return self.config
+        width = min(self.longest, self.config.context_length)
+        return self.config.model_copy(update={"context_length": width, "batch_tokens": self.batch_blocks * width})
 
     @property
     def steps(self) -> int | None:
@@ -122,6 +132,7 @@ def count_rows(
         counts["train"].rows,
         int(held_out.num_tokens.sum()),
         int(train.num_tokens.sum()),
+        int(train.num_tokens.max()),
         vocabulary.size,
         known_size(config, model),
     )

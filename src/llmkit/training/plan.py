@@ -145,7 +145,8 @@ def plan(
     trained = config.adapted.describe(model)
     epoch_tokens, held_out, steps, batch_tokens = _amounts(config, facts, counted)
     readers = max(1, num_processes // (config.parallel.tensor * config.parallel.context))
-    per_token, micro = flops_per_token(model, config.context_length), micro_batch_tokens(config, readers)
+    per_token, widest = flops_per_token(model, config.context_length), config if counted is None else counted.widest
+    micro = micro_batch_tokens(widest, readers)
     cuda = torch.cuda.is_available()
     resolved = resolve(
         config,
@@ -156,9 +157,9 @@ def plan(
     # Processes on one CPU share its cores and its memory; GPUs are one each.
     devices, sharers = (num_processes, 1) if cuda else (1, num_processes)
     rate = measure_peak(model, torch.bfloat16 if bf16 else torch.float32) * devices
-    blocks = micro // config.context_length
-    memory = run_memory(model, config, bf16=bf16, num_blocks=blocks)
-    times = _times(model, config, blocks, rate, devices, batch_tokens, head=head, bf16=bf16, compiled=compiled)
+    blocks = micro // widest.context_length
+    memory = run_memory(model, widest, bf16=bf16, num_blocks=blocks)
+    times = _times(model, widest, blocks, rate, devices, batch_tokens, head=head, bf16=bf16, compiled=compiled)
     if times is not None and config.max_minutes is not None:
         fitting = max(1, int(60 * config.max_minutes / times.step))
         steps = fitting if steps is None else min(steps, fitting)
@@ -175,7 +176,7 @@ def plan(
         memory=memory,
         memory_limit=device_limit() // sharers,
         flops_per_second=rate,
-        seconds=None if steps is None or times is None else times.total(config, steps, held_out),
+        seconds=None if steps is None or times is None else times.total(widest, steps, held_out),
         checkpoint=checkpoint_bytes(model, config.optimizer.type_name),
         disk=disk_needed(model, config),
     )  # fmt: skip

@@ -125,7 +125,8 @@ def test_commands_of_other_tools():
     assert of("evaluate") == "unknown command 'evaluate'; did you mean 'eval'?"
     assert of("tokenise") == "unknown command 'tokenise'; did you mean 'tokenize'?"
     assert of("preprocess").startswith("unknown command 'preprocess'; here it is 'clean' or 'tokenize': raw text to a")
-    assert of("serve").startswith("unknown command 'serve'; serving is not there yet; ")
+    assert of("rag") == "unknown command 'rag'; here it is 'index' or 'search': passages are indexed once, and searched"
+    assert of("api") == "unknown command 'api'; did you mean 'serve'?"
     assert of("xyz") == "unknown command 'xyz'"
 
 

@@ -177,7 +177,8 @@ def test_cells_with_small_lines(drawn):
 @pytest.mark.parametrize(
     ("value", "sign", "text"),
     [(0.61234, False, "0.6123"), (110_404.83, False, "110,405"), (18.12345, False, "18.12"), (0.05, True, "+0.0500"),
-     (-0.05, True, "\u22120.0500"), (None, False, "-"), (float("nan"), False, "-")],
+     (-0.05, True, "\u22120.0500"), (None, False, "-"), (float("nan"), False, "-"), (9_999_999.0, False, "9,999,999"),
+     (13_276_861_735.9, True, "+13.28G"), (-23_145_206.7, False, "\u221223.15M"), (999_960_000.0, False, "1G")],
 )  # fmt: skip
 def test_scores_line_up(value, sign, text):
     assert score(value, sign=sign) == text

@@ -13,7 +13,7 @@ from llmkit.core.errors import SetupError
 from llmkit.evaluation import confinement
 from llmkit.evaluation.confinement import Confinement, Ending, Limits
 
-LIMITS = Limits(cpu_s=1, wall_s=4, memory_mib=128, file_mib=2, processes=3)
+LIMITS = Limits(cpu_s=1, wall_s=30, memory_mib=128, file_mib=2, processes=3)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Attention by documents against PyTorch's own with a mask: the same numbers, and only where the mask says just that."""
+"""Attention by documents against PyTorch's own with a mask: the same numbers, and only where the mask is just that."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_ranks_are_fused_by_their_reciprocals():
 
 
 def passage(text):
-    return Passage("a-0", text, 1.0, {"words": 1}, "document", "a", "s", "f", 0, len(text))
+    return Passage("a-0", text, 1.0, {"words": 1}, "document", "a", "s", "f", 3, 0, len(text))
 
 
 def test_passages_stand_before_the_conversation():

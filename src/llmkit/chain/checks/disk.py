@@ -19,7 +19,7 @@ def check(chain: Chain, run: Run) -> Iterator[Finding]:
     """Say what a run takes."""
     found = disk_of(chain, run)
     if found is None:
-        if run.stage not in ("eval", "predict"):  # scores and answers are small beside what they are made of
+        if run.stage not in ("eval", "predict", "generate"):  # they are small beside what they are made of
             yield run.found("unknown", "not known before its inputs are there")
         return
     yield run.found("ok", f"{size(found.output)} at most, {size(found.working)} while it runs")

@@ -64,7 +64,9 @@ def _is_gated(layer: torch.nn.Module) -> bool:
     from transformers.models.llama.modeling_llama import LlamaMLP
 
     own, llama = (getattr(kind.forward, "__code__", None) for kind in (type(layer), LlamaMLP))
-    same = own is not None and all(getattr(own, part) == getattr(llama, part) for part in ("co_code", "co_names", "co_consts"))
+    same = own is not None and all(
+        getattr(own, part) == getattr(llama, part) for part in ("co_code", "co_names", "co_consts")
+    )
     return same and isinstance(layer.down_proj, FusedLinear)
 
 

@@ -38,7 +38,9 @@ async function write(conversation, index, answers) {
   conversation.changed = Date.now();
   byTime();
   state.follows = true;
-  const written = answers.map((one) => fill(conversation, index, one, { grown, save: keep }).then(() => ended(conversation, one)));
+  const written = answers.map((one) =>
+    fill(conversation, index, one, { grown, save: keep }).then(() => ended(conversation, one)),
+  );
   announce(t("writing", { model: answers.map(({ model }) => model).join(", ") }));
   refresh();
   toEnd();
@@ -54,7 +56,11 @@ async function ended(conversation, one) {
   if (conversation === state.current) {
     turns.view(one)?.paint();
     for (const view of turns.views.values()) if (view.turn.answers.includes(one)) view.paintFoot();
-    announce(one.error ? t("answerFailed", { why: sayError(one.error) }) : t("written", { model: one.model, text: one.content.slice(0, 400) }));
+    announce(
+      one.error
+        ? t("answerFailed", { why: sayError(one.error) })
+        : t("written", { model: one.model, text: one.content.slice(0, 400) }),
+    );
     if (state.follows) toEnd();
   }
   await keep(conversation);

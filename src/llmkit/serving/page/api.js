@@ -30,10 +30,18 @@ async function newKey(old) {
 async function request(path, body, signal) {
   for (;;) {
     const key = sessionStorage.getItem(KEY) ?? "";
-    const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+    const headers = {
+      ...(body ? { "Content-Type": "application/json" } : {}),
+      ...(key ? { Authorization: `Bearer ${key}` } : {}),
+    };
     let response;
     try {
-      response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+      response = await fetch(path, {
+        method: body ? "POST" : "GET",
+        headers,
+        body: body && JSON.stringify(body),
+        signal,
+      });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ServerError("unreachable");
@@ -45,7 +53,11 @@ async function request(path, body, signal) {
 
 async function refusal(response) {
   const text = await response.text().catch(() => "");
-  return new ServerError("refused", { status: response.status, words: wordsOf(text) || response.statusText, wait: Number(response.headers.get("Retry-After")) || 0 });
+  return new ServerError("refused", {
+    status: response.status,
+    words: wordsOf(text) || response.statusText,
+    wait: Number(response.headers.get("Retry-After")) || 0,
+  });
 }
 
 /** The message in an error's body: of OpenAI's form, FastAPI's, or a plain one of a proxy. */
@@ -100,7 +112,12 @@ export async function* pieces(body, signal) {
       if (event.error) throw new ServerError("refused", { status: event.error.code ?? 500, words: wordsOf(data) });
       const choice = event.choices?.[0];
       ended ||= Boolean(choice?.finish_reason);
-      yield { text: choice?.delta?.content ?? "", finish: choice?.finish_reason, citations: event.citations, tokens: event.usage?.completion_tokens };
+      yield {
+        text: choice?.delta?.content ?? "",
+        finish: choice?.finish_reason,
+        citations: event.citations,
+        tokens: event.usage?.completion_tokens,
+      };
     }
   } catch (error) {
     if (error.name === "AbortError" || error instanceof ServerError) throw error;

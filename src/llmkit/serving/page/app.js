@@ -83,7 +83,9 @@ async function start() {
     state.failure = "kind" in error ? error : { kind: "unreachable" };
   }
   byId("brand").textContent = state.config.title;
-  openChat(state.all.find((conversation) => conversation.id === state.current?.id && conversation.turns.length) ?? fresh());
+  openChat(
+    state.all.find((conversation) => conversation.id === state.current?.id && conversation.turns.length) ?? fresh(),
+  );
 }
 
 Object.assign(acts, { retry, edit, label: vote, choose: pick, open: openChat, remove: removeChat, start });

@@ -9,7 +9,15 @@ const TITLE = 60; // characters
 export const SAMPLING = ["temperature", "top_p", "max_tokens", "seed"];
 
 export function newConversation(models, { system = "", sampling = {} } = {}) {
-  return { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, title: "", changed: Date.now(), system, sampling: { ...sampling }, models: [...models], turns: [] };
+  return {
+    id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
+    title: "",
+    changed: Date.now(),
+    system,
+    sampling: { ...sampling },
+    models: [...models],
+    turns: [],
+  };
 }
 
 export const newAnswer = (model) => ({ model, content: "", state: "writing", error: "", citations: [] });
@@ -35,7 +43,8 @@ export function history(conversation, end = conversation.turns.length) {
     const turn = conversation.turns[i];
     const next = conversation.turns[i + 1];
     if (turn.role === "user") {
-      if (i + 1 >= end || (next?.role === "assistant" && goesOn(next))) messages.push({ role: "user", content: turn.content });
+      if (i + 1 >= end || (next?.role === "assistant" && goesOn(next)))
+        messages.push({ role: "user", content: turn.content });
     } else if (goesOn(turn)) messages.push({ role: "assistant", content: goesOn(turn).content });
   }
   return messages;
@@ -43,8 +52,16 @@ export function history(conversation, end = conversation.turns.length) {
 
 /** The body of the request for an answer to turn `end - 1`. Settings that are empty are left to the server. */
 export function requestOf(conversation, model, end) {
-  const set = Object.entries(conversation.sampling).filter(([name, value]) => SAMPLING.includes(name) && value !== null && value !== "");
-  return { model, messages: history(conversation, end), stream: true, stream_options: { include_usage: true }, ...Object.fromEntries(set) };
+  const set = Object.entries(conversation.sampling).filter(
+    ([name, value]) => SAMPLING.includes(name) && value !== null && value !== "",
+  );
+  return {
+    model,
+    messages: history(conversation, end),
+    stream: true,
+    stream_options: { include_usage: true },
+    ...Object.fromEntries(set),
+  };
 }
 
 /** A row of `messages` as finetune reads it, or null without a whole answer.
@@ -67,7 +84,8 @@ export function rowOf(conversation) {
 /** A conversation of a row, or an Error's name of a word for why not. */
 export function conversationOf(row, models) {
   const messages = row?.messages;
-  const isText = (message) => typeof message?.content === "string" && ["system", "user", "assistant"].includes(message.role);
+  const isText = (message) =>
+    typeof message?.content === "string" && ["system", "user", "assistant"].includes(message.role);
   if (!Array.isArray(messages) || !messages.every(isText)) throw new Error("noMessages");
   const conversation = newConversation(models);
   for (const [i, { role, content, weight }] of messages.entries()) {
@@ -87,7 +105,11 @@ export function conversationOf(row, models) {
 
 /** The first words of the first message. */
 export function titleOf(conversation) {
-  const first = conversation.turns.find((turn) => turn.role === "user")?.content.trim().replace(/\s+/g, " ") ?? "";
+  const first =
+    conversation.turns
+      .find((turn) => turn.role === "user")
+      ?.content.trim()
+      .replace(/\s+/g, " ") ?? "";
   return first.length > TITLE ? `${[...first].slice(0, TITLE - 1).join("")}…` : first;
 }
 
@@ -96,6 +118,7 @@ export function voteOf(conversation, index) {
   const turn = conversation.turns[index];
   const said = (answer) => [{ role: "assistant", content: answer.content }];
   const prompt = history(conversation, index);
-  if (turn.answers.length === 2) return { prompt, chosen: said(turn.answers[turn.chosen]), rejected: said(turn.answers[1 - turn.chosen]) };
+  if (turn.answers.length === 2)
+    return { prompt, chosen: said(turn.answers[turn.chosen]), rejected: said(turn.answers[1 - turn.chosen]) };
   return { prompt, completion: said(turn.answers[0]), label: turn.answers[0].label };
 }

@@ -36,10 +36,35 @@ const SQL = language(
 const DATA = language(HASH, "true false null yes no on off");
 
 const LANGUAGES = {
-  python: PYTHON, py: PYTHON, javascript: SCRIPT, js: SCRIPT, jsx: SCRIPT, typescript: SCRIPT, ts: SCRIPT, tsx: SCRIPT,
-  c: SYSTEMS, cpp: SYSTEMS, "c++": SYSTEMS, cs: SYSTEMS, csharp: SYSTEMS, java: SYSTEMS, kotlin: SYSTEMS, swift: SYSTEMS,
-  go: SYSTEMS, rust: SYSTEMS, rs: SYSTEMS, bash: SHELL, sh: SHELL, shell: SHELL, zsh: SHELL, console: SHELL, sql: SQL,
-  json: DATA, yaml: DATA, yml: DATA, toml: DATA,
+  python: PYTHON,
+  py: PYTHON,
+  javascript: SCRIPT,
+  js: SCRIPT,
+  jsx: SCRIPT,
+  typescript: SCRIPT,
+  ts: SCRIPT,
+  tsx: SCRIPT,
+  c: SYSTEMS,
+  cpp: SYSTEMS,
+  "c++": SYSTEMS,
+  cs: SYSTEMS,
+  csharp: SYSTEMS,
+  java: SYSTEMS,
+  kotlin: SYSTEMS,
+  swift: SYSTEMS,
+  go: SYSTEMS,
+  rust: SYSTEMS,
+  rs: SYSTEMS,
+  bash: SHELL,
+  sh: SHELL,
+  shell: SHELL,
+  zsh: SHELL,
+  console: SHELL,
+  sql: SQL,
+  json: DATA,
+  yaml: DATA,
+  yml: DATA,
+  toml: DATA,
 };
 
 /** Nodes of the code: text, and spans with a class where the language is known. */
@@ -50,7 +75,15 @@ export function highlight(code, name) {
   let from = 0;
   for (const match of code.matchAll(new RegExp(known.pattern, "g"))) {
     const { comment, string, number, word } = match.groups;
-    const kind = comment ? "comment" : string ? "string" : number ? "number" : known.keywords.has(word) ? "keyword" : null;
+    const kind = comment
+      ? "comment"
+      : string
+        ? "string"
+        : number
+          ? "number"
+          : known.keywords.has(word)
+            ? "keyword"
+            : null;
     if (!kind) continue;
     if (match.index > from) nodes.push(code.slice(from, match.index));
     nodes.push(h("span", { class: kind }, match[0]));

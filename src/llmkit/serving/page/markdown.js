@@ -3,62 +3,12 @@
 
 import { h, icon } from "./elements.js";
 import { highlight } from "./highlight.js";
+import { lex, unescape } from "./lexer.js";
 import { mathml } from "./maths.js";
-import { Marked } from "./vendor/marked.js";
 import { t } from "./words.js";
 
 const SAFE = /^(?:https?:\/\/|mailto:)/i;
-const LONGEST_BLOCK = 100_000; // characters of one paragraph, table or list; a longer one is shown as plain text
 const DEEPEST = 40; // quotes and lists in each other
-
-const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", hellip: "…", mdash: "—", ndash: "–",
-  times: "×", middot: "·", deg: "°", rarr: "→", larr: "←", le: "≤", ge: "≥", ne: "≠" };
-
-/** `&lt;` and the like, which markdown takes from HTML. */
-function unescape(text) {
-  return text.replace(/&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|(\w{2,8}));/g, (whole, decimal, hexadecimal, name) => {
-    if (name) return Object.hasOwn(ENTITIES, name) ? ENTITIES[name] : whole;
-    const code = decimal ? Number(decimal) : parseInt(hexadecimal, 16);
-    return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : whole;
-  });
-}
-
-const found = (match, display) => match && { type: "maths", raw: match[0], text: (match[1] ?? match[2]).trim(), display };
-
-/** `$...$` as pandoc reads it: no space within the dollars, no digit after them; `$5 and $6` are prices. */
-const INLINE = /^(?:\$(?![\s$])((?:\\[\s\S]|[^$\\\n])*?)(?<!\s)\$(?!\d)|\\\(([\s\S]{1,4000}?)\\\))/;
-const DISPLAY = /^(?:\$\$([\s\S]{1,4000}?)\$\$|\\\[([\s\S]{1,4000}?)\\\])/;
-
-/** Where one of the signs is next. marked asks at every piece of text: a pattern would make it quadratic. */
-const start = (...signs) => (text) => {
-  const places = signs.map((sign) => text.indexOf(sign)).filter((at) => at >= 0);
-  return places.length ? Math.min(...places) : undefined;
-};
-
-// Pieces of text end before `\`, `<` and `[` anyway, so only what begins with a dollar has to be looked for.
-const lexer = new Marked({
-  breaks: true,
-  tokenizer: { html() {}, tag() {} },
-  extensions: [
-    { name: "maths", level: "block", start: start("\n$$", "\n\\["),
-      tokenizer(text) {
-        const match = /^ {0,3}(?:\$\$([\s\S]{1,4000}?)\$\$|\\\[([\s\S]{1,4000}?)\\\])[ \t]*(?:\n+|$)/.exec(text);
-        return match ? found(match, true) : undefined;
-      } },
-    { name: "maths-in-line", level: "inline", start: start("$"),
-      tokenizer: (text) => (/^[$\\]/.test(text) ? (found(DISPLAY.exec(text), true) ?? found(INLINE.exec(text), false) ?? undefined) : undefined) },
-    { name: "br", level: "inline",
-      tokenizer(text) {
-        const match = /^<br ?\/?>/i.exec(text);
-        return match ? { type: "br", raw: match[0] } : undefined;
-      } },
-    { name: "cite", level: "inline",
-      tokenizer(text) {
-        const match = /^\[(\d{1,3})\](?![(:[])/.exec(text);
-        return match ? { type: "cite", raw: match[0], n: Number(match[1]) } : undefined;
-      } },
-  ],
-});
 
 /** Makes nodes of tokens; `cited` says which `[n]` has a source, `onCite` is called with the n of one that is chosen. */
 class Nodes {
@@ -82,40 +32,90 @@ class Nodes {
     if (depth > DEEPEST) return token.raw;
     const inside = () => this.all(token.tokens, depth + 1);
     switch (token.type) {
-      case "space": case "def": case "checkbox": return null;
-      case "heading": return this.heading(token, inside());
-      case "paragraph": return h("p", { dir: "auto" }, ...inside());
-      case "blockquote": return h("blockquote", {}, ...inside());
-      case "list": return this.list(token, depth);
-      case "table": return this.table(token, depth);
-      case "code": return codeBlock(token.text, (token.lang ?? "").trim().split(/\s/)[0]);
-      case "hr": return h("hr");
-      case "strong": case "em": case "del": return h(token.type, {}, ...inside());
-      case "codespan": return h("code", { dir: "auto" }, token.text);
-      case "br": return h("br");
-      case "link": return this.link(token, inside());
-      case "image": return this.link(token, [`${t("image")}: ${unescape(token.text) || token.href}`]);
-      case "maths": return formula(token);
-      case "cite": return this.cite(token);
-      case "escape": return token.text;
-      case "text": return token.tokens ? h("span", { dir: "auto" }, ...inside()) : unescape(token.text);
-      default: return token.raw;
+      case "space":
+      case "def":
+      case "checkbox":
+        return null;
+      case "heading":
+        return this.heading(token, inside());
+      case "paragraph":
+        return h("p", { dir: "auto" }, ...inside());
+      case "blockquote":
+        return h("blockquote", {}, ...inside());
+      case "list":
+        return this.list(token, depth);
+      case "table":
+        return this.table(token, depth);
+      case "code":
+        return codeBlock(token.text, (token.lang ?? "").trim().split(/\s/)[0]);
+      case "hr":
+        return h("hr");
+      case "strong":
+      case "em":
+      case "del":
+        return h(token.type, {}, ...inside());
+      case "codespan":
+        return h("code", { dir: "auto" }, token.text);
+      case "br":
+        return h("br");
+      case "link":
+        return this.link(token, inside());
+      case "image":
+        return this.link(token, [`${t("image")}: ${unescape(token.text) || token.href}`]);
+      case "maths":
+        return formula(token);
+      case "cite":
+        return this.cite(token);
+      case "escape":
+        return token.text;
+      case "text":
+        return token.tokens ? h("span", { dir: "auto" }, ...inside()) : unescape(token.text);
+      default:
+        return token.raw;
     }
   }
 
   list(token, depth) {
     const attributes = token.ordered && token.start !== 1 ? { start: token.start } : {};
-    return h(token.ordered ? "ol" : "ul", attributes, ...token.items.map((item) => {
-      const mark = item.task ? [h("span", { class: "task", role: "img", "aria-label": t(item.checked ? "done" : "open") }, item.checked ? "☑" : "☐"), " "] : [];
-      return h("li", { dir: "auto", class: item.task ? "task-item" : null }, ...mark, ...this.all(item.tokens, depth + 1));
-    }));
+    return h(
+      token.ordered ? "ol" : "ul",
+      attributes,
+      ...token.items.map((item) => {
+        const mark = item.task
+          ? [
+              h(
+                "span",
+                { class: "task", role: "img", "aria-label": t(item.checked ? "done" : "open") },
+                item.checked ? "☑" : "☐",
+              ),
+              " ",
+            ]
+          : [];
+        return h(
+          "li",
+          { dir: "auto", class: item.task ? "task-item" : null },
+          ...mark,
+          ...this.all(item.tokens, depth + 1),
+        );
+      }),
+    );
   }
 
   table(token, depth) {
-    const cells = (row, tag) => row.map((cell, i) =>
-      h(tag, { dir: "auto", class: token.align[i] ? `to-${token.align[i]}` : null, scope: tag === "th" ? "col" : null }, ...this.all(cell.tokens, depth + 1)));
-    const table = h("table", {}, h("thead", {}, h("tr", {}, ...cells(token.header, "th"))),
-      h("tbody", {}, ...token.rows.map((row) => h("tr", {}, ...cells(row, "td")))));
+    const cells = (row, tag) =>
+      row.map((cell, i) =>
+        h(
+          tag,
+          { dir: "auto", class: token.align[i] ? `to-${token.align[i]}` : null, scope: tag === "th" ? "col" : null },
+          ...this.all(cell.tokens, depth + 1),
+        ),
+      );
+    const table = h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, ...cells(token.header, "th"))),
+      h("tbody", {}, ...token.rows.map((row) => h("tr", {}, ...cells(row, "td")))),
+    );
     return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": t("table") }, table);
   }
 
@@ -129,13 +129,20 @@ class Nodes {
   cite(token) {
     if (!this.cited.has(token.n)) return token.raw;
     const onclick = () => this.onCite?.(token.n);
-    return h("button", { type: "button", class: "cite", "aria-label": t("source", { n: token.n }), onclick }, `${token.n}`);
+    return h(
+      "button",
+      { type: "button", class: "cite", "aria-label": t("source", { n: token.n }), onclick },
+      `${token.n}`,
+    );
   }
 }
 
 function formula({ text, display, raw }) {
   const math = mathml(text, display);
-  if (math) return display ? h("div", { class: "scroll maths", tabindex: "0", role: "group", "aria-label": t("formula") }, math) : math;
+  if (math)
+    return display
+      ? h("div", { class: "scroll maths", tabindex: "0", role: "group", "aria-label": t("formula") }, math)
+      : math;
   return h("code", { class: "tex" }, raw.trim());
 }
 
@@ -143,7 +150,11 @@ function codeBlock(text, language) {
   const name = language.replace(/[^\w+#.-]/g, "").slice(0, 20);
   const copy = h("button", { type: "button", class: "copy" }, icon("copy"), h("span", {}, t("copy")));
   copy.addEventListener("click", () => copyText(text, copy));
-  const code = h("pre", { tabindex: "0", role: "group", "aria-label": name ? t("codeIn", { name }) : t("code") }, h("code", {}, ...highlight(text, name)));
+  const code = h(
+    "pre",
+    { tabindex: "0", role: "group", "aria-label": name ? t("codeIn", { name }) : t("code") },
+    h("code", {}, ...highlight(text, name)),
+  );
   return h("div", { class: "code", dir: "ltr" }, h("div", { class: "code-head" }, h("span", {}, name), copy), code);
 }
 
@@ -151,13 +162,24 @@ function codeBlock(text, language) {
 export async function copyText(text, button) {
   const label = button.lastElementChild;
   const before = label.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    label.textContent = t("copied");
-  } catch {
-    label.textContent = t("notCopied");
-  }
+  const isCopied = await navigator.clipboard?.writeText(text).then(
+    () => true,
+    () => false,
+  );
+  label.textContent = t((isCopied ?? copySelected(text, button)) ? "copied" : "notCopied");
   setTimeout(() => (label.textContent = before), 1500);
+}
+
+/** Copies as browsers do that have no clipboard for pages without TLS, which are those of a local network. */
+function copySelected(text, button) {
+  const field = h("textarea", { class: "hidden" });
+  field.value = text;
+  button.after(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  button.focus();
+  return isCopied;
 }
 
 /** A text as it grows: blocks that have ended are made into nodes once, only the last one is made again. */
@@ -176,7 +198,9 @@ export class Prose {
     this.nodes.level = this.level;
     this.settle(text.slice(this.done, text.lastIndexOf("\n") + 1));
     this.level = this.nodes.level;
-    this.open = lex(text.slice(this.done)).map((token) => this.nodes.one(token)).filter((node) => node !== null);
+    this.open = lex(text.slice(this.done))
+      .map((token) => this.nodes.one(token))
+      .filter((node) => node !== null);
     this.open = this.open.map((node) => (typeof node === "string" ? document.createTextNode(node) : node));
     this.element.append(...this.open);
   }
@@ -204,23 +228,4 @@ export class Prose {
     this.nodes.level = 2;
     return this.element.replaceChildren(...this.nodes.all(tokens));
   }
-}
-
-function lex(text) {
-  if (text.length > LONGEST_BLOCK && longestBlock(text) > LONGEST_BLOCK) {
-    return [{ type: "paragraph", raw: text, tokens: [{ type: "text", raw: text, text }] }];
-  }
-  return lexer.lexer(text);
-}
-
-/** Characters of the longest stretch without an empty line. */
-function longestBlock(text) {
-  let longest = 0;
-  for (let from = 0; from < text.length;) {
-    const end = text.indexOf("\n\n", from);
-    const to = end < 0 ? text.length : end + 2;
-    longest = Math.max(longest, to - from);
-    from = to;
-  }
-  return longest;
 }

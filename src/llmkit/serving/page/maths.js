@@ -1,59 +1,25 @@
 // TeX to MathML: the part of it that answers are made of. A formula with anything else is shown as its source, whole.
 
+import {
+  ACCENTS,
+  BIG,
+  FONTS,
+  FUNCTIONS,
+  inAlphabet,
+  LARGE,
+  LETTERS,
+  LIMITS,
+  MATRICES,
+  OPERATORS,
+  SIZES,
+  SPACES,
+} from "./signs.js";
+
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const DEEPEST = 60; // nested groups
 const LONGEST = 4_000; // characters of a formula
 
 class Unknown extends Error {}
-
-const pairs = (text) => Object.fromEntries(text.trim().split(/\s+/).map((pair) => pair.split("=")));
-
-const LETTERS = pairs(`alpha=α beta=β gamma=γ delta=δ epsilon=ϵ varepsilon=ε zeta=ζ eta=η theta=θ vartheta=ϑ iota=ι kappa=κ
-  lambda=λ mu=μ nu=ν xi=ξ pi=π varpi=ϖ rho=ρ varrho=ϱ sigma=σ varsigma=ς tau=τ upsilon=υ phi=ϕ varphi=φ chi=χ psi=ψ omega=ω
-  Gamma=Γ Delta=Δ Theta=Θ Lambda=Λ Xi=Ξ Pi=Π Sigma=Σ Upsilon=Υ Phi=Φ Psi=Ψ Omega=Ω infty=∞ partial=∂ nabla=∇ ell=ℓ hbar=ℏ
-  emptyset=∅ varnothing=∅ Re=ℜ Im=ℑ aleph=ℵ top=⊤ bot=⊥ dots=… ldots=… cdots=⋯ vdots=⋮ ddots=⋱ prime=′ degree=°`);
-const OPERATORS = pairs(`times=× cdot=⋅ div=÷ pm=± mp=∓ ast=∗ star=⋆ circ=∘ bullet=∙ oplus=⊕ otimes=⊗ odot=⊙ le=≤ leq=≤ ge=≥
-  geq=≥ ne=≠ neq=≠ ll=≪ gg=≫ approx=≈ equiv=≡ sim=∼ simeq=≃ cong=≅ propto=∝ in=∈ notin=∉ ni=∋ subset=⊂ subseteq=⊆ supset=⊃
-  supseteq=⊇ cup=∪ cap=∩ setminus=∖ land=∧ wedge=∧ lor=∨ vee=∨ neg=¬ lnot=¬ forall=∀ exists=∃ to=→ rightarrow=→ leftarrow=←
-  gets=← leftrightarrow=↔ Rightarrow=⇒ Leftarrow=⇐ Leftrightarrow=⇔ implies=⟹ iff=⟺ mapsto=↦ longrightarrow=⟶ uparrow=↑
-  downarrow=↓ mid=∣ parallel=∥ perp=⊥ therefore=∴ because=∵ langle=⟨ rangle=⟩ lfloor=⌊ rfloor=⌋ lceil=⌈ rceil=⌉ lvert=|
-  rvert=| vert=| Vert=‖ lVert=‖ rVert=‖ lbrace={ rbrace=} colon=: backslash=∖`);
-const LARGE = pairs("sum=∑ prod=∏ coprod=∐ int=∫ iint=∬ iiint=∭ oint=∮ bigcup=⋃ bigcap=⋂ bigoplus=⨁ bigotimes=⨂");
-const FUNCTIONS = new Set(
-  "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp det dim ker deg gcd arg hom Pr".split(" "),
-);
-const LIMITS = new Set("lim max min sup inf argmax argmin limsup liminf".split(" "));
-const ACCENTS = pairs("hat=^ widehat=^ bar=¯ overline=¯ vec=→ dot=˙ ddot=¨ tilde=~ widetilde=~ check=ˇ overrightarrow=→ overbrace=⏞");
-const FONTS = { mathrm: "normal", operatorname: "normal", mathbf: "bold", boldsymbol: "bold-italic", bm: "bold-italic",
-  mathbb: "double-struck", mathcal: "script", mathscr: "script", mathfrak: "fraktur", mathsf: "sans-serif", mathtt: "monospace",
-  mathit: "italic" };
-const SPACES = { ",": 0.167, ":": 0.222, ";": 0.278, "!": -0.167, " ": 0.25, quad: 1, qquad: 2 };
-const SIZES = new Set("displaystyle textstyle scriptstyle limits nolimits nonumber notag".split(" "));
-const BIG = /^(?:big|Big|bigg|Bigg)[lrm]?$/;
-const MATRICES = { matrix: ["", ""], pmatrix: ["(", ")"], bmatrix: ["[", "]"], Bmatrix: ["{", "}"], vmatrix: ["|", "|"],
-  Vmatrix: ["‖", "‖"], smallmatrix: ["", ""], cases: ["{", ""], aligned: ["", ""], align: ["", ""], "align*": ["", ""],
-  gathered: ["", ""], gather: ["", ""], "gather*": ["", ""], split: ["", ""], array: ["", ""] };
-
-/** First letters of the alphabets of Unicode: capitals, small letters, digits. Letters that lie elsewhere are named. */
-const ALPHABETS = {
-  bold: [0x1d400, 0x1d41a, 0x1d7ce], "bold-italic": [0x1d468, 0x1d482, 0x1d7ce], "double-struck": [0x1d538, 0x1d552, 0x1d7d8],
-  script: [0x1d49c, 0x1d4b6], fraktur: [0x1d504, 0x1d51e], "sans-serif": [0x1d5a0, 0x1d5ba, 0x1d7e2], monospace: [0x1d670, 0x1d68a, 0x1d7f6],
-};
-const ELSEWHERE = {
-  "double-struck": pairs("C=ℂ H=ℍ N=ℕ P=ℙ Q=ℚ R=ℝ Z=ℤ"),
-  script: pairs("B=ℬ E=ℰ F=ℱ H=ℋ I=ℐ L=ℒ M=ℳ R=ℛ e=ℯ g=ℊ o=ℴ"),
-  fraktur: pairs("C=ℭ H=ℌ I=ℑ R=ℜ Z=ℨ"),
-};
-
-function inAlphabet(letter, font) {
-  const starts = ALPHABETS[font];
-  if (!starts) return letter;
-  if (ELSEWHERE[font]?.[letter]) return ELSEWHERE[font][letter];
-  for (const [i, [first, last]] of [["A", "Z"], ["a", "z"], ["0", "9"]].entries()) {
-    if (letter >= first && letter <= last && starts[i]) return String.fromCodePoint(starts[i] + letter.charCodeAt(0) - first.charCodeAt(0));
-  }
-  return letter;
-}
 
 function m(tag, ...children) {
   const node = document.createElementNS(MATHML, tag);
@@ -117,7 +83,7 @@ class Formula {
       this.at += 1;
       found[part] = this.argument();
     }
-    const { "_": below, "^": above } = found;
+    const { _: below, "^": above } = found;
     if (!below && !above) return atom;
     const base = atom ?? m("mrow");
     const over = base.limits;
@@ -196,10 +162,12 @@ class Formula {
     if (/^[%$#&_{}]$/.test(name)) return m("mo", name);
     if (name === "|") return m("mo", "‖");
     if (BIG.test(name)) return m("mo", this.delimiter());
-    if (Object.hasOwn(ACCENTS, name)) return set(m("mover", this.argument(), m("mo", ACCENTS[name])), { accent: "true" });
+    if (Object.hasOwn(ACCENTS, name))
+      return set(m("mover", this.argument(), m("mo", ACCENTS[name])), { accent: "true" });
     if (name === "underline") return m("munder", this.argument(), m("mo", "_"));
     if (Object.hasOwn(FONTS, name)) return this.inFont(name);
-    if (name === "text" || name === "textbf" || name === "textit" || name === "mbox") return m("mtext", this.text().replaceAll(" ", "\u00a0"));
+    if (name === "text" || name === "textbf" || name === "textit" || name === "mbox")
+      return m("mtext", this.text().replaceAll(" ", "\u00a0"));
     return this.structure(name);
   }
 
@@ -276,7 +244,8 @@ class Formula {
     if (this.text() !== name) throw new Unknown("end");
     if (rows.at(-1).length === 1 && !rows.at(-1)[0].hasChildNodes()) rows.pop();
     const table = m("mtable", ...rows.map((cells) => m("mtr", ...cells)));
-    if (!/matrix|array/.test(name)) table.setAttribute("class", name === "cases" ? "cases" : name.startsWith("gather") ? "gathered" : "aligned");
+    if (!/matrix|array/.test(name))
+      table.setAttribute("class", name === "cases" ? "cases" : name.startsWith("gather") ? "gathered" : "aligned");
     if (!open && !close) return table;
     return m("mrow", ...(open ? [fence(open)] : []), table, ...(close ? [fence(close)] : []));
   }

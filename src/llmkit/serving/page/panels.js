@@ -11,8 +11,23 @@ const SHOWN = 3; // broken lines of a file that are named
 export function showChats(conversations, current, acts) {
   const items = conversations.map((conversation) => {
     const title = conversation.title || t("untitled");
-    const open = h("button", { type: "button", class: "chat", "aria-current": conversation === current ? "page" : null, title, onclick: () => acts.open(conversation) }, h("bdi", {}, title));
-    return h("li", {}, open, iconButton("trash", t("deleteChat", { title }), () => acts.remove(conversation)));
+    const open = h(
+      "button",
+      {
+        type: "button",
+        class: "chat",
+        "aria-current": conversation === current ? "page" : null,
+        title,
+        onclick: () => acts.open(conversation),
+      },
+      h("bdi", {}, title),
+    );
+    return h(
+      "li",
+      {},
+      open,
+      iconButton("trash", t("deleteChat", { title }), () => acts.remove(conversation)),
+    );
   });
   byId("chats").replaceChildren(...items);
   byId("no-chats").hidden = conversations.length > 0;
@@ -21,8 +36,28 @@ export function showChats(conversations, current, acts) {
 /** Show a notice until the next one, or until it is dismissed; `undo` is offered beside it. */
 export function notify(text, { undo = null, isError = false } = {}) {
   const close = () => byId("notices").replaceChildren();
-  const again = undo && h("button", { type: "button", class: "plain", onclick: () => { close(); undo(); } }, t("undo"));
-  const notice = h("div", { class: isError ? "notice error" : "notice" }, isError ? icon("warning") : null, h("p", {}, text), again, iconButton("close", t("dismiss"), close));
+  const again =
+    undo &&
+    h(
+      "button",
+      {
+        type: "button",
+        class: "plain",
+        onclick: () => {
+          close();
+          undo();
+        },
+      },
+      t("undo"),
+    );
+  const notice = h(
+    "div",
+    { class: isError ? "notice error" : "notice" },
+    isError ? icon("warning") : null,
+    h("p", {}, text),
+    again,
+    iconButton("close", t("dismiss"), close),
+  );
   byId("notices").replaceChildren(notice);
   announce(text);
 }
@@ -99,7 +134,11 @@ export async function importRows(file, models) {
     }
   }
   const more = broken.length > SHOWN ? [t("more", { n: broken.length - SHOWN })] : [];
-  return { conversations, said: [t("imported", { n: conversations.length }), ...broken.slice(0, SHOWN), ...more].join(" "), isError: broken.length > 0 };
+  return {
+    conversations,
+    said: [t("imported", { n: conversations.length }), ...broken.slice(0, SHOWN), ...more].join(" "),
+    isError: broken.length > 0,
+  };
 }
 
 function parse(line) {

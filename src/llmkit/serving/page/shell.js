@@ -45,7 +45,12 @@ export function showWords() {
   labelled("export-this", "export", "exportThis");
   labelled("pair", "columns", "sideBySide", "sideBySide");
   labelled("open-settings", "settings", "settings", "settings");
-  for (const [id, name, word] of [["send", "send", "send"], ["stop", "stop", "stop"], ["latest", "latest", "latest"], ["close-settings", "close", "close"]]) {
+  for (const [id, name, word] of [
+    ["send", "send", "send"],
+    ["stop", "stop", "stop"],
+    ["latest", "latest", "latest"],
+    ["close-settings", "close", "close"],
+  ]) {
     byId(id).replaceChildren(icon(name));
     byId(id).setAttribute("aria-label", t(word));
     byId(id).title = t(word);

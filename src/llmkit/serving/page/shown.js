@@ -21,7 +21,8 @@ export function refresh() {
   byId("choose").hidden = !isUndecided(current) || isBusy;
   byId("main").classList.toggle("is-pair", current.models.length === 2);
   byId("main").classList.toggle("is-empty", current.turns.length === 0);
-  byId("message").placeholder = current.models.length === 1 ? t("messageTo", { model: current.models[0] }) : t("message");
+  byId("message").placeholder =
+    current.models.length === 1 ? t("messageTo", { model: current.models[0] }) : t("message");
   showModels();
   showEmpty();
 }
@@ -32,11 +33,22 @@ function showModels() {
   const shown = [document.documentElement.lang, ...current.models, ...config.models].join("\n");
   if (byId("models").dataset.shown !== shown) {
     byId("models").dataset.shown = shown;
-    byId("models").replaceChildren(...current.models.map((chosen, i) => {
-      const select = h("select", { "aria-label": t(labels[i]) }, ...config.models.map((model) => h("option", { value: model, selected: model === chosen }, model)));
-      select.addEventListener("change", () => setModels(current.models.map((model, j) => (i === j ? select.value : model)), i));
-      return select;
-    }));
+    byId("models").replaceChildren(
+      ...current.models.map((chosen, i) => {
+        const select = h(
+          "select",
+          { "aria-label": t(labels[i]) },
+          ...config.models.map((model) => h("option", { value: model, selected: model === chosen }, model)),
+        );
+        select.addEventListener("change", () =>
+          setModels(
+            current.models.map((model, j) => (i === j ? select.value : model)),
+            i,
+          ),
+        );
+        return select;
+      }),
+    );
   }
   byId("pair").setAttribute("aria-pressed", `${current.models.length === 2}`);
   byId("pair").hidden = !config.models.length;
@@ -63,11 +75,25 @@ function showEmpty() {
   if (empty.hidden) return;
   if (failure || !config.models.length) {
     const why = failure ? t("noConfig", { why: sayError(failure) }) : t("noModels");
-    empty.replaceChildren(h("div", { class: "ending error" }, icon("warning"), h("p", {}, why), h("button", { type: "button", class: "plain", onclick: acts.start }, icon("retry"), t("retry"))));
+    empty.replaceChildren(
+      h(
+        "div",
+        { class: "ending error" },
+        icon("warning"),
+        h("p", {}, why),
+        h("button", { type: "button", class: "plain", onclick: acts.start }, icon("retry"), t("retry")),
+      ),
+    );
     return;
   }
-  const tries = ["try1", "try2", "try3"].map((name) => h("li", {}, h("button", { type: "button", class: "try", onclick: () => setMessage(t(name)) }, t(name))));
-  empty.replaceChildren(h("h2", {}, t("emptyTitle")), h("p", {}, t(current.models.length === 2 ? "emptyPair" : "emptyText")), h("ul", {}, ...tries));
+  const tries = ["try1", "try2", "try3"].map((name) =>
+    h("li", {}, h("button", { type: "button", class: "try", onclick: () => setMessage(t(name)) }, t(name))),
+  );
+  empty.replaceChildren(
+    h("h2", {}, t("emptyTitle")),
+    h("p", {}, t(current.models.length === 2 ? "emptyPair" : "emptyText")),
+    h("ul", {}, ...tries),
+  );
 }
 
 function setMessage(text) {

@@ -29,7 +29,10 @@ export const turns = new Turns(byId("turns"), acts);
 export function fresh() {
   const { models } = state.config;
   const known = (choice("models") ?? []).filter((model) => models.includes(model));
-  return newConversation(known.length ? known : models.slice(0, 1), { system: choice("system") ?? "", sampling: choice("sampling") ?? {} });
+  return newConversation(known.length ? known : models.slice(0, 1), {
+    system: choice("system") ?? "",
+    sampling: choice("sampling") ?? {},
+  });
 }
 
 /** Save a conversation; where that fails, say why. */

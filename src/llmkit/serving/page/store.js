@@ -6,10 +6,11 @@ let database = null;
 let channel = null;
 const kept = new Set(); // ids of what is stored
 
-const result = (request) => new Promise((resolve, reject) => {
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
+const result = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
 
 function transact(mode, work) {
   return new Promise((resolve, reject) => {

@@ -20,7 +20,12 @@ class AnswerView {
     this.body = h("div", { class: "prose" });
     this.foot = h("div", { class: "foot" });
     this.prose = new Prose(this.body, { onCite: (n) => this.showSource(n) });
-    const name = h("h2", { class: "who" }, h("span", { class: "hidden" }, `${t("answer")}: `), h("bdi", {}, answer.model));
+    const name = h(
+      "h2",
+      { class: "who" },
+      h("span", { class: "hidden" }, `${t("answer")}: `),
+      h("bdi", {}, answer.model),
+    );
     this.element = h("article", { class: "answer", tabindex: "-1" }, name, this.body, this.foot);
     this.paint();
   }
@@ -52,7 +57,9 @@ class AnswerView {
   paintFoot() {
     const { answer, turn } = this;
     this.element.classList.toggle("chosen", turn.answers.length === 2 && turn.answers[turn.chosen] === answer);
-    this.foot.replaceChildren(...(answer.state === "writing" ? [] : [this.ending(), this.sources(), this.actions()].filter(Boolean)));
+    this.foot.replaceChildren(
+      ...(answer.state === "writing" ? [] : [this.ending(), this.sources(), this.actions()].filter(Boolean)),
+    );
   }
 
   ending() {
@@ -61,21 +68,61 @@ class AnswerView {
     const { answers } = this.turn;
     if (state === "done") return null;
     const isError = state === "failed" || state === "lost";
-    const words = isError ? sayError(error) : t({ length: "cutOff", stopped: "stopped", interrupted: "interrupted" }[state]);
+    const words = isError
+      ? sayError(error)
+      : t({ length: "cutOff", stopped: "stopped", interrupted: "interrupted" }[state]);
     const note = content === "" && answers.length === 1 ? h("small", {}, t("notPart")) : null;
-    const retry = this.acts.isLast(this.turn) ? h("button", { type: "button", class: "plain", onclick: () => this.acts.retry(this.index, answers.indexOf(answer)) }, icon("retry"), t("retry")) : null;
-    return h("div", { class: isError ? "ending error" : "ending" }, isError ? icon("warning") : null, h("p", {}, words, note), isError || state === "interrupted" ? retry : null);
+    const retry = this.acts.isLast(this.turn)
+      ? h(
+          "button",
+          { type: "button", class: "plain", onclick: () => this.acts.retry(this.index, answers.indexOf(answer)) },
+          icon("retry"),
+          t("retry"),
+        )
+      : null;
+    return h(
+      "div",
+      { class: isError ? "ending error" : "ending" },
+      isError ? icon("warning") : null,
+      h("p", {}, words, note),
+      isError || state === "interrupted" ? retry : null,
+    );
   }
 
   sources() {
     const { citations } = this.answer;
     if (!citations.length) return null;
     const items = citations.map(({ n, title, source, text }) => {
-      const address = source && source !== title ? [h("cite", { dir: "auto" }, /^https?:\/\//i.test(source) ? h("a", { href: source, target: "_blank", rel: "noopener noreferrer" }, source) : source)] : [];
-      const summary = h("summary", {}, h("span", { class: "number" }, `${n}`), h("span", { dir: "auto" }, title || source || t("source", { n })));
-      return h("li", {}, h("details", { "data-n": n }, summary, ...address, h("blockquote", { dir: "auto" }, text ?? "")));
+      const address =
+        source && source !== title
+          ? [
+              h(
+                "cite",
+                { dir: "auto" },
+                /^https?:\/\//i.test(source)
+                  ? h("a", { href: source, target: "_blank", rel: "noopener noreferrer" }, source)
+                  : source,
+              ),
+            ]
+          : [];
+      const summary = h(
+        "summary",
+        {},
+        h("span", { class: "number" }, `${n}`),
+        h("span", { dir: "auto" }, title || source || t("source", { n })),
+      );
+      return h(
+        "li",
+        {},
+        h("details", { "data-n": n }, summary, ...address, h("blockquote", { dir: "auto" }, text ?? "")),
+      );
     });
-    return h("div", { class: "sources", role: "group", "aria-label": t("sources") }, h("h3", {}, t("sources")), h("ol", {}, ...items));
+    return h(
+      "div",
+      { class: "sources", role: "group", "aria-label": t("sources") },
+      h("h3", {}, t("sources")),
+      h("ol", {}, ...items),
+    );
   }
 
   showSource(n) {
@@ -90,18 +137,32 @@ class AnswerView {
     const { answer, turn, acts } = this;
     const isPair = turn.answers.length === 2;
     const buttons = [];
-    if (isPair && answer.content && turn.answers.every(({ content, state }) => content && state !== "writing")) buttons.push(this.better());
+    if (isPair && answer.content && turn.answers.every(({ content, state }) => content && state !== "writing"))
+      buttons.push(this.better());
     if (answer.content) {
-      const copy = h("button", { type: "button", class: "plain", "aria-label": t("copy") }, icon("copy"), h("span", {}, t("copy")));
+      const copy = h(
+        "button",
+        { type: "button", class: "plain", "aria-label": t("copy") },
+        icon("copy"),
+        h("span", {}, t("copy")),
+      );
       copy.addEventListener("click", () => copyText(answer.content, copy));
       buttons.push(copy);
     }
     const isEnded = !["failed", "lost", "interrupted"].includes(answer.state);
-    if (acts.isLast(turn) && isEnded) buttons.push(iconButton("retry", t("retry"), () => acts.retry(this.index, turn.answers.indexOf(answer))));
+    if (acts.isLast(turn) && isEnded)
+      buttons.push(iconButton("retry", t("retry"), () => acts.retry(this.index, turn.answers.indexOf(answer))));
     if (!isPair && acts.votes() && answer.content) {
-      for (const [name, label] of [["up", true], ["down", false]]) {
-        buttons.push(iconButton(name, t(label ? "good" : "bad"), () => acts.label(this.index, label),
-          { "aria-pressed": `${answer.label === label}`, disabled: answer.label !== undefined }));
+      for (const [name, label] of [
+        ["up", true],
+        ["down", false],
+      ]) {
+        buttons.push(
+          iconButton(name, t(label ? "good" : "bad"), () => acts.label(this.index, label), {
+            "aria-pressed": `${answer.label === label}`,
+            disabled: answer.label !== undefined,
+          }),
+        );
       }
     }
     if (answer.tokens) buttons.push(h("span", { class: "figures" }, figures(answer)));
@@ -113,14 +174,22 @@ class AnswerView {
     const isChosen = turn.answers[turn.chosen] === answer;
     if (isChosen) return h("span", { class: "badge" }, icon("check"), t("chosen"));
     if ((turn.chosen ?? null) !== null) return null;
-    return h("button", { type: "button", class: "primary better", onclick: () => acts.choose(this.index, turn.answers.indexOf(answer)) }, t("better"));
+    return h(
+      "button",
+      { type: "button", class: "primary better", onclick: () => acts.choose(this.index, turn.answers.indexOf(answer)) },
+      t("better"),
+    );
   }
 }
 
 function figures({ tokens, seconds }) {
   const shown = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 3 });
   const speed = seconds > 0.2 ? ` · ${t("perSecond", { n: shown.format(tokens / seconds) })}` : "";
-  return t(tokens === 1 ? "oneToken" : "tokens", { n: new Intl.NumberFormat(document.documentElement.lang).format(tokens) }) + speed;
+  return (
+    t(tokens === 1 ? "oneToken" : "tokens", {
+      n: new Intl.NumberFormat(document.documentElement.lang).format(tokens),
+    }) + speed
+  );
 }
 
 /** All turns of one conversation. */
@@ -165,7 +234,11 @@ export class Turns {
     const turn = this.conversation.turns[index];
     const article = this.element.children[index];
     if (turn?.role !== "user" || !article || this.acts.isBusy()) return;
-    const field = h("textarea", { "aria-label": t("editing"), rows: Math.min(12, turn.content.split("\n").length + 1), dir: "auto" });
+    const field = h("textarea", {
+      "aria-label": t("editing"),
+      rows: Math.min(12, turn.content.split("\n").length + 1),
+      dir: "auto",
+    });
     field.value = turn.content;
     const close = () => {
       article.replaceWith(this.user(turn, index));
@@ -184,8 +257,14 @@ export class Turns {
         close();
       }
     });
-    const buttons = [h("button", { type: "button", class: "plain", onclick: close }, t("cancel")), h("button", { type: "submit", class: "primary" }, t("save"))];
-    article.replaceChildren(h("h2", { class: "hidden" }, t("you")), h("form", { class: "edit", onsubmit: save }, field, h("div", { class: "buttons" }, ...buttons)));
+    const buttons = [
+      h("button", { type: "button", class: "plain", onclick: close }, t("cancel")),
+      h("button", { type: "submit", class: "primary" }, t("save")),
+    ];
+    article.replaceChildren(
+      h("h2", { class: "hidden" }, t("you")),
+      h("form", { class: "edit", onsubmit: save }, field, h("div", { class: "buttons" }, ...buttons)),
+    );
     field.focus();
   }
 

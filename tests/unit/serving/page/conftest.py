@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from page_browser import CHROMIUM, Opened
 from page_server import Answering, answering
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHONE = {"viewport": {"width": 375, "height": 720}, "is_mobile": True, "has_touch": True}
-Opened = Callable[..., Page]
+EXPECTED = ("the server responded with a status of", "net::ERR")
+"""Of refusals and lost connections, which tests bring about."""
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +55,7 @@ def opened(browser: Browser, server: Answering) -> Iterator[Opened]:
     yield open_page
     for context in contexts:
         context.close()
-    assert [said for said in complaints if "the server responded with a status of" not in said and "net::ERR" not in said] == []
+    assert [said for said in complaints if not any(words in said for words in EXPECTED)] == []
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
-"""The page for everybody: axe-core finds nothing, in both themes and languages and on a phone; a keyboard does it all."""
+"""The page for everybody: axe-core finds nothing, in any theme, language or width; a keyboard does it all."""
 
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from conftest import Opened
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from page_server import Answering, Refused, ask
+from page_browser import PHONE, Opened, ask, tab_to, violations
+from page_server import Answering, RefusedError
 
-PHONE = {"viewport": {"width": 375, "height": 720}, "is_mobile": True, "has_touch": True}
 EVERYTHING = """# Heading
 
 ### Deeper
@@ -37,18 +35,17 @@ SOURCES = [{"n": 1, "title": "Tides", "source": "https://example.org/tides", "te
 
 def answer(body):
     if "refuse" in body["messages"][-1]["content"]:
-        return [Refused(400, "no")]
+        return [RefusedError(400, "no")]
     return [EVERYTHING, {"citations": SOURCES}]
 
 
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')}" for one in found for node in one["nodes"]]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
-@pytest.mark.parametrize("device", ["desk", "phone"])
+@pytest.mark.parametrize(("scheme", "locale", "device"), [
+    ("light", "en-US", "desk"), ("dark", "zh-CN", "phone"),
+    *(pytest.param(*cell, marks=pytest.mark.slow) for cell in [
+        ("dark", "en-US", "desk"), ("light", "zh-CN", "desk"), ("dark", "zh-CN", "desk"),
+        ("light", "en-US", "phone"), ("dark", "en-US", "phone"), ("light", "zh-CN", "phone"),
+    ]),
+])  # fmt: skip
 def test_axe_finds_nothing_in_any_state(server: Answering, opened: Opened, scheme: str, locale: str, device: str):
     server.config = {"models": ["tiny", "small"], "votes": True, "title": "llmkit"}
     server.answer = answer
@@ -82,23 +79,18 @@ def test_axe_finds_nothing_where_a_key_is_asked_for(server: Answering, opened: O
 def test_nothing_is_wider_than_a_phone(server: Answering, opened: Opened):
     server.config = {"models": ["a-model-with-a-rather-long-name-" * 3, "small"], "votes": True, "title": "llmkit"}
     long = "w" * 3000
-    server.answer = lambda body: [f"{long}\n\n```\n{long}\n```\n\n| {long[:300]} | b |\n|---|---|\n| 1 | 2 |\n\n$$" + "x+" * 300 + "x$$"]
+    server.answer = lambda body: [
+        f"{long}\n\n```\n{long}\n```\n\n| {long[:300]} | b |\n|---|---|\n| 1 | 2 |\n\n$$" + "x+" * 300 + "x$$"
+    ]
     page = opened(**PHONE)
     ask(page, long)
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     assert page.evaluate("document.querySelector('#scroll').scrollWidth") == 375
-    small = page.evaluate("""[...document.querySelectorAll('button, select')].filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.offsetHeight)
-        .map((one) => [one.id || one.className, one.offsetWidth, one.offsetHeight]).filter(([, width, height]) => Math.min(width, height) < 24)""")
+    small = page.evaluate("""[...document.querySelectorAll('button, select')]
+        .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.offsetHeight)
+        .map((one) => [one.id || one.className, one.offsetWidth, one.offsetHeight])
+        .filter(([, width, height]) => Math.min(width, height) < 24)""")
     assert small == [], "smaller than the 24 pixels of WCAG 2.5.8"
-
-
-def tab_to(page: Page, name: str, *, back: bool = False, most: int = 40) -> None:
-    """Press Tab until what is focused has this name."""
-    for _ in range(most):
-        page.keyboard.press("Shift+Tab" if back else "Tab")
-        if page.evaluate("(document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText).trim()") == name:
-            return
-    raise AssertionError(f"no {name} within {most} steps")
 
 
 def test_everything_is_done_by_keyboard(server: Answering, opened: Opened):
@@ -110,36 +102,36 @@ def test_everything_is_done_by_keyboard(server: Answering, opened: Opened):
     page.keyboard.press("Enter")
     page.wait_for_selector(".figures")
     expect(page.locator("#message")).to_be_focused()
-    tab_to(page, "Good answer", back=True)
+    tab_to(page, "Good answer")
     page.keyboard.press("Enter")
     expect(page.locator(".notice")).to_contain_text("recorded")
     assert server.votes[0]["label"] is True
-    tab_to(page, "Source 1", back=True)
+    tab_to(page, "Source 1")
     page.keyboard.press("Enter")
     expect(page.locator(".sources summary")).to_be_focused()
-    tab_to(page, "Edit", back=True)
+    tab_to(page, "Edit")
     page.keyboard.press("Enter")
     page.keyboard.type(" more")
     page.keyboard.press("Enter")
     page.wait_for_selector("#send:visible")
     expect(page.locator("#message")).to_be_focused()
-    tab_to(page, "Undo", back=True)
+    tab_to(page, "Undo")
     page.keyboard.press("Enter")
     expect(page.locator(".bubble")).to_have_text("One")
     page.focus("#message")
-    tab_to(page, "Side by side", back=True)
+    tab_to(page, "Side by side")
     page.keyboard.press("Space")
-    tab_to(page, "Right model", back=True)
+    tab_to(page, "Right model")
     page.keyboard.press("ArrowUp")
     page.focus("#message")
     page.keyboard.type("Two")
     page.keyboard.press("Enter")
     page.wait_for_selector(".better")
-    tab_to(page, "This one is better", back=True)
+    tab_to(page, "This one is better")
     page.keyboard.press("Enter")
     expect(page.locator(".badge")).to_be_visible()
     expect(page.locator("#message")).to_be_focused()
-    tab_to(page, "Delete “One”", back=True, most=80)
+    tab_to(page, "Delete “One”")
     page.keyboard.press("Enter")
     expect(page.locator("#chats li")).to_have_count(0)
     expect(page.locator(".notice button").first).to_be_focused()
@@ -149,7 +141,7 @@ def test_everything_is_done_by_keyboard(server: Answering, opened: Opened):
 
 def test_the_skip_link_leads_to_the_field_and_focus_is_seen(opened: Opened):
     page = opened()
-    tab_to(page, "Skip to the message field", back=True)
+    tab_to(page, "Skip to the message field")
     expect(page.locator(".skip")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
@@ -182,7 +174,9 @@ def test_language_and_theme_are_chosen_and_kept(opened: Opened):
 
 
 def test_both_languages_have_every_word(opened: Opened):
-    words = opened().evaluate("async () => Object.values((await import('/words.js')).WORDS).map((one) => Object.entries(one))")
+    words = opened().evaluate(
+        "async () => Object.values((await import('/words.js')).WORDS).map((one) => Object.entries(one))"
+    )
     english, chinese = (dict(one) for one in words)
     assert english.keys() == chinese.keys()
     holes = {name: sorted(part.split("}")[0] for part in text.split("{")[1:]) for name, text in english.items()}

@@ -1,4 +1,4 @@
-"""What a person does on the page, and what the server gets: answers, stop, retry, edit, settings, errors, votes."""
+"""What a person does on the page, and what the server gets: answers, stop, retry, edit, settings, errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 
 from playwright.sync_api import Page, expect
 
-from page_server import Answering, Lost, Refused, ask
+from page_browser import Opened, ask
+from page_server import Answering, LostError, RefusedError
 
 SOURCES = [
     {"n": 1, "title": "Tides", "source": "https://example.org/tides", "text": "Twice a day."},
@@ -97,9 +98,13 @@ def test_enter_that_belongs_to_an_input_method_sends_nothing(server: Answering, 
     session = page.context.new_cdp_session(page)
     session.send("Input.imeSetComposition", {"text": "nihao", "selectionStart": 5, "selectionEnd": 5})
     for kind in ("rawKeyDown", "keyUp"):
-        session.send("Input.dispatchKeyEvent", {"type": kind, "key": "Process", "windowsVirtualKeyCode": 229, "code": "Enter"})
+        session.send(
+            "Input.dispatchKeyEvent", {"type": kind, "key": "Process", "windowsVirtualKeyCode": 229, "code": "Enter"}
+        )
     composing = "new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })"
-    assert page.evaluate(f"document.querySelector('#message').dispatchEvent({composing})"), "its default is kept from it"
+    assert page.evaluate(f"document.querySelector('#message').dispatchEvent({composing})"), (
+        "its default is kept from it"
+    )
     session.send("Input.insertText", {"text": "你好"})
     expect(page.locator("#message")).to_have_value("你好")
     assert server.seen == []
@@ -134,7 +139,7 @@ def test_settings_are_sent_and_kept_for_new_chats(server: Answering, page: Page)
 
 def test_a_refusal_is_shown_in_the_servers_words_with_a_retry(server: Answering, page: Page):
     words = "max_tokens: <b>4,096</b> is more than this model's 2,048"
-    server.answer = lambda body: [Refused(400, words)]
+    server.answer = lambda body: [RefusedError(400, words)]
     ask(page, "One")
     expect(page.locator(".ending.error p")).to_contain_text(f"The server answered 400: {words}")
     assert page.locator(".ending b").count() == 0
@@ -145,13 +150,15 @@ def test_a_refusal_is_shown_in_the_servers_words_with_a_retry(server: Answering,
 
 
 def test_a_full_queue_says_when_to_try_again(server: Answering, page: Page):
-    server.answer = lambda body: [Refused(429, "the queue is full", Retry_After="7")]
+    server.answer = lambda body: [RefusedError(429, "the queue is full", Retry_After="7")]
     ask(page, "One")
-    expect(page.locator(".ending.error p")).to_contain_text("The server answered 429: the queue is full Try again in 7 s.")
+    expect(page.locator(".ending.error p")).to_contain_text(
+        "The server answered 429: the queue is full Try again in 7 s."
+    )
 
 
 def test_an_exchange_without_an_answer_is_no_part_of_the_chat(server: Answering, page: Page):
-    server.answer = lambda body: [Refused(500, "out of memory")]
+    server.answer = lambda body: [RefusedError(500, "out of memory")]
     ask(page, "One")
     server.answer = lambda body: ["Yes."]
     ask(page, "Two")
@@ -160,7 +167,7 @@ def test_an_exchange_without_an_answer_is_no_part_of_the_chat(server: Answering,
 
 def test_a_connection_lost_in_mid_answer_is_said_and_the_text_kept(server: Answering, page: Page):
     cut = threading.Event()
-    server.answer = lambda body: ["Half an ", cut, Lost()]
+    server.answer = lambda body: ["Half an ", cut, LostError()]
     ask(page, "One", ended=False)
     expect(page.locator(".prose")).to_have_text("Half an")
     cut.set()
@@ -186,7 +193,7 @@ def test_an_answer_that_is_cut_off_says_so(server: Answering, page: Page):
     expect(page.locator(".ending")).to_have_text("Cut off at the largest number of tokens.")
 
 
-def test_a_key_is_asked_for_once_and_kept_for_the_tab(server: Answering, opened):
+def test_a_key_is_asked_for_once_and_kept_for_the_tab(server: Answering, opened: Opened):
     server.key = "sesame"
     page = opened(wait="#key-dialog[open]")
     page.get_by_role("textbox", name="API key").fill("wrong")
@@ -203,7 +210,7 @@ def test_a_key_is_asked_for_once_and_kept_for_the_tab(server: Answering, opened)
     expect(page.locator("#key-dialog")).not_to_be_visible()
 
 
-def test_without_a_key_the_servers_words_are_shown(server: Answering, opened):
+def test_without_a_key_the_servers_words_are_shown(server: Answering, opened: Opened):
     server.key = "sesame"
     page = opened(wait="#key-dialog[open]")
     page.keyboard.press("Escape")
@@ -220,64 +227,22 @@ def test_sources_are_shown_and_found_from_the_text(server: Answering, page: Page
     expect(details).to_have_attribute("open", "")
     expect(details.locator("summary")).to_be_focused()
     expect(details).to_contain_text("<b>Moon</b>")
-    assert page.locator(".sources a").evaluate_all("links => links.map((link) => link.href)") == ["https://example.org/tides"]
-
-
-def test_two_models_answer_one_question_and_the_better_goes_on(server: Answering, page: Page):
-    server.config = {"models": ["tiny", "small"], "votes": True, "title": "Desk"}
-    page.reload()
-    server.answer = lambda body: [f"I am {body['model']}."]
-    page.get_by_role("button", name="Side by side").click()
-    ask(page, "Who?")
-    expect(page.locator(".pair .prose")).to_have_text(["I am tiny.", "I am small."])
-    ask(page, "And now?", ended=False)
-    expect(page.locator(".notice")).to_contain_text("Choose the better answer first")
-    expect(page.locator("#message")).to_have_value("And now?")
-    page.get_by_role("button", name="This one is better").nth(1).click()
-    expect(page.locator(".badge")).to_have_text("Chosen")
-    expect(page.locator(".notice")).to_contain_text("Your vote was recorded.")
-    (vote,) = server.votes
-    assert vote == {
-        "prompt": [{"role": "user", "content": "Who?"}],
-        "chosen": [{"role": "assistant", "content": "I am small."}],
-        "rejected": [{"role": "assistant", "content": "I am tiny."}],
-    }
-    page.press("#message", "Enter")
-    page.wait_for_selector("#send:visible")
-    assert [m["content"] for m in server.seen[2]["messages"]] == ["Who?", "I am small.", "And now?"]
-    assert sorted(body["model"] for body in server.seen[2:]) == ["small", "tiny"]
-
-
-def test_one_of_two_that_fails_leaves_the_other_to_go_on(server: Answering, page: Page):
-    server.config = {"models": ["tiny", "small"], "votes": False, "title": "llmkit"}
-    page.reload()
-    server.answer = lambda body: ["Fine."] if body["model"] == "tiny" else [Refused(503, "not loaded")]
-    page.get_by_role("button", name="Side by side").click()
-    ask(page, "Who?")
-    server.answer = lambda body: ["Now both."]
-    ask(page, "More?")
-    assert [m["content"] for m in server.seen[-1]["messages"]] == ["Who?", "Fine.", "More?"]
-
-
-def test_thumbs_are_rows_of_feedback_and_hidden_where_none_are_kept(server: Answering, page: Page):
-    ask(page, "One")
-    assert page.get_by_role("button", name="Good answer").count() == 0
-    server.config["votes"] = True
-    page.reload()
-    page.get_by_role("button", name="Bad answer").click()
-    expect(page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_role("button", name="Good answer")).to_be_disabled()
-    assert server.votes == [
-        {"prompt": [{"role": "user", "content": "One"}], "completion": [{"role": "assistant", "content": "All right."}], "label": False}
+    assert page.locator(".sources a").evaluate_all("links => links.map((link) => link.href)") == [
+        "https://example.org/tides"
     ]
 
 
 def test_ten_thousand_tokens_arrive_while_the_page_stays_alive(server: Answering, page: Page):
-    server.answer = lambda body: ["Some ", "**words** ", "of it.\n\n" , "- and \n"] * 2_500
+    server.answer = lambda body: ["Some ", "**words** ", "of it.\n\n", "- and \n"] * 2_500
     page.evaluate("""() => {
       window.longest = 0;
       let last = performance.now();
-      const beat = () => { const now = performance.now(); window.longest = Math.max(window.longest, now - last); last = now; setTimeout(beat, 5); };
+      const beat = () => {
+        const now = performance.now();
+        window.longest = Math.max(window.longest, now - last);
+        last = now;
+        setTimeout(beat, 5);
+      };
       beat();
     }""")
     ask(page, "Write a lot", ended=False)
@@ -285,3 +250,26 @@ def test_ten_thousand_tokens_arrive_while_the_page_stays_alive(server: Answering
     expect(page.locator(".figures")).to_contain_text("10,000 tokens")
     assert page.locator(".prose strong").count() == 2_500
     assert page.evaluate("window.longest") < 2_500, "the page stood still"
+
+
+def test_text_is_copied_with_and_without_a_clipboard(server: Answering, opened: Opened):
+    for script in ("", "Object.defineProperty(navigator, 'clipboard', { value: undefined });"):
+        page = opened(script=script, permissions=["clipboard-read", "clipboard-write"])
+        server.answer = lambda body: ["```\nx = 1\n```"]
+        ask(page, "One")
+        page.locator(".code").get_by_role("button", name="Copy").click()
+        expect(page.locator(".copy")).to_have_text("Copied")
+        page.focus("#message")
+        page.keyboard.press("Control+V")
+        expect(page.locator("#message")).to_have_value("x = 1")
+
+
+def test_the_page_works_below_a_path_of_a_proxy(server: Answering, page: Page):
+    paths = []
+    page.on("request", lambda request: paths.append(request.url.removeprefix(server.url)))
+    page.goto(f"{server.url}below/")
+    page.wait_for_selector("#empty h2")
+    ask(page, "One")
+    expect(page.locator(".prose")).to_have_text("All right.")
+    assert all(path.startswith("below/") for path in paths)
+    assert {"below/page/config", "below/v1/chat/completions", "below/vendor/marked.js"} <= set(paths)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import threading
 
-from conftest import Opened
 from playwright.sync_api import Page, expect
 
 from llmkit.data.rows.messages import Messages
-from page_server import Answering, Refused, ask
+from page_browser import Opened, ask
+from page_server import Answering, RefusedError
 
 FULL = """const put = IDBObjectStore.prototype.put;
-IDBObjectStore.prototype.put = function (...all) { if (window.full) throw new DOMException("no room", "QuotaExceededError"); return put.apply(this, all); };"""
+IDBObjectStore.prototype.put = function (...all) {
+  if (window.full) throw new DOMException("no room", "QuotaExceededError");
+  return put.apply(this, all);
+};"""
 NONE = "Object.defineProperty(window, 'indexedDB', { get() { throw new DOMException('denied', 'SecurityError'); } });"
 
 
@@ -65,7 +68,10 @@ def test_a_browser_that_keeps_nothing_says_so(server: Answering, opened: Opened)
 
 
 def test_no_more_than_three_hundred_chats_are_kept(server: Answering, page: Page):
-    rows = "\n".join(json.dumps({"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]}) for i in range(300))
+    rows = "\n".join(
+        json.dumps({"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]})
+        for i in range(300)
+    )
     page.set_input_files("#file", {"name": "many.jsonl", "mimeType": "", "buffer": rows.encode()})
     expect(page.locator(".notice")).to_contain_text("300 chats imported.", timeout=30_000)
     ask(page, "One more")
@@ -89,7 +95,7 @@ def test_exported_rows_are_those_that_finetune_learns_from(server: Answering, pa
     ask(page, "Grüße 你好 \u2028 </script>")
     server.answer = lambda body: ["Cut", {"finish": "length"}]
     ask(page, "Two")
-    server.answer = lambda body: [Refused(500, "no")]
+    server.answer = lambda body: [RefusedError(500, "no")]
     ask(page, "Three")
     page.click("#new-chat")
     ask(page, "Never answered")
@@ -110,12 +116,19 @@ def test_exported_rows_are_those_that_finetune_learns_from(server: Answering, pa
 
 
 def test_rows_are_read_back_and_broken_ones_named(server: Answering, page: Page):
-    good = {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "<b>A</b>", "weight": 0}]}
+    good = {
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "Q"},
+            {"role": "assistant", "content": "<b>A</b>", "weight": 0},
+        ]
+    }
     twice = {"messages": [{"role": "user", "content": "Q"}, {"role": "user", "content": "Q"}]}
     lines = "\n".join([json.dumps(good), "", "{", json.dumps(twice), "[]", json.dumps({"messages": [1]})])
     page.set_input_files("#file", {"name": "rows.jsonl", "mimeType": "", "buffer": lines.encode()})
     expect(page.locator(".notice.error")).to_contain_text(
-        "1 chats imported. Line 3: not JSON Line 4: no messages of user and assistant Line 5: no messages of user and assistant and 1 more"
+        "1 chats imported. Line 3: not JSON Line 4: no messages of user and assistant"
+        " Line 5: no messages of user and assistant and 1 more"
     )
     page.get_by_role("button", name="Q", exact=True).click()
     expect(page.locator(".prose")).to_have_text("<b>A</b>")
@@ -124,7 +137,7 @@ def test_rows_are_read_back_and_broken_ones_named(server: Answering, page: Page)
 
 
 def test_a_chat_without_an_answer_is_no_row(server: Answering, page: Page):
-    server.answer = lambda body: [Refused(500, "no")]
+    server.answer = lambda body: [RefusedError(500, "no")]
     ask(page, "One")
     page.click("#export-all")
     expect(page.locator(".notice")).to_contain_text("There is no finished answer to export yet.")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from llmkit.data.rows.messages import Messages
 from llmkit.serving.limits import Limits
 from llmkit.serving.service import Service
-from page_server import ask
+from page_browser import ask
 from served import open_writer, save_writer, serving
 
 
