@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 CHUNK = 128
 """Tokens that are computed together: attention without flash holds as many rows of scores over all positions."""
 CELLS = 256
-"""llama.cpp rounds the positions of a context up to a multiple of so many."""
+"""llama.cpp rounds the positions of a sequence up to a multiple of so many."""
+USUAL = 2048
+"""Positions that a place has at least, if the model has as many: rather fewer places than shorter texts."""
 
 
 class LlamaPlaces(Places):
@@ -30,19 +32,23 @@ class LlamaPlaces(Places):
     Args:
         model: The file; its own context is not touched.
         most: Texts at once.
-        tokens: Positions of all of them together.
+        tokens: Positions of all of them together; each has the same share. In one pool of positions, which llama.cpp
+            has as well, texts are computed otherwise beside others: logits of SmolLM2-135M in Q4_1 were 0.47 apart,
+            and are equal bit by bit where each has its own.
 
     Raises:
         MemoryError: There is none for so many positions.
     """
 
     def __init__(self, model: LlamaModel, most: int, tokens: int) -> None:
-        self.model, self.lib, self.most = model, model.lib, most
-        self.tokens = -(-tokens // CELLS) * CELLS
+        self.model, self.lib = model, model.lib
+        self.most = max(1, min(most, tokens // min(model.positions, USUAL)))
+        self.longest = min(max(1, tokens // self.most // CELLS), -(-model.positions // CELLS)) * CELLS
+        self.tokens = self.most * self.longest
         params = self.lib.llama_context_default_params()
-        params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, most, True
+        params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, self.most, False
         params.n_batch, params.n_ubatch = AT_A_TIME, CHUNK
-        params.n_outputs_max = max(most, AT_A_TIME)
+        params.n_outputs_max = max(self.most, AT_A_TIME)
         params.type_k = params.type_v = CACHES[model.cache]
         params.flash_attn_type = 0 if model.cache == "float32" else -1  # it rounds to float16
         params.n_threads = params.n_threads_batch = threads()
@@ -53,18 +59,20 @@ class LlamaPlaces(Places):
         self.memory = self.lib.llama_get_memory(self.context)
         self.batch = self.lib.llama_batch_init(AT_A_TIME, 0, 1)
         self.taken = []
-        self._held: dict[int, list[int]] = {number: [] for number in range(most)}
+        self._held: dict[int, list[int]] = {number: [] for number in range(self.most)}
         """Ids in each sequence, of texts and of what is left of those that have ended; the latest are last."""
-        self._needs = dict.fromkeys(range(most), 0)
-        """Positions that each will have in the end; of what is left, those that there are."""
         self._sequence: dict[int, int] = {}
 
-    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:
+    def cost(self, lengths: Sequence[int]) -> int:
+        """Return the positions of so many places, however long the texts are."""
+        return len(lengths) * self.longest
+
+    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:  # noqa: ARG002
         """Read prompts, several in one call."""
         tokens: list[tuple[int, int, int, bool]] = []
-        for key, prompt, length in zip(keys, prompts, lengths, strict=True):
-            sequence, known = self._free(prompt, length)
-            self._sequence[key], self._needs[sequence] = sequence, length
+        for key, prompt in zip(keys, prompts, strict=True):
+            sequence, known = self._free(prompt)
+            self._sequence[key] = sequence
             self._held[sequence] = list(prompt)
             tokens += [(prompt[i], i, sequence, i == len(prompt) - 1) for i in range(known, len(prompt))]
             self.taken.append(key)
@@ -84,7 +92,6 @@ class LlamaPlaces(Places):
         self.taken.remove(key)
         sequence = self._sequence.pop(key)
         self._held[sequence] = self._held.pop(sequence)
-        self._needs[sequence] = len(self._held[sequence])
 
     def close(self) -> None:
         """Give the memory back."""
@@ -93,20 +100,13 @@ class LlamaPlaces(Places):
             self.lib.llama_free(self.context)
         self.context = None
 
-    def _free(self, prompt: Ids, length: int) -> tuple[int, int]:
-        """Return a sequence that is free, and how many of the first ids are in it; make room for the others."""
+    def _free(self, prompt: Ids) -> tuple[int, int]:
+        """Return the free sequence that begins most like a prompt, and how many of the first ids are in it."""
         busy = set(self._sequence.values())
         free = [number for number in self._held if number not in busy]
         alike = {number: common(tuple(self._held[number]), prompt[:-1]) for number in free}
         chosen = max(free, key=lambda number: (alike[number], not self._held[number]))
-        kept = self._forget(chosen, alike[chosen])
-        self._needs[chosen] = length
-        for number in free:  # the oldest first
-            if sum(self._needs.values()) <= self.tokens:
-                break
-            if number != chosen:
-                self._forget(number, 0)
-        return chosen, kept
+        return chosen, self._forget(chosen, alike[chosen])
 
     def _forget(self, sequence: int, kept: int) -> int:
         """Forget the end of a sequence; return how many tokens are left, none where states cannot be gone back to."""
@@ -114,7 +114,6 @@ class LlamaPlaces(Places):
             self.lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
             kept = 0
         del self._held[sequence][kept:]
-        self._needs[sequence] = kept
         return kept
 
     def _decode(self, tokens: Sequence[tuple[int, int, int, bool]]) -> NDArray[np.float32]:

@@ -18,11 +18,13 @@ class Places:
     Attributes:
         most: How many texts are held at once.
         tokens: Positions of all of them together, as `cost` counts them.
+        longest: Positions that one of them may have.
         taken: Keys of those that are held, in the order in which `step` takes and gives.
     """
 
     most: int
     tokens: int
+    longest: int
     taken: list[int]
 
     def cost(self, lengths: Sequence[int]) -> int:

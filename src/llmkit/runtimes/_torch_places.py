@@ -115,6 +115,7 @@ class SharedPlaces(Places):
 
     def __init__(self, running: InMemory, most: int, tokens: int) -> None:
         self.running, self.model, self.most, self.tokens = running, running.model, most, tokens
+        self.longest = tokens
         self.table = _Table(most, self.model.device)
         self.layers: list[_Layer] = []
         self.taken = []
@@ -215,6 +216,7 @@ class LonePlaces(Places):
 
     def __init__(self, running: InMemory, most: int, tokens: int) -> None:
         self.running, self.model, self.most, self.tokens = running, running.model, most, tokens
+        self.longest = tokens
         self.taken = []
         self._known: dict[int, dict[str, Any]] = {}
         """By key, what the model is given beside the newest token."""

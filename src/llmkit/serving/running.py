@@ -181,7 +181,7 @@ class RunningEngine(Engine):
             RefusedError: There are not as many.
         """
         assert self.writer is not None
-        size, room = len(ids), self.writer.places.tokens
+        size, room = len(ids), self.writer.places.longest
         if not size:
             raise RefusedError("prompt", "the prompt has no tokens")
         limit = self.positions if self.positions is not None and not self.two_sided else None

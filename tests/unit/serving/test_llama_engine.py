@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import gguf_files
@@ -60,14 +61,27 @@ def test_what_is_left_of_a_text_is_not_read_again(file, alone):
     assert again == alone(longer, 5).ids
 
 
-def test_room_that_others_have_left_is_taken(file, alone):
+def test_every_place_has_its_share(file, alone):
     with engine(file, places=3) as found:
         places = found.writer.places
-        places.tokens = 100
+        assert (places.most, places.longest, places.tokens) == (3, gguf_files.CONTEXT, 3 * gguf_files.CONTEXT)
         for start in (4, 70, 130, 190, 4):
             prompt = tuple(range(start, start + 60))
             assert ids_of(found.submit(prompt, Sampling(max_tokens=10, temperature=0))) == alone(prompt, 10).ids
-            assert sum(places._needs.values()) <= 100
+
+
+def test_neighbours_change_nothing(file):
+    with engine(file, places=4) as found:
+        prompts = [tuple(range(4 + n, 40 + n)) for n in range(4)]
+        together = found.writer.places.begin(range(4), prompts, [50] * 4)
+        next_ids = [int(row.argmax()) for row in together]
+        after = found.writer.places.step(next_ids)
+        for key in range(4):
+            found.writer.places.leave(key)
+        for n, prompt in enumerate(prompts):
+            found.writer.places.begin([9], [prompt], [50])
+            np.testing.assert_allclose(found.writer.places.step([next_ids[n]])[0], after[n], rtol=1e-5, atol=1e-5)
+            found.writer.places.leave(9)
 
 
 def test_a_chat_is_read_as_training_renders_it(file):
