@@ -88,9 +88,9 @@ def check_weights(model: PreTrainedModel, info: dict[str, Any], head: Head | Non
     shapes = {name: (list(there), list(wanted)) for name, there, wanted in info["mismatched_keys"]}
     if missing := made_up(info["missing_keys"]):
         left = sorted(filter(is_weight, info["unexpected_keys"]))  # then it is whole, and another class's
-        there = f", and holds {len(left)} that it has no place for: {', '.join(left[:3])}" if left else ""
+        beside = f", and holds {len(left)} that it has no place for: {', '.join(left[:3])}" if left else ""
         raise DataError(
-            f"the model in '{path}' lacks {len(missing)} weights of {kind}: {', '.join(missing[:3])}{there}",
+            f"the model in '{path}' lacks {len(missing)} weights of {kind}: {', '.join(missing[:3])}{beside}",
             f"its config.json says {saved}; are the weights of another class?"
             if left
             else f"it was saved as {saved}; is it saved whole?",
