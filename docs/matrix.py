@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -38,7 +39,7 @@ python -m pytest -m "slow or not slow" {files} \\
 python docs/generate.py
 ```
 
-A test that was skipped (no Node, no Chromium) leaves what an earlier run has found.
+A test that was skipped (no Node, no Chromium) leaves what an earlier run has found. So far: {counts}.
 """
 
 
@@ -47,7 +48,9 @@ def matrix_page() -> str:
     cells: list[Cell] = json.loads(FOUND.read_text(encoding="utf-8"))
     run = [cell for cell in cells if cell["result"] != "refused"]
     files = sorted({cell["test"].partition("::")[0] for cell in cells})
-    parts = [INTRO.format(files=" \\\n  ".join(files))]
+    tally = Counter(SAID[cell["result"]].strip("*") for cell in run)
+    counts = ", ".join(f"{count} {word}" for word, count in tally.most_common())
+    parts = [INTRO.format(files=" \\\n  ".join(files), counts=counts)]
     for (name, runtime), group in groupby(sorted(run, key=_place), key=_place):
         parts.append(f"## {name} in {runtime}\n\n" + "\n".join(_tables(list(group))))
     parts += [*_failing(run), _refused([cell for cell in cells if cell["result"] == "refused"])]
