@@ -45,7 +45,7 @@ def _rounded(rounding: Callable[[Tensor], Tensor], _: nn.Module, given: tuple[Te
 
 def _in_blocks(numbers: Tensor) -> Tensor:
     """Return numbers as Q8_0 has them: the scale of 32, in float16, makes 127 of the largest."""
-    blocks = numbers.unflatten(-1, (-1, BLOCK))
+    blocks = numbers.reshape(*numbers.shape[:-1], -1, BLOCK)
     scale = blocks.abs().amax(-1, keepdim=True) / MOST
     whole = (blocks * torch.where(scale > 0, 1 / scale, 0.0)).round()
     return (whole * scale.half().float()).flatten(-2)
@@ -53,7 +53,7 @@ def _in_blocks(numbers: Tensor) -> Tensor:
 
 def _in_large_blocks(numbers: Tensor) -> Tensor:
     """Return numbers as Q8_K has them: the scale of 256, in float32, makes -127 of the largest."""
-    blocks = numbers.unflatten(-1, (-1, LARGE))
+    blocks = numbers.reshape(*numbers.shape[:-1], -1, LARGE)
     largest = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
     inverse = torch.where(largest != 0, -MOST / largest, 0.0)
     whole = (blocks * inverse).round().clamp(max=MOST)

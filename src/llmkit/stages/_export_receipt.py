@@ -178,7 +178,7 @@ def graph_line(parity: dict[str, Any]) -> str:
     if not graph:
         return ""
     off, most = (percent(graph[name], 1) for name in ("off", "limit"))
-    return f"{off or '0%'} off the model with the same rounded weights (at most {most})"
+    return f"{off} off the model with the same rounded weights (at most {most})"
 
 
 def measured_line(parity: dict[str, Any]) -> str:
