@@ -185,5 +185,5 @@ def test_weights_of_another_class_than_the_config_says(cli, tmp_path):
     (model / "config.json").write_text(json.dumps({**config, "architectures": ["LlamaForQuestionAnswering"]}))
     outcome = cli("export", "--model", model, "-o", "out")
     assert outcome.code == 3
-    assert "that it has no place for: lm_head.weight, model.embed_tokens.weight" in outcome.err
+    assert " that it has no place for: " in outcome.err
     assert "its config.json says LlamaForQuestionAnswering; are the weights of another class?" in outcome.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.artifact import Build
 from llmkit.core.errors import CheckFailedError, SetupError
+from llmkit.core.page_numbers import percent
 from llmkit.exporters import Exporter, Served
 from llmkit.runtimes import Runtime
 from llmkit.stages._export_text import given_text, held_out
@@ -192,7 +193,8 @@ def graph_line(parity: dict[str, Any]) -> str:
     graph = parity.get("graph")
     if not graph:
         return ""
-    return f"{graph['off']:.1%} off the model with the same rounded weights (at most {graph['limit']:.1%})"
+    off, most = (percent(graph[name], 1) for name in ("off", "limit"))
+    return f"{off} off the model with the same rounded weights (at most {most})"
 
 
 def measured_line(parity: dict[str, Any]) -> str:

@@ -149,7 +149,7 @@ def test_what_is_asked_of_each_number_format(pair):
     assert limits() == Limits(difference=2e-4, exact=True)
     assert limits(dtype="float16") == Limits(difference=0.1)
     assert limits(dtype="float16", max_logit_difference=0.5) == Limits(difference=0.5)
-    assert limits(dtype="int8") == Limits(top1=0.98)
+    assert limits(dtype="int8") == Limits(top1=0.98, graph=2.0)
     assert limits(dtype="int8", min_top1=0.9) == Limits(top1=0.9)
 
 
