@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--peer", action="store_true", help="`transformers serve` as well")
+    parser.add_argument("--half", action="store_true", help="`--half-cache`, as xllamacpp's server has it")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--alone", type=int, default=8, help="streams of those that run one after another")
     parser.add_argument("--tokens", type=int, default=64)
@@ -179,7 +180,7 @@ def main() -> None:
         where = told.gguf or told.model or random_llama(Path(scratch))
         port = free_port()
         own = [sys.executable, "-m", "llmkit", "serve", "--model", f"m={where}", "--port", str(port),
-               "--batch", str(told.streams)]  # fmt: skip
+               "--batch", str(told.streams), *(["--half-cache"] if told.half else [])]  # fmt: skip
         ours = measure("llmkit serve", own, port, "/health", "m", told)
         if told.gguf:
             port, threads = free_port(), os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 from llmkit.runtimes import Facts
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     from llmkit.modeling.heads import Head
+
+
+def ends_of(model: PreTrainedModel) -> tuple[int, ...]:
+    """Return the ids at which a model stops writing, by its generation config."""
+    found = model.generation_config.eos_token_id if model.can_generate() else None
+    return tuple(found) if isinstance(found, list) else () if found is None else (found,)
 
 
 def facts_of(

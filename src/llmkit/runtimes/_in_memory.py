@@ -75,10 +75,11 @@ class InMemory(Running):
         trained: bool = False,
         frozen: bool = False,
     ) -> None:
+        from llmkit.runtimes._facts import ends_of
         from llmkit.runtimes._sharing import Beginnings
 
         self.model, self.tokenizer, self.where = model, tokenizer, where
-        self.ends = _ends(model) if ends is None else tuple(ends)
+        self.ends = ends_of(model) if ends is None else tuple(ends)
         self.autocast, self.trained, self.rounded = autocast, trained, ""
         self.beginnings = Beginnings() if frozen else None
         self.judges: dict[str, bool] = {}  # whether an objective, by what it is, tells targets apart
@@ -297,8 +298,3 @@ def _of_its_head(running: InMemory, requests: Sequence[Request]) -> list[Any]:
     if len(requests) > 1 and running.alone(type(requests[0])):
         return [answer for request in requests for answer in running.heads.answer([request])]
     return running.heads.answer(requests)
-
-
-def _ends(model: PreTrainedModel) -> tuple[int, ...]:
-    found = model.generation_config.eos_token_id if model.can_generate() else None
-    return tuple(found) if isinstance(found, list) else () if found is None else (found,)

@@ -46,11 +46,12 @@ class LlamaPlaces(Places):
         self.longest = min(max(1, tokens // self.most // CELLS), -(-model.positions // CELLS)) * CELLS
         self.tokens = self.most * self.longest
         params = self.lib.llama_context_default_params()
-        params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, self.most, False
-        params.n_batch, params.n_ubatch = AT_A_TIME, CHUNK
+        flash = model.cache == "float16"  # it rounds to float16; with it one pool changes nothing, and is read faster
+        params.n_ctx, params.n_seq_max, params.kv_unified = self.tokens, self.most, flash
+        params.n_batch, params.n_ubatch = AT_A_TIME, AT_A_TIME if flash else CHUNK
         params.n_outputs_max = max(self.most, AT_A_TIME)
         params.type_k = params.type_v = CACHES[model.cache]
-        params.flash_attn_type = 0 if model.cache == "float32" else -1  # it rounds to float16
+        params.flash_attn_type = int(flash)
         params.n_threads = params.n_threads_batch = threads()
         _llama_c.listen()
         self.context: Any = self.lib.llama_init_from_model(model.handle, params)

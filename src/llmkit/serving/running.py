@@ -41,7 +41,7 @@ class RunningEngine(Engine):
     def __init__(self, where: str, runtime: str | None, settings: EngineSettings, say: Callable[[str], None]) -> None:
         self.where, self.settings = where, settings
         self.runtime = runtime or _runtime_for(where)
-        self.running: Running = _load(where, self.runtime)
+        self.running: Running = _load(where, self.runtime, settings.cache)
         self.writer: Writer | None = None
         self.answerer: Answerer | None = None
         self._fresh = True
@@ -261,7 +261,7 @@ class RunningEngine(Engine):
         """Return new places; from the second time on, of a model that is loaded anew."""
         if not self._fresh:
             self.running.close()
-            self.running = _load(self.where, self.runtime)
+            self.running = _load(self.where, self.runtime, self.settings.cache)
         self._fresh = False
         return self._places()
 
@@ -283,8 +283,8 @@ def _runtime_for(where: str) -> str:
     return "transformers"
 
 
-def _load(where: str, runtime: str) -> Running:
+def _load(where: str, runtime: str, cache: str) -> Running:
     from llmkit.core.registry import Family
 
-    found: Runtime = Family("runtime").parse({"type": runtime})
+    found: Runtime = Family("runtime").parse({"type": runtime, **({"cache": cache} if runtime == "llama_cpp" else {})})
     return found.load(where)
