@@ -128,6 +128,7 @@ def test_a_kind_of_rows_is_named_in_few_files():
         for path in ROOT.rglob("*.py")
         if re.search(r"\bmessages\b", path.read_text(encoding="utf-8"))
     }
+    naming = {name for name in naming if not name.startswith("serving/")}  # OpenAI's interface has a field of that name
     # The table of other tools' words names members of all families; a new one needs no line there.
     rendering = {"data/rendering.py", "data/templates/compiled.py", "data/templates/shipped.py"}
     rows = {"data/chat.py", "data/rows/messages.py", "data/sources/_tabular.py"}
