@@ -26,7 +26,7 @@ from llmkit.data.sources._tabular import Tabular
 
 KINDS = (*CONVERSATIONS, "source_target")
 TEXT = "text"
-_HINT = "--column prompt=COLUMN names the column of the prompt, --column messages=COLUMN that of conversations"
+_HINT = "--column prompt=COLUMN names the column of the prompt"
 EXCERPT_CHARS = 200
 
 
