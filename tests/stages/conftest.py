@@ -102,7 +102,7 @@ def stage_commands(
     body = save_headed(tmp_path / "encoder", SENTIMENT)
     commands = {
         "predict": ["--model", body, "-i", chain.root / "texts.jsonl"],
-        "generate": ["--model", chain.model, "-i", chain.root / "texts.jsonl", "--max-new-tokens", "2"],
+        "generate": ["--model", chain.model, "-i", chain.root / "texts.jsonl", "-s", "max_new_tokens=2"],
         "index": ["-i", chain.root / "texts.jsonl"],
         "clean": ["-i", chain.root / "texts.jsonl"],
         "tokenize": ["-i", chain.corpus, *tokenizer],

@@ -21,9 +21,7 @@ def generate(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--column", metavar="FIELD=COLUMN", help="Column that holds prompt, messages or text; repeatable."
-        ),
+        typer.Option("--column", metavar="FIELD=COLUMN", help="Column that holds a field of the rows; repeatable."),
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = None,
     temperature: Annotated[

@@ -8,15 +8,18 @@ has the `tools` of the conversation: whatever begins a conversation has them too
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from llmkit.core.errors import ConfigError
 from llmkit.core.json import dumps
-from llmkit.data.rows import Row
+from llmkit.data.rows import Row, recognize
+from llmkit.data.rows._asked import Asked
 from llmkit.data.rows._calls import load_tools, sent_calls, tools_of
 from llmkit.data.rows._turns import read_message, turn_of, unread_keys
-from llmkit.data.rows._values import RowError, expect
+from llmkit.data.rows._values import RowError, expect, list_of, value_of
 from llmkit.data.rows.messages import Messages
+from llmkit.data.rows.prompt_completion import PromptCompletion
 
 CONVERSATION = Messages()
 """Rows that are conversations of texts alone, as our own artifacts hold them."""
@@ -29,6 +32,8 @@ TrainOn = Literal["assistant", "last", "all"]
 OWN = frozenset(("tools", "weight", "train"))
 """Keys of turns that no template is given."""
 _PLAIN = {"role", "content"}
+STAND_IN = "?"
+"""An answer for rows that have none yet, while they are read as rows that have one."""
 
 
 def conversation(question: str, answer: str) -> dict[str, Any]:
@@ -154,3 +159,82 @@ def for_server(conversation: Sequence[Turn]) -> dict[str, Any]:
             message["tool_calls"] = sent_calls(message["tool_calls"])
     tools = conversation[0].get("tools") if conversation else None
     return {"messages": messages, **({"tools": tools} if tools else {})}
+
+
+def has_any_turns(kind: Row) -> bool:
+    """Tell whether rows are conversations of any number of turns, which only a chat template puts."""
+    return isinstance(kind, Messages)
+
+
+def filled(kind: Row, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a raw row with an answer, whether or not it has one.
+
+    Raises:
+        RowError: What should be a conversation is none.
+    """
+    if isinstance(kind, Messages):
+        column = kind.column("messages")
+        items = list_of(value_of(raw, column), f"field '{column}'")
+        last = items[-1] if items and isinstance(items[-1], Mapping) else {}
+        speaker = last.get("role") or last.get("from")
+        answered = speaker in ("assistant", "gpt", "chatgpt", "model", "bot", "ai")
+        return {**raw, column: items if answered else [*items, {"role": "assistant", "content": STAND_IN}]}
+    if isinstance(kind, Asked):
+        column = kind.column(kind.text_fields[-1])
+        return {**raw, column: raw.get(column) or STAND_IN}
+    return dict(raw)
+
+
+def recognize_questions(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
+) -> Row | None:
+    """Return what kind of conversations rows would be, if each had an answer."""
+    for part in CONVERSATIONS:
+        own = {**columns}
+        answer = {"prompt_completion": "completion", "alpaca": "output"}.get(part)
+        full: list[dict[str, Any]] = []
+        with suppress(ConfigError, RowError):
+            if answer is None:
+                usual = (columns.get("messages"), *Messages.aliases["messages"], "prompt")
+                column = next(name for name in usual if name in names) if {*usual} & {*names} else None
+                if column is None:
+                    continue
+                own["messages"] = column
+                full = [filled(Messages(columns={"messages": column}), row) for row in rows]
+                return recognize([part], names, full, own)
+            full = [{**row, answer: row.get(answer) or STAND_IN} for row in rows]
+            return recognize([part], list(dict.fromkeys([*names, answer])), full, own)
+    return None
+
+
+def kind_of_answers(kinds: Sequence[Row | None], *, system: bool) -> Row:
+    """Return what kind of rows answers are written as: prompts and completions or, if any has more turns, messages."""
+    several = [kind for kind in kinds if (kind is not None and has_any_turns(kind)) or getattr(kind, "history", False)]
+    if several:
+        more = any(getattr(kind, "holds", "text") == "all" for kind in several)
+        return Messages(holds="all" if more else "text")
+    return PromptCompletion(system=system or any(getattr(kind, "system", False) for kind in kinds))
+
+
+def answered(kind: Row, turns: Sequence[Turn], row: Mapping[str, Any] | None, text: str) -> dict[str, Any]:
+    """Return a row of a kind from `kind_of_answers`.
+
+    Args:
+        kind: The kind.
+        turns: The conversation up to the answer.
+        row: The row that asked, if it is a conversation: calls and tools are kept as they stand in it.
+        text: The answer.
+    """
+    if isinstance(kind, PromptCompletion):
+        said = {"prompt": turns[-1]["content"], "completion": text}
+        system = turns[0]["content"] if turns[0]["role"] == "system" else ""
+        return {**said, **({"system": system} if kind.system else {})}
+    if row is not None and "messages" in row:
+        messages = row["messages"]
+        before = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+        if turns[0]["role"] == "system" and before[0]["role"] != "system":
+            before = [turns[0], *before]
+    else:
+        before = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    tools = {"tools": row["tools"]} if row and row.get("tools") else {}
+    return {"messages": [*before, {"role": "assistant", "content": text}], **tools}

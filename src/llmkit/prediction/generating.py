@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmkit.core.context import Context
 from llmkit.core.errors import DataError
+from llmkit.data.chat import answered
 from llmkit.data.corpus import CorpusWriter, Document
 from llmkit.data.rows import Row
-from llmkit.data.rows.messages import Messages
-from llmkit.data.rows.prompt_completion import PromptCompletion
 from llmkit.data.sources import Broken
 from llmkit.evaluation.exchanges import FAKES, REFUSED, Skipped
 from llmkit.prediction.prompts import Prompt, PromptReader
@@ -209,7 +208,7 @@ class Generating:
                 yield self._document(prompt, number, request, new)
 
     def _document(self, prompt: Prompt, number: int, request: Generate, new: Written) -> Document:
-        row = answered(self.kind, prompt, new.text)
+        row = answered(self.kind, prompt.turns, prompt.row, new.text)
         facts = {
             **prompt.meta,
             "ended": new.ended,
@@ -229,33 +228,6 @@ class Generating:
         tally.rows += row.num_rows
         tally.failed += row.num_rows
         tally.broken = [*tally.broken, f"{where}: {row.reason}"][:SHOWN]
-
-
-def kind_written(readers: Sequence[PromptReader], system: str) -> Row:
-    """Return what kind of rows answers are written as: prompts and completions or, if any has more turns, messages."""
-    kinds = [reader.kind for reader in readers]
-    several = [kind for kind in kinds if isinstance(kind, Messages) or getattr(kind, "history", False)]
-    if several:
-        more = any(getattr(kind, "holds", "text") == "all" for kind in several)
-        return Messages(holds="all" if more else "text")
-    return PromptCompletion(system=bool(system) or any(getattr(kind, "system", False) for kind in kinds))
-
-
-def answered(kind: Row, prompt: Prompt, text: str) -> dict[str, Any]:
-    """Return the row of a prompt and an answer."""
-    if isinstance(kind, PromptCompletion):
-        said = {"prompt": prompt.turns[-1]["content"], "completion": text}
-        system = prompt.turns[0]["content"] if prompt.turns[0]["role"] == "system" else ""
-        return {**said, **({"system": system} if kind.system else {})}
-    if prompt.row is not None and "messages" in prompt.row:
-        messages = prompt.row["messages"]
-        before = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-        if prompt.turns[0]["role"] == "system" and before[0]["role"] != "system":
-            before = [prompt.turns[0], *before]
-    else:
-        before = [{"role": turn["role"], "content": turn["content"]} for turn in prompt.turns]
-    tools = {"tools": prompt.row["tools"]} if prompt.row and prompt.row.get("tools") else {}
-    return {"messages": [*before, {"role": "assistant", "content": text}], **tools}
 
 
 def generate(

@@ -13,13 +13,11 @@ from llmkit.core.errors import ConfigError, DataError
 from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import read_manifest
 from llmkit.data.artifacts import Examples
-from llmkit.data.chat import CONVERSATIONS, Turn
+from llmkit.data.chat import CONVERSATIONS, STAND_IN, Turn, filled, has_any_turns, recognize_questions
 from llmkit.data.column_names import listed
 from llmkit.data.corpus import document_id, examples_row
 from llmkit.data.rows import Row, recognize
-from llmkit.data.rows._asked import Asked
-from llmkit.data.rows._values import RowError, list_of, value_of
-from llmkit.data.rows.messages import Messages
+from llmkit.data.rows._values import RowError
 from llmkit.data.rows.source_target import SourceTarget
 from llmkit.data.rows.text_label import TextLabel
 from llmkit.data.sources import Broken, Record, Source
@@ -27,10 +25,8 @@ from llmkit.data.sources._columns import meta_of
 from llmkit.data.sources._tabular import Tabular
 
 KINDS = (*CONVERSATIONS, "source_target")
-STAND_IN = "?"
-"""An answer for rows that have none yet, while they are read as rows that have one."""
 TEXT = "text"
-_HINT = "--column prompt=COLUMN names the column of the prompt, --column messages=COLUMN that of conversations"
+_HINT = "--column prompt=COLUMN names the column of the prompt"
 EXCERPT_CHARS = 200
 
 
@@ -74,6 +70,11 @@ class PromptReader:
     files: Sequence[RawFile]
     kind: Row | None
     column: str = TEXT
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether rows are conversations of any number of turns, which only a chat template puts."""
+        return self.kind is not None and has_any_turns(self.kind)
 
     def describe(self) -> str:
         """Return what is read, for people."""
@@ -137,25 +138,6 @@ class PromptReader:
         return Prompt(own, source, language, before if asks else [], "conversation", said, dict(row), meta)
 
 
-def filled(kind: Row, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a raw row with an answer, whether or not it has one.
-
-    Raises:
-        RowError: What should be a conversation is none.
-    """
-    if isinstance(kind, Messages):
-        column = kind.column("messages")
-        items = list_of(value_of(raw, column), f"field '{column}'")
-        last = items[-1] if items and isinstance(items[-1], Mapping) else {}
-        speaker = last.get("role") or last.get("from")
-        answered = speaker in ("assistant", "gpt", "chatgpt", "model", "bot", "ai")
-        return {**raw, column: items if answered else [*items, {"role": "assistant", "content": STAND_IN}]}
-    if isinstance(kind, Asked):
-        column = kind.column(kind.text_fields[-1])
-        return {**raw, column: raw.get(column) or STAND_IN}
-    return dict(raw)
-
-
 def text_in(raw: Mapping[str, Any], column: str) -> str:
     """Return the text of a column; an empty one where there is none.
 
@@ -202,30 +184,10 @@ def _kind(names: Sequence[str], rows: Sequence[Mapping[str, Any]], columns: Mapp
     """
     given = {name: column for name, column in columns.items() if name != TEXT}
     if given:
-        return _recognized(names, rows, given) or recognize(KINDS, names, rows, given)
+        return recognize_questions(names, rows, given) or recognize(KINDS, names, rows, given)
     with suppress(ConfigError):
         return recognize(KINDS, names, rows)
-    return _recognized(names, rows, given)
-
-
-def _recognized(names: Sequence[str], rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Row | None:
-    """Return what kind of conversations rows would be, if each had an answer."""
-    for part in CONVERSATIONS:
-        own = {**columns}
-        answer = {"prompt_completion": "completion", "alpaca": "output"}.get(part)
-        full: list[dict[str, Any]] = []
-        with suppress(ConfigError, RowError):
-            if answer is None:
-                usual = (columns.get("messages"), *Messages.aliases["messages"], "prompt")
-                column = next(name for name in usual if name in names) if {*usual} & {*names} else None
-                if column is None:
-                    continue
-                own["messages"] = column
-                full = [filled(Messages(columns={"messages": column}), row) for row in rows]
-                return recognize([part], names, full, own)
-            full = [{**row, answer: row.get(answer) or STAND_IN} for row in rows]
-            return recognize([part], list(dict.fromkeys([*names, answer])), full, own)
-    return None
+    return recognize_questions(names, rows, given)
 
 
 def _ask() -> str:

@@ -44,9 +44,9 @@ class Config(BaseConfig):
     model: Annotated[str, NotIdentity]
     """What writes: a directory, a file in GGUF, a name in the hub's cache, or the address of a server."""
     inputs: list[AnySource] = Field(min_length=1)
-    """Where the prompts are: rows with `messages`, `prompt`, `instruction` and `input`, `source_text` or `text`, with
-    or without answers, in any files that `clean` reads; or a corpus or examples. An answer that is there is not shown
-    to the model, and kept as `reference`."""
+    """Where the prompts are: conversations, rows with `prompt`, `instruction` and `input`, `source_text` or `text`,
+    with or without answers, in any files that `clean` reads; or a corpus or examples. An answer that is there is not
+    shown to the model, and kept as `reference`."""
     columns: dict[str, str] = {}
     """Column of the data that holds a field of the row, where its name differs: `{prompt: query}`."""
     runtime: Annotated[Runtime, Family("runtime", default="transformers")] = Transformers()
@@ -192,12 +192,12 @@ def _generating(
     Raises:
         DataError: It has no chat template, and the rows are conversations.
     """
-    from llmkit.data.rows.messages import Messages
+    from llmkit.data.chat import kind_of_answers
     from llmkit.evaluation.asking import Asking, Layout
-    from llmkit.prediction.generating import Generating, Sampling, kind_written
+    from llmkit.prediction.generating import Generating, Sampling
 
     asking = Asking(running, config.chat, Layout())
-    if not asking.chats and any(isinstance(reader.kind, Messages) for reader in readers):
+    if not asking.chats and any(reader.is_chat for reader in readers):
         raise DataError(
             f"the rows are conversations, and the model in '{config.model}' has no chat template",
             "-s chat=on asks in ChatML, if its tokenizer has the tokens; rows with `prompt` or `text` are gone on with"
@@ -209,7 +209,7 @@ def _generating(
         stop=tuple(config.stop),
     )  # fmt: skip
     positions = None if running.facts.two_sided else running.facts.positions
-    kind = kind_written(readers, config.system)
+    kind = kind_of_answers([reader.kind for reader in readers], system=bool(config.system))
     return Generating(engine, asking, positions, sampling, config.system, kind, strict)  # type: ignore[arg-type]
 
 
