@@ -29,7 +29,7 @@ ROW = 512
 FEW = 4096
 """Tokens of it, at most, by which is found out what is hard to round in what layers read."""
 TEXT, MOST_NATS = 128, 0.006
-"""Tokens of a row by which layers are found that are left as they are, and by what rounding what the others read may move
+"""Tokens of a row by which layers are found that are left as they are, and by what rounding what others read may move
 the probabilities of the next token, in nats. The share of likeliest tokens is too coarse to choose by: of SmolLM2-135M
 on English it is 99.2 % without the last layers of blocks, and without queries, keys and values just the same; on other
 text 99.0 % and 96.4 %."""
