@@ -13,8 +13,6 @@ from llmkit.core.extras import check
 from llmkit.core.inputs import Inputs
 from llmkit.core.registry import Family
 from llmkit.data.sources import Source
-from llmkit.evaluation.differences import TIE
-from llmkit.evaluation.limits import TOP1
 from llmkit.exporters import Exporter, Form, Limits
 from llmkit.exporters._quantized_layers import as_run, body_of, distinct, form_of, is_linear, layers_of
 from llmkit.runtimes import Runtime
@@ -30,8 +28,11 @@ ROW = 512
 """Tokens of a row of text that layers read for their rounding."""
 FEW = 4096
 """Tokens of it, at most, by which is found out what is hard to round in what layers read."""
-TEXT, MARGIN = 128, 0.01
-"""Tokens of a row by which layers are found that are left as they are, and what is kept for the rounding of weights."""
+TEXT, MOST_NATS = 128, 0.006
+"""Tokens of a row by which layers are found that are left as they are, and by what rounding what others read may move
+the probabilities of the next token, in nats. The share of likeliest tokens is too coarse to choose by: of SmolLM2-135M
+on English it is 99.2 % without the last layers of blocks, and without queries, keys and values just the same; on other
+text 99.0 % and 96.4 %."""
 COLUMNS = ("gpt2", "gpt_bigcode", "imagegpt", "openai-gpt", "decision_transformer")
 """Architectures whose layers are no `Linear`, but their transpose."""
 BY_WEIGHT = ("modernbert",)
@@ -146,8 +147,8 @@ class Quantized(Exporter):
         notes = []
         if own:
             notes.append(
-                f"{len(own)} of {len(own) + len(layers)} layers are {self.dtype}: rounding what they read would change"
-                f" more than {1 - TOP1:.0%} of the likeliest tokens: {_some(own)}"
+                f"{len(own)} of {len(own) + len(layers)} layers are {self.dtype}: rounding what they read would move"
+                f" probabilities by more than {MOST_NATS:g} nats: {_some(own)}"
             )
         elif aside:
             notes.append(f"{len(aside)} layers are {self.dtype}: {group} does not divide the width of {aside[0]}")
@@ -164,7 +165,7 @@ class Quantized(Exporter):
         smooth(model, few)
         if head_of(model.config).answer != "tokens":
             return []
-        return hard_layers(model, layers, [row[:TEXT] for row in few], _alike, TOP1 + MARGIN)
+        return hard_layers(model, layers, [row[:TEXT] for row in few], _alike, -MOST_NATS)
 
     def runtime(self) -> Runtime:
         """Return transformers alone, with the reader of the form."""
@@ -186,10 +187,9 @@ class Quantized(Exporter):
 
 
 def _alike(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Return the share of likeliest tokens that are the same but for ties, as the receipt measures it."""
-    sure = ours.log_softmax(-1)
-    held = sure.gather(-1, theirs.argmax(-1, keepdim=True))
-    return float((sure.amax(-1, keepdim=True) - held <= TIE).float().mean())
+    """Return how alike logits are: minus the divergence of their probabilities, in nats per token."""
+    sure, held = ours.log_softmax(-1), theirs.log_softmax(-1)
+    return -float((sure.exp() * (sure - held)).sum(-1).mean())
 
 
 def _some(names: Sequence[str]) -> str:
