@@ -83,4 +83,4 @@ def fuse(model: PreTrainedModel) -> None:
             layer.__class__ = FusedLinear
     for layer in model.modules():
         if _is_gated(layer):
-            layer.__class__ = _gated(type(layer))
+            layer.__class__ = _gated(type(layer))  # type: ignore[arg-type]
