@@ -139,9 +139,3 @@ def coverage_of(tokenizer: PreTrainedTokenizerFast) -> Coverage:
         if known[1].reads_all:
             literal.forget()
     return known[1]
-
-
-def forget_coverage(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Free what measuring a tokenizer's coverage has made; asked again, it is made anew."""
-    if _known.pop(tokenizer, None) is not None:
-        literal_encoder(tokenizer).forget()

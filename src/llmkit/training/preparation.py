@@ -22,7 +22,6 @@ from llmkit.data.rendering import chosen_template, templates_in
 from llmkit.data.rows import Row
 from llmkit.data.unread import Unread
 from llmkit.modeling.architecture import position_limit
-from llmkit.modeling.coverage import forget_coverage
 from llmkit.modeling.vocabulary import Vocabulary, vocabulary_of
 from llmkit.objectives.rows import RowObjective
 from llmkit.training.base_model import fit, lies_apart, load, wrap
@@ -32,7 +31,6 @@ from llmkit.training.job import Job
 from llmkit.training.rows import Encoder, encode, make_feed, notice
 from llmkit.training.session import Prepared, Report
 from llmkit.training.stops import prober
-from llmkit.work.allocator import give_back_freed_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -186,8 +184,6 @@ def _encode(
         counts = encode(rows.held, encoder, place / HELD / "rows", engine, console, ALL, side="validation")
         rows.checked |= say_leaks(rows.counts, counts, console)
         rows.counts["validation"] = counts["validation"]
-    forget_coverage(tokenizer)  # the training needs the memory
-    give_back_freed_memory()
     train, held_out = _encoded(place, own=bool(rows.held))
     rows.checked |= check_rows(train, held_out, objective, tokenizer, console, fraction=fraction)
     return {"rows": rows.counts["train"].rows}

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llmkit.modeling.coverage import Coverage, Unread, coverage_of, forget_coverage
+from llmkit.modeling.coverage import Coverage, Unread
 from llmkit.modeling.literal import LiteralEncoder
 from llmkit.text.utf8 import byte_characters
 
@@ -76,18 +76,6 @@ def test_byte_level_reads_all_with_the_whole_alphabet():
     lacking = bpe([c for c in alphabet if c != character], pre_tokenizer=level)
     assert not lacking.reads_all
     assert lacking.measure(["a 中b"]) == Unread(0, 3)  # a character that lacks a byte is lost as a whole
-
-
-def test_what_is_forgotten_is_made_anew():
-    backend = Tokenizer(models.WordPiece({"[UNK]": 0, "the": 1}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
-    forget_coverage(tokenizer)  # there is nothing yet
-    known = coverage_of(tokenizer)
-    assert coverage_of(tokenizer) is known
-    forget_coverage(tokenizer)
-    assert coverage_of(tokenizer) is not known
-    assert coverage_of(tokenizer).measure(["the dogs"]) == known.measure(["the dogs"])
 
 
 def test_the_words():
