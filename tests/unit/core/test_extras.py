@@ -69,6 +69,7 @@ def test_the_table_names_every_step_that_needs_an_extra(monkeypatch):
     others |= {("quantized", name) for name in ("bitsandbytes", "compressed_tensors", "torchao")}
     others |= {("onnx", name) for name in ("onnx", "onnxscript", "onnxruntime")}
     others |= {("openvino", name) for name in ("openvino", "openvino_tokenizers")}
+    others |= {("retrieval", name) for name in ("bm25s", "Stemmer")}
     others |= {("serve", name) for name in ("starlette", "uvicorn", "prometheus_client", "llguidance")}
     assert modules.keys() - steps.keys() == others
     assert all(f"`{name}`" in modules[needed] for needed, name in steps.items())
