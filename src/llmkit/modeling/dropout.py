@@ -83,7 +83,8 @@ def attend(
 
     more = [name for name in ("position_bias", "softcap", "cache") if options.get(name) is not None]
     documents = documents_noted(attention_mask)
-    if documents is not None and not (dropout or more) and query.shape[-1] == value.shape[-1]:
+    exact = query.dtype == torch.float64  # computed in float32 there
+    if documents is not None and not (dropout or more or exact) and query.shape[-1] == value.shape[-1]:
         return attend_documents(query, key, value, documents, scaling), None
     grouped = key.shape[1] != query.shape[1]
     if not dropout or more or grouped or (attention_mask is None and _is_causal(module, options)):
