@@ -40,7 +40,7 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
 
 
 def save_headed(folder: Path, spec: dict[str, Any], arch: str = "bert", **config: Any) -> Path:
-    """A model of random weights, whose answers differ by the text, with the tokenizer."""
+    """A model of random weights, whose answers differ by the text, with the tokenizer as a training leaves it."""
     head = Family("head").parse(spec)
     settings = {**SMALL, "max_position_embeddings": POSITIONS, "pad_token_id": 0, **config}
     made = transformers.AutoConfig.for_model(arch, vocab_size=len(WORDS), **settings)
@@ -51,5 +51,8 @@ def save_headed(folder: Path, spec: dict[str, Any], arch: str = "bert", **config
         for weight in model.parameters():
             weight.data.normal_(0, 0.5 if weight.ndim > 1 else 0.1)
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    reads = tokenizer()
+    if getattr(made, "type_vocab_size", 0) < 2:  # GPT-2 would add the embeddings of tokens 0 and 1
+        reads.model_input_names = [name for name in reads.model_input_names if name != "token_type_ids"]
+    reads.save_pretrained(folder)
     return folder

@@ -79,8 +79,8 @@ def test_heads_in_other_formats(tmp_path, head, dtype):
 @CELLS(head="labels")
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "qwen3"])
 def test_labels_of_decoders(tmp_path, arch):
-    settings = {} if arch != "gpt2" else {"n_embd": 16, "n_layer": 2, "n_head": 2}
-    pair = exported(save_headed(tmp_path / "model", SENTIMENT, arch, **settings), tmp_path / "out")
+    own = {"gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2}, "qwen3": {"num_key_value_heads": 2}}
+    pair = exported(save_headed(tmp_path / "model", SENTIMENT, arch, **own.get(arch, {})), tmp_path / "out")
     compare(pair, [Label(text) for text in TEXTS])
 
 
