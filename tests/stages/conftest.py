@@ -100,9 +100,11 @@ def stage_commands(
     tokenizer = ["--vocab-size", "400", "-s", "validation_fraction=0.1", "-s", "test_fraction=0.1"]
     tasks = f"tasks=[{{type: answers, data: {chain.pairs}, limit: 8}}]"
     body = save_headed(tmp_path / "encoder", SENTIMENT)
+    prompts = tmp_path / "prompts.jsonl"  # the chain's model has 64 positions
+    prompts.write_text("".join(json.dumps({"prompt": f"What is {i}?"}) + "\n" for i in range(8)), encoding="utf-8")
     commands = {
         "predict": ["--model", body, "-i", chain.root / "texts.jsonl"],
-        "generate": ["--model", chain.model, "-i", chain.root / "texts.jsonl", "-s", "max_new_tokens=2"],
+        "generate": ["--model", chain.model, "-i", prompts, "-s", "max_new_tokens=8", "-s", "temperature=2"],
         "index": ["-i", chain.root / "texts.jsonl"],
         "clean": ["-i", chain.root / "texts.jsonl"],
         "tokenize": ["-i", chain.corpus, *tokenizer],

@@ -439,7 +439,7 @@ OTHER_CONFIG = {
     "eval": ("tasks.0.limit=4", "tasks.0.limit: 8 there, 4 now"),
     "export": ("parity_prompts=2", "parity_prompts: 1 there, 2 now"),
     "predict": ("max_tokens=20", "max_tokens: None there, 20 now"),
-    "generate": ("max_new_tokens=3", "max_new_tokens: 2 there, 3 now"),
+    "generate": ("max_new_tokens=9", "max_new_tokens: 8 there, 9 now"),
     "index": ("max_words=50", "max_words: 200 there, 50 now"),
 }
 
