@@ -76,6 +76,12 @@ def test_bad_input_is_told_in_words(cli, chatty, typed, tmp_path):
         ((saved(tmp_path / "plain", None),), "x", 3, "has no chat template, or writes no text"),
         ((chatty, "--documents", "chatty"), "x", 3, "index"),
         ((chatty, "--runtime", "lama"), "x", 2, "lama"),
+        ((chatty, "--save", "none/a.jsonl"), "x", 4, "none/a.jsonl cannot be written: there is no directory none"),
+        (("no-model", "--save", "."), "x", 2, ". is a directory"),
+        (("no-model", "--save", "notes.md"), "x", 3, "notes.md:1 is no conversation"),
+        (("no-model", "--system", "x\udcff"), "x", 2, "--system is not UTF-8 (character 2)"),
+        (("no-model",), "x\udcff", 2, "stdin is not UTF-8"),
+        (("no-model", "--temperature", "inf"), "x", 2, "--temperature: should be a finite number, not inf"),
     ]  # fmt: skip
     for words, question, code, said in cases:
         typed(question)

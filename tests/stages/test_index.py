@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -112,6 +113,17 @@ def test_vectors_are_the_models_and_the_nearest_come_first(cli, vectors):
     both = retriever.search("the sea", 4)
     assert {way for one in both for way in one.ranks} == {"words", "vectors"}
     assert [one.score for one in both] == sorted((one.score for one in both), reverse=True)
+
+
+def test_a_question_that_is_not_utf8_is_refused(cli, vectors):
+    outcome = cli("search", "idx", "x\udcff")
+    assert (outcome.code, "QUESTION is not UTF-8 (character 2)" in outcome.err) == (2, True), outcome.err
+    for locale in ("C", "C.UTF-8"):
+        piped = subprocess.run(
+            [sys.executable, "-m", "llmkit", "search", "idx"], input=b"x\xff", capture_output=True, check=False,
+            env={**os.environ, "LC_ALL": locale},
+        )  # fmt: skip
+        assert (piped.returncode, b"stdin is not UTF-8" in piped.stderr) == (2, True), piped.stderr
 
 
 def test_the_model_may_move_and_no_other_takes_its_place(cli, vectors, tmp_path):

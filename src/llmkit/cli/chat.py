@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,13 +52,15 @@ def chat(
     """Talk with a model; in a pipe, answer what comes on stdin and print nothing else."""
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError, DataError
+    from llmkit.core.given import check_given, read_stdin
     from llmkit.core.registry import Family
-    from llmkit.serving.conversation import Conversation
+    from llmkit.serving.conversation import Conversation, check_saving
     from llmkit.serving.engine import EngineSettings, Sampling, open_engine
     from llmkit.serving.terminal import Terminal, is_terminal
 
     console, retriever = Console(quiet=quiet), None
-    question = None if is_terminal() else sys.stdin.read().strip()
+    check_given(system, "--system")
+    question = None if is_terminal() else read_stdin().strip()
     if question == "":
         raise ConfigError("there is no question on stdin", f'echo "..." | llmkit chat {model}')
     if runtime is not None:
@@ -65,6 +68,10 @@ def chat(
             Family("runtime").load(runtime)
         except LookupError as error:
             raise ConfigError(f"--runtime: {error}") from None
+    if save is not None:
+        check_saving(save)
+    if not math.isfinite(temperature):
+        raise ConfigError(f"--temperature: should be a finite number, not {temperature}", "--temperature 0.7")
     if documents is not None:
         from llmkit.retrieval import Retriever
 

@@ -35,12 +35,14 @@ def search(
 
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError
+    from llmkit.core.given import check_given, read_stdin
     from llmkit.retrieval import Retriever
 
     if question is None and not sys.stdin.isatty():
-        question = sys.stdin.read()
+        question = read_stdin()
     if question is None or not question.strip():
         raise ConfigError("QUESTION: there is nothing to look for", f'llmkit search {directory} "..."')
+    check_given(question, "QUESTION")
     found = Retriever.open(directory, model=model).search(question, count, by=by)
     console = Console(json_mode=json)
     if json:

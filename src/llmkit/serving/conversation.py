@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.errors import DataError
+from llmkit.core.errors import ConfigError, DataError, SetupError
 from llmkit.core.json import dumps
 from llmkit.core.reading import reading
 from llmkit.data.rows._values import RowError
@@ -102,14 +105,25 @@ class Conversation:
         """Add the conversation to a file as a row; return how many rows it has.
 
         Raises:
+            ConfigError: It is a directory.
             DataError: There is no answer yet, or the file holds something else.
+            SetupError: It cannot be written.
         """
         if not any(turn["role"] == "assistant" for turn in self.turns):
             raise DataError("there is no answer to save yet")
-        rows = load_rows(path) if path.exists() else []
-        with path.open("a", encoding="utf-8") as file:
-            file.write(dumps({"messages": self.turns}) + "\n")
-        return len(rows) + 1
+        count = check_saving(path)
+        row = dumps({"messages": self.turns}).encode() + b"\n"
+        with _writing(path), path.open("ab", buffering=0) as file:
+            size = file.tell()
+            rest = b"\n" + row if size and _is_open(path) else row
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)  # half a row would keep the others from being read
+                raise
+        return count + 1
 
     def load(self, path: Path) -> int:
         """Take up the last conversation of a file; return of how many.
@@ -124,6 +138,43 @@ class Conversation:
         return len(rows)
 
 
+def check_saving(path: Path) -> int:
+    """Make sure that conversations can be added to a file; return how many it has. Nothing is made.
+
+    Raises:
+        ConfigError: It is a directory.
+        DataError: It holds something else.
+        SetupError: It cannot be written.
+    """
+    with _writing(path):
+        if path.is_dir():
+            raise ConfigError(f"{path} is a directory: conversations are saved in a file", f"{path / 'chat.jsonl'}")
+        there = path.exists()
+        if there and not path.is_file():
+            raise ConfigError(f"{path} is no file that conversations can be saved in", "chat.jsonl")
+        if not there and not path.parent.is_dir():
+            raise OSError(errno.ENOENT, f"there is no directory {path.parent}")
+        if not os.access(path if there else path.parent, os.W_OK if there else os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    return len(load_rows(path)) if there else 0
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        words = (error.strerror if isinstance(error, OSError) else None) or error
+        raise SetupError(f"{path} cannot be written: {words}", "name a file in a directory of yours") from None
+
+
+def _is_open(path: Path) -> bool:
+    """Tell whether the last line of a file has no end."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
 def load_rows(path: Path) -> list[list[dict[str, Any]]]:
     """Return the conversations in a file.
 
@@ -132,8 +183,8 @@ def load_rows(path: Path) -> list[list[dict[str, Any]]]:
     """
     found, kind = [], Messages()
     with reading(path, f"ls -l {path}"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # JSON may hold other ends of lines
+    for number, line in enumerate(lines if lines != [""] else [], 1):
         try:
             found.append(kind.turns(kind.parse(json.loads(line))))
         except (ValueError, TypeError, AttributeError, RowError) as error:

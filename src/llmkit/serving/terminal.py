@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import Interrupted, UserError, nearest
+from llmkit.core.given import check_given
 from llmkit.serving.conversation import Conversation, printable
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Terminal:
                 except KeyboardInterrupt:
                     self.console.info("\nCtrl-D or /exit leaves")
                     continue
+                except UnicodeDecodeError:
+                    self.console.error("what was typed is not UTF-8")
+                    continue
                 except EOFError:
                     self.console.info("")
                     return
@@ -68,6 +72,7 @@ class Terminal:
 
     def _take(self, text: str) -> None:
         """Do what a command says, or ask the model."""
+        check_given(text, "what was typed")
         if not text.startswith("/"):
             if text:
                 self._show(self.conversation.ask(text))
@@ -134,7 +139,10 @@ def sources(conversation: Conversation) -> Iterator[str]:
 def _path(name: str, command: str) -> Path:
     if not name:
         raise UserError(f"{command}: which file?", f"{command} chat.jsonl")
-    return Path(name).expanduser()
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"{command}: {name}: no user has this name", f"{command} ./{name}") from None
 
 
 @contextlib.contextmanager

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError
-from llmkit.serving.conversation import Conversation, printable
+from llmkit.core.errors import DataError, SetupError
+from llmkit.serving.conversation import Conversation, load_rows, printable
 from llmkit.serving.engine import Piece, RefusedError, Sampling
 from llmkit.serving.stream import Stream
 from llmkit.serving.terminal import Terminal
@@ -161,6 +163,58 @@ def test_a_file_of_something_else_is_left_alone(tmp_path, content, words):
             act(file)
         assert words in error.value.message
     assert file.read_text() == content
+
+
+def test_a_file_that_cannot_be_written_costs_no_conversation(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    good = tmp_path / "good.jsonl"
+    bad = [
+        tmp_path / "none/a.jsonl",
+        tmp_path,
+        tmp_path / "file/a.jsonl",
+        tmp_path / ("x" * 300),
+        Path("~nobody-here/a"),
+    ]
+    bad += [Path(os.devnull)]
+    found, _ = talk(monkeypatch, "one", *(f"/save {path}" for path in bad), "two", f"/save {good}")
+    err = " ".join(capsys.readouterr().err.split())
+    for words in (
+        "none/a.jsonl cannot be written: there is no directory", "is a directory: conversations are saved in a file",
+        "file/a.jsonl cannot be written", "name too long", "no user has this name",
+        "is no file that conversations can be saved in",
+    ):  # fmt: skip
+        assert words in err
+    assert len(found.turns) == 4
+    assert json.loads(good.read_text())["messages"] == found.turns
+
+
+def test_a_full_disk_leaves_the_rows_that_were_there(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "chat.jsonl"
+    conversation, _ = talk(monkeypatch, "one", f"/save {file}")
+    before, size = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, size[1]))
+    try:
+        with pytest.raises(SetupError, match=r"chat\.jsonl cannot be written: File too large"):
+            conversation.save(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, size)
+    assert file.read_bytes() == before
+
+
+def test_rows_are_added_behind_a_line_without_an_end_and_hold_any_character(monkeypatch, tmp_path):
+    file = tmp_path / "chat.jsonl"
+    talk(monkeypatch, "one\u2028\x85two", f"/save {file}")
+    file.write_bytes(file.read_bytes().rstrip(b"\n"))
+    talk(monkeypatch, "second", f"/save {file}")
+    assert len(load_rows(file)) == 2
+    assert load_rows(file)[0][0]["content"] == "one\u2028\x85two"
+
+
+def test_what_is_typed_in_another_encoding_is_told_and_asked_of_nobody(monkeypatch, capsys):
+    engine = Parrot()
+    talk(monkeypatch, "caf\udce9", "/system caf\udce9", "good", engine=engine)
+    assert capsys.readouterr().err.count("what was typed is not UTF-8") == 2
+    assert len(engine.asked) == 1
 
 
 def test_nothing_that_a_model_writes_steers_the_terminal():
