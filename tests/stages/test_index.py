@@ -115,6 +115,20 @@ def test_vectors_are_the_models_and_the_nearest_come_first(cli, vectors):
     assert [one.score for one in both] == sorted((one.score for one in both), reverse=True)
 
 
+@pytest.mark.parametrize("name", ["vectors.npy", "data-00000.parquet", "bm25/data.csc.index.npy"])
+def test_flipped_bytes_are_found_by_the_search_that_reads_them(cli, vectors, name):
+    file = Path("idx", name)
+    content = bytearray(file.read_bytes())
+    content[len(content) * 3 // 4] ^= 16
+    file.write_bytes(content)
+    outcome = cli("search", "idx", "the sea")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert f"index: idx is damaged: {name} is not what was written" in outcome.err
+    assert "llmkit lineage idx --verify" in outcome.err
+    if name == "vectors.npy":
+        assert search(cli, "idx", "the sea", "--by", "words")
+
+
 def test_a_question_that_is_not_utf8_is_refused(cli, vectors):
     outcome = cli("search", "idx", "x\udcff")
     assert (outcome.code, "QUESTION is not UTF-8 (character 2)" in outcome.err) == (2, True), outcome.err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from llmkit.core.digest import checksums, digest_file
@@ -13,9 +14,9 @@ _WORTH_A_WORD = 2 << 30
 """Bytes from which on reading them takes seconds."""
 
 
-def changed_payload(artifact: Artifact) -> list[str]:
-    """Return the payload files whose contents are no longer what was written; reads all of them."""
-    files = [output for output in artifact.manifest.outputs if output.payload]
+def changed_payload(artifact: Artifact, pattern: str = "*") -> list[str]:
+    """Return the payload files whose contents are no longer what was written; reads all whose names fit."""
+    files = [output for output in artifact.manifest.outputs if output.payload and fnmatchcase(output.path, pattern)]
     summed = [output for output in files if output.checksum]
     sums = checksums([artifact.path / output.path for output in summed])
     changed = [output.path for output, now in zip(summed, sums, strict=True) if now != output.checksum]
@@ -37,10 +38,24 @@ def check_inputs(inputs: Iterable[Input], say: Callable[[str], None]) -> None:
         say(f"checking {num_bytes / 1e9:.1f} GB of inputs for damage")
     for artifact in artifacts:
         if changed := changed_payload(artifact):
-            path = artifact.path
-            raise DataError(
-                f"{roles[str(path)]}: {path} is damaged: {changed[0]} is not what was written"
-                + (f", nor are {len(changed) - 1} more files" if len(changed) > 1 else ""),
-                hint=f"restore it from a copy, or delete {path / changed[0]} and run the command that made {path}"
-                f" again; llmkit lineage {path} --verify lists all that has changed",
-            )
+            raise _damaged(artifact, roles[str(artifact.path)], changed)
+
+
+def check_part(artifact: Artifact, role: str, pattern: str) -> None:
+    """Make sure that some files of an artifact are what was written, before they are used; costs as `check_inputs`.
+
+    Raises:
+        DataError: One is damaged.
+    """
+    if changed := changed_payload(artifact, pattern):
+        raise _damaged(artifact, role, changed)
+
+
+def _damaged(artifact: Artifact, role: str, changed: Sequence[str]) -> DataError:
+    path = artifact.path
+    return DataError(
+        f"{role}: {path} is damaged: {changed[0]} is not what was written"
+        + (f", nor are {len(changed) - 1} more files" if len(changed) > 1 else ""),
+        hint=f"restore it from a copy, or delete {path / changed[0]} and run the command that made {path}"
+        f" again; llmkit lineage {path} --verify lists all that has changed",
+    )

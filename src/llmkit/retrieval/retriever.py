@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
+from llmkit.core.damage import check_part
 from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.extras import require
 from llmkit.core.inputs import Inputs
@@ -71,6 +72,9 @@ class Passage:
 
 class Retriever:
     """An index that is open; `search` may be called from several threads.
+
+    What a search needs is compared with its checksums before it is first used, for a flipped bit of a vector is no
+    error but another answer. That reads files which are read anyway, at the speed of `core.digest.checksums`.
 
     Args:
         artifact: The index.
@@ -141,17 +145,20 @@ class Retriever:
         """All passages, mapped from the files."""
         import pyarrow.dataset as ds
 
+        check_part(self.artifact, "index", self.index.PAYLOAD[0])
         files = [str(path) for path in self.index.files()]
         with reading(self.artifact.path):
             return ds.dataset(files, format="parquet").to_table()
 
     @cached_property
     def _words(self) -> Any:
+        check_part(self.artifact, "index", f"{self.index.WORDS}/*")
         with reading(self.index.words):
             return require("retrieval").BM25.load(self.index.words, mmap=True, show_progress=False)
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
+        check_part(self.artifact, "index", self.index.VECTORS)
         with reading(self.index.vectors):
             found: NDArray[np.float32] = np.load(self.index.vectors, mmap_mode="r")
             return found
