@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from test_generate_answers import saved
 
+from headed import SENTIMENT, save_headed
+
 GREEDY = ("--temperature", "0", "--max-tokens", "8")
 
 
@@ -73,8 +75,11 @@ def test_bad_input_is_told_in_words(cli, chatty, typed, tmp_path):
         ((chatty, "--load", "gone.jsonl"), "x", 3, "gone.jsonl cannot be read"),
         ((chatty, "--load", "notes.md"), "x", 3, "notes.md:1 is no conversation"),
         ((chatty,), "word " * 300, 2, "the prompt is 1519 tokens long, more than what the model has room for"),
-        ((saved(tmp_path / "plain", None),), "x", 3, "has no chat template, or writes no text"),
-        ((chatty, "--documents", "chatty"), "x", 3, "index"),
+        ((saved(tmp_path / "plain", None),), "x", 3, "llmkit generate"),
+        ((chatty,), "word " * 300, 2, "-> a shorter question; or a model with more positions"),
+        ((chatty, "--max-tokens", "300"), "x", 2, "-> a smaller --max-tokens"),
+        ((save_headed(tmp_path / "labels", SENTIMENT),), "x", 3, "llmkit predict"),
+        (("no-model", "--documents", "chatty"), "x", 3, "-> llmkit index -i TEXTS --model chatty -o DIR makes one"),
         ((chatty, "--runtime", "lama"), "x", 2, "lama"),
         ((chatty, "--save", "none/a.jsonl"), "x", 4, "none/a.jsonl cannot be written: there is no directory none"),
         (("no-model", "--save", "."), "x", 2, ". is a directory"),

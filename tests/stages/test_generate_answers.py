@@ -111,6 +111,13 @@ def test_conversations_with_and_without_answers(cli, jsonl, chatty):
     assert read_manifest(Path("out")).metrics["rows_read"] == 4
 
 
+def test_a_row_is_not_said_to_have_the_answer_that_it_is_to_get(cli, jsonl, chatty):
+    data = jsonl("rows.jsonl", [{"prompt": "a"}, {"text": 3}])
+    outcome = cli("generate", chatty, "-i", data, "-o", "out", *SHORT)
+    assert outcome.code == 3
+    assert "row 2: no field 'prompt'; the row has: text\n" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

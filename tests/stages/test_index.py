@@ -185,6 +185,8 @@ def test_bad_input_is_told_in_words(cli, jsonl, tmp_path):
         (("index", "-i", "pages.jsonl", "-s", "inputs.0.text_field=txt", "-o", "out"), 3,
          "no column 'txt'; did you mean 'text'?"),
         (("search", "pages.jsonl", "x"), 3, "pages.jsonl"),
+        (("search", "pages.jsonl", "x"), 3, "-> llmkit index -i pages.jsonl -o DIR makes one"),
+        (("search", "head", "x"), 3, "-> llmkit index -i TEXTS --model head -o DIR makes one"),
         (("search", "gone", "x"), 3, "no such directory: gone"),
     ]  # fmt: skip
     for command, code, words in cases:
@@ -218,6 +220,9 @@ def test_searches_that_find_nothing_or_ask_nothing(cli, jsonl, monkeypatch):
     wrong = cli("search", "corpus", "sea")
     assert wrong.code == 3
     assert "corpus holds a corpus, not an index" in wrong.err
+    assert "-> llmkit index -i corpus -o DIR makes one" in wrong.err
+    asked = cli("predict", "idx", "-i", data, "-o", "labels")
+    assert (asked.code, "-> passages are found by llmkit search idx" in asked.err) == (3, True), asked.err
 
 
 def test_broken_rows_are_counted_or_stop_the_run(cli, tmp_path):

@@ -175,6 +175,22 @@ def test_corpora_are_data(cli, chain, hub):
     assert hub.files.keys() == {"README.md", "data-00000.parquet"}
 
 
+def test_an_index_is_data_and_scores_stay(cli, jsonl, hub, tmp_path):
+    assert cli("index", "-i", jsonl("pages.jsonl", [{"text": "Lima lies by the sea."}]), "-o", "idx").code == 0
+    outcome = cli("push", "idx", "--to", "me/pages")
+    assert outcome.code == 0, outcome.err
+    assert hub.repositories == {"datasets/me/pages": True}
+    assert {"README.md", "data-00000.parquet", "index.json", "bm25/vocab.index.json"} <= hub.files.keys()
+    assert not {"llmkit.json", "inputs.jsonl"} & hub.files.keys()
+    assert str(tmp_path).encode() not in b"".join(hub.files.values())
+    manifest = json.loads(Path("idx/llmkit.json").read_text())
+    Path("idx/llmkit.json").write_text(json.dumps(manifest | {"stage": "eval", "kind": "eval"}))
+    outcome = cli("push", "idx", "--to", "me/pages", "--dry-run")
+    assert outcome.code == 3
+    assert "idx holds an eval, which stays here" in outcome.err
+    assert "llmkit export" not in outcome.err
+
+
 def test_a_repository_that_everybody_sees(cli, model, hub):
     hub.repositories["models/me/it"] = False
     outcome = cli("push", model, "--to", "me/it")

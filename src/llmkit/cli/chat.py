@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from llmkit.core.console import Console
+    from llmkit.core.errors import DataError
     from llmkit.serving.conversation import Conversation
 
 DRAWS = "How answers are drawn"
@@ -51,7 +52,7 @@ def chat(
 ) -> None:
     """Talk with a model; in a pipe, answer what comes on stdin and print nothing else."""
     from llmkit.core.console import Console
-    from llmkit.core.errors import ConfigError, DataError
+    from llmkit.core.errors import ConfigError
     from llmkit.core.given import check_given, read_stdin
     from llmkit.core.registry import Family
     from llmkit.serving.conversation import Conversation, check_saving
@@ -79,10 +80,7 @@ def chat(
     sampling = Sampling(max_tokens, temperature, top_p, top_k, seed=seed)
     with open_engine(model, settings=EngineSettings(places=1), runtime=runtime) as engine:
         if "chat" not in engine.facts.can:
-            raise DataError(
-                f"the model in '{model}' has no chat template, or writes no text: it cannot be talked with",
-                f"llmkit generate {model} -i prompts.jsonl -o DIR goes on with texts",
-            )
+            raise _silent(model, writes="completions" in engine.facts.can)
         conversation = Conversation(engine, sampling, retriever)
         if load is not None:
             conversation.load(load)
@@ -94,6 +92,17 @@ def chat(
             _answer(conversation, question, console)
         if save is not None and len(conversation.turns) > 1:
             conversation.save(save)
+
+
+def _silent(model: str, *, writes: bool) -> DataError:
+    """Return the error for a model that cannot be talked with."""
+    from llmkit.core.errors import DataError
+
+    if writes:
+        why, command = "has no chat template", f"llmkit generate {model} -i prompts.jsonl -o DIR goes on with texts"
+    else:
+        why, command = "writes no text", f"llmkit predict {model} -i FILES -o DIR asks what it does answer"
+    return DataError(f"the model in '{model}' {why}: it cannot be talked with", command)
 
 
 def _answer(conversation: Conversation, question: str, console: Console) -> None:

@@ -184,6 +184,7 @@ _TO_MODEL = {
     " {then}",
     "labelled preferences": "rows are --data: llmkit finetune --data {path} --model MODEL",
     "export": "an export goes no further: llmkit lineage {path} names the model that it was made of",
+    "index": 'passages are found by llmkit search {path} "...", answers come from llmkit chat MODEL --documents {path}',
     "weights": "a model is a directory with config.json, *.safetensors and a tokenizer: name that",
     "checkpoint": "name the model's directory, which holds config.json; llmkit pretrain --init-from {path} takes a"
     " checkpoint's weights",
@@ -223,5 +224,11 @@ _WAYS: Mapping[str, Mapping[str, str]] = {
         "predictions": "their rows are read as those of any table: '{raw}/data-*.parquet'",
     },
     "model": _TO_MODEL,
+    "index": {
+        "text corpus rows labelled preferences": "llmkit index -i {path} -o DIR makes one, to be named instead",
+        "hf_model model export": "llmkit index -i TEXTS --model {path} -o DIR makes one with the model's vectors",
+        "predictions": "llmkit index -i '{raw}/data-*.parquet' -o DIR makes one, to be named instead",
+        "tokens": "llmkit lineage {path} names those of the tokens; llmkit index -i TEXTS -o DIR",
+    },
 }
 """By what is wanted: keys of what is there, and the line that leads from one to the other."""

@@ -180,7 +180,11 @@ def filled(kind: Row, raw: Mapping[str, Any]) -> dict[str, Any]:
         answered = speaker in ("assistant", "gpt", "chatgpt", "model", "bot", "ai")
         return {**raw, column: items if answered else [*items, {"role": "assistant", "content": STAND_IN}]}
     if isinstance(kind, Asked):
-        column = kind.column(kind.text_fields[-1])
+        *asked, answer = kind.text_fields
+        for field in asked:
+            if field not in kind.optional:
+                value_of(raw, kind.column(field))  # before there is an answer, which the row does not have
+        column = kind.column(answer)
         return {**raw, column: raw.get(column) or STAND_IN}
     return dict(raw)
 

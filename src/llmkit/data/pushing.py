@@ -16,10 +16,11 @@ from typing import Any
 from llmkit.core.damage import changed_payload
 from llmkit.core.errors import CheckFailedError, ConfigError, DataError, SetupError
 from llmkit.core.machine import raise_limit
-from llmkit.core.manifest import Artifact, open_artifact, read_manifest
-from llmkit.data.artifacts import Corpus, Examples, Export, Model, Predictions, Tokens
+from llmkit.core.manifest import Artifact, article, open_artifact, read_manifest
+from llmkit.data.artifacts import Corpus, Examples, Export, Index, Model, Predictions, Tokens
 
-MODELS, DATASETS = (Model.KIND, Export.KIND), (Corpus.KIND, Examples.KIND, Tokens.KIND, Predictions.KIND)
+MODELS = (Model.KIND, Export.KIND)
+DATASETS = (Corpus.KIND, Examples.KIND, Tokens.KIND, Predictions.KIND, Index.KIND)
 
 NONE_HERE = "name the directory that a stage has written; llmkit export --model MODEL -o DIR makes one of any model"
 
@@ -59,8 +60,14 @@ def plan(directory: Path) -> Upload:
         artifact = open_artifact(directory, kinds, role="DIR")
     except DataError as error:
         manifest = read_manifest(directory) if directory.is_dir() else None
-        known = manifest is not None and manifest.kind in kinds  # and damaged, which has a hint of its own
-        raise DataError(error.message, error.hint if known else NONE_HERE) from error
+        if manifest is None:
+            raise DataError(error.message, NONE_HERE) from error
+        if manifest.kind not in kinds:
+            what = f"{directory} holds {article(manifest.kind)}, which stays here"
+            raise DataError(
+                what, f"models, exports and data are pushed; llmkit lineage {directory} names them"
+            ) from None
+        raise  # damaged, which has a hint of its own
     parity = artifact.manifest.metrics.get("parity") or {}
     if artifact.kind == Export.KIND and not (parity.get("passed") and parity.get("proven", True)):
         raise CheckFailedError(

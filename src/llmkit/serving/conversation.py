@@ -85,12 +85,17 @@ class Conversation:
 
     def _answer(self, turns: list[dict[str, Any]]) -> Iterator[str]:
         from llmkit.retrieval import prompt
+        from llmkit.serving.engine import RefusedError
 
         self.found = [] if self.documents is None else self.documents.search(turns[-1]["content"], PASSAGES)
         sampling = self.sampling
         if sampling.seed is not None and self._asked_again:
             sampling = replace(sampling, seed=sampling.seed + self._asked_again)
-        stream = self.engine.submit(prompt(turns, self.found), sampling)
+        try:
+            stream = self.engine.submit(prompt(turns, self.found), sampling)
+        except RefusedError as error:
+            error.hint = error.hint or self._less(error.field, turns)
+            raise
         said: list[str] = []
         try:
             for piece in stream:
@@ -100,6 +105,17 @@ class Conversation:
             stream.cancel()
             if answer := "".join(said).strip():
                 self.turns = [*turns, {"role": "assistant", "content": answer}]
+
+    def _less(self, field: str, turns: list[dict[str, Any]]) -> str | None:
+        """Return what makes room where a conversation does not fit."""
+        ways = ["a shorter question", "a model with more positions"]
+        if field == "max_tokens":
+            ways = ["a smaller --max-tokens"]
+        if any(turn["role"] == "assistant" for turn in turns):
+            ways.insert(0, "/new, or a start without --load, leaves out what was said before")
+        if self.found:
+            ways.insert(0, "no --documents, whose passages stand before the question")
+        return "; or ".join(ways) if field in ("prompt", "max_tokens") else None
 
     def save(self, path: Path) -> int:
         """Add the conversation to a file as a row; return how many rows it has.
