@@ -111,6 +111,21 @@ def test_conversations_with_and_without_answers(cli, jsonl, chatty):
     assert read_manifest(Path("out")).metrics["rows_read"] == 4
 
 
+@pytest.mark.parametrize("row", [{"text": "word " * 300}, {"messages": [{"role": "user", "content": "word " * 300}]}])
+def test_what_transformers_says_of_long_texts_is_said_in_our_words_alone(cli, jsonl, chatty, monkeypatch, row):
+    import transformers
+
+    loaded = transformers.AutoTokenizer.from_pretrained(chatty)
+    loaded.model_max_length = 256
+    loaded.save_pretrained(chatty)
+    said = []
+    monkeypatch.setattr(transformers.tokenization_utils_base.logger, "warning", lambda words, *_: said.append(words))
+    chat = "off" if "text" in row else "auto"
+    outcome = cli("generate", chatty, "-i", jsonl("rows.jsonl", [row]), "-o", "out", "-s", f"chat={chat}", *SHORT)
+    assert "1 skipped: they leave no room for an answer" in outcome.err
+    assert said == []
+
+
 def test_a_row_is_not_said_to_have_the_answer_that_it_is_to_get(cli, jsonl, chatty):
     data = jsonl("rows.jsonl", [{"prompt": "a"}, {"text": 3}])
     outcome = cli("generate", chatty, "-i", data, "-o", "out", *SHORT)

@@ -194,7 +194,9 @@ def render(tokenizer: PreTrainedTokenizerFast, turns: Turns, *, prompt: bool = F
 
 def encode_prompt(tokenizer: PreTrainedTokenizerFast, turns: Turns) -> list[int]:
     """Return the ids up to where the assistant is to speak; no special token is added twice."""
-    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(render(tokenizer, turns, prompt=True), add_special_tokens=False, verbose=False)[
+        "input_ids"
+    ]
     return ids
 
 

@@ -165,7 +165,7 @@ class Asking:
         if literal_special(self.tokenizer, turns) is not None:
             raise FakesError
         text = render(self.tokenizer, turns, prompt=True)
-        return Put(tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), text, turns)
+        return Put(tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]), text, turns)
 
     def _description(self, question: Question) -> str:
         return self._described.render(question.fields)
@@ -192,7 +192,7 @@ class Asking:
         """Return the ids of a plain text, behind BOS if it begins with that or is empty."""
         assert self.tokenizer is not None
         if self.two_sided:
-            return tuple(self.tokenizer(text)["input_ids"])
+            return tuple(self.tokenizer(text, verbose=False)["input_ids"])
         ids = tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         return ids if self.start is None or (ids and not begins) else (self.start, *ids)
 

@@ -108,7 +108,9 @@ class TextAnswers:
             if chats and literal_special(self.tokenizer, turns) is not None:
                 ids: list[int] = []  # it could fake a turn
             else:
-                ids = encode_prompt(self.tokenizer, turns) if chats else self.tokenizer(text)["input_ids"]
+                ids = (
+                    encode_prompt(self.tokenizer, turns) if chats else self.tokenizer(text, verbose=False)["input_ids"]
+                )
             room = len(ids) < self.positions and len(ids) <= self.limit
             found.append(Encoded(ids if room else [], None, None, cut=False))
         return found

@@ -220,7 +220,7 @@ class Running:
         As tokenizers of transformers are called: special tokens are known by their texts, and those that belong around
         a text are put there.
         """
-        return None if self.tokenizer is None else list(self.tokenizer(text)["input_ids"])
+        return None if self.tokenizer is None else list(self.tokenizer(text, verbose=False)["input_ids"])
 
     def render(self, turns: Turns, *, prompt: bool) -> str | None:
         """Return a conversation as the engine that the runtime itself has renders its chat template.

@@ -68,7 +68,7 @@ class RunningEngine(Engine):
         if isinstance(prompt, str):
             if self.two_sided and self.running.facts.asked_by:
                 prompt = self.running.facts.asked_by.replace("{source}", prompt)
-            return tuple(self._tokenizer(prompt)["input_ids"])
+            return tuple(self._tokenizer(prompt, verbose=False)["input_ids"])
         if not prompt or isinstance(prompt[0], int):
             return self._known(tuple(prompt))  # type: ignore[arg-type]
         from llmkit.data.rendering import encode_prompt
