@@ -169,6 +169,12 @@ def test_a_schema_is_followed(client):
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": UNIQUE}}},
      "response_format", "uniqueItems"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
+     "response_format", "no text does"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"anyOf": [{"$ref": "#"}]}}}},
+     "response_format", "no text does"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": []}}}},
+     "response_format", "cannot be followed"),
 ])  # fmt: skip
 def test_what_is_not_supported_is_refused_by_its_name(address, changes, field, words):
     status, reply = posted(address, "/v1/chat/completions", json.dumps({**GREEDY, **changes}))
@@ -188,6 +194,10 @@ def test_a_null_is_as_good_as_nothing(address):
     (b'{"model": "tiny", "temperature": NaN}', 400, "NaN"),
     (b'{"model": "tiny", "prompt": "\\ud800"}', 400, "half of a character"),
     (b"[" * 100_000, 400, "no JSON"),
+    (b'{"model": "tiny", "prompt": "a", "temperature": 1e999}', 400, "1e999 is larger than any number"),
+    (b'{"model": "tiny", "prompt": "a", "user": {"a": -1e400}}', 400, "-1e400 is larger than any number"),
+    (b'{"model": "tiny", "prompt": "a", "tools": ' + b"[" * 700 + b"]" * 700 + b"}", 400, "more than 100 deep"),
+    (b'{"model": "tiny", "prompt": "a", "temperature": 1' + b"0" * 400 + b"}", 400, "temperature: "),
     (b" " * (10 << 20), 413, "1,048,576 bytes"),
 ])  # fmt: skip
 def test_bodies_that_are_none(address, body, status, words):
@@ -219,6 +229,7 @@ def test_names_that_are_none(client, address):
     reply = httpx.get(f"{address}/v1/completions")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
     assert httpx.get(f"{address}/../pyproject.toml").status_code == 404
+    assert httpx.get(f"{address}/{'a' * 300}.js").status_code == 404, "no name of a file is as long"
 
 
 def until(condition, seconds=5.0):
@@ -316,6 +327,76 @@ def test_votes_become_rows(address, service):
     assert [json.loads(line) for line in service.votes.read_text().splitlines()] == [asked, liked]
     assert posted(address, "/page/votes", json.dumps({"prompt": TURNS, "label": True}))[0] == 400
     assert httpx.get(f"{address}/page/config").json()["votes"] is True
+
+
+def test_votes_that_cannot_be_kept_are_told_so(writer, tmp_path, cli):
+    gone = tmp_path / "gone" / "votes.jsonl"
+    with serving(Service({"tiny": writer}, votes=gone)) as address:
+        liked = {"prompt": TURNS, "completion": [{"role": "assistant", "content": "a"}], "label": True}
+        status, reply = posted(address, "/page/votes", json.dumps(liked))
+    assert (status, reply["error"]["message"]) == (
+        500, "the judgement was not kept: votes.jsonl: No such file or directory",
+    )  # fmt: skip
+    refused = cli("serve", writer.where, "--votes", str(gone), "--port", "0")
+    assert refused.code == 4
+    assert f"--votes: {gone} cannot be written: No such file or directory" in refused.err
+    assert "mkdir -p" in refused.err
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--runtime", "lama"], "--runtime: unknown runtime 'lama'; did you mean 'llama_cpp'?"),
+    (["--drain", "inf"], "'--drain': Input should be less than or equal to 604800"),
+    (["--drain", "nan"], "'--drain': Input should be"),
+    (["--drain", "-1"], "'--drain': Input should be greater than or equal to 0"),
+    (["--timeout", "inf"], "'--timeout': Input should be less"),
+    (["--timeout", "nan"], "'--timeout': Input should be"),
+    (["--max-body-mb", "inf"], "'--max-body-mb': Input should be less"),
+    (["--cache-gb", "nan"], "'--cache-gb': Input should be"),
+    (["--cache-gb", "inf"], "'--cache-gb': Input should be less"),
+])  # fmt: skip
+def test_options_that_are_none(writer, cli, arguments, words):
+    refused = cli("serve", writer.where, "--port", "0", *arguments)
+    assert refused.code == 2
+    assert words in refused.err
+
+
+def test_a_model_without_a_name(cli):
+    refused = cli("serve", "")
+    assert refused.code == 2
+    assert "the model has an empty name" in refused.err
+
+
+def test_an_address_is_taken_as_a_whole_before_the_models_are_loaded():
+    """A socket that is bound alone leaves its port to another that binds it too: the later one would die loaded."""
+    from llmkit.core.errors import SetupError
+    from llmkit.serving.server import _listening
+
+    with _listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=5)):
+            pass
+        with pytest.raises(SetupError, match="Address already in use"), _listening("127.0.0.1", port):
+            pass
+    for host in ("192.0.2.1", "no such host"):
+        with pytest.raises(SetupError) as caught, _listening(host, 0):
+            pass
+        assert "--host 127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_what_is_written_is_given_as_long_as_was_said(writer, monkeypatch, seconds):
+    import uvicorn
+
+    from llmkit.serving import server
+
+    found = []
+
+    async def serve(self, sockets):
+        found.append(self.config.timeout_graceful_shutdown)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", serve)
+    server._run(Service({"tiny": writer}, Limits(drain_s=seconds)), None, print)
+    assert found == [seconds]
 
 
 def test_what_is_asked_is_answered_from_documents(writer, cli, jsonl):

@@ -102,6 +102,9 @@ def test_predictions_come_in_the_order_of_the_instances(address, writer):
 
 
 REFUSED = {
+    "a list for a name": ("/invocations", {"prompt": "a", "model": ["t"]}, "model: Input should be a valid string"),
+    "an object for a name": ("/invocations", {"prompt": "a", "model": {}}, "model: Input should be a valid string"),
+    "a name of one of two": (PREDICT, {"instances": ["a", {"prompt": "a", "model": []}]}, "instances[1]: model: Input"),
     "no question": ("/invocations", {"max_tokens": 2}, "it has none of messages, prompt and input"),
     "a wrong field": ("/invocations", {"prompt": "a", "best_of": 2}, "best_of: this field is not supported"),
     "an unknown model": ("/invocations", {"prompt": "a", "model": "tin"}, "no model 'tin'; did you mean 'tiny'?"),

@@ -51,7 +51,6 @@ def chat(
     """Talk with a model; in a pipe, answer what comes on stdin and print nothing else."""
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError, DataError
-    from llmkit.core.registry import Family
     from llmkit.serving.conversation import Conversation
     from llmkit.serving.engine import EngineSettings, Sampling, open_engine
     from llmkit.serving.terminal import Terminal, is_terminal
@@ -60,11 +59,6 @@ def chat(
     question = None if is_terminal() else sys.stdin.read().strip()
     if question == "":
         raise ConfigError("there is no question on stdin", f'echo "..." | llmkit chat {model}')
-    if runtime is not None:
-        try:
-            Family("runtime").load(runtime)
-        except LookupError as error:
-            raise ConfigError(f"--runtime: {error}") from None
     if documents is not None:
         from llmkit.retrieval import Retriever
 
