@@ -166,6 +166,13 @@ def test_a_schema_is_followed(client):
      "not supported"),
     ({"tool_choice": "required"}, "tool_choice", "'auto' or 'none'"),
     ({"tools": [TOOL]}, "tools", "shows no tools"),
+    ({"tools": [TOOL, {"type": "function"}]}, "tools[1].function", "it is missing"),
+    ({"tools": [{"type": "function", "function": "f"}]}, "tools[0].function", "has to be an object"),
+    ({"tools": [{"type": "function", "function": {"name": 3}}]}, "tools[0].function.name", "has to be a text"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "it is missing"),
+    ({"tools": [{"type": "web", "function": {"name": "a"}}]}, "tools[0].type", "only functions"),
+    ({"stop": ""}, "stop", "at least 1 character"),
+    ({"stop": ["a", 3]}, "stop[1]", "valid string"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": UNIQUE}}},
      "response_format", "uniqueItems"),
@@ -458,6 +465,12 @@ def test_keys_rates_and_hosts(writer, tmp_path, monkeypatch):
     with serving(Service({"tiny": writer}, hosts=frozenset(("127.0.0.1",)))) as address:
         assert httpx.get(f"{address}/v1/models").status_code == 200
         assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.example"}).status_code == 403
+        for path, status in ((b"/health", b"200"), (b"/v1/models", b"403")):
+            with closing(socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10)) as old:
+                old.sendall(b"GET " + path + b" HTTP/1.0\r\n\r\n")
+                assert old.recv(100).split()[1] == status
+    with serving(Service({"tiny": writer}, hosts=frozenset(("localhost",)))) as address:
+        assert httpx.get(f"{address}/v1/models", headers={"Host": "LocalHost:80"}).status_code == 200
 
 
 def test_a_full_queue_says_when_to_come_back(tmp_path):
@@ -465,9 +478,17 @@ def test_a_full_queue_says_when_to_come_back(tmp_path):
         open_writer(save_writer(tmp_path / "m"), places=1, queue=1) as small,
         serving(Service({"m": small})) as address,
     ):
-        body = {"model": "m", "prompt": "a", "max_tokens": 1, "n": 2}
+        body = {"model": "m", "prompt": "a", "max_tokens": 1}
+        small.writer._waiting.append(None)  # unseen: nobody wakes the writer
         reply = httpx.post(f"{address}/v1/completions", json=body)
+        small.writer._waiting.clear()
         assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+        status, reply = posted(address, "/v1/completions", json.dumps({**body, "prompt": ["a"] * 2000, "n": 2}))
+        assert (status, reply["error"]["message"]) == (
+            400, "prompt: 2,000 x 2 texts are asked for in one request, at most 1 may be",
+        )  # fmt: skip
+        status, reply = posted(address, "/v1/completions", json.dumps({**body, "n": 2}))
+        assert (status, reply["error"]["param"]) == (400, "n")
 
 
 def other(where):
@@ -485,6 +506,9 @@ def test_vectors(tmp_path):
             assert floats.usage.prompt_tokens == 4 + 3, "two letters and one, each text between two special tokens"
             with pytest.raises(openai.BadRequestError, match="not trained for shorter"):
                 client.embeddings.create(model="m", input="a", dimensions=2)
+            long = rf"input\[1\]: the text is {302} tokens long, more than the model reads: {engine.positions}"
+            with pytest.raises(openai.BadRequestError, match=long):
+                client.embeddings.create(model="m", input=["a", "a " * 300])
             with pytest.raises(openai.BadRequestError, match=r"input\[1\]: it is empty"):
                 client.embeddings.create(model="m", input=["a", ""])
             engine.dimensions = (4,)
@@ -510,6 +534,12 @@ def test_labels_and_ratings(tmp_path, spec, keys):
         body = {"model": "m", "input": ["a b", {"text": "c", "pair": "d"}]}
         reply = httpx.post(f"{address}/v1/classify", json=body).json()
         first, second = reply["data"]
+        for text, words in (("", "it is empty"), ("a " * 300, "more than the model reads")):
+            status, refused = posted(address, "/v1/classify", json.dumps({"model": "m", "input": text}))
+            assert (status, refused["error"]["param"]) == (400, "input")
+            assert words in refused["error"]["message"]
+        status, refused = posted(address, "/v1/classify", json.dumps({"model": "m", "input": ["a", {"pair": "b"}]}))
+        assert (status, refused["error"]["param"]) == (400, "input[1].text")
         assert set(first) == keys
         outputs = engine.running.answer([Label("c", "d")])[0].astype(float)
         if spec == headed.STARS:

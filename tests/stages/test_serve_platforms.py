@@ -81,6 +81,11 @@ def test_an_invocation_is_any_of_the_other_bodies(address, writer):
     assert (status, found["choices"][0]["text"]) == (200, written(writer, [5, 9, 20]))
 
 
+def test_what_platforms_ask_is_timed(address):
+    assert asked(address, "/invocations", {"prompt": "a", **GREEDY})[0] == 200
+    assert 'llmkit_request_seconds_count{route="/invocations"}' in asked(address, "/metrics")[1]
+
+
 def test_an_invocation_streams(address, writer):
     status, found = asked(address, "/invocations", {"prompt": "Hi", "stream": True, **GREEDY})
     events = [line.removeprefix("data: ") for line in found.splitlines() if line.startswith("data: ")]

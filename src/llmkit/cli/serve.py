@@ -41,7 +41,7 @@ def serve(
         int, typer.Option("--batch", min=1, help="Texts written side by side.", rich_help_panel=LIMITS)
     ] = 64,
     queue: Annotated[
-        int, typer.Option("--queue", min=0, help="Requests that may wait; more get 429.", rich_help_panel=LIMITS)
+        int, typer.Option("--queue", min=1, help="Requests that may wait; more get 429.", rich_help_panel=LIMITS)
     ] = 256,
     cache_gb: Annotated[
         float | None,

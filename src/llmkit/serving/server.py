@@ -86,7 +86,7 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
     with _listening(told.host, told.port) as listener, _engines(told, say) as engines:
         from llmkit.serving.service import Service
 
-        hosts = frozenset() if keys or told.insecure else LOCAL | {told.host}
+        hosts = frozenset() if keys or told.insecure else LOCAL | {told.host.lower()}
         service = Service(engines, told.limits, keys, told.votes, documents, hosts=hosts)  # type: ignore[arg-type]
         port = listener.getsockname()[1]
         shown = f"[{told.host}]" if ":" in told.host else told.host
@@ -175,9 +175,10 @@ def _run(service: Service, listener: socket.socket, say: Callable[[str], None]) 
 
     from llmkit.serving.app import application
 
+    drain: Any = service.limits.drain_s  # given to asyncio as it is, which takes halves of seconds
     config = uvicorn.Config(
         application(service), log_config=None, access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=service.limits.drain_s,  # type: ignore[arg-type] - given to asyncio as it is
+        timeout_graceful_shutdown=drain,
         backlog=BACKLOG, loop="asyncio", http="h11",
         ws="none",
     )  # fmt: skip
