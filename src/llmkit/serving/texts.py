@@ -53,16 +53,17 @@ def read_whole(engine: RunningEngine, asked: Sequence[Embed | Label], *, several
             raise RefusedError(field, "it is empty")
         size = running.tokens(one)
         if running.cuts(one):
-            raise RefusedError(
-                field, f"the text is {_size(running, one)} tokens long, more than the model reads: {size}"
-            )
+            whole = _size(running, one)
+            long = f"{whole} tokens" if whole > size else "with all that is read beside it"
+            raise RefusedError(field, f"the text is too long, {long}: the model reads {size} tokens")
         found += size
     return found
 
 
 def _size(running: Running, asked: Embed | Label) -> int:
-    """Return the tokens of a text, however long it is."""
-    assert running.tokenizer is not None
+    """Return the tokens of a text, however long it is; 0 where only the runtime itself reads it."""
+    if running.tokenizer is None:
+        return 0
     text = asked.text if isinstance(asked, Label) else (asked.prompt or "") + asked.text
     pair = asked.pair if isinstance(asked, Label) else None
     return len(running.tokenizer(text, pair, truncation=False, verbose=False)["input_ids"])
