@@ -166,9 +166,22 @@ def test_a_schema_is_followed(client):
      "not supported"),
     ({"tool_choice": "required"}, "tool_choice", "'auto' or 'none'"),
     ({"tools": [TOOL]}, "tools", "shows no tools"),
+    ({"tools": [TOOL, {"type": "function"}]}, "tools[1].function", "it is missing"),
+    ({"tools": [{"type": "function", "function": "f"}]}, "tools[0].function", "has to be an object"),
+    ({"tools": [{"type": "function", "function": {"name": 3}}]}, "tools[0].function.name", "has to be a text"),
+    ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "it is missing"),
+    ({"tools": [{"type": "web", "function": {"name": "a"}}]}, "tools[0].type", "only functions"),
+    ({"stop": ""}, "stop", "at least 1 character"),
+    ({"stop": ["a", 3]}, "stop[1]", "valid string"),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing"),
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": UNIQUE}}},
      "response_format", "uniqueItems"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
+     "response_format", "no text does"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"anyOf": [{"$ref": "#"}]}}}},
+     "response_format", "no text does"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": []}}}},
+     "response_format", "cannot be followed"),
 ])  # fmt: skip
 def test_what_is_not_supported_is_refused_by_its_name(address, changes, field, words):
     status, reply = posted(address, "/v1/chat/completions", json.dumps({**GREEDY, **changes}))
@@ -188,6 +201,10 @@ def test_a_null_is_as_good_as_nothing(address):
     (b'{"model": "tiny", "temperature": NaN}', 400, "NaN"),
     (b'{"model": "tiny", "prompt": "\\ud800"}', 400, "half of a character"),
     (b"[" * 100_000, 400, "no JSON"),
+    (b'{"model": "tiny", "prompt": "a", "temperature": 1e999}', 400, "1e999 is larger than any number"),
+    (b'{"model": "tiny", "prompt": "a", "user": {"a": -1e400}}', 400, "-1e400 is larger than any number"),
+    (b'{"model": "tiny", "prompt": "a", "tools": ' + b"[" * 700 + b"]" * 700 + b"}", 400, "more than 100 deep"),
+    (b'{"model": "tiny", "prompt": "a", "temperature": 1' + b"0" * 400 + b"}", 400, "temperature: "),
     (b" " * (10 << 20), 413, "1,048,576 bytes"),
 ])  # fmt: skip
 def test_bodies_that_are_none(address, body, status, words):
@@ -219,6 +236,7 @@ def test_names_that_are_none(client, address):
     reply = httpx.get(f"{address}/v1/completions")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
     assert httpx.get(f"{address}/../pyproject.toml").status_code == 404
+    assert httpx.get(f"{address}/{'a' * 300}.js").status_code == 404, "no name of a file is as long"
 
 
 def until(condition, seconds=5.0):
@@ -318,6 +336,76 @@ def test_votes_become_rows(address, service):
     assert httpx.get(f"{address}/page/config").json()["votes"] is True
 
 
+def test_votes_that_cannot_be_kept_are_told_so(writer, tmp_path, cli):
+    gone = tmp_path / "gone" / "votes.jsonl"
+    with serving(Service({"tiny": writer}, votes=gone)) as address:
+        liked = {"prompt": TURNS, "completion": [{"role": "assistant", "content": "a"}], "label": True}
+        status, reply = posted(address, "/page/votes", json.dumps(liked))
+    assert (status, reply["error"]["message"]) == (
+        500, "the judgement was not kept: votes.jsonl: No such file or directory",
+    )  # fmt: skip
+    refused = cli("serve", writer.where, "--votes", str(gone), "--port", "0")
+    assert refused.code == 4
+    assert f"--votes: {gone} cannot be written: No such file or directory" in refused.err
+    assert "mkdir -p" in refused.err
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--runtime", "lama"], "--runtime: unknown runtime 'lama'; did you mean 'llama_cpp'?"),
+    (["--drain", "inf"], "'--drain': Input should be less than or equal to 604800"),
+    (["--drain", "nan"], "'--drain': Input should be"),
+    (["--drain", "-1"], "'--drain': Input should be greater than or equal to 0"),
+    (["--timeout", "inf"], "'--timeout': Input should be less"),
+    (["--timeout", "nan"], "'--timeout': Input should be"),
+    (["--max-body-mb", "inf"], "'--max-body-mb': Input should be less"),
+    (["--cache-gb", "nan"], "'--cache-gb': Input should be"),
+    (["--cache-gb", "inf"], "'--cache-gb': Input should be less"),
+])  # fmt: skip
+def test_options_that_are_none(writer, cli, arguments, words):
+    refused = cli("serve", writer.where, "--port", "0", *arguments)
+    assert refused.code == 2
+    assert words in refused.err
+
+
+def test_a_model_without_a_name(cli):
+    refused = cli("serve", "")
+    assert refused.code == 2
+    assert "the model has an empty name" in refused.err
+
+
+def test_an_address_is_taken_as_a_whole_before_the_models_are_loaded():
+    """A socket that is bound alone leaves its port to another that binds it too: the later one would die loaded."""
+    from llmkit.core.errors import SetupError
+    from llmkit.serving.server import _listening
+
+    with _listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=5)):
+            pass
+        with pytest.raises(SetupError, match="Address already in use"), _listening("127.0.0.1", port):
+            pass
+    for host in ("192.0.2.1", "no such host"):
+        with pytest.raises(SetupError) as caught, _listening(host, 0):
+            pass
+        assert "--host 127.0.0.1" in caught.value.hint
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_what_is_written_is_given_as_long_as_was_said(writer, monkeypatch, seconds):
+    import uvicorn
+
+    from llmkit.serving import server
+
+    found = []
+
+    async def serve(self, sockets):
+        found.append(self.config.timeout_graceful_shutdown)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", serve)
+    server._run(Service({"tiny": writer}, Limits(drain_s=seconds)), None, print)
+    assert found == [seconds]
+
+
 def test_what_is_asked_is_answered_from_documents(writer, cli, jsonl):
     from llmkit.retrieval import Retriever, prompt
 
@@ -377,6 +465,12 @@ def test_keys_rates_and_hosts(writer, tmp_path, monkeypatch):
     with serving(Service({"tiny": writer}, hosts=frozenset(("127.0.0.1",)))) as address:
         assert httpx.get(f"{address}/v1/models").status_code == 200
         assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.example"}).status_code == 403
+        for path, status in ((b"/health", b"200"), (b"/v1/models", b"403")):
+            with closing(socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10)) as old:
+                old.sendall(b"GET " + path + b" HTTP/1.0\r\n\r\n")
+                assert old.recv(100).split()[1] == status
+    with serving(Service({"tiny": writer}, hosts=frozenset(("localhost",)))) as address:
+        assert httpx.get(f"{address}/v1/models", headers={"Host": "LocalHost:80"}).status_code == 200
 
 
 def test_a_full_queue_says_when_to_come_back(tmp_path):
@@ -384,9 +478,17 @@ def test_a_full_queue_says_when_to_come_back(tmp_path):
         open_writer(save_writer(tmp_path / "m"), places=1, queue=1) as small,
         serving(Service({"m": small})) as address,
     ):
-        body = {"model": "m", "prompt": "a", "max_tokens": 1, "n": 2}
+        body = {"model": "m", "prompt": "a", "max_tokens": 1}
+        small.writer._waiting.append(None)  # unseen: nobody wakes the writer
         reply = httpx.post(f"{address}/v1/completions", json=body)
+        small.writer._waiting.clear()
         assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+        status, reply = posted(address, "/v1/completions", json.dumps({**body, "prompt": ["a"] * 2000, "n": 2}))
+        assert (status, reply["error"]["message"]) == (
+            400, "prompt: 2,000 x 2 texts are asked for in one request, at most 1 may be",
+        )  # fmt: skip
+        status, reply = posted(address, "/v1/completions", json.dumps({**body, "n": 2}))
+        assert (status, reply["error"]["param"]) == (400, "n")
 
 
 def other(where):
@@ -394,7 +496,7 @@ def other(where):
     return RunningEngine(str(where), None, EngineSettings(), lambda _: None)
 
 
-def test_vectors(tmp_path):
+def test_vectors(tmp_path, monkeypatch):
     where = headed.save_headed(tmp_path / "m", headed.BODY)
     with other(where) as engine, serving(Service({"m": engine})) as address:
         with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
@@ -404,6 +506,12 @@ def test_vectors(tmp_path):
             assert floats.usage.prompt_tokens == 4 + 3, "two letters and one, each text between two special tokens"
             with pytest.raises(openai.BadRequestError, match="not trained for shorter"):
                 client.embeddings.create(model="m", input="a", dimensions=2)
+            long = rf"input\[1\]: the text is too long, 302 tokens: the model reads {engine.positions} tokens"
+            with pytest.raises(openai.BadRequestError, match=long):
+                client.embeddings.create(model="m", input=["a", "a " * 300])
+            with monkeypatch.context() as patch, pytest.raises(openai.BadRequestError, match="too long, with all"):
+                patch.setattr(engine.running, "tokenizer", None)  # as of an encoder in GGUF
+                client.embeddings.create(model="m", input="a " * 300)
             with pytest.raises(openai.BadRequestError, match=r"input\[1\]: it is empty"):
                 client.embeddings.create(model="m", input=["a", ""])
             engine.dimensions = (4,)
@@ -429,6 +537,12 @@ def test_labels_and_ratings(tmp_path, spec, keys):
         body = {"model": "m", "input": ["a b", {"text": "c", "pair": "d"}]}
         reply = httpx.post(f"{address}/v1/classify", json=body).json()
         first, second = reply["data"]
+        for text, words in (("", "it is empty"), ("a " * 300, "the model reads")):
+            status, refused = posted(address, "/v1/classify", json.dumps({"model": "m", "input": text}))
+            assert (status, refused["error"]["param"]) == (400, "input")
+            assert words in refused["error"]["message"]
+        status, refused = posted(address, "/v1/classify", json.dumps({"model": "m", "input": ["a", {"pair": "b"}]}))
+        assert (status, refused["error"]["param"]) == (400, "input[1].text")
         assert set(first) == keys
         outputs = engine.running.answer([Label("c", "d")])[0].astype(float)
         if spec == headed.STARS:

@@ -81,6 +81,11 @@ def test_an_invocation_is_any_of_the_other_bodies(address, writer):
     assert (status, found["choices"][0]["text"]) == (200, written(writer, [5, 9, 20]))
 
 
+def test_what_platforms_ask_is_timed(address):
+    assert asked(address, "/invocations", {"prompt": "a", **GREEDY})[0] == 200
+    assert 'llmkit_request_seconds_count{route="/invocations"}' in asked(address, "/metrics")[1]
+
+
 def test_an_invocation_streams(address, writer):
     status, found = asked(address, "/invocations", {"prompt": "Hi", "stream": True, **GREEDY})
     events = [line.removeprefix("data: ") for line in found.splitlines() if line.startswith("data: ")]
@@ -102,6 +107,9 @@ def test_predictions_come_in_the_order_of_the_instances(address, writer):
 
 
 REFUSED = {
+    "a list for a name": ("/invocations", {"prompt": "a", "model": ["t"]}, "model: Input should be a valid string"),
+    "an object for a name": ("/invocations", {"prompt": "a", "model": {}}, "model: Input should be a valid string"),
+    "a name of one of two": (PREDICT, {"instances": ["a", {"prompt": "a", "model": []}]}, "instances[1]: model: Input"),
     "no question": ("/invocations", {"max_tokens": 2}, "it has none of messages, prompt and input"),
     "a wrong field": ("/invocations", {"prompt": "a", "best_of": 2}, "best_of: this field is not supported"),
     "an unknown model": ("/invocations", {"prompt": "a", "model": "tin"}, "no model 'tin'; did you mean 'tiny'?"),

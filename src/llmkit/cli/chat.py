@@ -54,7 +54,6 @@ def chat(
     from llmkit.core.console import Console
     from llmkit.core.errors import ConfigError
     from llmkit.core.given import check_given, read_stdin
-    from llmkit.core.registry import Family
     from llmkit.serving.conversation import Conversation, check_saving
     from llmkit.serving.engine import EngineSettings, Sampling, open_engine
     from llmkit.serving.terminal import Terminal, is_terminal
@@ -64,11 +63,6 @@ def chat(
     question = None if is_terminal() else read_stdin().strip()
     if question == "":
         raise ConfigError("there is no question on stdin", f'echo "..." | llmkit chat {model}')
-    if runtime is not None:
-        try:
-            Family("runtime").load(runtime)
-        except LookupError as error:
-            raise ConfigError(f"--runtime: {error}") from None
     if save is not None:
         check_saving(save)
     if not math.isfinite(temperature):

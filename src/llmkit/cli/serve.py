@@ -10,6 +10,8 @@ import typer
 
 LIMITS = "Limits"
 NAME_HINT = "llmkit serve DIR, or llmkit serve --model NAME=DIR --model OTHER=DIR"
+MOST_GB, MOST_MB, MOST_S = 1 << 16, 1 << 16, 7 * 24 * 3600
+"""Bounds of bounds: what is above them is a slip, or infinity."""
 
 
 def serve(
@@ -39,13 +41,14 @@ def serve(
         int, typer.Option("--batch", min=1, help="Texts written side by side.", rich_help_panel=LIMITS)
     ] = 64,
     queue: Annotated[
-        int, typer.Option("--queue", min=0, help="Requests that may wait; more get 429.", rich_help_panel=LIMITS)
+        int, typer.Option("--queue", min=1, help="Requests that may wait; more get 429.", rich_help_panel=LIMITS)
     ] = 256,
     cache_gb: Annotated[
         float | None,
         typer.Option(
             "--cache-gb",
             min=0.001,
+            max=MOST_GB,
             help="Memory for keys and values; default: a sixteenth of it.",
             rich_help_panel=LIMITS,
         ),
@@ -66,18 +69,26 @@ def serve(
         ),
     ] = None,
     body_mb: Annotated[
-        float, typer.Option("--max-body-mb", min=0.001, help="Of a request.", rich_help_panel=LIMITS)
+        float,
+        typer.Option("--max-body-mb", min=0.001, max=MOST_MB, help="Of a request.", rich_help_panel=LIMITS),
     ] = 4.0,
     rate: Annotated[
         int | None,
         typer.Option("--rate", min=1, help="Requests a minute of one key or address.", rich_help_panel=LIMITS),
     ] = None,
     request_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds for an answer.", rich_help_panel=LIMITS)
+        float,
+        typer.Option("--timeout", min=0.1, max=MOST_S, help="Seconds for an answer.", rich_help_panel=LIMITS),
     ] = 600.0,
     drain_s: Annotated[
         float,
-        typer.Option("--drain", min=0, help="Seconds for what is written at SIGTERM.", rich_help_panel=LIMITS),
+        typer.Option(
+            "--drain",
+            min=0,
+            max=MOST_S,
+            help="Seconds for what is written at SIGTERM.",
+            rich_help_panel=LIMITS,
+        ),
     ] = 30.0,
 ) -> None:
     """Serve models behind OpenAI's interface, and a page to talk to them."""
@@ -107,6 +118,8 @@ def named(model: str | None, models: Sequence[str]) -> dict[str, str]:
     from llmkit.core.errors import ConfigError
 
     found: dict[str, str] = {}
+    if model == "":
+        raise ConfigError("the model has an empty name", NAME_HINT)
     pairs = [] if model is None else [(Path(model).absolute().name, model)]
     for each in models:
         name, sign, where = each.partition("=")

@@ -54,6 +54,7 @@ ROUTES = (
 )
 GUARDED = ("/v1/", "/metrics", "/page/votes")
 """What a key is needed for, if there are any: the page itself and what a probe asks hold nothing of anybody's."""
+PROBED = frozenset(("/health", "/ready", "/ping"))
 COUNTED = frozenset(str(route.path) for route in ROUTES[:-1]) - {"/v1/models/{model:path}"}
 
 
@@ -77,6 +78,7 @@ class Gate:
         self.app, self.service = app, service
         self.guarded = (*GUARDED, *platforms.guarded())
         self.counted = {*COUNTED, *platforms.guarded()}
+        self.timed = {*filter(lambda path: path.startswith("/v1/"), COUNTED), *platforms.guarded()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and hand it on."""
@@ -108,7 +110,7 @@ class Gate:
             HttpError: One of them is not as it has to be.
         """
         headers, service = Headers(scope=scope), self.service
-        if service.hosts and _host(headers.get("host", "")) not in service.hosts:
+        if service.hosts and _host(headers.get("host", "")) not in service.hosts and not _is_probe(scope, headers):
             raise HttpError(403, "this server answers to its own address only; with keys it answers to any")
         if not scope["path"].startswith(self.guarded):
             return
@@ -129,13 +131,18 @@ class Gate:
         metrics.requests.labels(route, str(status)).inc()
         if status >= 500:
             metrics.errors.labels(route).inc()
-        if status == 200 and route.startswith("/v1/"):
+        if status == 200 and route in self.timed:
             metrics.whole.labels(route).observe(took_s)
 
 
 def _host(value: str) -> str:
-    """Return the name in a `Host` header, without its port."""
-    return value.rpartition(":")[0] if value.rpartition(":")[2].isdigit() else value
+    """Return the name in a `Host` header in small letters, without its port."""
+    return (value.rpartition(":")[0] if value.rpartition(":")[2].isdigit() else value).lower()
+
+
+def _is_probe(scope: Scope, headers: Headers) -> bool:
+    """Tell whether a program asks how the server is and names no host, as HTTP/1.0 has it; no browser's page can."""
+    return scope["http_version"] == "1.0" and "host" not in headers and scope["path"] in PROBED
 
 
 def _written(error: HttpError) -> Response:

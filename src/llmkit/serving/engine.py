@@ -255,6 +255,7 @@ def open_engine(
         say: Takes a line for people.
 
     Raises:
+        ConfigError: There is no such runtime.
         DataError: There is no such model, or none for this runtime.
         SetupError: What the runtime needs is not installed.
     """

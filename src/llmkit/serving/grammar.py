@@ -57,7 +57,7 @@ class Grammars:
         """Return a matcher at its start.
 
         Raises:
-            RefusedError: The schema is none, or has a keyword that cannot be enforced.
+            RefusedError: The schema is none, has a keyword that cannot be enforced, or no text follows it.
         """
         from llguidance import LLMatcher
 
@@ -69,7 +69,10 @@ class Grammars:
         _, words = LLMatcher.validate_grammar_with_warnings(grammar, self.tokenizer)
         if words:
             raise RefusedError(FIELD, f"the JSON schema cannot be followed: {words[0].splitlines()[0]}")
-        return LLMatcher(self.tokenizer, grammar, log_level=0)
+        found = LLMatcher(self.tokenizer, grammar, log_level=0)
+        if not any(found.compute_bitmask()) or found.is_error() or found.is_stopped():
+            raise RefusedError(FIELD, "the JSON schema cannot be followed: no text does")
+        return found
 
 
 class Grammar:
@@ -99,7 +102,7 @@ class Grammar:
         known = np.unpackbits(bits, bitorder="little")[:size].view(np.bool_)
         found[: len(known)] = known
         if self._matcher.is_error() or not found.any():
-            raise DataError(f"the grammar does not go on: {self._matcher.get_error() or 'no token may follow'}")
+            raise DataError("the text cannot be gone on with as its JSON schema says: no token may follow")
         return found
 
     def add(self, token: int) -> None:

@@ -16,6 +16,7 @@ from llmkit.core.errors import ConfigError
 KEY_NAME = "LLMKIT_API_KEY"
 """Environment variable with a key, or several with commas between them."""
 LINE = re.compile(r"([0-9a-f]{64})(?:\s+(\S.*))?")
+ADD_HINT = 'printf %s "$KEY" | sha256sum >> {file} adds one'
 KNOWN = 10_000
 """Clients whose rates are remembered, the latest ones."""
 
@@ -57,7 +58,7 @@ class Keys:
             file: Lines of a key's SHA-256 in hexadecimal digits and, behind a blank, a name.
 
         Raises:
-            ConfigError: A line is none.
+            ConfigError: A line is none, or the file has no key: nobody asks for keys and wants an open server.
         """
         found: list[tuple[bytes, str]] = []
         for number, line in enumerate([] if file is None else _lines(file), 1):
@@ -68,11 +69,13 @@ class Keys:
             if parts is None:
                 raise ConfigError(
                     f"{file}:{number}: no SHA-256 of a key",
-                    'printf %s "$KEY" | sha256sum writes one',
+                    ADD_HINT.format(file=file),
                 )
             found.append(
                 (bytes.fromhex(parts[1]), (parts[2] or f"line {number}").removeprefix("-").strip() or f"{number}")
             )
+        if file is not None and not found:
+            raise ConfigError(f"--keys: {file} has no key in it", ADD_HINT.format(file=file))
         given = [key for each in os.environ.get(KEY_NAME, "").split(",") if (key := each.strip())]
         found += [(hashlib.sha256(key.encode()).digest(), KEY_NAME) for key in given]
         return cls(tuple(found))
@@ -95,7 +98,8 @@ def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--keys: {file} cannot be read: {error}") from None
+        words = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConfigError(f"--keys: {file} cannot be read: {words}", ADD_HINT.format(file=file)) from None
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,33 @@ class HttpError(Exception):
         self.status, self.message, self.field, self.retry_s = status, message, field, retry_s
 
 
+def _nearest(errors: Sequence[Any], depth: int = 0) -> Any:
+    """Return the first error; of a union the one of the member that fits best: right of kind, or wrong the furthest in.
+
+    Args:
+        errors: Pydantic's, all at one place up to `depth`.
+        depth: Parts of the place that are looked at already.
+    """
+    place = errors[0]["loc"]
+    if len(errors) == 1 or depth >= len(place):
+        return errors[0]
+    branches: dict[Any, list[Any]] = {}
+    for error in errors:
+        branches.setdefault(error["loc"][depth : depth + 1], []).append(error)
+    if not _is_alternative(place[depth]):
+        return _nearest(branches[place[depth : depth + 1]], depth + 1)
+    return max((_nearest(each, depth + 1) for each in branches.values()), key=_fit)
+
+
+def _fit(error: Any) -> tuple[bool, tuple[int, ...]]:
+    return not error["type"].endswith("_type"), tuple(part for part in error["loc"] if isinstance(part, int))
+
+
+def _is_alternative(part: int | str) -> bool:
+    """Tell whether a part of a place is pydantic's name of a member of a union, and no field."""
+    return isinstance(part, str) and (not part.isidentifier() or part in ALTERNATIVES)
+
+
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -37,7 +65,7 @@ def refusal(error: BaseException) -> HttpError:
     if isinstance(error, HttpError):
         return error
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = _nearest(error.errors(include_url=False, include_input=False))
         field = dotted(first["loc"])
         unknown = first["type"] == "extra_forbidden"
         return HttpError(400, f"{field}: " + ("this field is not supported" if unknown else first["msg"]), field)
@@ -69,7 +97,7 @@ def dotted(place: tuple[int | str, ...]) -> str:
     for part in place:
         if isinstance(part, int):
             found += f"[{part}]"
-        elif part.isidentifier() and part not in ALTERNATIVES:
+        elif not _is_alternative(part):
             found += f".{part}" if found else part
     return found or "body"
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.errors import UserError
+from llmkit.core.errors import ConfigError, UserError
 from llmkit.serving.drawing import Draws
 from llmkit.serving.engine import Can, Engine, EngineFacts, EngineSettings, Prompt, RefusedError, Sampling
 from llmkit.serving.writing import Text, Writer
@@ -241,7 +241,6 @@ class RunningEngine(Engine):
             ConfigError: The runtime writes whole texts alone.
         """
         from llmkit.core.doctor import memory_limit
-        from llmkit.core.errors import ConfigError
 
         most = self.settings.places
         cache = (
@@ -286,5 +285,10 @@ def _runtime_for(where: str) -> str:
 def _load(where: str, runtime: str, cache: str) -> Running:
     from llmkit.core.registry import Family
 
-    found: Runtime = Family("runtime").parse({"type": runtime, **({"cache": cache} if runtime == "llama_cpp" else {})})
+    family = Family("runtime")
+    try:
+        family.load(runtime)
+    except LookupError as error:
+        raise ConfigError(f"--runtime: {error}") from None
+    found: Runtime = family.parse({"type": runtime, **({"cache": cache} if runtime == "llama_cpp" else {})})
     return found.load(where)

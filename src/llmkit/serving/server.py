@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import sys
@@ -68,13 +69,15 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: An address that others can reach needs a key.
         DataError: A model is none.
-        SetupError: The address is taken, or an extra is missing.
+        SetupError: The address is taken, an extra is missing, or judgements cannot be kept.
     """
     require("serve", "starlette")
     require("serve", "uvicorn")
     require("serve", "prometheus_client")
     keys = Keys.read(told.keys)
     check_address(told, keys)
+    if told.votes is not None:
+        _check_votes(told.votes)
     documents = None
     if told.documents is not None:
         from llmkit.retrieval import Retriever
@@ -83,9 +86,8 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
     with _listening(told.host, told.port) as listener, _engines(told, say) as engines:
         from llmkit.serving.service import Service
 
-        hosts = frozenset() if keys or told.insecure else LOCAL | {told.host}
+        hosts = frozenset() if keys or told.insecure else LOCAL | {told.host.lower()}
         service = Service(engines, told.limits, keys, told.votes, documents, hosts=hosts)  # type: ignore[arg-type]
-        listener.listen(BACKLOG)  # whoever reads the next line may ask at once
         port = listener.getsockname()[1]
         shown = f"[{told.host}]" if ":" in told.host else told.host
         for name, engine in engines.items():
@@ -93,6 +95,20 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
         say(f"http://{shown}:{port} (API: http://{shown}:{port}/v1, its description: /docs); Ctrl-C ends it")
         sys.setswitchinterval(SWITCH_S)
         _run(service, listener, say)
+
+
+def _check_votes(file: Path) -> None:
+    """Refuse a file that nothing can be added to; one that is not there yet is begun.
+
+    Raises:
+        SetupError: It is none.
+    """
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise SetupError(
+            f"--votes: {file} cannot be written: {error.strerror}", f"mkdir -p {file.parent}, or another file"
+        ) from None
 
 
 def check_address(told: Serving, keys: Keys) -> None:
@@ -125,11 +141,12 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except OSError as error:
-            words = error.strerror or str(error)
-            raise SetupError(
-                f"{host}:{port} cannot be listened at: {words}", "--port 0 takes one that is free"
-            ) from None
+            listener.listen(BACKLOG)  # of two that bind at once, one is refused here; who asks already, waits
+        except (OSError, UnicodeError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            taken = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+            hint = "--port 0 takes one that is free" if taken else "--host 127.0.0.1 is this machine's own address"
+            raise SetupError(f"{host}:{port} cannot be listened at: {words}", hint) from None
         yield listener
     finally:
         listener.close()
@@ -158,9 +175,11 @@ def _run(service: Service, listener: socket.socket, say: Callable[[str], None]) 
 
     from llmkit.serving.app import application
 
+    drain: Any = service.limits.drain_s  # given to asyncio as it is, which takes halves of seconds
     config = uvicorn.Config(
         application(service), log_config=None, access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=int(service.limits.drain_s) or 1, backlog=BACKLOG, loop="asyncio", http="h11",
+        timeout_graceful_shutdown=drain,
+        backlog=BACKLOG, loop="asyncio", http="h11",
         ws="none",
     )  # fmt: skip
 

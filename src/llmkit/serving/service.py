@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import suppress
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound="Body")
 T = TypeVar("T")
+DEEPEST = 100
+"""Lists and objects in each other, in a body: what reads it, templates and schemas too, may call itself so often."""
 WORDS: Mapping[str, str] = {
     "chat": "has no chat template", "completions": "does not write texts", "embeddings": "makes no vectors",
     "classify": "neither labels nor rates",
@@ -115,13 +118,15 @@ async def read(request: Request, kind: type[B], limits: Limits) -> B:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content.decode(), parse_constant=_no_constant)
+        found = json.loads(content.decode(), parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise HttpError(400, f"the body is not UTF-8: byte {error.start:,}") from None
     except (ValueError, RecursionError) as error:
         raise HttpError(400, f"the body is no JSON: {str(error)[:200]}") from None
     if not isinstance(found, dict):
         raise HttpError(400, "the body is no JSON object")
+    if _is_deeper(found, DEEPEST):
+        raise HttpError(400, f"the body has lists or objects in each other more than {DEEPEST} deep")
     try:
         dumps(found).encode()
     except UnicodeEncodeError:
@@ -131,6 +136,26 @@ def _object(content: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is larger than any number here")
+    return number
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Tell whether lists and objects are in each other deeper; level by level, as a recursion has an end of its own."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def answer(value: Any, status: int = 200) -> Response:

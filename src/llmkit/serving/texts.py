@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llmkit.serving.engine import Piece, Usage
+from llmkit.runtimes import Embed, Label
+from llmkit.serving.engine import Piece, RefusedError, Usage
 from llmkit.serving.events import EventStream
 from llmkit.serving.service import answer, merged, unless_gone
 
@@ -17,8 +18,55 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from llmkit.runtimes import Running
+    from llmkit.serving.running import RunningEngine
     from llmkit.serving.service import Service
     from llmkit.serving.stream import Stream
+
+
+def check_count(engine: RunningEngine, prompts: int, n: int) -> None:
+    """Refuse more texts than may wait: they are taken all or none, so no later attempt would succeed.
+
+    Raises:
+        RefusedError: There are more; the field is what makes them many.
+    """
+    if prompts * n > (most := engine.settings.queue):
+        asked = f"{prompts:,} x {n} texts are asked for" if prompts > 1 else f"{n} texts are asked for"
+        raise RefusedError("prompt" if prompts > 1 else "n", f"{asked} in one request, at most {most:,} may be")
+
+
+def read_whole(engine: RunningEngine, asked: Sequence[Embed | Label], *, several: bool) -> int:
+    """Return how many tokens the texts have together.
+
+    Args:
+        engine: What reads them.
+        asked: Each text.
+        several: They came as a list.
+
+    Raises:
+        RefusedError: One is empty, or its end would not be read.
+    """
+    running, found = engine.running, 0
+    for i, one in enumerate(asked):
+        field = f"input[{i}]" if several else "input"
+        if not one.text:
+            raise RefusedError(field, "it is empty")
+        size = running.tokens(one)
+        if running.cuts(one):
+            whole = _size(running, one)
+            long = f"{whole} tokens" if whole > size else "with all that is read beside it"
+            raise RefusedError(field, f"the text is too long, {long}: the model reads {size} tokens")
+        found += size
+    return found
+
+
+def _size(running: Running, asked: Embed | Label) -> int:
+    """Return the tokens of a text, however long it is; 0 where only the runtime itself reads it."""
+    if running.tokenizer is None:
+        return 0
+    text = asked.text if isinstance(asked, Label) else (asked.prompt or "") + asked.text
+    pair = asked.pair if isinstance(asked, Label) else None
+    return len(running.tokenizer(text, pair, truncation=False, verbose=False)["input_ids"])
 
 
 @dataclass

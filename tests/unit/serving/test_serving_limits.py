@@ -35,8 +35,18 @@ def test_a_key_instead_of_its_digest_is_refused(tmp_path):
     (tmp_path / "keys").write_text("secret\n")
     with pytest.raises(ConfigError, match="keys:1: no SHA-256 of a key"):
         Keys.read(tmp_path / "keys")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file") as caught:
         Keys.read(tmp_path / "none")
+    assert "sha256sum >>" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# ours\n"])
+def test_a_file_without_a_key_opens_no_server(tmp_path, text):
+    (tmp_path / "keys").write_text(text)
+    with pytest.raises(ConfigError, match="has no key in it") as caught:
+        Keys.read(tmp_path / "keys")
+    assert caught.value.exit_code == 2
+    assert "sha256sum >>" in caught.value.hint
 
 
 def test_a_minutes_requests_may_come_at_once_and_fill_up_evenly():

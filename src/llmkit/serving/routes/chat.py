@@ -11,7 +11,7 @@ from llmkit.data.rows._values import RowError
 from llmkit.serving.bodies import ChatBody
 from llmkit.serving.engine import Piece, RefusedError, TokenChance
 from llmkit.serving.service import read
-from llmkit.serving.texts import Choice, Shape, Texts, in_thread
+from llmkit.serving.texts import Choice, Shape, Texts, check_count, in_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -67,6 +67,7 @@ async def chat(request: Request) -> Response:
     service: Service = request.app.state.service
     body = await read(request, ChatBody, service.limits)
     engine = service.engine(body.model, "chat")
+    _check_tools(body.tools or ())
     turns = turns_of(body.messages, None if body.tool_choice == "none" else body.tools)
     citations: list[dict[str, Any]] = []
     if service.documents is not None:
@@ -123,8 +124,30 @@ def turns_of(messages: Any, tools: Any) -> list[Turn]:
         raise RefusedError(place, words) from None
 
 
+def _check_tools(tools: Sequence[dict[str, Any]]) -> None:
+    """Refuse tools that are none: a template would write whatever stands there.
+
+    Raises:
+        RefusedError: The first that is none; the field is where.
+    """
+    for i, tool in enumerate(tools):
+        place = f"tools[{i}]"
+        if (kind := tool.get("type", "function")) != "function":
+            raise RefusedError(f"{place}.type", f"only functions are tools, not {kind!r:.64}")
+        if not isinstance(function := tool.get("function"), dict):
+            words = "it is missing" if function is None else "it has to be an object with name and parameters"
+            raise RefusedError(f"{place}.function", words)
+        name, parameters = function.get("name"), function.get("parameters")
+        if not isinstance(name, str) or not name.strip():
+            words = "it is missing" if name is None else "it has to be a text that is not empty"
+            raise RefusedError(f"{place}.function.name", words)
+        if parameters is not None and not isinstance(parameters, dict):
+            raise RefusedError(f"{place}.function.parameters", "it has to be a JSON schema, an object")
+
+
 def _begin(engine: RunningEngine, body: ChatBody, turns: Sequence[Turn], limit_s: float) -> tuple[list[Stream], int]:
     most, numbers = body.numbers()
+    check_count(engine, 1, body.n)
     ids = engine.encode(turns)
     if "tools" in turns[0] and ids == engine.encode([{**turns[0], "tools": None}, *turns[1:]]):
         raise RefusedError("tools", "the chat template of this model shows no tools")

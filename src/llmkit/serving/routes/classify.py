@@ -13,7 +13,7 @@ from llmkit.runtimes import Label
 from llmkit.serving.bodies import ClassifyBody, Pair
 from llmkit.serving.engine import RefusedError
 from llmkit.serving.service import answer, read, unless_gone
-from llmkit.serving.texts import in_thread
+from llmkit.serving.texts import in_thread, read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ async def classify(request: Request) -> Response:
     if not texts:
         raise RefusedError("input", "it is empty")
     asked = [Label(one.text, one.pair) if isinstance(one, Pair) else Label(one) for one in texts]
-    size = await in_thread(lambda: sum(map(engine.running.tokens, asked)))
+    size = await in_thread(lambda: read_whole(engine, asked, several=isinstance(body.input, list)))
     futures = [asyncio.wrap_future(future) for future in engine.ask_all(asked)]
     found = await unless_gone(request, asyncio.wait_for(asyncio.gather(*futures), service.limits.request_s))
     data = [{"index": i, **_judged(engine.running.facts, one)} for i, one in enumerate(found)]

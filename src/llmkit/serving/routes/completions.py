@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit.serving.bodies import CompletionBody
 from llmkit.serving.engine import Piece, TokenChance
 from llmkit.serving.service import read
-from llmkit.serving.texts import Choice, Shape, Texts, in_thread
+from llmkit.serving.texts import Choice, Shape, Texts, check_count, in_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -77,7 +77,9 @@ async def completions(request: Request) -> Response:
 
 
 def _begin(engine: RunningEngine, body: CompletionBody, limit_s: float) -> tuple[list[Stream], int]:
-    prompts = [engine.encode(prompt) for prompt in body.prompts()]
+    texts = body.prompts()
+    check_count(engine, len(texts), body.n)
+    prompts = [engine.encode(text) for text in texts]
     most = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     asked = [(ids, body.sampling(most, body.logprobs, choice)) for ids in prompts for choice in range(body.n)]
     return engine.submit_all(asked, patience_s=limit_s), sum(map(len, prompts))

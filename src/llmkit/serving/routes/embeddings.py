@@ -12,7 +12,7 @@ from llmkit.runtimes import Embed
 from llmkit.serving.bodies import EmbeddingBody
 from llmkit.serving.engine import RefusedError
 from llmkit.serving.service import answer, read, unless_gone
-from llmkit.serving.texts import in_thread
+from llmkit.serving.texts import in_thread, read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ async def embeddings(request: Request) -> Response:
     if not texts:
         raise RefusedError("input", "it is empty")
     asked = _requests(engine, texts, body)
-    size = await in_thread(lambda: sum(map(engine.running.tokens, asked)))
+    size = await in_thread(lambda: read_whole(engine, asked, several=isinstance(body.input, list)))
     futures = [asyncio.wrap_future(future) for future in engine.ask_all(asked)]
     found = await unless_gone(request, asyncio.wait_for(asyncio.gather(*futures), service.limits.request_s))
     data = [
@@ -44,9 +44,6 @@ async def embeddings(request: Request) -> Response:
 
 
 def _requests(engine: RunningEngine, texts: list[str], body: EmbeddingBody) -> list[Embed]:
-    for i, text in enumerate(texts):
-        if not text:
-            raise RefusedError(f"input[{i}]" if isinstance(body.input, list) else "input", "it is empty")
     prompts = engine.running.facts.prompts
     if body.input_type is not None and body.input_type not in prompts:
         raise RefusedError("input_type", "the model makes no difference between kinds of texts")

@@ -27,7 +27,8 @@ FOLDER = Path(__file__).parent.parent / "page"
 INDEX = "index.html"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
-    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
@@ -40,7 +41,7 @@ async def page(request: Request) -> Response:
     """`GET /` and the files beside it."""
     name = request.path_params.get("file") or INDEX
     file = (FOLDER / name).resolve()
-    if not file.is_relative_to(FOLDER.resolve()) or not file.is_file():
+    if not file.is_relative_to(FOLDER.resolve()) or not os.path.isfile(file):  # noqa: PTH113 - False for a long name
         raise HttpError(404, f"nothing is at {request.url.path}")
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return Response(await in_thread(file.read_bytes), media_type=kind, headers=HEADERS)
@@ -62,7 +63,11 @@ async def votes(request: Request) -> Response:
     if service.votes is None:
         raise HttpError(404, "this server keeps no judgements; --votes FILE does")
     body = await read(request, VoteBody, service.limits)
-    await in_thread(_append, service.votes, _row(body))
+    row = _row(body)
+    try:
+        await in_thread(_append, service.votes, row)
+    except OSError as error:
+        raise HttpError(500, f"the judgement was not kept: {service.votes.name}: {error.strerror}") from None
     return answer({"status": "kept"}, 201)
 
 

@@ -118,8 +118,11 @@ async def _answered(request: Request, body: dict[str, Any]) -> Response:
     """Have the route that a body is for answer it."""
     service: Service = request.app.state.service
     (name, first), *_ = service.engines.items()
-    model = body.setdefault("model", name)
-    facts = service.engines[model].facts if model in service.engines else first.facts
+    model = body.get("model")
+    if model is None:
+        body["model"] = model = name
+    known = isinstance(model, str) and model in service.engines  # the route refuses any other
+    facts = service.engines[model].facts if known else first.facts
     path, handler = _route(body, facts.can)
     scope = {**request.scope, "path": path, "raw_path": path.encode()}
     return await handler(Request(scope, _again(dumps(body).encode(), request.receive)))
