@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
 
 from llmkit.serving.engine import EngineDiedError, Piece, Usage
 from llmkit.serving.stream import Stream
+from loops import in_a_loop
 
 
 def stream(cancelled=lambda: None):
@@ -34,7 +34,7 @@ def test_a_coroutine_waits_for_the_next_piece():
         return [piece.text async for piece in one]
 
     threading.Timer(0.05, one.put, [Piece("late", finish="stop")]).start()
-    assert asyncio.run(read()) == ["late"]
+    assert in_a_loop(read()) == ["late"]
 
 
 def test_an_error_comes_behind_what_is_there():
