@@ -45,7 +45,8 @@ def test_from_the_command_to_sigterm_in_mid_stream(folder):
 
 @pytest.mark.slow
 def test_what_takes_too_long_at_sigterm_is_ended(folder):
-    with process(str(folder), "--drain", "1", "--cache-gb", "0.05") as (server, address):
+    # One text after another: side by side they all end within a second, wherever the draws meet the end of writing.
+    with process(str(folder), "--drain", "0.1", "--batch", "1", "--cache-gb", "0.05") as (server, address):
         host, _, port = urlsplit(address).netloc.partition(":")
         with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
             body = json.dumps(
@@ -57,7 +58,7 @@ def test_what_takes_too_long_at_sigterm_is_ended(folder):
             server.send_signal(signal.SIGTERM)
             begun = time.monotonic()
             assert server.wait(30) == 0
-            assert time.monotonic() - begun < 30, "16 texts of 4,000 tokens take minutes"
+            assert time.monotonic() - begun < 30, "what is not written by then is ended"
             with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
                 assert b"[DONE]" not in reply.read()
 
