@@ -20,7 +20,8 @@ MODEL = (
 TRAINING = ["context_length=64", "batch_tokens=256", "precision=float32", "validate.every=2", "checkpoint.every=2"]
 
 
-KINDS = ("corpus", "pairs", "tokens", "base", "model", "adapter", "scores", "export", "predictions")
+KINDS = ("corpus", "pairs", "tokens", "base", "model", "adapter", "scores", "export", "predictions", "answers",
+         "index")  # fmt: skip
 
 
 class Chain:
@@ -57,6 +58,9 @@ class Chain:
                        "-o", at["export"]],
             "predictions": ["predict", "--model", at["base"], "-i", str(self.root / "texts.jsonl"), "-s",
                             "answer=vector", "-o", at["predictions"]],
+            "answers": ["generate", at["model"], "-i", str(self.root / "pairs.jsonl"), "--temperature", "1",
+                        "--max-new-tokens", "8", "-o", at["answers"]],
+            "index": ["index", "-i", at["corpus"], "-o", at["index"]],
         }  # fmt: skip
 
     def make(self) -> None:
@@ -64,7 +68,7 @@ class Chain:
         self.root.mkdir(parents=True, exist_ok=True)
         write_texts(self.root)
         for name, command in self.commands().items():
-            made = run(Case(name, partial(_given, command), frozenset({0})), self.root)
+            made = run(Case(name, partial(_given, command), frozenset({0}), seconds=300), self.root)
             assert not made.problem, f"{name}: {made.problem}\n{made.said}"
         shutil.copytree(self.root, self.kept)
 

@@ -67,7 +67,8 @@ def subjects(scratch: Path, more: dict[str, Sequence[str]]) -> Iterator[Subject]
     more_texts = "".join(json.dumps({"text": f"{text} Twice told."}) + "\n" for text in sentences(200))
     (chain.root / MORE).write_text(more_texts, encoding="utf-8")
     stages = {"clean": "corpus", "tokenize": "tokens", "pretrain": "base", "finetune": "model", "eval": "scores",
-              "export": "export", "lora": "adapter", "predict": "predictions"}  # fmt: skip
+              "export": "export", "lora": "adapter", "predict": "predictions",
+              "generate": "answers", "index": "index"}  # fmt: skip
     for name, settings in more.items():
         added = [str(chain.root / MORE) if word == MORE else word for word in settings]
         command = [*chain.commands()[stages[name.partition(" ")[0]]][:-2], *added]

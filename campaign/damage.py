@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from campaign._cases import REFUSED, Case
-from campaign._chain import KINDS, TRAINING, Chain
+from campaign._chain import KINDS, Chain
+from campaign._readers import readers_of
 
 MAY_PASS = REFUSED | {0}
 """A file that the command does not read, or that is made again, may be damaged."""
@@ -89,64 +90,6 @@ def _with_damage(
     chain.restore()
     damage(chain.root / kind / file, chain.root / kind / other)
     return [word.replace("OUT", str(folder / "out")) for word in command]
-
-
-def readers_of(chain: Chain, kind: str) -> dict[str, list[str]]:
-    """Return the commands that read an artifact of the chain; OUT is where they write."""
-    at = str(chain.root / kind)
-    made, commands = chain.commands()[kind], chain.commands()
-    training = [word for setting in TRAINING for word in ("-s", setting)]
-    onward = ["pretrain", "--data", str(chain.root / "tokens"), *training, "--max-steps", "1", "-o", "OUT"]
-    tuning = ["finetune", "--data", str(chain.root / "pairs"), *training, "--max-steps", "1", "-s", "workers=1",
-              "-o", "OUT"]  # fmt: skip
-    found = {
-        "the same command again": made,
-        "lineage": ["lineage", at],
-        "lineage --verify": ["lineage", at, "--verify"],
-        "summary": ["summary", at],
-    }
-    if kind in ("corpus", "pairs"):
-        field = "-i" if kind == "corpus" else "--data"
-        found["clean"] = ["clean", "-i", at, "-s", "steps=[]", "-o", "OUT"]
-        found["plan of clean"] = ["plan", "--stage", "clean", "-i", at]
-        reader = commands["tokens" if kind == "corpus" else "model"]
-        found[reader[0]] = [*reader[:-1], "OUT"]
-        found["lineage of what was made of it"] = ["lineage", reader[-1], "--verify"]
-        task = "perplexity" if kind == "corpus" else "answers"
-        tasks = f"tasks=[{{type: {task}, data: {at}, limit: 2}}]"
-        found["eval"] = ["eval", "--model", str(chain.root / "model"), "-s", tasks, "-o", "OUT"]
-        if field == "-i":
-            found["plan of tokenize"] = ["plan", "--stage", "tokenize", "-i", at]
-    if kind == "tokens":
-        tasks = f"tasks=[{{type: perplexity, data: {at}, limit: 2}}]"
-        found["pretrain"] = [*commands["base"][:-1], "OUT"]
-        found["eval"] = ["eval", "--model", str(chain.root / "model"), "-s", tasks, "-o", "OUT"]
-        found["tokenize with its tokenizer"] = ["tokenize", "-i", str(chain.root / "corpus"), "--tokenizer", at,
-                                                "-s", "workers=1", "-o", "OUT"]  # fmt: skip
-        found["plan"] = ["plan", "--data", at, "-s", "model=llama-7m", "--set", "max_steps=2"]
-    if kind in ("base", "model", "adapter", "export"):
-        tasks = f"tasks=[{{type: answers, data: {chain.root / 'pairs'}, limit: 2}}]"
-        found["finetune"] = [*tuning, "--model", at]
-        found["eval"] = ["eval", "--model", at, "-s", tasks, "-o", "OUT"]
-        found["pretrain of the model"] = [*onward, "-s", f"model.path={at}"]
-        found["plan of finetune"] = ["plan", "--stage", "finetune", "--set", f"model={at}", "--set", "max_steps=2"]
-        found["tokenize with its tokenizer"] = ["tokenize", "-i", str(chain.root / "corpus"), "--tokenizer", at,
-                                                "-s", "workers=1", "-o", "OUT"]  # fmt: skip
-        vectors = ["-i", str(chain.root / "texts.jsonl"), "-s", "answer=vector", "-o", "OUT"]
-        found["predict"] = ["predict", "--model", at, *vectors]
-        found["preflight"] = ["preflight", "-r", "predict=", "--model", at, *vectors]
-    if kind in ("model", "adapter"):
-        found["export"] = ["export", "--model", at, "-s", "parity_prompts=1", "-s", "parity_new_tokens=2", "-o", "OUT"]
-    if kind == "predictions":
-        found["clean"] = ["clean", "-i", at, "-s", "steps=[]", "-o", "OUT"]
-        found["tidy"] = ["tidy", at]
-    if kind == "base":
-        found["LoRA on it"] = [*tuning, "--model", at, "--lora"]
-        longer = [word if word != "4" else "6" for word in made]
-        found["more steps"] = longer
-        found["from its last checkpoint"] = [*made[:-1], "OUT", "--resume", f"{at}/checkpoints/step-00000004"]
-        found["from its weights"] = [*made[:-1], "OUT", "-s", f"init_from={at}"]
-    return found
 
 
 # --- edited manifests

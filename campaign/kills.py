@@ -32,6 +32,8 @@ SETTINGS = {
     "eval": [],
     "export": [],
     "predict": [],
+    "generate": [],
+    "index": [],
 }
 
 

@@ -20,7 +20,7 @@ SEED = 21
 COUNT = 6
 """Cases of each subject and limit."""
 SETTINGS = {"clean": [], "tokenize": ["-s", "workers=1"], "pretrain": [], "finetune": [], "lora": [], "eval": [],
-            "export": [], "predict": []}  # fmt: skip
+            "export": [], "predict": [], "generate": [], "index": []}  # fmt: skip
 CODES = {"file size": {4}, "open files": {4}, "memory": {4, 5}, "threads": {4, 5}, "disk": {4}}
 LIBRARY_ENDS = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 """How a process ends that gets no memory in C++ code which looks at nothing: no words, and nothing is lost."""
