@@ -15,8 +15,9 @@ EXPECTED = ("the server responded with a status of", "net::ERR")
 """Of refusals and lost connections, which tests bring about."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One browser for the tests of a file, and no longer: it keeps a loop running in the main thread."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
