@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -53,12 +53,10 @@ def serve(
             rich_help_panel=LIMITS,
         ),
     ] = None,
-    half: Annotated[
-        bool,
-        typer.Option(
-            "--half-cache", help="Keys and values of GGUF in float16: faster, rounded.", rich_help_panel=LIMITS
-        ),
-    ] = False,
+    cache_type: Annotated[
+        Literal["float16", "float32"],
+        typer.Option("--cache-type", help="Of keys and values, of models in GGUF.", rich_help_panel=LIMITS),
+    ] = "float16",
     max_prompt: Annotated[
         int | None, typer.Option("--max-prompt-tokens", min=1, help="Of a request.", rich_help_panel=LIMITS)
     ] = None,
@@ -102,9 +100,7 @@ def serve(
     told = Serving(
         named(model, models or ()), host, port, runtime, keys, insecure, documents, votes,
         Limits(body_bytes=int(body_mb * 2**20), request_s=request_s, drain_s=drain_s, rate=rate),
-        EngineSettings(
-            places, queue, cache, cache="float16" if half else "float32", max_prompt=max_prompt, max_output=max_output
-        ),
+        EngineSettings(places, queue, cache, cache=cache_type, max_prompt=max_prompt, max_output=max_output),
     )  # fmt: skip
     run(told, Console().info)
 

@@ -227,8 +227,8 @@ class EngineSettings:
         queue: Requests that may wait, at most.
         cache_bytes: Memory for keys and values; None for a sixteenth of what the machine has.
         cache_share: Models that divide it, where nothing is said of it.
-        cache: Number format of keys and values, of models in GGUF: float32 as `eval` has it; float16, as llama.cpp's
-            own programs have it, is faster and rounds.
+        cache: Number format of keys and values, of models in GGUF: float16, as llama.cpp's own programs have them;
+            float32, as `eval` has them, is slower and rounds nothing.
         max_prompt: Tokens of a prompt, at most; None for what the model has positions for.
         max_output: New tokens of a text, at most, also where nothing is asked for.
     """
@@ -237,7 +237,7 @@ class EngineSettings:
     queue: int = 256
     cache_bytes: int | None = None
     cache_share: int = 1
-    cache: Literal["float32", "float16"] = "float32"
+    cache: Literal["float16", "float32"] = "float16"
     max_prompt: int | None = None
     max_output: int | None = None
 
