@@ -57,6 +57,15 @@ def serve(
         Literal["float16", "float32"],
         typer.Option("--cache-type", help="Of keys and values, of models in GGUF.", rich_help_panel=LIMITS),
     ] = "float16",
+    step_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--step-tokens",
+            min=1,
+            help="Tokens of a step: of each text one, the rest of prompts; default: 256, on a GPU 2048.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
     max_prompt: Annotated[
         int | None, typer.Option("--max-prompt-tokens", min=1, help="Of a request.", rich_help_panel=LIMITS)
     ] = None,
@@ -100,7 +109,8 @@ def serve(
     told = Serving(
         named(model, models or ()), host, port, runtime, keys, insecure, documents, votes,
         Limits(body_bytes=int(body_mb * 2**20), request_s=request_s, drain_s=drain_s, rate=rate),
-        EngineSettings(places, queue, cache, cache=cache_type, max_prompt=max_prompt, max_output=max_output),
+        EngineSettings(places, queue, cache, cache=cache_type, step_tokens=step_tokens, max_prompt=max_prompt,
+                       max_output=max_output),
     )  # fmt: skip
     run(told, Console().info)
 
