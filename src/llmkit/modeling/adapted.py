@@ -144,8 +144,9 @@ def stand_on(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
 
 def twin(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model that has another's weights from the same memory, but for a head that may be new, of which it has
-    a copy: an adapter brings its own.
+    """Return a model that has another's weights from the same memory.
+
+    Of a head that may be new it has a copy: an adapter brings its own.
     """
     from torch import nn
 

@@ -75,7 +75,7 @@ class SharedPlaces(Places):
             self._prompts[key], self._lengths[key] = _Prompt(prompt), length
 
     def read(self, budget: int) -> tuple[list[int], NDArray[np.float32]]:
-        """Read on: prompts that are read as a whole together, those that begin alike once, and long ones piece by piece.
+        """Read on: prompts that fit together, what they begin with alike once, and long ones piece by piece.
 
         What stands before a piece is known by its keys and values; a model of which that changed anything would not
         have been measured to share, see `shares_alike`.

@@ -33,7 +33,7 @@ def save_adapter(folder, base, adapter, seed):
     with torch.no_grad():
         for weight in model.parameters():
             if weight.requires_grad:
-                weight += 0.3 * torch.randn(weight.shape, generator=generator)
+                weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
     adapter.save(folder, model, Base(str(base), base_digest(base)))
     byte_tokenizer().save_pretrained(folder)
     return folder
@@ -108,7 +108,7 @@ def test_labels_of_two_adapters_on_one_encoder(tmp_path):
         with torch.no_grad():
             for weight in model.parameters():
                 if weight.requires_grad:
-                    weight += 0.1
+                    weight.add_(0.1)
         LoRA(r=2).save(tmp_path / str(n), model, Base(str(base), base_digest(base)))
         tokenizer().save_pretrained(tmp_path / str(n))
     where = [str(tmp_path / str(n)) for n in range(2)]

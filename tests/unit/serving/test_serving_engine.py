@@ -37,7 +37,7 @@ def ids_of(stream):
     return tuple(i for piece in stream for i in piece.ids)
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not happen"
