@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError, SetupError
+from llmkit.core.errors import DataError, Interrupted, SetupError
 from llmkit.serving.conversation import Conversation, load_rows, printable
 from llmkit.serving.engine import Piece, RefusedError, Sampling
 from llmkit.serving.stream import Stream
