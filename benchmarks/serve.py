@@ -7,9 +7,12 @@ python benchmarks/serve.py --model DIR --peer   the same directory behind llmkit
 
 Of each: tokens/s of one stream after another and of all at once (`--streams 8 32` for several numbers), tokens per CPU
 second of the server (which other work on the machine changes little), time to the first token, and the server's memory.
-`--arrivals N` lets N requests come one by one, with random gaps (a Poisson process) at half of what the server can do at
-most, and compares the time to the first token with that of a lone stream. `--requests N` asks N times, by 8 at once, and
-prints the memory after each tenth. The last line is everything as JSON.
+
+--arrivals N   N requests come one by one, with random gaps (a Poisson process), at half of what the server can do at
+               most; the time to the first token is compared with a lone stream's
+--requests N   N requests by 8 at once; the memory is printed after each tenth
+
+The last line is everything as JSON.
 """
 
 from __future__ import annotations

@@ -61,12 +61,12 @@ class LonePlaces(Places):
     def read(self, budget: int) -> tuple[list[int], NDArray[np.float32]]:
         """Read on, text by text."""
         found, logits = [], []
-        for (key, left), size in zip(
-            [*self._left.items()], shares([*map(len, self._left.values())], budget), strict=True
-        ):
-            if not size:
+        now = shares([len(left) for left in self._left.values()], budget)
+        for (key, left), size in zip([*self._left.items()], now, strict=True):
+            if not size or budget <= 0:  # one that is read as a whole may have taken it all
                 continue
             last, known = self._piece(key, left, size)
+            budget -= known
             if known < len(left):
                 self._left[key] = left[known:]
                 continue
@@ -74,7 +74,7 @@ class LonePlaces(Places):
             self.taken.append(key)
             found.append(key)
             logits.append(last.cpu().numpy())
-        return found, np.stack(logits) if found else np.zeros((0, 0), np.float32)
+        return found, np.stack(logits) if found else np.zeros((0, 1), np.float32)
 
     def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
         """Write one token more in every place."""
@@ -105,13 +105,11 @@ class LonePlaces(Places):
             return self._one(key, [self._start]), len(left)
         if size == len(left) or not self.in_pieces:
             return self._one(key, left), len(left)
-        last, known = self._one(key, left[:size]), self._known[key]
-        if not known or any(
-            type(layer) not in IN_PIECES for layer in getattr(next(iter(known.values())), "layers", [0])
-        ):
-            self.in_pieces, self._known[key] = False, {}
-            return self._one(key, left), len(left)
-        return last, size
+        last = self._one(key, left[:size])
+        if _goes_on(self._known[key]):
+            return last, size
+        self.in_pieces, self._known[key] = False, {}
+        return self._one(key, left), len(left)
 
     def _one(self, key: int, ids: Sequence[int]) -> Tensor:
         """Return the logits `[vocabulary]` behind tokens."""
@@ -125,3 +123,9 @@ class LonePlaces(Places):
         if name:
             known[name] = cache
         return output.logits[0, -1].float()  # type: ignore[no-any-return]
+
+
+def _goes_on(known: dict[str, Any]) -> bool:
+    """Tell whether more than one token may follow what a model has handed on."""
+    layers = getattr(next(iter(known.values()), None), "layers", None)
+    return bool(layers) and all(type(layer) in IN_PIECES for layer in layers)

@@ -160,6 +160,11 @@ class Engine:
         """Whether it works; False while it starts again after it has failed."""
         raise NotImplementedError
 
+    @property
+    def shared(self) -> str:
+        """What it shares with other engines, as the end of a line for people; "" for nothing."""
+        return ""
+
     def encode(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]] = ()) -> Ids:
         """Return the ids of a prompt: of turns by the model's chat template, as training and evaluation have it.
 
