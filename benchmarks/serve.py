@@ -2,10 +2,17 @@
 
 python benchmarks/serve.py                      64 streams on a random Llama of 7M parameters
 python benchmarks/serve.py --gguf FILE          the same file behind llmkit and behind xllamacpp's own server
-python benchmarks/serve.py --model DIR --peer   the same directory behind llmkit and `transformers serve`
+python benchmarks/serve.py --model DIR --peer   the same directory behind llmkit and `transformers serve`, which needs
+                                                pip install "transformers[serving]"
 
-Of each: tokens/s of one stream after another and of all at once, tokens per CPU second of the server (which other work
-on the machine changes little), time to the first token, and the server's memory before and after.
+Of each: tokens/s of one stream after another and of all at once (`--streams 8 32` for several numbers), tokens per CPU
+second of the server (which other work on the machine changes little), time to the first token, and the server's memory.
+
+--arrivals N   N requests come one by one, with random gaps (a Poisson process), at half of what the server can do at
+               most; the time to the first token is compared with a lone stream's
+--requests N   N requests by 8 at once; the memory is printed after each tenth
+
+The last line is everything as JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +20,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
+import json
 import os
 import random
 import signal
@@ -25,6 +34,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WORDS = ("the", "of", "and", "to", "in", "that", "it", "was", "for", "on", "are", "as", "with", "they", "at", "be")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -48,11 +58,21 @@ class Measured:
     first: list[float]
     texts: list[str]
 
+    def after(self, share: float) -> float:
+        """Return the seconds in which such a share has its first token."""
+        return sorted(self.first)[round(share * (len(self.first) - 1))]
+
     def line(self, name: str) -> str:
         """Return it for people."""
-        ordered = sorted(self.first)
-        p50, p95 = ordered[len(ordered) // 2], ordered[int(0.95 * (len(ordered) - 1))]
-        return f"{name:28} {self.wall:7.1f} tok/s  {self.cpu:7.1f} tok/CPU-s  first token {p50:.3f} s, p95 {p95:.3f} s"
+        first = f"first token {self.after(0.5):.3f} s, p95 {self.after(0.95):.3f} s"
+        return f"  {name:28} {self.wall:7.1f} tok/s  {self.cpu:7.1f} tok/CPU-s  {first}"
+
+    def numbers(self) -> dict[str, float]:
+        """Return it for programs."""
+        return {
+            "tokens_per_s": self.wall, "tokens_per_cpu_s": self.cpu, "first_p50_s": self.after(0.5),
+            "first_p95_s": self.after(0.95),
+        }  # fmt: skip
 
 
 def random_llama(folder: Path) -> Path:
@@ -110,14 +130,20 @@ def megabytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-async def ask(port: int, pid: int, model: str, prompts: list[str], tokens: int, streams: int) -> Measured:
-    """Ask for all prompts, so many at a time."""
+async def ask(
+    port: int, pid: int, model: str, prompts: list[str], tokens: int, streams: int, per_s: float | None = None
+) -> Measured:
+    """Ask for all prompts, so many at a time; with `per_s` so many a second on average come, at random times."""
     import openai
 
     first: list[float] = []
     gate = asyncio.Semaphore(streams)
+    draw, times = random.Random(2), [0.0]
+    for _ in prompts[1:]:
+        times.append(times[-1] + (draw.expovariate(per_s) if per_s else 0.0))
 
-    async def one(client: openai.AsyncOpenAI, prompt: str) -> str:
+    async def one(client: openai.AsyncOpenAI, prompt: str, when: float) -> str:
+        await asyncio.sleep(when)
         async with gate:
             begun, text = time.monotonic(), ""
             chunks = await client.completions.create(
@@ -131,30 +157,58 @@ async def ask(port: int, pid: int, model: str, prompts: list[str], tokens: int, 
 
     async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
         begun, before = time.monotonic(), cpu_s(pid)
-        texts = await asyncio.gather(*(one(client, prompt) for prompt in prompts))
+        texts = await asyncio.gather(*map(functools.partial(one, client), prompts, times))
         wall, cpu = time.monotonic() - begun, cpu_s(pid) - before
     count = tokens * len(prompts)
     return Measured(count / wall, count / max(cpu, 1e-9), first, list(texts))
 
 
-def measure(name: str, command: list[str], port: int, probe: str, model: str, told: argparse.Namespace) -> Measured:
-    """Start a server, ask it one after another and all at once, and print the lines."""
+def measure(name: str, command: list[str], port: int, probe: str, model: str, told: argparse.Namespace) -> Any:
+    """Start a server, ask it in all ways that are wanted, print the lines, and return the numbers."""
     print(name)
     draw = random.Random(1)
-    prompts = [" ".join(draw.choices(WORDS, k=24)) for _ in range(told.streams)]
+    prompts = [" ".join(draw.choices(WORDS, k=24)) for _ in range(max(*told.streams, told.arrivals, told.alone))]
     with running(command, port, probe) as pid:
+
+        def asked(count: int, streams: int, per_s: float | None = None) -> Measured:
+            wanted = [prompts[number % len(prompts)] for number in range(count)]
+            return asyncio.run(ask(port, pid, model, wanted, told.tokens, streams, per_s))
+
         asyncio.run(ask(port, pid, model, ["warm up"], 4, 1))
-        before = megabytes(pid)
-        alone = asyncio.run(ask(port, pid, model, prompts[: told.alone], told.tokens, 1))
-        together = asyncio.run(ask(port, pid, model, prompts, told.tokens, told.streams))
-        for _ in range(told.rounds - 1):
-            asyncio.run(ask(port, pid, model, prompts, told.tokens, told.streams))
-        print("  " + alone.line("one after another"))
-        print("  " + together.line(f"{told.streams} at once"))
-        same = sum(a == b for a, b in zip(alone.texts, together.texts, strict=False))
-        print(f"  ratio {together.wall / alone.wall:.1f}, by CPU seconds {together.cpu / alone.cpu:.1f}")
-        print(f"  {same} of {len(alone.texts)} texts are the same; memory {before} MB, then {megabytes(pid)} MB")
-    return together
+        memory = [megabytes(pid)]
+        alone = asked(told.alone, 1)
+        print(alone.line("one after another"))
+        found: dict[str, Any] = {"alone": alone.numbers()}
+        best = alone.wall
+        for streams in told.streams:
+            together = asked(streams, streams)
+            same = sum(a == b for a, b in zip(alone.texts, together.texts, strict=False))
+            most = min(len(alone.texts), streams)
+            print(together.line(f"{streams} at once"))
+            print(f"  ratio {together.wall / alone.wall:.1f}, by CPU seconds {together.cpu / alone.cpu:.1f};"
+                  f" {same} of {most} texts are the same")  # fmt: skip
+            found[f"at_once_{streams}"] = {**together.numbers(), "same": same, "of": most}
+            best = max(best, together.wall)
+        if told.arrivals:
+            per_s = best / told.tokens / 2
+            arrived = asked(told.arrivals, told.arrivals, per_s)
+            times = arrived.after(0.95) / alone.after(0.5)
+            print(arrived.line(f"{told.arrivals} at {per_s:.2f} a second"))
+            print(f"  p95 to the first token is {times:.1f} times a lone stream's")
+            found["arrivals"] = {**arrived.numbers(), "per_s": per_s, "times_alone": times}
+        for _ in range(10 if told.requests else 0):
+            asked(told.requests // 10, 8)
+            memory.append(megabytes(pid))
+        memory.append(megabytes(pid))
+        print(f"  memory in MB: {', '.join(map(str, memory))}")
+    return {**found, "memory_mb": memory}
+
+
+def compared(ours: Any, theirs: Any, name: str) -> None:
+    """Print how much faster than a peer."""
+    for way in (way for way in ours if way.startswith("at_once")):
+        clock, cpu = (ours[way][key] / theirs[way][key] for key in ("tokens_per_s", "tokens_per_cpu_s"))
+        print(f"llmkit / {name}, {way.removeprefix('at_once_')} at once: {clock:.2f}, by CPU seconds {cpu:.2f}")
 
 
 def free_port() -> int:
@@ -170,29 +224,34 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--peer", action="store_true", help="`transformers serve` as well")
-    parser.add_argument("--half", action="store_true", help="`--half-cache`, as xllamacpp's server has it")
-    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--cache-type", choices=("float16", "float32"), default="float16")
+    parser.add_argument("--streams", type=int, nargs="+", default=[64])
     parser.add_argument("--alone", type=int, default=8, help="streams of those that run one after another")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--arrivals", type=int, default=0, help="requests that come at half of the capacity")
+    parser.add_argument("--requests", type=int, default=0, help="requests over which the memory is watched")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         where = told.gguf or told.model or random_llama(Path(scratch))
         port = free_port()
         own = [sys.executable, "-m", "llmkit", "serve", "--model", f"m={where}", "--port", str(port),
-               "--batch", str(told.streams), *(["--half-cache"] if told.half else [])]  # fmt: skip
+               "--batch", str(max(told.streams)), "--cache-type", told.cache_type]  # fmt: skip
         ours = measure("llmkit serve", own, port, "/health", "m", told)
+        found = {"llmkit": ours}
         if told.gguf:
             port, threads = free_port(), os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-            peer = [sys.executable, "-c", LLAMA, str(where), str(port), str(told.streams), threads]
+            peer = [sys.executable, "-c", LLAMA, str(where), str(port), str(max(told.streams)), threads]
             theirs = measure("xllamacpp's server", peer, port, "/health", "m", told)
-            print(f"llmkit / xllamacpp: {ours.wall / theirs.wall:.2f}, by CPU seconds {ours.cpu / theirs.cpu:.2f}")
+            compared(ours, theirs, "xllamacpp")
+            found["xllamacpp"] = theirs
         if told.peer:
             port = free_port()
             command = [str(Path(sys.executable).with_name("transformers")), "serve", str(where), "--port", str(port)]
             peer = [*command, "--continuous-batching"]
             theirs = measure("transformers serve", peer, port, "/v1/models", str(where), told)
-            print(f"llmkit / transformers serve: {ours.wall / theirs.wall:.2f}, by CPU {ours.cpu / theirs.cpu:.2f}")
+            compared(ours, theirs, "transformers serve")
+            found["transformers serve"] = theirs
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

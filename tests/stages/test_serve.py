@@ -333,7 +333,14 @@ def test_votes_become_rows(address, service):
     liked = {"prompt": TURNS, "completion": asked["chosen"], "label": True}
     assert posted(address, "/page/votes", json.dumps(liked))[0] == 201
     assert [json.loads(line) for line in service.votes.read_text().splitlines()] == [asked, liked]
-    assert posted(address, "/page/votes", json.dumps({"prompt": TURNS, "label": True}))[0] == 400
+    for vote, words in (
+        ({"prompt": TURNS, "label": True}, "chosen: a judgement has chosen and rejected, or completion and label"),
+        ({**liked, "completion": []}, "completion: there is no answer in it: a judgement is of one message or more"),
+        ({**asked, "rejected": []}, "rejected: there is no answer in it: a judgement is of one message or more"),
+        ({**liked, "completion": [{"role": "usr", "content": "x"}]}, "completion[0].role"),
+    ):
+        status, reply = posted(address, "/page/votes", json.dumps(vote))
+        assert (status, reply["error"]["message"].startswith(words)) == (400, True), reply
     assert httpx.get(f"{address}/page/config").json()["votes"] is True
 
 
@@ -466,6 +473,15 @@ def test_keys_rates_and_hosts(writer, tmp_path, monkeypatch):
     with serving(Service({"tiny": writer}, hosts=frozenset(("127.0.0.1",)))) as address:
         assert httpx.get(f"{address}/v1/models").status_code == 200
         assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.example"}).status_code == 403
+        port = urlsplit(address).netloc.partition(":")[2]
+        for target, status in (("http://127.0.0.1:8080/v1/models", 200), ("HTTP://127.0.0.1", 200),
+                               ("http://127.0.0.1/v1/models?x=1", 200), ("http://evil.example/v1/models", 403),
+                               ("ftp://127.0.0.1/v1/models", 404)):  # fmt: skip
+            with bare(address) as connection:  # as a proxy is asked: the host of the target is the one that counts
+                connection.putrequest("GET", target, skip_host=True)
+                connection.putheader("Host", f"127.0.0.1:{port}" if status != 200 else "evil.example")
+                connection.endheaders()
+                assert connection.getresponse().status == status, target
         for path, status in ((b"/health", b"200"), (b"/v1/models", b"403")):
             with closing(socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10)) as old:
                 old.sendall(b"GET " + path + b" HTTP/1.0\r\n\r\n")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,48 +19,71 @@ if TYPE_CHECKING:
 DRAWS = "How answers are drawn"
 
 
+def _draw(name: str, said: str, **bounds: Any) -> Any:
+    return typer.Option(name, help=said, rich_help_panel=DRAWS, **bounds)
+
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Directory, adapter, export or GGUF file.")]
+System = Annotated[str, typer.Option("--system", metavar="TEXT", help="What the system says.")]
+Load = Annotated[
+    Path | None, typer.Option("--load", metavar="FILE", help="Go on with the last conversation of a file.")
+]
+Save = Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Add the conversation to a file at the end.")]
+Documents = Annotated[
+    Path | None, typer.Option("--documents", metavar="INDEX", help="Answer from what `llmkit index` has indexed.")
+]
+Runtime = Annotated[
+    str | None, typer.Option("--runtime", metavar="NAME", help="transformers or llama_cpp; by default by the files.")
+]
+MaxTokens = Annotated[int | None, _draw("--max-tokens", "Longest answer.", min=1)]
+Temperature = Annotated[float, _draw("--temperature", "0 takes the likeliest token.", min=0)]
+TopP = Annotated[float, _draw("--top-p", "Share that is drawn from.", min=1e-6, max=1)]
+TopK = Annotated[int, _draw("--top-k", "Tokens that are drawn from; 0 for all.", min=0)]
+Seed = Annotated[int | None, _draw("--seed", "Makes an answer repeatable.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what the model says.")]
+
+
 def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Directory, adapter, export or GGUF file.")],
-    system: Annotated[str, typer.Option("--system", metavar="TEXT", help="What the system says.")] = "",
-    load: Annotated[
-        Path | None, typer.Option("--load", metavar="FILE", help="Go on with the last conversation of a file.")
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Add the conversation to a file at the end.")
-    ] = None,
-    documents: Annotated[
-        Path | None, typer.Option("--documents", metavar="INDEX", help="Answer from what `llmkit index` has indexed.")
-    ] = None,
-    runtime: Annotated[
-        str | None,
-        typer.Option("--runtime", metavar="NAME", help="transformers or llama_cpp; by default by the files."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=1, help="Longest answer.", rich_help_panel=DRAWS)
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="0 takes the likeliest token.", rich_help_panel=DRAWS)
-    ] = 0.7,
-    top_p: Annotated[
-        float, typer.Option("--top-p", min=1e-6, max=1, help="Share that is drawn from.", rich_help_panel=DRAWS)
-    ] = 0.95,
-    top_k: Annotated[
-        int, typer.Option("--top-k", min=0, help="Tokens that are drawn from; 0 for all.", rich_help_panel=DRAWS)
-    ] = 0,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Makes an answer repeatable.", rich_help_panel=DRAWS)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what the model says.")] = False,
+    model: Model,
+    system: System = "",
+    load: Load = None,
+    save: Save = None,
+    documents: Documents = None,
+    runtime: Runtime = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = 0.7,
+    top_p: TopP = 0.95,
+    top_k: TopK = 0,
+    seed: Seed = None,
+    quiet: Quiet = False,
 ) -> None:
     """Talk with a model; in a pipe, answer what comes on stdin and print nothing else."""
     from llmkit.core.console import Console
+    from llmkit.serving.engine import Sampling
+    from llmkit.serving.terminal import Terminal
+
+    console = Console(quiet=quiet)
+    question = _question(model, system, save, temperature)
+    sampling = Sampling(max_tokens, temperature, top_p, top_k, seed=seed)
+    with _conversation(model, runtime, documents, sampling) as conversation:
+        if load is not None:
+            conversation.load(load)
+        conversation.system = system or conversation.system
+        with conversation.saved_at_the_end(save):
+            if question is None:
+                console.info(f"{model} ({conversation.engine.facts.runtime}); /help lists the commands, /exit leaves")
+                Terminal(conversation, console, _write).run()
+            else:
+                _answer(conversation, question, console)
+
+
+def _question(model: str, system: str, save: Path | None, temperature: float) -> str | None:
+    """Check what was given before a model is loaded, and return what is asked; None where a person types."""
     from llmkit.core.errors import ConfigError
     from llmkit.core.given import check_given, read_stdin
-    from llmkit.serving.conversation import Conversation, check_saving
-    from llmkit.serving.engine import EngineSettings, Sampling, open_engine
-    from llmkit.serving.terminal import Terminal, is_terminal
+    from llmkit.serving.conversation import check_saving
+    from llmkit.serving.terminal import is_terminal
 
-    console, retriever = Console(quiet=quiet), None
     check_given(system, "--system")
     question = None if is_terminal() else read_stdin().strip()
     if question == "":
@@ -67,25 +92,24 @@ def chat(
         check_saving(save)
     if not math.isfinite(temperature):
         raise ConfigError(f"--temperature: should be a finite number, not {temperature}", "--temperature 0.7")
+    return question
+
+
+@contextmanager
+def _conversation(model: str, runtime: str | None, documents: Path | None, sampling: Any) -> Iterator[Conversation]:
+    """Open what is talked with."""
+    from llmkit.serving.conversation import Conversation
+    from llmkit.serving.engine import EngineSettings, open_engine
+
+    retriever = None
     if documents is not None:
         from llmkit.retrieval import Retriever
 
         retriever = Retriever.open(documents)
-    sampling = Sampling(max_tokens, temperature, top_p, top_k, seed=seed)
     with open_engine(model, settings=EngineSettings(places=1), runtime=runtime) as engine:
         if "chat" not in engine.facts.can:
             raise _silent(model, writes="completions" in engine.facts.can)
-        conversation = Conversation(engine, sampling, retriever)
-        if load is not None:
-            conversation.load(load)
-        conversation.system = system or conversation.system
-        if question is None:
-            console.info(f"{model} ({engine.facts.runtime}); /help lists the commands, /exit leaves")
-            Terminal(conversation, console, _write).run()
-        else:
-            _answer(conversation, question, console)
-        if save is not None and len(conversation.turns) > 1:
-            conversation.save(save)
+        yield Conversation(engine, sampling, retriever)
 
 
 def _silent(model: str, *, writes: bool) -> DataError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,84 +12,70 @@ LIMITS = "Limits"
 NAME_HINT = "llmkit serve DIR, or llmkit serve --model NAME=DIR --model OTHER=DIR"
 MOST_GB, MOST_MB, MOST_S = 1 << 16, 1 << 16, 7 * 24 * 3600
 """Bounds of bounds: what is above them is a slip, or infinity."""
+SERVED = "transformers, llama_cpp, onnxruntime, openvino."
+STEP = "Tokens of a step: of each text one, the rest of prompts; default: 256, on a GPU 2048."
+
+
+def _limit(name: str, said: str, **bounds: Any) -> Any:
+    return typer.Option(name, help=said, rich_help_panel=LIMITS, **bounds)
+
+
+Model = Annotated[str | None, typer.Argument(metavar="MODEL", help="Directory, export or GGUF file.")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME=DIR", help="A model under a name of its own; repeatable.")
+]
+Host = Annotated[str, typer.Option("--host", help="Address; one that others reach needs a key.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes one that is free.")]
+Runtime = Annotated[str | None, typer.Option("--runtime", metavar="NAME", help=SERVED)]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--keys", metavar="FILE", help="SHA-256 of keys, a line each; or LLMKIT_API_KEY holds one."),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="No key, whatever the address.")]
+Documents = Annotated[
+    Path | None, typer.Option("--documents", metavar="INDEX", help="Answer from what `llmkit index` has indexed.")
+]
+Votes = Annotated[
+    Path | None,
+    typer.Option("--votes", metavar="FILE", help="Add what the page's readers prefer, as rows for finetune."),
+]
+Batch = Annotated[int, _limit("--batch", "Texts written side by side.", min=1)]
+Queue = Annotated[int, _limit("--queue", "Requests that may wait; more get 429.", min=1)]
+CacheGB = Annotated[
+    float | None,
+    _limit("--cache-gb", "Memory for keys and values; default: a sixteenth of it.", min=0.001, max=MOST_GB),
+]
+CacheType = Annotated[Literal["float16", "float32"], _limit("--cache-type", "Of keys and values, of models in GGUF.")]
+StepTokens = Annotated[int | None, _limit("--step-tokens", STEP, min=1)]
+MaxPrompt = Annotated[int | None, _limit("--max-prompt-tokens", "Of a request.", min=1)]
+MaxOutput = Annotated[int | None, _limit("--max-output-tokens", "Of a text, also where nothing is asked.", min=1)]
+BodyMB = Annotated[float, _limit("--max-body-mb", "Of a request.", min=0.001, max=MOST_MB)]
+PerMinute = Annotated[int | None, _limit("--rate", "Requests a minute of one key or address.", min=1)]
+Timeout = Annotated[float, _limit("--timeout", "Seconds for an answer.", min=0.1, max=MOST_S)]
+Drain = Annotated[float, _limit("--drain", "Seconds for what is written at SIGTERM.", min=0, max=MOST_S)]
 
 
 def serve(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Directory, export or GGUF file.")] = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="NAME=DIR", help="A model under a name of its own; repeatable."),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address; one that others reach needs a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes one that is free.")] = 8000,
-    runtime: Annotated[
-        str | None, typer.Option("--runtime", metavar="NAME", help="transformers, llama_cpp, onnxruntime, openvino.")
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option("--keys", metavar="FILE", help="SHA-256 of keys, a line each; or LLMKIT_API_KEY holds one."),
-    ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="No key, whatever the address.")] = False,
-    documents: Annotated[
-        Path | None, typer.Option("--documents", metavar="INDEX", help="Answer from what `llmkit index` has indexed.")
-    ] = None,
-    votes: Annotated[
-        Path | None,
-        typer.Option("--votes", metavar="FILE", help="Add what the page's readers prefer, as rows for finetune."),
-    ] = None,
-    places: Annotated[
-        int, typer.Option("--batch", min=1, help="Texts written side by side.", rich_help_panel=LIMITS)
-    ] = 64,
-    queue: Annotated[
-        int, typer.Option("--queue", min=1, help="Requests that may wait; more get 429.", rich_help_panel=LIMITS)
-    ] = 256,
-    cache_gb: Annotated[
-        float | None,
-        typer.Option(
-            "--cache-gb",
-            min=0.001,
-            max=MOST_GB,
-            help="Memory for keys and values; default: a sixteenth of it.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    half: Annotated[
-        bool,
-        typer.Option(
-            "--half-cache", help="Keys and values of GGUF in float16: faster, rounded.", rich_help_panel=LIMITS
-        ),
-    ] = False,
-    max_prompt: Annotated[
-        int | None, typer.Option("--max-prompt-tokens", min=1, help="Of a request.", rich_help_panel=LIMITS)
-    ] = None,
-    max_output: Annotated[
-        int | None,
-        typer.Option(
-            "--max-output-tokens", min=1, help="Of a text, also where nothing is asked.", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    body_mb: Annotated[
-        float,
-        typer.Option("--max-body-mb", min=0.001, max=MOST_MB, help="Of a request.", rich_help_panel=LIMITS),
-    ] = 4.0,
-    rate: Annotated[
-        int | None,
-        typer.Option("--rate", min=1, help="Requests a minute of one key or address.", rich_help_panel=LIMITS),
-    ] = None,
-    request_s: Annotated[
-        float,
-        typer.Option("--timeout", min=0.1, max=MOST_S, help="Seconds for an answer.", rich_help_panel=LIMITS),
-    ] = 600.0,
-    drain_s: Annotated[
-        float,
-        typer.Option(
-            "--drain",
-            min=0,
-            max=MOST_S,
-            help="Seconds for what is written at SIGTERM.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = 30.0,
+    model: Model = None,
+    models: Models = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    runtime: Runtime = None,
+    keys: KeyFile = None,
+    insecure: Insecure = False,
+    documents: Documents = None,
+    votes: Votes = None,
+    places: Batch = 64,
+    queue: Queue = 256,
+    cache_gb: CacheGB = None,
+    cache_type: CacheType = "float16",
+    step_tokens: StepTokens = None,
+    max_prompt: MaxPrompt = None,
+    max_output: MaxOutput = None,
+    body_mb: BodyMB = 4.0,
+    rate: PerMinute = None,
+    request_s: Timeout = 600.0,
+    drain_s: Drain = 30.0,
 ) -> None:
     """Serve models behind OpenAI's interface, and a page to talk to them."""
     from llmkit.core.console import Console
@@ -98,15 +84,13 @@ def serve(
     from llmkit.serving.server import Serving
     from llmkit.serving.server import serve as run
 
-    cache = None if cache_gb is None else int(cache_gb * 2**30)
-    told = Serving(
-        named(model, models or ()), host, port, runtime, keys, insecure, documents, votes,
-        Limits(body_bytes=int(body_mb * 2**20), request_s=request_s, drain_s=drain_s, rate=rate),
-        EngineSettings(
-            places, queue, cache, cache="float16" if half else "float32", max_prompt=max_prompt, max_output=max_output
-        ),
+    engine = EngineSettings(
+        places, queue, cache_bytes=None if cache_gb is None else int(cache_gb * 2**30), cache=cache_type,
+        step_tokens=step_tokens, max_prompt=max_prompt, max_output=max_output,
     )  # fmt: skip
-    run(told, Console().info)
+    limits = Limits(body_bytes=int(body_mb * 2**20), request_s=request_s, drain_s=drain_s, rate=rate)
+    served = named(model, models or ())
+    run(Serving(served, host, port, runtime, keys, insecure, documents, votes, limits, engine), Console().info)
 
 
 def named(model: str | None, models: Sequence[str]) -> dict[str, str]:

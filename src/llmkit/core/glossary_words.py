@@ -144,6 +144,10 @@ TERMS = (
     ("eval_steps eval_interval eval_every val_check_interval valid_every", "validate.every", "in steps"),
     ("logging_steps log_interval log_every_n_steps log_steps", "log_every", "in steps"),
     ("sample_every num_samples", "samples.count", "at every validation"),
+    # Serving
+    ("half_cache cache_type_k cache_type_v ctk ctv kv_cache_dtype", "--cache-type", "float16, the default, or float32"),
+    ("max_num_batched_tokens chunked_prefill_size max_batch_prefill_tokens", "--step-tokens", ""),
+    ("max_num_seqs n_parallel parallel max_running_requests", "--batch", ""),
     # Stages of their own
     ("task benchmark", "tasks", ""),
     ("num_fewshot fewshot apply_chat_template", "tasks", "each task has its own settings"),

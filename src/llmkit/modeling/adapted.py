@@ -1,7 +1,11 @@
-"""A model from the directory of an adapter: its base is found, checked and loaded, and the adapter merged into it."""
+"""A model from the directory of an adapter: its base is found, checked and loaded, and the adapter merged into it.
+
+Where a base is there already, an adapter is put beside its weights, which stay as they are.
+"""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,20 +102,76 @@ def load_adapted(folder: Path, head: Head, seed: int, pad_token_id: int | None) 
     """
     from llmkit.modeling.load import grow_embeddings, load_model
 
-    base = base_of(folder)
     config = adapted_config(folder)
     pads = config.pad_token_id if pad_token_id is None and head.answer != "tokens" else pad_token_id
     tensors = read_weights(folder)
-    model = load_model(base, head, seed=seed, pad_token_id=pads)
-    if left := _left_new(model, head, base, tensors):
-        raise DataError(
-            f"the adapter in '{folder}' has no weights for {left[0]}, and its base has none either",
-            "the head was not saved: train it again with modules_to_save, or with llmkit finetune --lora",
-        )
+    model = load_model(base_of(folder), head, seed=seed, pad_token_id=pads)
+    _check_head(model, head, folder, tensors)
     grow_embeddings(model, rows_needed(read_adapter(folder), tensors))
     kind = member_of(folder)
     kind.load(model, folder)
     kind.merge(model)
+    return _settled(model, config, folder)
+
+
+def keeps_vocabulary(folder: Path) -> bool:
+    """Tell whether an adapter has no rows of the embedding of its own.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    adapter = read_adapter(folder)
+    return not getattr(adapter, "trainable_token_indices", None) and not rows_needed(adapter, read_weights(folder))
+
+
+def stand_on(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Return the model that an adapter makes of a loaded base: of the same memory, with the adapter beside it.
+
+    Args:
+        base: The base, with the head that the adapter is for; it stays as it is.
+        folder: The adapter's, see `keeps_vocabulary`.
+
+    Raises:
+        DataError: The adapter is not of this base, or damaged.
+    """
+    from llmkit.modeling.heads import head_of
+
+    config = adapted_config(folder)
+    head, model = head_of(config), twin(base)
+    _check_head(model, head, folder, read_weights(folder))
+    member_of(folder).load(model, folder)
+    return _settled(model, config, folder)
+
+
+def twin(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model that has another's weights from the same memory.
+
+    Of a head that may be new it has a copy: an adapter brings its own.
+    """
+    from torch import nn
+
+    from llmkit.modeling.heads import head_of
+
+    head = head_of(model.config)
+    # Each weight an object of its own: what replaces its tensor, as peft does for some ways to begin, replaces it here.
+    memory: dict[int, Any] = {
+        id(weight): nn.Parameter(weight.detach(), requires_grad=False)
+        for name, weight in model.named_parameters()
+        if not head.may_be_new(name)
+    }
+    return copy.deepcopy(model, memory)
+
+
+def _check_head(model: PreTrainedModel, head: Head, folder: Path, tensors: dict[str, Any]) -> None:
+    if left := _left_new(model, head, base_of(folder), tensors):
+        raise DataError(
+            f"the adapter in '{folder}' has no weights for {left[0]}, and its base has none either",
+            "the head was not saved: train it again with modules_to_save, or with llmkit finetune --lora",
+        )
+
+
+def _settled(model: PreTrainedModel, config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
+    """Give a model what its adapter says beside weights."""
     model.config.name_or_path = str(folder)
     if (asked := getattr(config, SETTINGS, None)) is not None:  # the base's config knows nothing of it
         setattr(model.config, SETTINGS, asked)

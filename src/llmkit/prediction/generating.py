@@ -19,7 +19,7 @@ from llmkit.data.sources import Broken
 from llmkit.evaluation.exchanges import FAKES, REFUSED, Skipped
 from llmkit.prediction.prompts import Prompt, PromptReader
 from llmkit.runtimes import Generate, Written
-from llmkit.work.once import Once
+from llmkit.work.once import windows
 
 if TYPE_CHECKING:
     from llmkit.evaluation.asking import Asking, Put
@@ -233,24 +233,16 @@ class Generating:
 def generate(
     generating: Generating, readers: Sequence[PromptReader], out: Path, scratch: Path, context: Context
 ) -> Tally:
-    """Write answers to all rows, to `data-*.parquet` in the folder `out`.
-
-    Windows are a function of the input alone: what an earlier, interrupted run has left in the folder `scratch` is
-    taken as it is, and its rows are only counted off.
-    """
+    """Write answers to all rows, to `data-*.parquet` in the folder `out`; done windows are in the folder `scratch`."""
     place = scratch / ("strict" if generating.strict else "lenient")
-    place.mkdir(exist_ok=True)
     total, rows = Tally(), itertools.chain.from_iterable(reader.read() for reader in readers)
     writer = CorpusWriter(out, generating.kind)
     with context.console.progress("generating", unit="rows") as progress:
-        for number in itertools.count():
-            before = (place / f"{number:06}.done").exists()
-            once = Once(lambda _: generating.window(rows, progress.advance), place)
-            tally, documents = once((number, None))
-            if not tally.records:
-                break
+        done = windows(
+            lambda rows, _: generating.window(rows, progress.advance), rows, place, lambda found: found[0].records
+        )
+        for (tally, documents), before in done:
             if before:
-                next(itertools.islice(rows, tally.records - 1, None), None)
                 progress.begin_at(progress.count + tally.rows)
             for document in documents:
                 writer.write(document)

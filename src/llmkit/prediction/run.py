@@ -22,7 +22,7 @@ from llmkit.prediction.batches import answer_all
 from llmkit.prediction.outputs import Output
 from llmkit.prediction.rows import Item, Reader, read
 from llmkit.prediction.tally import Tally
-from llmkit.work.once import Once
+from llmkit.work.once import windows
 
 if TYPE_CHECKING:
     from llmkit.prediction.writing import TextAnswers
@@ -130,27 +130,19 @@ class Prediction:
 
 
 def predict(prediction: Prediction, readers: Sequence[Reader], out: Path, scratch: Path, context: Context) -> Tally:
-    """Answer all rows, and write them to `data-*.parquet` in the folder `out`.
-
-    Windows are a function of the input alone: what an earlier, interrupted run has left in the folder `scratch` is
-    taken as it is, and its rows are only counted off.
-    """
+    """Answer all rows, and write them to `data-*.parquet` in the folder `out`; done windows are in `scratch`."""
     place = scratch / ("strict" if prediction.strict else "lenient")
-    place.mkdir(exist_ok=True)
     total, rows = Tally(), read(readers)
     with context.console.progress("predicting", unit="rows") as progress:
-        for number in itertools.count():
-            path = place / f"{number:06}.parquet"
-            before = (place / f"{number:06}.done").exists()
-            once = Once(lambda path: prediction.window(rows, path, progress.advance), place)
-            tally: Tally = once((number, path))
-            if not tally.records:
-                break
+        done = windows(
+            lambda rows, path: prediction.window(rows, path.with_suffix(".parquet"), progress.advance), rows, place,
+            lambda tally: tally.records,
+        )  # fmt: skip
+        for tally, before in done:
             if before:
-                next(itertools.islice(rows, tally.records - 1, None), None)
                 progress.begin_at(progress.count + tally.predicted)
             total.add(tally)
-    _write_shards([path for i in range(number) if (path := place / f"{i:06}.parquet").exists()], out, prediction.schema)
+    _write_shards(sorted(place.glob("*.parquet")), out, prediction.schema)
     return total
 
 

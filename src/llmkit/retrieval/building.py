@@ -22,7 +22,7 @@ from llmkit.data.sources import Broken
 from llmkit.retrieval.cutting import spans
 from llmkit.retrieval.entries import Entry, Reader
 from llmkit.retrieval.terms import terms
-from llmkit.work.once import Once, run_once
+from llmkit.work.once import run_once, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,32 +156,22 @@ def embedded(model: Running, texts: Sequence[str], side: str = "document") -> tu
 
 
 def build(building: Building, readers: Sequence[Reader], out: Path, scratch: Path, context: Context) -> Tally:
-    """Index all entries, into the folder `out`.
-
-    Windows are a function of the input alone: what an earlier, interrupted run has left in the folder `scratch` is
-    taken as it is, and its rows are only counted off.
+    """Index all entries, into the folder `out`; done windows are in the folder `scratch`.
 
     Raises:
         DataError: There is nothing to index.
     """
     place = scratch / ("strict" if building.strict else "lenient")
-    place.mkdir(exist_ok=True)
     total, rows = Tally(), itertools.chain.from_iterable(reader.read() for reader in readers)
     with context.console.progress("indexing", unit="passages") as progress:
-        for number in itertools.count():
-            before = (place / f"{number:06}.done").exists()
-            tally: Tally = Once(lambda path: building.window(rows, path), place)((number, place / f"{number:06}"))
-            if not tally.records:
-                break
+        for tally, before in windows(building.window, rows, place, lambda tally: tally.records):
             if before:
-                next(itertools.islice(rows, tally.records - 1, None), None)
                 progress.begin_at(progress.count + tally.passages)
             else:
                 progress.advance(tally.passages)
             total.add(tally)
     if total.passages:
-        parts = [place / f"{i:06}.parquet" for i in range(number)]
-        parts = [path for path in parts if path.exists()]
+        parts = sorted(place.glob("*.parquet"))
         write_shards(parts, out)
         if building.model is not None:
             _join_vectors([path.with_suffix(".npy") for path in parts], total.passages, Index(out).vectors)

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmkit.runtimes import Ids, _llama_c
 from llmkit.runtimes._llama_model import AT_A_TIME, CACHES, threads
-from llmkit.runtimes._places import Places, Speller
+from llmkit.runtimes._places import Places, Speller, shares
 from llmkit.runtimes._prefixes import common
 
 if TYPE_CHECKING:
@@ -63,21 +63,40 @@ class LlamaPlaces(Places):
         self._held: dict[int, list[int]] = {number: [] for number in range(self.most)}
         """Ids in each sequence, of texts and of what is left of those that have ended; the latest are last."""
         self._sequence: dict[int, int] = {}
+        self._prompts: dict[int, Ids] = {}
+        """Those that are not read to their end."""
+
+    @property
+    def reading(self) -> list[int]:
+        """Keys, the first that came first."""
+        return [*self._prompts]
 
     def cost(self, lengths: Sequence[int]) -> int:
         """Return the positions of so many places, however long the texts are."""
         return len(lengths) * self.longest
 
-    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:  # noqa: ARG002
-        """Read prompts, several in one call."""
-        tokens: list[tuple[int, int, int, bool]] = []
+    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> None:  # noqa: ARG002
+        """Give prompts the sequences that begin most like them."""
         for key, prompt in zip(keys, prompts, strict=True):
-            sequence, known = self._free(prompt)
-            self._sequence[key] = sequence
-            self._held[sequence] = list(prompt)
-            tokens += [(prompt[i], i, sequence, i == len(prompt) - 1) for i in range(known, len(prompt))]
-            self.taken.append(key)
-        return self._decode(tokens)
+            self._sequence[key] = self._free(prompt)
+            self._prompts[key] = prompt
+
+    def read(self, budget: int) -> tuple[list[int], NDArray[np.float32]]:
+        """Read on, several prompts in one call."""
+        tokens: list[tuple[int, int, int, bool]] = []
+        found: list[int] = []
+        left = [len(prompt) - len(self._held[self._sequence[key]]) for key, prompt in self._prompts.items()]
+        for (key, prompt), size in zip([*self._prompts.items()], shares(left, budget), strict=True):
+            sequence = self._sequence[key]
+            known = len(self._held[sequence])
+            end = known + size
+            self._held[sequence] += prompt[known:end]
+            tokens += [(prompt[i], i, sequence, i == len(prompt) - 1) for i in range(known, end)]
+            if end == len(prompt):
+                del self._prompts[key]
+                self.taken.append(key)
+                found.append(key)
+        return found, self._decode(tokens)
 
     def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
         """Write one token more in every place."""
@@ -90,7 +109,8 @@ class LlamaPlaces(Places):
 
     def leave(self, key: int) -> None:
         """Let go of a text; its keys and values stay until their room is needed."""
-        self.taken.remove(key)
+        if self._prompts.pop(key, None) is None:
+            self.taken.remove(key)
         sequence = self._sequence.pop(key)
         self._held[sequence] = self._held.pop(sequence)
 
@@ -101,24 +121,24 @@ class LlamaPlaces(Places):
             self.lib.llama_free(self.context)
         self.context = None
 
-    def _free(self, prompt: Ids) -> tuple[int, int]:
-        """Return the free sequence that begins most like a prompt, and how many of the first ids are in it."""
+    def _free(self, prompt: Ids) -> int:
+        """Return the free sequence that begins most like a prompt; it holds no more than that beginning."""
         busy = set(self._sequence.values())
         free = [number for number in self._held if number not in busy]
         alike = {number: common(tuple(self._held[number]), prompt[:-1]) for number in free}
         chosen = max(free, key=lambda number: (alike[number], not self._held[number]))
-        return chosen, self._forget(chosen, alike[chosen])
+        self._forget(chosen, alike[chosen])
+        return chosen
 
-    def _forget(self, sequence: int, kept: int) -> int:
-        """Forget the end of a sequence; return how many tokens are left, none where states cannot be gone back to."""
+    def _forget(self, sequence: int, kept: int) -> None:
+        """Forget the end of a sequence, or all of it where states cannot be gone back to."""
         if not self.lib.llama_memory_seq_rm(self.memory, sequence, kept, -1):
             self.lib.llama_memory_seq_rm(self.memory, sequence, -1, -1)
             kept = 0
         del self._held[sequence][kept:]
-        return kept
 
     def _decode(self, tokens: Sequence[tuple[int, int, int, bool]]) -> NDArray[np.float32]:
-        found = []
+        found = [np.zeros((0, self.model.vocab_size), np.float32)]
         for begin in range(0, len(tokens), AT_A_TIME):
             part = tokens[begin : begin + AT_A_TIME]
             wanted = self._fill(part)

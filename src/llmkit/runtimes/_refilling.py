@@ -76,7 +76,7 @@ class Refilling:
             tokens += size
             numbers.append(self.waiting.popleft())
         prompts: list[Any] = [self.lines[number].request.prompt for number in numbers]
-        self._choose(self.places.read(numbers, prompts, [self.lengths[number] for number in numbers]), numbers)
+        self._choose(self.places.read_whole(numbers, prompts, [self.lengths[number] for number in numbers]), numbers)
 
     def _choose(self, hidden: Tensor, numbers: Sequence[int]) -> None:
         """Add to each line the token that `[rows, hidden]` speaks for."""

@@ -103,7 +103,7 @@ def hidden_of(
     begin, layers = (0, ()) if beginnings is None else beginnings.find(first)
     is_new = beginnings is not None and begin < root
     if root - begin >= APART:
-        _, layers = _pass(model, tree.ids[None, begin:root], np.arange(begin, root)[None], layers)
+        _, layers = pass_of(model, tree.ids[None, begin:root], np.arange(begin, root)[None], layers)
         begin = root
     hidden, found = _behind(model, tree, begin, layers, cached=cached or (is_new and begin < root))
     if beginnings is not None and is_new:
@@ -119,7 +119,7 @@ def _behind(
     if rows is not None:
         return _side_by_side(model, tree, begin, layers, rows, cached=cached)
     ids, places = tree.ids[None, begin:], tree.places[None, begin:]
-    hidden, layers = _pass(model, ids, places, layers, seen=tree.seen(begin)[None], cached=cached)
+    hidden, layers = pass_of(model, ids, places, layers, seen=tree.seen(begin)[None], cached=cached)
     return hidden[0], layers
 
 
@@ -137,7 +137,7 @@ def _side_by_side(
     spread = tuple(
         (keys.expand(len(rows), -1, -1, -1), values.expand(len(rows), -1, -1, -1)) for keys, values in layers
     )
-    hidden, found = _pass(model, ids[rows], places[rows], spread, seen=seen, cached=cached)
+    hidden, found = pass_of(model, ids[rows], places[rows], spread, seen=seen, cached=cached)
     # What all rows begin with is taken from the first.
     first = np.unique(rows, return_index=True)[1][: count - begin]
     at = torch.from_numpy(first).to(hidden.device)
@@ -151,7 +151,7 @@ def _side_by_side(
     return hidden.flatten(0, 1)[at], tuple((keys, values) for keys, values in ordered)
 
 
-def _pass(
+def pass_of(
     model: PreTrainedModel,
     ids: NDArray[np.int64],
     places: NDArray[np.int64],
@@ -249,6 +249,11 @@ def _changes_with_length(config: PreTrainedConfig, max_length: int) -> bool:
     for name, value in vars(config).items():
         if name.endswith(("window", "window_size")) and type(value) is int and value < max_length:
             return True
+    return turns_otherwise(config)
+
+
+def turns_otherwise(config: PreTrainedConfig) -> bool:
+    """Tell whether the angles that keys are turned by change with the length of the row."""
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [each.get("rope_type") for each in (rope, *rope.values()) if isinstance(each, dict)]
     return any(kind in ("dynamic", "longrope") for kind in kinds)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import mmap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from llmkit.runtimes import Ids
-from llmkit.runtimes._places import Places
+from llmkit.runtimes._lone_places import LonePlaces
+from llmkit.runtimes._places import Places, shares
 from llmkit.runtimes._prefixes import Tree
-from llmkit.runtimes._sharing import cache_name, cache_of, hidden_of
+from llmkit.runtimes._sharing import Layers, cache_name, hidden_of, pass_of
+from llmkit.runtimes._table import Layer, Table
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
@@ -25,83 +26,17 @@ if TYPE_CHECKING:
 
 ROOM, ROWS = 64, 8
 """Positions that a place has at least, and rows that there are."""
+GPU_STEP_TOKENS = 2048
+"""Tokens between two steps of a GPU, which has read them in the time of a few steps."""
 
 
-class _Table:
-    """Which places are taken: the first `count`, by rows of `lengths` tokens."""
+@dataclass
+class _Prompt:
+    """A prompt that is being read: so many of its ids are `known` by their keys and values."""
 
-    def __init__(self, places: int, device: torch.device) -> None:
-        self.count = 0
-        self.lengths = torch.zeros(places, dtype=torch.long, device=device)
-        self.rows = torch.arange(places, device=device)
-        self.longest = 0
-        """Of the rows, in tokens."""
-
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """Return `[count, 1, 1, longest + 1]` what each row's next token sees: all before it and itself."""
-        lengths = self.lengths[: self.count]
-        seen = torch.arange(self.longest + 1, device=lengths.device) <= lengths[:, None]
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)[:, None, None]
-
-    def measure(self) -> None:
-        """Look up the longest row; once a step, since it waits for the device."""
-        self.longest = int(self.lengths[: self.count].max()) if self.count else 0
-
-
-class _Layer(CacheLayerMixin):  # type: ignore[misc]
-    """Keys and values `[places, heads, capacity, size]` of a layer; each row's begin at 0, and nothing pads them."""
-
-    is_sliding = False
-
-    def __init__(self, table: _Table, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.table = table
-        self.keys, self.values = (one.new_zeros((0, one.shape[1], 0, one.shape[3])) for one in (keys, values))
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Do nothing: it is there from the start."""
-
-    def make_room(self, places: int, capacity: int) -> None:
-        """Become another size; what is taken stays."""
-        count, length = self.table.count, self.table.longest
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            # What is not there yet is seen by none, but must be a number: nothing times NaN is NaN.
-            new = _zeros(old, (places, old.shape[1], capacity, old.shape[3]))
-            new[:count, :, :length] = old[:count, :, :length]
-            setattr(self, name, new)
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Take in one token of each row, and return what there is."""
-        rows, lengths = self.table.rows[: self.table.count], self.table.lengths[: self.table.count]
-        self.keys[rows, :, lengths], self.values[rows, :, lengths] = key_states[:, :, 0], value_states[:, :, 0]
-        longest = self.table.longest + 1
-        return self.keys[: len(rows), :, :longest], self.values[: len(rows), :, :longest]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return how many keys there are, and the first."""
-        return self.get_seq_length() + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Return the tokens of the longest row."""
-        return self.table.longest
-
-    def get_max_length(self) -> int:
-        """Return how many a row may have."""
-        return int(self.keys.shape[2])
-
-    def put(self, place: int, keys: Tensor, values: Tensor) -> None:
-        """Put a row's `[heads, tokens, size]` into a place."""
-        self.keys[place, :, : keys.shape[1]], self.values[place, :, : values.shape[1]] = keys, values
-
-
-def _zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return zeros; on a CPU they take memory once they are written over, and most answers end before their budget."""
-    if like.device.type != "cpu" or not hasattr(mmap, "MAP_PRIVATE"):  # Windows has no such memory
-        return like.new_zeros(shape)
-    memory = mmap.mmap(-1, math.prod(shape) * like.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return torch.frombuffer(memory, dtype=like.dtype).view(shape)
+    ids: Ids
+    known: int = 0
+    layers: Layers = ()
 
 
 class SharedPlaces(Places):
@@ -116,18 +51,52 @@ class SharedPlaces(Places):
     def __init__(self, running: InMemory, most: int, tokens: int) -> None:
         self.running, self.model, self.most, self.tokens = running, running.model, most, tokens
         self.longest = tokens
-        self.table = _Table(most, self.model.device)
-        self.layers: list[_Layer] = []
+        if self.model.device.type != "cpu":
+            self.step_tokens = GPU_STEP_TOKENS
+        self.table = Table(most, self.model.device)
+        self.layers: list[Layer] = []
         self.taken = []
         self._lengths: dict[int, int] = {}
+        self._prompts: dict[int, _Prompt] = {}
+        self._none = np.zeros((0, self.model.get_output_embeddings().weight.shape[0]), np.float32)
 
     def cost(self, lengths: Sequence[int]) -> int:
         """Return the positions of a table: all rows are as long as the longest."""
         return len(lengths) * max(lengths, default=0)
 
-    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:
-        """Read prompts, those that begin alike once."""
-        return self.logits(self.read(keys, prompts, lengths)).cpu().numpy()
+    @property
+    def reading(self) -> list[int]:
+        """Keys, the first that came first."""
+        return [*self._prompts]
+
+    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> None:
+        """Take prompts in."""
+        for key, prompt, length in zip(keys, prompts, lengths, strict=True):
+            self._prompts[key], self._lengths[key] = _Prompt(prompt), length
+
+    def read(self, budget: int) -> tuple[list[int], NDArray[np.float32]]:
+        """Read on: prompts that fit together, what they begin with alike once, and long ones piece by piece.
+
+        What stands before a piece is known by its keys and values; a model of which that changed anything would not
+        have been measured to share, see `shares_alike`.
+        """
+        found: list[int] = []
+        hidden: list[Tensor] = []
+        whole: list[int] = []
+        with self.running.computing():
+            now = shares([len(one.ids) - one.known for one in self._prompts.values()], budget)
+            for (key, prompt), size in zip([*self._prompts.items()], now, strict=True):
+                if size == len(prompt.ids):
+                    whole.append(key)
+                elif size and (last := self._piece(key, prompt, size)) is not None:
+                    found.append(key)
+                    hidden.append(last[None])
+            if whole:
+                found += whole
+                hidden.append(self._whole(whole, [self._prompts[key].ids for key in whole]))
+            for key in found:
+                del self._prompts[key]
+            return found, self.logits(torch.cat(hidden)).cpu().numpy() if found else self._none
 
     def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
         """Write one token more in every place."""
@@ -138,27 +107,49 @@ class SharedPlaces(Places):
         with self.running.computing():
             return self.model.get_output_embeddings()(hidden).float()  # type: ignore[no-any-return]
 
-    def read(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> Tensor:
-        """Return `[prompts, hidden]` of the last token of each prompt; see `begin`."""
+    def read_whole(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> Tensor:
+        """Take prompts in and read them at once; return `[prompts, hidden]` of the last token of each."""
         with self.running.computing():
-            tree = Tree.of(prompts)
-            root = min(tree.root, min(map(len, prompts)) - 1)
-            hidden, begin, layers = hidden_of(self.model, tree, root=root, beginnings=self.running.beginnings)
-            if not self.layers:
-                self.layers = [_Layer(self.table, *layer) for layer in layers]
             self._lengths |= dict(zip(keys, lengths, strict=True))
-            self._make_room()
-            for key, each in zip(keys, tree.paths, strict=True):
-                path = torch.from_numpy(each).to(hidden.device)
-                place = len(self.taken)
-                for layer, (own_keys, values) in zip(self.layers, layers, strict=True):
-                    layer.put(place, own_keys[0][:, path], values[0][:, path])
-                self.table.lengths[place] = len(path)
-                self.taken.append(key)
-            self.table.count = len(self.taken)
-            self.table.measure()
-            last = torch.tensor([int(path[-1]) - begin for path in tree.paths], device=hidden.device)
-            return hidden[last]
+            return self._whole(keys, prompts)
+
+    def _whole(self, keys: Sequence[int], prompts: Sequence[Ids]) -> Tensor:
+        tree = Tree.of(prompts)
+        root = min(tree.root, min(map(len, prompts)) - 1)
+        hidden, begin, layers = hidden_of(self.model, tree, root=root, beginnings=self.running.beginnings)
+        for key, each in zip(keys, tree.paths, strict=True):
+            path = torch.from_numpy(each).to(hidden.device)
+            self._put(key, tuple((own_keys[0][:, path], values[0][:, path]) for own_keys, values in layers))
+        last = torch.tensor([int(path[-1]) - begin for path in tree.paths], device=hidden.device)
+        return hidden[last]
+
+    def _piece(self, key: int, prompt: _Prompt, size: int) -> Tensor | None:
+        """Read so many tokens of a prompt; return `[hidden]` of its last one, if that is read."""
+        ids, beginnings = prompt.ids, self.running.beginnings
+        if not prompt.known and beginnings is not None:
+            prompt.known, prompt.layers = beginnings.find(ids[:-1])
+        end = min(prompt.known + size, len(ids))
+        piece = np.arange(prompt.known, end)[None]
+        hidden, prompt.layers = pass_of(self.model, np.array(ids)[piece], piece, prompt.layers)
+        prompt.known = end
+        if end < len(ids):
+            return None
+        if beginnings is not None:
+            beginnings.keep(ids[:-1], prompt.layers)
+        self._put(key, tuple((keys[0], values[0]) for keys, values in prompt.layers))
+        return hidden[0, -1]
+
+    def _put(self, key: int, layers: Layers) -> None:
+        """Write from here on behind keys and values `[heads, tokens, size]`."""
+        if not self.layers:
+            self.layers = [Layer(self.table, keys[None], values[None]) for keys, values in layers]
+        self._make_room()
+        place, length = len(self.taken), layers[0][0].shape[1]
+        for layer, each in zip(self.layers, layers, strict=True):
+            layer.put(place, *each)
+        self.table.lengths[place] = length
+        self.taken.append(key)
+        self.table.count, self.table.longest = len(self.taken), max(self.table.longest, length)
 
     def go_on(self, newest: Sequence[int]) -> Tensor:
         """Return `[taken, hidden]`; see `step`."""
@@ -176,6 +167,9 @@ class SharedPlaces(Places):
 
     def leave(self, key: int) -> None:
         """Let go of a text; the last row takes its place."""
+        del self._lengths[key]
+        if self._prompts.pop(key, None) is not None:
+            return
         with self.running.computing():
             place, last = self.taken.index(key), len(self.taken) - 1
             if place < last:
@@ -185,13 +179,12 @@ class SharedPlaces(Places):
                 self.table.lengths[place] = length
                 self.taken[place] = self.taken[last]
             self.taken.pop()
-            del self._lengths[key]
             self.table.count = len(self.taken)
             self.table.measure()
 
     def close(self) -> None:
         """Give the memory back."""
-        self.layers, self.taken, self._lengths, self.table.count = [], [], {}, 0
+        self.layers, self.taken, self._lengths, self._prompts, self.table.count = [], [], {}, {}, 0
 
     def _make_room(self) -> None:
         """Grow by doubling, and shrink where the longest is gone or the rows are few: both are memory."""
@@ -203,66 +196,6 @@ class SharedPlaces(Places):
         places = min(self.most, max(rows, min(_doubled(rows, ROWS), self.tokens // capacity)))
         for layer in self.layers:
             layer.make_room(places, capacity)
-
-
-class LonePlaces(Places):
-    """Places of any model that writes: each text has a cache of its own, as the model makes it, and steps by itself.
-
-    Args:
-        running: The model; of an encoder-decoder the prompts are what its encoder reads.
-        most: Texts at once.
-        tokens: Positions of all of them together.
-    """
-
-    def __init__(self, running: InMemory, most: int, tokens: int) -> None:
-        self.running, self.model, self.most, self.tokens = running, running.model, most, tokens
-        self.longest = tokens
-        self.taken = []
-        self._known: dict[int, dict[str, Any]] = {}
-        """By key, what the model is given beside the newest token."""
-
-    def begin(self, keys: Sequence[int], prompts: Sequence[Ids], lengths: Sequence[int]) -> NDArray[np.float32]:  # noqa: ARG002
-        """Read each prompt."""
-        found = []
-        for key, prompt in zip(keys, prompts, strict=True):
-            ids = torch.tensor([prompt], device=self.model.device)
-            self._known[key] = {}
-            if self.model.config.is_encoder_decoder:
-                with self.running.computing():
-                    self._known[key] = {"encoder_outputs": self.model.get_encoder()(input_ids=ids)}
-                ids = ids.new_tensor([[self._start]])
-            found.append(self._one(key, ids))
-            self.taken.append(key)
-        return torch.stack(found).cpu().numpy()
-
-    def step(self, newest: Sequence[int]) -> NDArray[np.float32]:
-        """Write one token more in every place."""
-        ids = torch.tensor(newest, device=self.model.device)[:, None, None]
-        return torch.stack([self._one(key, one) for key, one in zip(self.taken, ids, strict=True)]).cpu().numpy()
-
-    def leave(self, key: int) -> None:
-        """Let go of a text."""
-        self.taken.remove(key)
-        del self._known[key]
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self.taken, self._known = [], {}
-
-    @property
-    def _start(self) -> int:
-        config = self.model.generation_config
-        found = config.decoder_start_token_id
-        return int(found if found is not None else self.model.config.decoder_start_token_id or 0)
-
-    def _one(self, key: int, ids: Tensor) -> Tensor:
-        two_sided, known = self.model.config.is_encoder_decoder, self._known[key]
-        with self.running.computing():
-            output = self.model(**{"decoder_input_ids" if two_sided else "input_ids": ids}, use_cache=True, **known)
-        name, cache = cache_of(output)
-        if name:
-            known[name] = cache
-        return output.logits[0, -1].float()  # type: ignore[no-any-return]
 
 
 def places_of(running: InMemory, most: int, tokens: int) -> Places | None:

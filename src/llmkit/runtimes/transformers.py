@@ -45,26 +45,42 @@ class Transformers(Runtime):
             SetupError: What that takes is not installed.
             DataError: No model, or a damaged one, or its tokenizer has ids that it has no rows for.
         """
-        import torch
+        from llmkit.modeling.load import load_model
 
-        from llmkit.data.clock import date_of, set_date
-        from llmkit.modeling.load import check_vocabulary, load_model
-        from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
-        from llmkit.work.allocator import keep_freed_memory
-
-        keep_freed_memory()
-        if self.plain:
-            model, tokenizer = _from_pretrained(where)
-        else:
-            model, tokenizer = load_model(where), load_tokenizer(where)
-            check_vocabulary(model, vocabulary_size(tokenizer), where)
-        if date_of(tokenizer) is None:
-            set_date(tokenizer, date)
-        running = InMemory(
-            model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where, frozen=True
-        )
+        model, tokenizer = _from_pretrained(where) if self.plain else (load_model(where), None)
+        running = opened(model, where, tokenizer, date)
         round_weights(running, self.precision)
         return running
+
+
+def opened(
+    model: PreTrainedModel, where: str, tokenizer: PreTrainedTokenizerFast | None = None, date: str | None = None
+) -> InMemory:
+    """Make a loaded model ready to answer, on a GPU if there is one.
+
+    Args:
+        model: The model.
+        where: Its directory.
+        tokenizer: Its tokenizer; None for the one in the directory.
+        date: See `Runtime.load`.
+
+    Raises:
+        DataError: The tokenizer is none, or has ids that the model has no rows for.
+    """
+    import torch
+
+    from llmkit.data.clock import date_of, set_date
+    from llmkit.modeling.load import check_vocabulary
+    from llmkit.modeling.tokenizer import load_tokenizer, vocabulary_size
+    from llmkit.work.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    if tokenizer is None:
+        tokenizer = load_tokenizer(where)
+        check_vocabulary(model, vocabulary_size(tokenizer), where)
+    if date_of(tokenizer) is None:
+        set_date(tokenizer, date)
+    return InMemory(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, where=where, frozen=True)
 
 
 def _from_pretrained(where: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -85,6 +85,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = _origin_form(scope)
         status, begun = 0, time.monotonic()
 
         async def counted(message: Any) -> None:
@@ -133,6 +134,20 @@ class Gate:
             metrics.errors.labels(route).inc()
         if status == 200 and route in self.timed:
             metrics.whole.labels(route).observe(took_s)
+
+
+def _origin_form(scope: Scope) -> Scope:
+    """Return a request whose target is a path: `GET http://host/path` is as good, and its host is the one that counts.
+
+    See RFC 9112, section 3.2.2: a server must take what proxies are sent.
+    """
+    scheme, sign, rest = scope["path"].partition("://")
+    if not sign or scheme.lower() not in ("http", "https"):
+        return scope
+    host, slash, path = rest.partition("/")
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    raw = b"/" + scope["raw_path"].partition(b"://")[2].partition(b"/")[2]
+    return {**scope, "path": slash + path or "/", "raw_path": raw, "headers": [*headers, (b"host", host.encode())]}
 
 
 def _host(value: str) -> str:

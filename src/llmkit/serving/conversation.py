@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
+import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmkit.core.errors import ConfigError, DataError, SetupError
+from llmkit.core.errors import ConfigError, DataError, Interrupted, SetupError, UserError
 from llmkit.core.json import dumps
 from llmkit.core.reading import reading
 from llmkit.data.rows._values import RowError
@@ -141,6 +144,40 @@ class Conversation:
                 raise
         return count + 1
 
+    @contextmanager
+    def saved_at_the_end(self, path: Path | None) -> Iterator[None]:
+        """Save what was said at the end, also where a signal is the end; None for nowhere.
+
+        Raises:
+            UserError: The file is no longer what can be written; the conversation is in another one, which is named.
+        """
+        try:
+            yield
+        except Interrupted:
+            self._keep(path)
+            raise
+        self._keep(path)
+
+    def _keep(self, path: Path | None) -> None:
+        if path is None or len(self.turns) < 2:
+            return
+        try:
+            self.save(path)
+        except UserError as error:
+            error.hint = self._kept_elsewhere()
+            raise
+
+    def _kept_elsewhere(self) -> str:
+        """Save the conversation where a file can be made; return where, for people."""
+        for folder in (state_folder(), Path(tempfile.gettempdir())):
+            place = folder / f"chat-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+            with suppress(UserError, OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                self.save(place)
+                return f"the conversation is in {place}; cat {place} >> FILE adds it to another file"
+        sys.stderr.write(dumps({"messages": self.turns}) + "\n")
+        return "the conversation is the line above"
+
     def load(self, path: Path) -> int:
         """Take up the last conversation of a file; return of how many.
 
@@ -152,6 +189,11 @@ class Conversation:
             raise DataError(f"{path} holds no conversation")
         self.turns = rows[-1]
         return len(rows)
+
+
+def state_folder() -> Path:
+    """Return the folder of what is kept from one conversation to the next."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "llmkit"
 
 
 def check_saving(path: Path) -> int:

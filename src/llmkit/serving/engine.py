@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from llmkit.runtimes import Ids, Request
+    from llmkit.runtimes._bases import Bases
     from llmkit.serving.stream import Stream
 
 Finish = Literal["stop", "length", "cancelled"]
@@ -159,6 +160,11 @@ class Engine:
         """Whether it works; False while it starts again after it has failed."""
         raise NotImplementedError
 
+    @property
+    def shared(self) -> str:
+        """What it shares with other engines, as the end of a line for people; "" for nothing."""
+        return ""
+
     def encode(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]] = ()) -> Ids:
         """Return the ids of a prompt: of turns by the model's chat template, as training and evaluation have it.
 
@@ -227,8 +233,10 @@ class EngineSettings:
         queue: Requests that may wait, at most.
         cache_bytes: Memory for keys and values; None for a sixteenth of what the machine has.
         cache_share: Models that divide it, where nothing is said of it.
-        cache: Number format of keys and values, of models in GGUF: float32 as `eval` has it; float16, as llama.cpp's
-            own programs have it, is faster and rounds.
+        cache: Number format of keys and values, of models in GGUF: float16, as llama.cpp's own programs have them;
+            float32, as `eval` has them, is slower and rounds nothing.
+        step_tokens: Tokens that are computed between two steps, at most: one of each text, and of prompts that are
+            read meanwhile; None for 256, on a GPU 2,048.
         max_prompt: Tokens of a prompt, at most; None for what the model has positions for.
         max_output: New tokens of a text, at most, also where nothing is asked for.
     """
@@ -237,14 +245,15 @@ class EngineSettings:
     queue: int = 256
     cache_bytes: int | None = None
     cache_share: int = 1
-    cache: Literal["float32", "float16"] = "float32"
+    cache: Literal["float16", "float32"] = "float16"
+    step_tokens: int | None = None
     max_prompt: int | None = None
     max_output: int | None = None
 
 
 def open_engine(
     where: str, *, runtime: str | None = None, settings: EngineSettings | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None, bases: Bases | None = None,
 ) -> Engine:  # fmt: skip
     """Load a model and start its engine.
 
@@ -253,6 +262,7 @@ def open_engine(
         runtime: Member of `runtimes`; by default what the files are for.
         settings: Bounds.
         say: Takes a line for people.
+        bases: What models that are opened together share.
 
     Raises:
         ConfigError: There is no such runtime.
@@ -261,4 +271,4 @@ def open_engine(
     """
     from llmkit.serving.running import RunningEngine
 
-    return RunningEngine(where, runtime, settings or EngineSettings(), say)
+    return RunningEngine(where, runtime, settings or EngineSettings(), say, bases)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from llmkit.core.errors import ConfigError, UserError
 from llmkit.serving.drawing import Draws
 from llmkit.serving.engine import Can, Engine, EngineFacts, EngineSettings, Prompt, RefusedError, Sampling
+from llmkit.serving.loading import load, runtime_for
 from llmkit.serving.writing import Text, Writer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from llmkit.runtimes import Ids, Request, Running, Runtime
+    from llmkit.runtimes import Ids, Request, Running
+    from llmkit.runtimes._bases import Bases
     from llmkit.runtimes._places import Places
     from llmkit.serving.answering import Answerer
     from llmkit.serving.stream import Stream
@@ -36,17 +38,25 @@ class RunningEngine(Engine):
         runtime: Member of `runtimes`.
         settings: Bounds.
         say: Takes a line for people.
+        bases: What it may share its weights with.
     """
 
-    def __init__(self, where: str, runtime: str | None, settings: EngineSettings, say: Callable[[str], None]) -> None:
-        self.where, self.settings = where, settings
-        self.runtime = runtime or _runtime_for(where)
-        self.running: Running = _load(where, self.runtime, settings.cache)
+    def __init__(
+        self,
+        where: str,
+        runtime: str | None,
+        settings: EngineSettings,
+        say: Callable[[str], None],
+        bases: Bases | None = None,
+    ) -> None:
+        self.where, self.settings, self.bases = where, settings, bases
+        self.runtime = runtime or runtime_for(where)
+        self.running: Running = self._load()
         self.writer: Writer | None = None
         self.answerer: Answerer | None = None
         self._fresh = True
         if self.running.facts.answer == "tokens":
-            self.writer = Writer(self._started, settings.queue, say)
+            self.writer = Writer(self._started, settings.queue, say, settings.step_tokens)
         else:
             from llmkit.serving.answering import Answerer
 
@@ -260,35 +270,17 @@ class RunningEngine(Engine):
         """Return new places; from the second time on, of a model that is loaded anew."""
         if not self._fresh:
             self.running.close()
-            self.running = _load(self.where, self.runtime, self.settings.cache)
+            self.running = self._load()
         self._fresh = False
         return self._places()
 
+    def _load(self) -> Running:
+        """Return the model, on a base that others stand on if there is one."""
+        shared = self.bases.load(self.where) if self.bases is not None and self.runtime == "transformers" else None
+        return shared or load(self.where, self.runtime, self.settings.cache)
 
-def _runtime_for(where: str) -> str:
-    """Return what runs the files of a path: a model directory's weights come before what was exported of them."""
-    from pathlib import Path
-
-    from llmkit.core.found import is_gguf
-
-    folder = Path(where)
-    if is_gguf(folder):
-        return "llama_cpp"
-    weights = any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")) or not folder.is_dir()
-    if not weights and any(folder.glob("*.gguf")):
-        return "llama_cpp"
-    if not weights and (folder / "onnx").is_dir():
-        return "onnxruntime"
-    return "transformers"
-
-
-def _load(where: str, runtime: str, cache: str) -> Running:
-    from llmkit.core.registry import Family
-
-    family = Family("runtime")
-    try:
-        family.load(runtime)
-    except LookupError as error:
-        raise ConfigError(f"--runtime: {error}") from None
-    found: Runtime = family.parse({"type": runtime, **({"cache": cache} if runtime == "llama_cpp" else {})})
-    return found.load(where)
+    @property
+    def shared(self) -> str:
+        """What it shares, for people; "" for nothing."""
+        own = None if self.bases is None else self.bases.own_bytes(self.running)
+        return "" if own is None else f"; {own / 1e6:,.1f} MB of its own, the other weights are in memory once"

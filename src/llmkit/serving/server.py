@@ -91,7 +91,8 @@ def serve(told: Serving, say: Callable[[str], None]) -> None:
         port = listener.getsockname()[1]
         shown = f"[{told.host}]" if ":" in told.host else told.host
         for name, engine in engines.items():
-            say(f"{name}: {engine.facts.where} by {engine.facts.runtime}: {', '.join(sorted(engine.facts.can))}")
+            can = ", ".join(sorted(engine.facts.can))
+            say(f"{name}: {engine.facts.where} by {engine.facts.runtime}: {can}{engine.shared}")
         say(f"http://{shown}:{port} (API: http://{shown}:{port}/v1, its description: /docs); Ctrl-C ends it")
         sys.setswitchinterval(SWITCH_S)
         _run(service, listener, say)
@@ -155,12 +156,17 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _engines(told: Serving, say: Callable[[str], None]) -> Iterator[Mapping[str, Engine]]:
     with contextlib.ExitStack() as stack:
+        from llmkit.runtimes._bases import Bases
+
         found: dict[str, Engine] = {}
         settings = told.engine
         if settings.cache_bytes is None:
             settings = replace(settings, cache_share=len(told.models))
+        bases = Bases(told.models.values())
         for name, where in told.models.items():
-            engine = stack.enter_context(open_engine(where, runtime=told.runtime, settings=settings, say=say))
+            engine = stack.enter_context(
+                open_engine(where, runtime=told.runtime, settings=settings, say=say, bases=bases)
+            )
             if not engine.facts.can:
                 raise ConfigError(
                     f"the model '{where}' has the head for {engine.facts.answer}, which no route is for",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.core.errors import Interrupted, UserError, nearest
 from llmkit.core.given import check_given
-from llmkit.serving.conversation import Conversation, printable
+from llmkit.serving.conversation import Conversation, printable, state_folder
 
 if TYPE_CHECKING:
     from llmkit.core.console import Console
@@ -170,8 +169,7 @@ def _history() -> Iterator[None]:
     except ImportError:
         yield
         return
-    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    file = state / "llmkit" / "chat_history"
+    file = state_folder() / "chat_history"
     with contextlib.suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(HISTORY_LINES)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llmkit.serving.grammar import Grammar
 
 PROMPT_TOKENS = 1024
-"""Tokens of prompts that are read between two steps of the others, or one prompt."""
+"""Tokens of prompts that are read at a time while nothing is written."""
 LONGEST_PAUSE_S = 60.0
 """Between two attempts to start again."""
 
@@ -115,10 +115,13 @@ class Writer:
         places: Makes the places, and loads the model anew if it is called again.
         queue: Texts that may wait.
         say: Takes a line for people.
+        step_tokens: Tokens that are computed between two steps, at most; None for what the places say.
     """
 
-    def __init__(self, places: Callable[[], Places], queue: int, say: Callable[[str], None]) -> None:
-        self._make, self._queue, self._say = places, queue, say
+    def __init__(
+        self, places: Callable[[], Places], queue: int, say: Callable[[str], None], step_tokens: int | None = None
+    ) -> None:
+        self._make, self._queue, self._say, self._step_tokens = places, queue, say, step_tokens
         self.places = places()
         self.alive, self.tokens, self.prompt_tokens, self.steps, self.deaths = True, 0, 0, 0, 0
         self._change = Condition()
@@ -185,16 +188,25 @@ class Writer:
             self._let_go()
             new = self._admitted()
         if new:
-            numbers = [number for number, _ in new]
             texts = [text for _, text in new]
             self.prompt_tokens += sum(len(text.prompt) for text in texts)
-            logits = self.places.begin(numbers, [text.prompt for text in texts], [text.length for text in texts])
-            self._choose(numbers, logits)
-        if self._running:
+            self.places.begin(
+                [number for number, _ in new], [text.prompt for text in texts], [text.length for text in texts]
+            )
+        if self.places.reading:
+            self._choose(*self.places.read(self._prompt_tokens()))
+        if self.places.taken:
             keys = [*self.places.taken]
             logits = self.places.step([self._running[key].newest for key in keys])
             self.steps += 1
             self._choose(keys, logits)
+
+    def _prompt_tokens(self) -> int:
+        """Return how many tokens of prompts are read before the next step: each text's own token counts, too."""
+        if not self.places.taken:
+            return PROMPT_TOKENS
+        most = self._step_tokens or self.places.step_tokens
+        return max(most - len(self.places.taken), most // 2, 1)
 
     def _let_go(self) -> None:
         """Drop what was cancelled, and what has taken too long."""
@@ -214,12 +226,9 @@ class Writer:
         """Return who gets a place now, in the order in which they came."""
         found: list[tuple[int, Text]] = []
         lengths = [text.length for text in self._running.values()]
-        tokens = 0
         while self._waiting and len(lengths) < self.places.most:
             number, text = self._waiting[0]
-            tokens += len(text.prompt)
-            too_many = self.places.cost([*lengths, text.length]) > self.places.tokens
-            if lengths and (too_many or (found and tokens > PROMPT_TOKENS)):
+            if lengths and self.places.cost([*lengths, text.length]) > self.places.tokens:
                 break
             lengths.append(text.length)
             found.append(self._waiting.popleft())

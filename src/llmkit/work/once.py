@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,35 @@ class Once:
         fsync(temporary)
         temporary.replace(path)
         return result
+
+
+def windows(
+    function: Callable[[Iterator[T], Path], R], records: Iterator[T], folder: Path, used: Callable[[R], int]
+) -> Iterator[tuple[R, bool]]:
+    """Yield what becomes of window after window of some records, each done once as `Once` has it.
+
+    Windows are a function of the records alone: of one that an earlier, interrupted run has done, they are counted off.
+
+    Args:
+        function: Takes the records, of which it uses up some, and where its own files may go: a path without an ending.
+        records: All of them.
+        folder: Where the results are.
+        used: Returns how many records a result has used up; with none, it is the end.
+
+    Yields:
+        A result, and whether it was there before.
+    """
+    folder.mkdir(exist_ok=True)
+    for number in itertools.count():
+        place = folder / f"{number:06}"
+        before = place.with_suffix(".done").exists()
+        result: R = Once(lambda place: function(records, place), folder)((number, place))
+        count = used(result)
+        if not count:
+            return
+        if before:
+            next(itertools.islice(records, count - 1, None), None)
+        yield result, before
 
 
 def run_plan(engine: Engine, function: Callable[[T], R], tasks: Sequence[T], folder: Path) -> Iterator[R]:

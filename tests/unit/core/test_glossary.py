@@ -95,6 +95,8 @@ def test_every_part_of_the_table_is_there_and_every_other_is_not():
          " said outright", "llmkit finetune --help"),
         ("clean", ["--froce"], "", "llmkit clean --help"),
         ("doctor", ["--lr"], "", "llmkit doctor --help"),
+        ("serve", ["--half-cache"], "; here it is --cache-type: float16, the default, or float32",
+         "llmkit serve ... --cache-type ..."),
     ],
 )  # fmt: skip
 def test_options_of_other_tools(command, typed, words, hint):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmkit.core.console import Console
-from llmkit.core.errors import DataError, SetupError
+from llmkit.core.errors import DataError, Interrupted, SetupError
 from llmkit.serving.conversation import Conversation, load_rows, printable
 from llmkit.serving.engine import Piece, RefusedError, Sampling
 from llmkit.serving.stream import Stream
@@ -219,3 +220,44 @@ def test_what_is_typed_in_another_encoding_is_told_and_asked_of_nobody(monkeypat
 
 def test_nothing_that_a_model_writes_steers_the_terminal():
     assert printable("a\x1b[2J\x07b\tc\n\u202ed é天👨\u200d👩") == "a[2Jb\tc\nd é天👨\u200d👩"
+
+
+def test_what_cannot_be_saved_where_it_was_to_be_is_saved_elsewhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    place = tmp_path / "there"
+    place.mkdir()
+
+    def talk(ending=None):
+        conversation = Conversation(None, None, turns=[])
+        with conversation.saved_at_the_end(place / "chat.jsonl"):
+            conversation.turns = turns
+            shutil.rmtree(place, ignore_errors=True)  # the place goes away while they talk
+            if ending is not None:
+                raise ending
+
+    with pytest.raises(SetupError, match="there is no directory") as caught:
+        talk()
+    (kept,) = (tmp_path / "state" / "llmkit").glob("chat-*.jsonl")
+    assert load_rows(kept) == [turns]
+    assert f"the conversation is in {kept}" in caught.value.hint
+    kept.unlink()
+    with pytest.raises(SetupError):
+        talk(Interrupted())
+    (kept,) = (tmp_path / "state" / "llmkit").glob("chat-*.jsonl")
+    assert load_rows(kept) == [turns], "SIGTERM loses nothing either"
+    (tmp_path / "no").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "no"))
+    with pytest.raises(SetupError) as caught:
+        talk()
+    assert json.loads(capsys.readouterr().err) == {"messages": turns}
+    assert caught.value.hint == "the conversation is the line above"
+
+
+def test_a_conversation_that_a_signal_ends_is_saved(tmp_path):
+    conversation = Conversation(None, None, turns=[])
+    with pytest.raises(Interrupted), conversation.saved_at_the_end(tmp_path / "chat.jsonl"):
+        conversation.turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+        raise Interrupted
+    assert load_rows(tmp_path / "chat.jsonl") == [conversation.turns]

@@ -37,7 +37,7 @@ def ids_of(stream):
     return tuple(i for piece in stream for i in piece.ids)
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not happen"
@@ -65,6 +65,58 @@ def test_a_model_that_cannot_share_a_pass_writes_the_same(tmp_path, folder, engi
         assert type(lone.writer.places).__name__ == "LonePlaces"
         streams = [lone.submit([65 + n, 66], GREEDY) for n in range(5)]
         assert [ids_of(s) for s in streams] == [ids_of(engine.submit([65 + n, 66], GREEDY)) for n in range(5)]
+
+
+def long_prompts():
+    return [tuple(65 + (7 * n + i * i) % 60 for i in range(40 + 35 * n)) for n in range(5)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_prompts_that_are_read_in_pieces_are_continued_as_whole_ones(folder, monkeypatch, shared):
+    from llmkit.runtimes import _in_memory
+
+    alone = Transformers().load(str(folder))
+    wanted = [alone.answer([Generate(prompt, 20)])[0].ids for prompt in long_prompts()]
+    if not shared:
+        monkeypatch.setattr(_in_memory.InMemory, "refills", False)
+    with open_writer(folder, places=8, step_tokens=24) as found:
+        sizes, read = [], found.writer.places.read
+        found.writer.places.read = lambda budget: sizes.append(budget) or read(budget)
+        first = found.submit([65, 66], Sampling(max_tokens=200, temperature=0))
+        until(lambda: found.writer.places.taken)
+        streams = [found.submit(prompt, Sampling(max_tokens=20, temperature=0)) for prompt in long_prompts()]
+        assert [ids_of(stream) for stream in streams] == wanted
+        assert len(sizes) > 20, "each was read in several pieces"
+        assert max(sizes[1:]) <= 23
+        first.cancel()
+
+
+def test_a_text_goes_on_while_a_long_prompt_is_read(folder):
+    with open_writer(folder, places=4, step_tokens=16) as found:
+        done, places = [], found.writer.places
+        read, step = places.read, places.step
+        short = found.submit([65, 66], Sampling(max_tokens=200, temperature=0))
+        until(lambda: places.taken)
+        places.read = lambda budget: done.append("read") or read(budget)
+        places.step = lambda newest: done.append(f"step of {len(newest)}") or step(newest)
+        long = found.submit([65 + i % 50 for i in range(150)], Sampling(max_tokens=4, temperature=0))
+        assert len(ids_of(long)) == 4
+        begun = done.index("read")
+        # 150 tokens, 15 beside the one that the short text takes: ten pieces, and a step behind each.
+        assert done[begun : begun + 20] == ["read", "step of 1"] * 9 + ["read", "step of 2"]
+        short.cancel()
+
+
+def test_a_text_whose_prompt_is_being_read_can_be_left(folder):
+    with open_writer(folder, places=4, step_tokens=2) as found:
+        short = found.submit([65, 66], Sampling(max_tokens=250, temperature=0))
+        until(lambda: found.writer.places.taken)
+        long = found.submit([65 + i % 50 for i in range(200)], Sampling(max_tokens=4, temperature=0))
+        until(lambda: found.writer.places.reading)
+        long.cancel()
+        until(lambda: found.load()["running"] == 1 and not found.writer.places.reading)
+        short.cancel()
+        assert found.submit(TURNS, GREEDY).text()
 
 
 def test_a_seed_gives_one_text_whatever_the_neighbours(engine):
@@ -178,11 +230,16 @@ def test_the_engine_starts_again_after_it_has_failed(folder):
 
 def test_logits_that_are_no_numbers_end_one_text_alone(folder):
     with open_writer(folder, places=4) as found:
-        begin = found.writer.places.begin
-        found.writer.places.begin = lambda *a: begin(*a) * np.float32(np.nan)
+        read = found.writer.places.read
+
+        def broken(budget):
+            keys, logits = read(budget)
+            return keys, logits * np.float32(np.nan)
+
+        found.writer.places.read = broken
         with pytest.raises(Exception, match="NaN"):
             found.submit(TURNS, GREEDY).text()
-        found.writer.places.begin = begin
+        found.writer.places.read = read
         assert found.submit(TURNS, GREEDY).text()
 
 

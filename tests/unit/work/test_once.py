@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from llmkit.work.engine import Engine
-from llmkit.work.once import Once, run_once, run_plan
+from llmkit.work.once import Once, run_once, run_plan, windows
 
 
 def test_a_task_is_done_once(tmp_path):
@@ -45,3 +47,22 @@ def test_a_piece_of_work_is_done_once(tmp_path):
     for _ in range(2):
         assert run_once(tmp_path, "piece", lambda: calls.append(1) or "made") == "made"
     assert calls == [1]
+
+
+def test_windows_that_are_done_are_counted_off(tmp_path):
+    made = []
+
+    def window(records, place):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(place)
+        return list(islice(records, 3))
+
+    with pytest.raises(KeyboardInterrupt):
+        list(windows(window, iter(range(8)), tmp_path / "w", len))
+    assert made == [tmp_path / "w" / "000000", tmp_path / "w" / "000001"]
+    made.append(None)
+    assert list(windows(window, iter(range(8)), tmp_path / "w", len)) == [
+        ([0, 1, 2], True), ([3, 4, 5], True), ([6, 7], False),
+    ]  # fmt: skip
+    assert made[3:] == [tmp_path / "w" / "000002", tmp_path / "w" / "000003"]

@@ -73,17 +73,25 @@ async def votes(request: Request) -> Response:
 
 def _row(body: VoteBody) -> dict[str, Any]:
     """Return a row of preferences or of feedback, as `finetune` reads them."""
-    prompt = turns_of(body.prompt, None)
+    prompt = _said("prompt", body.prompt)
     more = {"model": body.model} if body.model is not None else {}
     if body.chosen is not None and body.rejected is not None and body.completion is None and body.label is None:
-        return {"prompt": prompt, "chosen": _said(body.chosen), "rejected": _said(body.rejected), **more}
+        both = {name: _said(name, said) for name, said in (("chosen", body.chosen), ("rejected", body.rejected))}
+        return {"prompt": prompt, **both, **more}
     if body.completion is not None and body.label is not None and body.chosen is None and body.rejected is None:
-        return {"prompt": prompt, "completion": _said(body.completion), "label": body.label, **more}
+        return {"prompt": prompt, "completion": _said("completion", body.completion), "label": body.label, **more}
     raise RefusedError("chosen", "a judgement has chosen and rejected, or completion and label")
 
 
-def _said(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [dict(turn) for turn in turns_of(messages, None)]
+def _said(field: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not messages:
+        raise RefusedError(field, "there is no answer in it: a judgement is of one message or more")
+    try:
+        return [dict(turn) for turn in turns_of(messages, None)]
+    except RefusedError as error:
+        words = error.message.removeprefix(error.field)
+        place = error.field.replace("messages", field, 1)
+        raise RefusedError(place, f"{place}{words}" if words != error.message else error.message, error.hint) from None
 
 
 def _append(file: Path, row: dict[str, Any]) -> None:
