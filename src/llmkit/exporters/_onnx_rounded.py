@@ -29,7 +29,7 @@ def round_weights(model: PreTrainedModel) -> None:
     """
     from transformers.pytorch_utils import Conv1D
 
-    table = model.get_input_embeddings()
+    table: Any = model.get_input_embeddings()
     shared = _codes(table.weight.detach())
     rounded = Table(table, *shared)
     for parent in [module for module in model.modules() if any(module.children())]:
@@ -68,6 +68,7 @@ class Product(nn.Module):
 
     codes: Tensor
     scales: Tensor
+    bias: nn.Parameter | None
 
     def __init__(self, codes: Tensor, scales: Tensor, size: int, bias: nn.Parameter | None) -> None:
         super().__init__()
