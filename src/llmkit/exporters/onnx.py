@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,7 +117,7 @@ class Onnx(Exporter):
         """Return those of the number format, or the user's own."""
         if self.dtype == "int8":
             found = Limits.of("8-bit", answer, spread)
-            return found if self.min_top1 is None else Limits(top1=self.min_top1, graph=found.graph)
+            return found if self.min_top1 is None else replace(found, top1=self.min_top1)
         if self.max_logit_difference is not None:
             return Limits(difference=self.max_logit_difference, exact=self.dtype == "float32")
         return Limits.of(self.dtype, answer, spread)
