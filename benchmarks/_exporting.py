@@ -29,7 +29,7 @@ def write(model: str, out: str, exporter: str) -> dict[str, Any]:
     Path(out).mkdir(parents=True)
     notes = part.write(running.model, running.tokenizer, Path(out))
     written = perf_counter()
-    size = sum(file.stat().st_size for file in Path(out).iterdir())
+    size = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
     return {"load_s": loaded - begun, "write_s": written - loaded, "bytes": size, "notes": list(notes or ())}
 
 

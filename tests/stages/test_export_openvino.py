@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 def pair(model, tmp_path_factory):
     folder, traced = tmp_path_factory.mktemp("exported"), Transformers().load(str(model))
     Openvino(dtype="int8").write(traced.model, traced.tokenizer, folder)
-    return Transformers().load(str(model)), Openvino().runtime().load(str(folder)), folder
+    return Transformers().load(str(model)), Openvino().runtime().load(str(folder)), folder, traced
 
 
 def test_a_chat_model_is_proven_and_then_evaluated(cli, chain, capsys):
@@ -79,21 +79,22 @@ def runs_as_the_page_says(model, capsys):
 
 
 def test_weights_of_8_bits(pair):
-    ours, theirs, _ = pair
+    ours, theirs, _, traced = pair
     requests = [Logits(row) for row in random_rows((9, 1, 40))]
-    for one, two in zip(ours.answer(requests), theirs.answer(requests), strict=True):
+    for one, two, three in zip(*(side.answer(requests) for side in (ours, theirs, traced)), strict=True):
         assert one.shape == two.shape
         assert 1e-3 < abs(one - two).mean() < 0.1 * one.std()  # rounded indeed, and not more than that
+        assert abs(three - two).max() < 1e-4 * one.std()  # the model is left with what the file has
 
 
 def test_rows_of_all_lengths_are_written_together(pair):
-    _, theirs, _ = pair
+    _, theirs, _, _ = pair
     requests = [Generate(row, budget=5, exact=True) for row in random_rows((3, 30, 1))]
     assert theirs.answer(requests) == [theirs.answer([one])[0] for one in requests]
 
 
 def test_form_of_a_decoder_is_that_of_optimum_and_genai(pair):
-    _, theirs, folder = pair
+    _, theirs, folder, _ = pair
     assert theirs.session.inputs == ["input_ids", "attention_mask", "position_ids", "beam_idx"]
     assert theirs.session.outputs == {"logits": ["?", "?", 74]}
     # Its words are no subwords, and openvino_tokenizers reads what it does not know otherwise: no wrong file is left.

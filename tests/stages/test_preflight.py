@@ -404,7 +404,7 @@ def test_the_quickstart_is_right_before_anything_is_built(tmp_path):
     ]
     done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "preflight: 8 runs, 0 problems, 1 warning" in done.stdout
+    assert "preflight: 10 runs, 0 problems, 1 warning" in done.stdout
     assert not any(tmp_path.iterdir()), "nothing is written"
 
 

@@ -60,6 +60,8 @@ def why_not(tokenizer: PreTrainedTokenizerFast, *, encoder: bool) -> str | None:
     for token in content["added_tokens"]:
         if taken := [name for name in AROUND if token.get(name)]:
             return f"llama.cpp has no {' and '.join(taken)} for an added token, and {token['content']!r} has"
+    if rules.model == "gpt2" and not content["model"]["merges"]:
+        return "its tokenizer has no merges, and llama.cpp loads none of bytes without them"
     if not encoder and tokenizer.eos_token_id is None:
         return "its tokenizer has no end of text (eos_token), and llama.cpp takes the token 11 for it then"
     return _around(tokenizer, encoder=encoder) or cuts.merges_why_not(content, tokenizer, rules)

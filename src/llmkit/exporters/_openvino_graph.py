@@ -150,30 +150,30 @@ def keep_past(model: Any) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def round_weights(model: Any) -> int:
-    """Round matrices to 8 bits, a scale for each output, as OpenVINO's own plugins take them; return how many.
+def round_weights(made: Any, graph: Graph) -> None:
+    """Round the matrices of a model to 8 bits, a scale for each output, as OpenVINO's own plugins take them.
 
     Sums stay in float32, or are what the plugin takes: nothing is calibrated. A table that is the last layer as well is
-    one in the file, too.
+    one in the file, too. The model's own weights are what the file has from then on; what was computed of them while
+    the graph was made is none of them, and stays as it is.
     """
     library()
     from openvino import opset13 as ops
 
-    made = 0
-    for node in model.get_ops():
+    weights = {f"self.{name}": weight for name, weight in _Inline(graph).named_parameters(remove_duplicate=False)}
+    for node in made.get_ops():
         if node.get_type_name() != "Constant" or node.get_element_type().to_string() != "f32":
             continue
-        axis = _kept_axis(node)
-        if axis is None:
+        axis, weight = _kept_axis(node), weights.get(node.get_friendly_name())
+        if axis is None or weight is None:
             continue
         whole, scale = _rounded(node.data, axis)
         back = ops.multiply(ops.convert(ops.constant(whole), "f32"), ops.constant(scale))
         back.set_friendly_name(node.get_friendly_name())
         for reader in list(node.output(0).get_target_inputs()):
             reader.replace_source_output(back.output(0))
-        made += 1
-    model.validate_nodes_and_infer_types()
-    return made
+        weight.data = torch.from_numpy(whole * scale)
+    made.validate_nodes_and_infer_types()
 
 
 def _kept_axis(constant: Any) -> int | None:

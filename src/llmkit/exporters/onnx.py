@@ -6,6 +6,8 @@ DIR/onnx/model.onnx  config.json  generation_config.json  tokenizer.json ...  ge
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,7 +65,8 @@ class Onnx(Exporter):
         """Trace the model's graphs and write them, one after the other."""
         import torch
 
-        from llmkit.exporters._onnx_files import DTYPES, FOLDER, SUFFIXES, round_weights, write_graph
+        from llmkit.exporters import _onnx_rounded
+        from llmkit.exporters._onnx_files import DTYPES, FOLDER, SUFFIXES, write_graph
         from llmkit.exporters._onnx_settings import write_configs
 
         # Attention of torch's own leaves rows that see nothing, as padding on the left does, at NaN.
@@ -71,7 +74,7 @@ class Onnx(Exporter):
         if self.dtype == "float16":
             model.to(torch.float16)
         elif self.dtype == "int8":
-            round_weights(model)
+            _onnx_rounded.round_weights(model)
         folder, apart = directory / FOLDER, {}
         folder.mkdir()
         for graph in _graphs(model, directory):
@@ -102,10 +105,19 @@ class Onnx(Exporter):
         """Return transformers.js, whose tokenizers and templates are written anew in JavaScript."""
         return [TransformersJs()]
 
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[None] | None:
+        """Return what rounds as onnxruntime does, of weights of 8 bits."""
+        if self.dtype != "int8":
+            return None
+        from llmkit.exporters import _onnx_rounded
+
+        return _onnx_rounded.as_run(model)
+
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return those of the number format, or the user's own."""
         if self.dtype == "int8":
-            return Limits.of("8-bit", answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
+            found = Limits.of("8-bit", answer, spread)
+            return found if self.min_top1 is None else replace(found, top1=self.min_top1)
         if self.max_logit_difference is not None:
             return Limits(difference=self.max_logit_difference, exact=self.dtype == "float32")
         return Limits.of(self.dtype, answer, spread)

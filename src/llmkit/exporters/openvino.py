@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -64,7 +65,7 @@ class Openvino(Exporter):
         if any(name.startswith("past_key_values.") for name in graph.inputs):
             keep_past(made)
         if self.dtype == "int8":
-            round_weights(made)
+            round_weights(made, graph)
         save(made, directory / MODEL, half=self.dtype == "float16")
         del made
         model.config.save_pretrained(directory)
@@ -82,6 +83,10 @@ class Openvino(Exporter):
     def runtime(self) -> Runtime:
         """Return OpenVINO alone."""
         return OpenVino()
+
+    def as_run(self, model: PreTrainedModel) -> AbstractContextManager[None] | None:  # noqa: ARG002
+        """Return that OpenVINO, as its runtime here sets it up, rounds nothing but the weights, to 8 bits."""
+        return nullcontext() if self.dtype == "int8" else None
 
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
         """Return those of the number format, or the user's own difference."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -181,9 +182,10 @@ class Quantized(Exporter):
         return as_run(body_of(model), getattr(torch, self.dtype), whole)
 
     def limits(self, answer: Answer, spread: float, config: PreTrainedConfig) -> Limits:  # noqa: ARG002
-        """Return what is asked of so many bits."""
+        """Return what is asked of so many bits; who takes coarse weights knowingly takes no wrong graph."""
         form: Form = "4-bit" if self.scheme == "w4a16" else "8-bit"
-        return Limits.of(form, answer, spread) if self.min_top1 is None else Limits(top1=self.min_top1)
+        found = Limits.of(form, answer, spread)
+        return found if self.min_top1 is None else replace(found, top1=self.min_top1, bits=None)
 
 
 def _alike(ours: torch.Tensor, theirs: torch.Tensor) -> float:

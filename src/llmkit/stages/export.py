@@ -137,10 +137,10 @@ def _export(config: Config, context: Context, build: Build, path: Path) -> Resul
     inside.mkdir(exist_ok=True)
     if running.head.answer == "vector" and (pooling := pooling_of(path)).files:
         write_pooling(inside, pooling, model.config.get_text_config().hidden_size)
-    untied = mend_tied(model)
+    untied, parameters = mend_tied(model), count_parameters(model)
     notes = [*([untied] if untied else []), *(config.exporter.write(model, tokenizer, inside) or ())]
     asked = asked.with_rounded(running, config.exporter)
-    parameters, chat = count_parameters(model), bool(tokenizer.chat_template)
+    chat = bool(tokenizer.chat_template)
     del model, tokenizer
     running.close()  # the fresh process needs the memory
     export = artifacts.Export(build.dir)

@@ -166,6 +166,13 @@ def of_kind(kind: str):
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
 
 
+def bytes_alone():
+    """A tokenizer of single bytes."""
+    backend = Tokenizer(models.BPE({letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+
+
 REFUSED = {
     "normalizer": (lambda: changed(normalizer=normalizers.NFC()), "no normalizer for such a tokenizer, and its"),
     "two normalizers": (
@@ -182,6 +189,7 @@ REFUSED = {
     "prefix": (lambda: changed(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)), "add_prefix_space"),
     "lstrip": (lstripped, "llama.cpp has no lstrip for an added token, and '<x>' has"),
     "no end": (without_end, "its tokenizer has no end of text (eos_token)"),
+    "no merges": (bytes_alone, "its tokenizer has no merges, and llama.cpp loads none of bytes without them"),
     "around": (
         lambda: changed(
             post_processor=processors.TemplateProcessing(single="<|turn|> $A", special_tokens=[("<|turn|>", 2)])

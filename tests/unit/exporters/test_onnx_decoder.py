@@ -8,17 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
 from llmkit.core.errors import ConfigError, DataError
-from llmkit.exporters import Limits, _onnx_files
+from llmkit.exporters import Limits, _onnx_files, _onnx_rounded
 from llmkit.exporters._onnx_graphs import Graph
 from llmkit.exporters.onnx import Onnx
 from llmkit.runtimes import Embed, Fill, Generate, Label, Logits, Losses, Score
 from llmkit.runtimes._onnx_sessions import Reading, Session, padded
 from llmkit.runtimes.onnxruntime import OnnxRuntime
+from llmkit.runtimes.transformers import Transformers
 from onnx_models import export, random_rows, save_writer
 
 ROWS = random_rows((9, 1, 17, 5, 2))
@@ -119,27 +121,59 @@ def test_the_page_shows_how_to_run_it_without_torch(pair, capsys, monkeypatch):
     assert len(shown) > len(pair.ours.tokenizer.backend_tokenizer.decode(list(prompt)))
 
 
-def test_int8_keeps_the_answers_within_a_tenth(pair, tmp_path):
-    # The traced graph is the same; the table of token vectors, which is rounded before, is tried in the slow matrix.
-    _onnx_files._quantize(pair.folder / "onnx" / "model.onnx", tmp_path / "model.onnx")
-    rounded, whole = (folder / "model.onnx" for folder in (tmp_path, pair.folder / "onnx"))
-    assert rounded.stat().st_size < 0.6 * whole.stat().st_size  # the table is whole, and so are the names
-    ids, mask = padded(ROWS, 0, left=True)
-    found = Reading(Session(tmp_path / "model.onnx"), mask).read(ids)
-    own = np.concatenate(pair.ours.answer([Logits(row) for row in ROWS]))
-    rows = np.concatenate([row[-len(ids) :] for row, ids in zip(found, ROWS, strict=True)])
-    assert 1e-3 < np.abs(rows - own).mean() / own.std() < 0.1
+def numbers(running, rows=ROWS):
+    return np.concatenate(running.answer([Logits(row) for row in rows]))
 
 
-def test_a_rounded_table_is_near_the_table():
-    from llmkit.exporters._onnx_files import _Rounded
+def off(one, other):
+    """Return by what numbers differ, as a share of their spread: a root of mean squares."""
+    return np.sqrt(np.square(one - other).mean()) / other.std()
 
+
+def test_int8_computes_what_the_model_would_with_its_bytes(pair, tmp_path):
+    traced = Transformers().load(pair.ours.where)
+    exporter = Onnx(dtype="int8")
+    exporter.write(traced.model, traced.tokenizer, tmp_path)
+    found, exact = numbers(exporter.runtime().load(str(tmp_path))), numbers(pair.ours)
+    whole = numbers(traced)
+    with exporter.as_run(traced.model):
+        rounded = numbers(traced)
+    np.testing.assert_array_equal(numbers(traced), whole)
+    assert 1e-3 < off(found, exact) < 0.1
+    assert off(rounded, whole) > 1e-3  # what layers read is rounded, and that is most of it
+    assert off(found, rounded) < 1e-3 < off(found, whole)
+    graph = onnx.load(tmp_path / "onnx" / "model_quantized.onnx").graph
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert len(products) == 2 * 7 + 1  # of each layer four of attention and three behind it, and the last layer
+    looked_up = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    assert products[-1].input[1] in looked_up  # one table, as both
+
+
+@pytest.mark.parametrize("columns", [64, 70])
+def test_bytes_are_near_the_numbers(columns):
+    layer = nn.Linear(columns, 3)
+    codes, scales = _onnx_rounded._codes(layer.weight.detach())
+    assert (codes.dtype, codes.shape, scales.shape) == (torch.uint8, (3, -(-columns // 32), 32), codes.shape[:2])
+    product = _onnx_rounded.Product(codes, scales, columns, layer.bias)
+    steps = scales.repeat_interleave(32, 1)[:, :columns]
+    assert ((product.weight - layer.weight).abs() <= 0.51 * steps).all()
+    read = torch.randn(2, 5, columns)
+    torch.testing.assert_close(product(read), nn.functional.linear(read, product.weight, layer.bias))
+    product.rounds = True
+    blocks = torch.stack([read[..., start : start + 32].abs().amax(-1) for start in range(0, columns, 32)], -1)
+    seen = _onnx_rounded._rounded(read)
+    assert ((seen - read).abs() <= 0.51 / 127 * blocks.repeat_interleave(32, -1)[..., :columns]).all()
+    torch.testing.assert_close(product(read), nn.functional.linear(seen, product.weight, layer.bias))
+
+
+def test_a_rounded_table_is_near_the_table_times_its_factor():
     table = nn.Embedding(7, 64)
     table.embed_scale = 3.0
     ids = torch.arange(7)[None]
     exact = table(ids) * 3
     block = exact.view(1, 7, 2, 32).abs().amax(-1, keepdim=True) / 127
-    assert ((_Rounded(table)(ids) - exact).view(1, 7, 2, 32).abs() <= 0.51 * block).all()
+    rounded = _onnx_rounded.Table(table, *_onnx_rounded._codes(table.weight.detach()))
+    assert ((rounded(ids) - exact).view(1, 7, 2, 32).abs() <= 0.51 * block).all()
 
 
 def test_what_is_asked_of_each_number_format(pair):
@@ -150,7 +184,7 @@ def test_what_is_asked_of_each_number_format(pair):
     assert limits(dtype="float16") == Limits(difference=0.1)
     assert limits(dtype="float16", max_logit_difference=0.5) == Limits(difference=0.5)
     assert limits(dtype="int8") == Limits(top1=0.98, graph=2.0)
-    assert limits(dtype="int8", min_top1=0.9) == Limits(top1=0.9)
+    assert limits(dtype="int8", min_top1=0.9) == Limits(top1=0.9, graph=2.0)
 
 
 def test_one_tensor_for_two_inputs_is_refused():
