@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.extras import check
 from llmkit.runtimes import Runtime
+from llmkit.runtimes._cores import take_cores
 from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._rounding import NOTES, Precision, round_weights
+from llmkit.work.garbage import collecting_rarely
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -45,6 +47,10 @@ class Transformers(Runtime):
             SetupError: What that takes is not installed.
             DataError: No model, or a damaged one, or its tokenizer has ids that it has no rows for.
         """
+        with collecting_rarely():
+            return self._load(where, date)
+
+    def _load(self, where: str, date: str | None) -> InMemory:
         import torch
 
         from llmkit.data.clock import date_of, set_date
@@ -53,6 +59,7 @@ class Transformers(Runtime):
         from llmkit.work.allocator import keep_freed_memory
 
         keep_freed_memory()
+        take_cores()
         if self.plain:
             model, tokenizer = _from_pretrained(where)
         else:
