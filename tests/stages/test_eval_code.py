@@ -125,7 +125,7 @@ def test_programs_are_run_once_and_kept(solve, chain, monkeypatch):
             raise Interrupted
         return run(self, program)
 
-    monkeypatch.setattr(confinement, "num_cores", lambda: 1)
+    monkeypatch.setattr(confinement, "num_threads", lambda: 1)
     monkeypatch.setattr(Confinement, "check", lambda _: None)
     monkeypatch.setattr(Confinement, "run", counted)
     assert solve(chain.base, verify=False).code == 75

@@ -17,8 +17,6 @@ from llmkit.work.kernel import kernel
 
 Hashes = NDArray[np.uint64]
 _BITS_PER_GRAM = 16
-_NO_TEXT = frozenset(("role", "id", "type", "tool_call_id", "weight"))
-"""Keys of a conversation's turns and calls that hold no text."""
 
 
 @kernel
@@ -203,17 +201,3 @@ def build_index(
 def _anchor_table(kind: Orders) -> Table:
     anchors: Any = np.array(sorted(set(kind.anchors)), np.uint64)
     return Table.build(kind.shortest, anchors, np.zeros(len(anchors), np.int32), max_examples=1)
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts in a value: a string, or lists and mappings of them; a conversation is one, without its roles."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        found = [text for item in value for text in texts_in(item)]
-        turns = bool(value) and all(isinstance(item, dict) and "role" in item for item in value)
-        yield from ["\n".join(found)] if turns else found
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _NO_TEXT:
-                yield from texts_in(item)

@@ -14,6 +14,7 @@ _TASK = "A task: a file in YAML, or the name of a type; repeatable."
 _DATA = "The data of the tasks that --task names by type: a file, a folder, an artifact."
 _HARNESS = "Tasks of lm-eval, by name, with commas; they need the extra."
 _LIMIT = "Take the first N samples of each task."
+_NPROC = "Cores to compute on; all by default. The scores are the same."
 _CHAT = "Ask in the model's chat template: auto does where it has one."
 
 
@@ -33,6 +34,7 @@ def evaluate(
     harness: Annotated[str | None, typer.Option("--harness", metavar="TASKS", help=_HARNESS)] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help=_LIMIT)] = None,
     chat: Annotated[Literal["auto", "on", "off"] | None, typer.Option("--chat", help=_CHAT)] = None,
+    nproc: Annotated[int | None, typer.Option("--nproc", min=1, metavar="N", help=_NPROC)] = None,
 ) -> o.Named:
     """Measure a model: likelihood of text, multiple choice, generated answers, and benchmarks of your own."""
     return {
@@ -42,6 +44,7 @@ def evaluate(
         "tasks": ("--task", _tasks(task or [], data, harness)),
         "limit": ("--limit", limit),
         "chat": ("--chat", chat),
+        "nproc": ("--nproc", nproc),
     }
 
 

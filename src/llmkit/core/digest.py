@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from llmkit.core.cores import num_cores
+from llmkit.core.cores import num_threads
 from llmkit.core.json import dumps
 from llmkit.core.machine import raise_limit
 
@@ -71,7 +71,7 @@ def checksums(paths: Sequence[Path]) -> list[str]:
     """
     starts = [range(0, max(1, path.stat().st_size) if path.is_file() else 1, PIECE) for path in paths]
     pieces = [(path, start) for path, range_ in zip(paths, starts, strict=True) for start in range_]
-    threads = min(_THREADS, num_cores(), len(pieces))
+    threads = min(_THREADS, num_threads(), len(pieces))
     if threads > 1 and any(len(range_) > 1 for range_ in starts):
         with ThreadPoolExecutor(threads) as pool:
             found = iter(list(pool.map(lambda piece: _sum_piece(*piece), pieces)))

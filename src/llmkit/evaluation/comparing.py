@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmkit.evaluation.distributions import coin_cdf, normal_quantile, student_cdf, student_quantile
 from llmkit.evaluation.estimates import FINITE, SAME, Groups, standard_error
 from llmkit.evaluation.measures import Measure, Sums
 from llmkit.evaluation.resampling import LEVEL, SEED, bootstrap, p_of, percentiles
@@ -179,7 +180,6 @@ def _untested(name: str, one: Measure, other: Measure, groups: Groups, why: str)
 
 def _of_means(name: str, one: Sums, other: Sums, groups: Groups) -> Difference:
     import numpy as np
-    from scipy.stats import t
 
     has = groups.numbers >= 0
     delta = np.where(has, one.statistics[:, 0] - other.statistics[:, 0], 0.0)
@@ -195,8 +195,8 @@ def _of_means(name: str, one: Sums, other: Sums, groups: Groups) -> Difference:
         low, high = value, value
     else:
         ratio, free = value / error, groups.count - 1
-        two, worse = max(2 * least, 2 * float(t.sf(abs(ratio), free))), max(least, float(t.cdf(sign * ratio, free)))
-        half = float(t.ppf((1 + LEVEL) / 2, free)) * error
+        two, worse = max(2 * least, 2 * student_cdf(-abs(ratio), free)), max(least, student_cdf(sign * ratio, free))
+        half = student_quantile((1 + LEVEL) / 2, free) * error
         low, high = value - half, value + half
     return Difference(
         name, value, groups.n, one.higher_is_better, low, high, min(1.0, two), worse, test="paired t", num_won=won,
@@ -213,11 +213,9 @@ def _hit(one: Sums, other: Sums) -> float | None:
 
 def _of_shares(name: str, value: float, n: int, higher: bool | None, hit: float, won: int, lost: int) -> Difference:
     """Test by McNemar: without a change a sample that one alone gets right is either's with the same chance."""
-    from scipy.stats import binom, norm
-
-    one_sided = float(binom.cdf(min(won, lost), won + lost, 0.5))
-    worse = float(binom.sf(lost - 1, won + lost, 0.5))
-    z = float(norm.ppf((1 + LEVEL) / 2))
+    one_sided = coin_cdf(min(won, lost), won + lost)
+    worse = coin_cdf(won, won + lost)  # so many are lost, or more
+    z = normal_quantile((1 + LEVEL) / 2)
     middle = (won - lost) / (n + 2)  # half a sample more in each of the four cells: never an interval of no width
     half = z * math.sqrt((won + lost + 1) - (won - lost) ** 2 / (n + 2)) / (n + 2)
     low, high = (hit * max(-1.0, middle - half), hit * min(1.0, middle + half))

@@ -27,7 +27,7 @@ from pathlib import Path
 from time import monotonic
 
 from llmkit.core import stop
-from llmkit.core.cores import num_cores
+from llmkit.core.cores import num_threads
 from llmkit.core.doctor import memory_limit
 from llmkit.core.errors import SetupError
 from llmkit.core.json import dumps
@@ -135,7 +135,7 @@ class Confinement:
     def at_a_time(self) -> int:
         """Return how many programs run at a time: one on each core, as far as half of the memory has room for all."""
         each = self.limits.processes * self.limits.memory_mib << 20
-        return max(1, min(num_cores(), memory_limit() // 2 // each))
+        return max(1, min(num_threads(), memory_limit() // 2 // each))
 
     def check(self) -> None:
         """Make sure that the limits hold here, by programs that would do no harm if they did not.

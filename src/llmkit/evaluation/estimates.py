@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llmkit.evaluation.distributions import normal_quantile, student_quantile
 from llmkit.evaluation.measures import Measure, Sums
 from llmkit.evaluation.resampling import LEVEL, SEED, bootstrap, percentiles
 
@@ -150,14 +151,12 @@ def _unsure(measure: Measure, groups: Groups) -> Estimate:
 
 
 def _of_mean(measure: Sums, groups: Groups) -> Estimate:
-    from scipy.stats import norm, t
-
     values, middle = measure.statistics[:, 0], measure.value
     error = standard_error(values, groups)
     unsure = _unsure(measure, groups)
-    wide = float(t.ppf((1 + LEVEL) / 2, groups.count - 1))
+    wide = student_quantile((1 + LEVEL) / 2, groups.count - 1)
     if (hit := measure.hit()) is not None:
-        z, share, worth = float(norm.ppf((1 + LEVEL) / 2)), middle / hit, float(groups.n)
+        z, share, worth = normal_quantile((1 + LEVEL) / 2), middle / hit, float(groups.n)
         if groups.shown is not None:  # as many samples of their own would say as much
             alone = share * (1 - share) / (groups.n - 1)
             worth = min(worth, worth * alone * (hit / error) ** 2) if error else float(groups.count)

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llmkit.evaluation.distributions import normal_cdf, normal_quantile, student_cdf, student_quantile
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -62,10 +64,8 @@ def tail(count: int, level: float = LEVEL) -> float:
         count: Clusters that were drawn.
         level: Share of intervals that shall hold the true value.
     """
-    from scipy.stats import norm, t
-
-    wide = float(t.ppf((1 + level) / 2, count - 1)) * math.sqrt(count / (count - 1))
-    return float(norm.cdf(-wide))
+    wide = student_quantile((1 + level) / 2, count - 1) * math.sqrt(count / (count - 1))
+    return normal_cdf(-wide)
 
 
 def p_of(share: float, count: int) -> float:
@@ -73,9 +73,7 @@ def p_of(share: float, count: int) -> float:
 
     With it a 95% interval leaves out zero where the p-value to both sides is below 0.05, and only there.
     """
-    from scipy.stats import norm, t
-
-    return float(t.sf(norm.isf(share) * math.sqrt((count - 1) / count), count - 1))
+    return student_cdf(normal_quantile(share) * math.sqrt((count - 1) / count), count - 1)
 
 
 def percentiles(values: NDArray[np.float64], count: int) -> tuple[float, float]:

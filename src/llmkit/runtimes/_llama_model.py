@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmkit.core.cores import num_cores
+from llmkit.core.cores import num_threads
 from llmkit.core.errors import DataError
 from llmkit.runtimes import _llama_c
 from llmkit.runtimes._llama_c import library
@@ -222,7 +222,7 @@ class LlamaModel:
         params.type_k = params.type_v = CACHES[self.cache]
         params.flash_attn_type = 0  # it rounds to float16
         params.embeddings = not self.writes
-        params.n_threads = params.n_threads_batch = threads()
+        params.n_threads = params.n_threads_batch = num_threads()
         _llama_c.listen()
         self._context = self.lib.llama_init_from_model(self.handle, params)
         if not self._context:
@@ -238,9 +238,3 @@ class LlamaModel:
     def said(self) -> str:
         """Return why the last call has failed, in llama.cpp's own words."""
         return "; ".join(dict.fromkeys(_llama_c.errors)) or "it says no reason"
-
-
-def threads() -> int:
-    """Return how many threads compute: one for each core, or what OMP_NUM_THREADS says."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(told), num_cores()) if told.isdigit() and int(told) else num_cores()

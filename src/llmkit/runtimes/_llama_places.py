@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmkit.core.cores import num_threads
 from llmkit.runtimes import Ids, _llama_c
+<<<<<<< HEAD
 from llmkit.runtimes._llama_model import AT_A_TIME, CACHES, threads
 from llmkit.runtimes._places import Places, Speller, shares
+=======
+from llmkit.runtimes._llama_model import AT_A_TIME, CACHES
+from llmkit.runtimes._places import Places, Speller
+>>>>>>> evalx
 from llmkit.runtimes._prefixes import common
 
 if TYPE_CHECKING:
@@ -52,7 +58,7 @@ class LlamaPlaces(Places):
         params.n_outputs_max = max(self.most, AT_A_TIME)
         params.type_k = params.type_v = CACHES[model.cache]
         params.flash_attn_type = int(flash)
-        params.n_threads = params.n_threads_batch = threads()
+        params.n_threads = params.n_threads_batch = num_threads()
         _llama_c.listen()
         self.context: Any = self.lib.llama_init_from_model(model.handle, params)
         if not self.context:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmkit.core.cores import num_cores
+from llmkit.core.cores import num_threads
 from llmkit.core.errors import DataError
 from llmkit.modeling.architecture import one_line
 
@@ -44,7 +43,7 @@ class Session:
 
         options = onnxruntime.SessionOptions()
         # Of its own it takes every core of the machine, whatever this process may use.
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or num_cores())
+        options.intra_op_num_threads = num_threads()
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

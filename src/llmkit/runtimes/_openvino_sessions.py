@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmkit.core.cores import num_cores
+from llmkit.core.cores import num_threads
 from llmkit.core.errors import DataError
 from llmkit.core.extras import require
 from llmkit.modeling.architecture import one_line
@@ -87,7 +87,7 @@ class Session:
 
     def __init__(self, file: Path) -> None:
         core = library().Core()
-        self.threads = int(os.environ.get("OMP_NUM_THREADS") or num_cores())
+        self.threads = num_threads()
         # By default keys and values are kept in 8 bits and sums may be bfloat16: right for speed, and not the model.
         settings = {
             "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from llmkit.core.cores import num_threads
 from llmkit.core.errors import DataError
 from llmkit.core.extras import check
 from llmkit.core.found import is_gguf
@@ -182,9 +183,7 @@ class Loaded(Running):
 
     def conditions(self) -> dict[str, Any]:
         """Return device, threads, number format of the cache and versions."""
-        from llmkit.runtimes._llama_model import threads
-
-        return {"device": "cpu", "threads": threads(), "cache": self.model.cache, **self.facts.versions}
+        return {"device": "cpu", "threads": num_threads(), "cache": self.model.cache, **self.facts.versions}
 
     def peak_bytes(self) -> int | None:
         """Return this process's."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from llmkit.core.extras import check
 from llmkit.runtimes import Runtime
+from llmkit.runtimes._cores import take_cores
 from llmkit.runtimes._in_memory import InMemory
 from llmkit.runtimes._rounding import NOTES, Precision, round_weights
+from llmkit.work.garbage import collecting_rarely
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -47,9 +49,10 @@ class Transformers(Runtime):
         """
         from llmkit.modeling.load import load_model
 
-        model, tokenizer = _from_pretrained(where) if self.plain else (load_model(where), None)
-        running = opened(model, where, tokenizer, date)
-        round_weights(running, self.precision)
+        with collecting_rarely():
+            model, tokenizer = _from_pretrained(where) if self.plain else (load_model(where), None)
+            running = opened(model, where, tokenizer, date)
+            round_weights(running, self.precision)
         return running
 
 
@@ -75,6 +78,7 @@ def opened(
     from llmkit.work.allocator import keep_freed_memory
 
     keep_freed_memory()
+    take_cores()
     if tokenizer is None:
         tokenizer = load_tokenizer(where)
         check_vocabulary(model, vocabulary_size(tokenizer), where)

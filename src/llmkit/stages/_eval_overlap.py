@@ -8,11 +8,9 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llmkit.cleaning.features import Features
-from llmkit.cleaning.grams import texts_in
-from llmkit.cleaning.overlap import CHAR_NGRAM, NGRAM, Items
+from llmkit.cleaning.item_texts import texts_in
 from llmkit.core.console import Console
 from llmkit.core.digest import cache_path, canonical_json, digest_text
 from llmkit.core.errors import UserError
@@ -25,6 +23,9 @@ from llmkit.evaluation.measures import clusters_of
 from llmkit.evaluation.reading import Item, Unreadable, is_ours, read_labelled, read_table, read_texts
 from llmkit.stages._eval_training_text import TrainingText
 from llmkit.tasks import Task, TaskResult
+
+if TYPE_CHECKING:
+    from llmkit.cleaning.overlap import Items
 
 MOST_BYTES = 4 * 10**9
 """Training text that is looked through at most, at some 25 MB/s on one core; results say how much it was."""
@@ -48,16 +49,19 @@ def add_overlap(
     """
     texts = {name: list(_texts(tasks[name], result.samples)) for name, result in results.items()}
     of_data = {name: each for name, each in texts.items() if getattr(tasks[name], "data", None) is not None}
-    items = {name: Items.of(each) for name, each in of_data.items() if any(each)}
-    results = {name: results[name] for name in items}
-    textless = {name: {"why": TEXTLESS} for name in of_data.keys() - items.keys()}
-    if not items:
+    sought = {name: each for name, each in of_data.items() if any(each)}
+    results = {name: results[name] for name in sought}
+    textless = {name: {"why": TEXTLESS} for name in of_data.keys() - sought.keys()}
+    if not sought:
         return textless
     known = TrainingText.of(directory)
     if not known.texts:
         why = "; ".join(known.unknown) or "its lineage names no text"
         console.info(f"overlap of the {role} with its training text is not known: {why}")
         return textless | {name: {"why": why} for name in results}
+    from llmkit.cleaning.overlap import Items  # compiled kernels take a while to import: not before they are needed
+
+    items = {name: Items.of(each) for name, each in sought.items()}
     seen = _look(known, items, console)
     if known.unknown:
         console.warn(f"overlap of the {role}: a part of its training text is not known: {'; '.join(known.unknown)}")
@@ -69,6 +73,8 @@ def add_overlap(
 
 def _look(known: TrainingText, items: Mapping[str, Items], console: Console) -> dict[str, Any]:
     """Look through training text, as far as it is bounded; return what was read."""
+    from llmkit.cleaning.features import Features
+
     sought = [[text.id, text.part] for text in known.texts], [one.digest for one in items.values()]
     key = digest_text(canonical_json([VERSION, MOST_BYTES, *sought]))
     if (recalled := _recalled(key, items)) is not None:
@@ -126,6 +132,8 @@ def _keep(key: str, items: Mapping[str, Items], corpora: Sequence[Mapping[str, A
 
 def _facts(task: Task, result: TaskResult, shares: Sequence[float | None], seen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the counts of one task, and its scores on the items of which nothing was seen."""
+    from llmkit.cleaning.overlap import CHAR_NGRAM, NGRAM
+
     for sample, share in zip(result.samples, shares, strict=True):
         sample["overlap"] = share
     clean = [sample for sample in result.samples if not sample["overlap"]]

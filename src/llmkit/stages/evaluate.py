@@ -22,6 +22,7 @@ from llmkit.data.artifacts import Scores
 from llmkit.data.clock import Date, settle_date
 from llmkit.data.rendering import asks_for_date
 from llmkit.runtimes import Runtime, is_address
+from llmkit.runtimes._cores import on_cores
 from llmkit.runtimes.openai import OpenAI
 from llmkit.runtimes.transformers import Transformers
 from llmkit.stages import _eval_baseline as beside
@@ -57,6 +58,9 @@ class Config(BaseConfig):
     overlap: Literal["auto", "off"] = "auto"
     """Look for the items of the tasks in the text that the model was trained on, as far as its lineage leads there, and
     say what the scores are without them."""
+    nproc: Annotated[int | None, NotIdentity] = Field(None, ge=1)
+    """Cores that models which lie here compute on, each with a batch of its own where that is faster; null for all. The
+    scores are the same."""
     date: Date = None
     """Today's date, as YYYY-MM-DD, to a chat template that asks for it, where training recorded none. null: today."""
 
@@ -68,6 +72,10 @@ class Config(BaseConfig):
                 task.model_copy(update={"limit": self.limit}) if getattr(task, "limit", 0) is None else task
                 for task in tasks
             ]
+        tasks = [
+            task.model_copy(update={"nproc": self.nproc}) if "nproc" in type(task).model_fields else task
+            for task in tasks
+        ]
         return self.model_copy(update={"tasks": tasks})
 
 
@@ -78,14 +86,22 @@ class Evaluate(Stage[Config]):
     resumable = True
 
     def check(self, config: Config) -> None:
-        """Refuse two tasks of one name, and a gate with nothing to hold the model to."""
+        """Refuse two tasks of one name, a gate with nothing to hold the model to, and other cores than the run's."""
         task_names(config.tasks)
+        for number, task in enumerate(config.tasks):
+            if (wanted := getattr(task, "nproc", None)) not in (None, config.nproc):
+                said = f"tasks.{number}.nproc: {wanted}, but a run computes on as many cores as its own `nproc` says"
+                raise ConfigError(said, f"--nproc {wanted}")
         if config.max_regression is not None and config.baseline is None:
             hint = "--baseline DIR: a model, or a finished evaluation of the same tasks"
             raise ConfigError("max_regression: there is no baseline that scores could be worse than", hint)
 
     def make(self, config: Config, context: Context) -> Result:
         """Evaluate a model."""
+        with on_cores(config.nproc):
+            return self._make(config, context)
+
+    def _make(self, config: Config, context: Context) -> Result:
         config, inputs = config.in_effect(), Inputs()
         models = {"model": located(config.model)}
         run = beside.open_baseline(config.baseline, self.version)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from llmkit.core.json import dumps
+from llmkit.evaluation.distributions import chi_square_above, coin_cdf
 
 LEAST_LIKELY = 1e-3
 """Places of answers that chance gives less often than this are biased."""
@@ -30,17 +31,15 @@ def place_bias(places: Sequence[tuple[int, int]]) -> float:
     Returns:
         The p of a binomial test where all rows have two choices, else of a chi-square test against even places.
     """
-    from scipy.stats import binomtest, chi2
-
     if not places:
         return 1.0
     counts = Counter(place for place, _ in places)
     if all(count == 2 for _, count in places):  # exact, for what small sets often are
-        return float(binomtest(counts[0], len(places)).pvalue)
+        return min(1.0, 2 * coin_cdf(min(counts[0], len(places) - counts[0]), len(places)))
     most = max(count for _, count in places)
     expected = [sum(1 / count for _, count in places if place < count) for place in range(most)]
     statistic = sum((counts[place] - mean) ** 2 / mean for place, mean in enumerate(expected))
-    return float(chi2.sf(statistic, most - 1))
+    return chi_square_above(statistic, most - 1)
 
 
 def bias_words(places: Sequence[tuple[int, int]]) -> str:

@@ -44,6 +44,8 @@ class Efficiency(Task):
     """Tokens that are written behind it."""
     repeats: int = Field(3, ge=1)
     """Runs that are timed, after one that is not."""
+    nproc: int | None = Field(None, ge=1)
+    """Cores that it is measured on: what the run's own `nproc` says, which is a part of what is measured here."""
 
     def on(self, model: Running) -> _Efficiency:
         """Return the measurement of one model.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _ALLOCATIONS = 100_000
 
@@ -14,3 +16,14 @@ def collect_rarely() -> None:
     Not for work on tensors, which garbage may hold: one object may be gigabytes.
     """
     gc.set_threshold(_ALLOCATIONS, *gc.get_threshold()[1:])
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Do so for as long as a block takes, such as one that imports or loads a model."""
+    before = gc.get_threshold()
+    collect_rarely()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -152,7 +152,7 @@ def test_a_child_that_writes_where_the_proof_goes_proves_nothing(confined):
 def test_so_many_run_at_a_time_as_fit_into_half_of_the_memory(monkeypatch, gib, cores, most):
     """A program may take 512 MiB in each of its four processes."""
     monkeypatch.setattr(confinement, "memory_limit", lambda: gib << 30)
-    monkeypatch.setattr(confinement, "num_cores", lambda: cores)
+    monkeypatch.setattr(confinement, "num_threads", lambda: cores)
     assert Confinement(Limits()).at_a_time() == most
 
 

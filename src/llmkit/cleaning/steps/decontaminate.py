@@ -131,7 +131,7 @@ def read_examples(path: str, fields: tuple[str, ...]) -> Iterator[list[str]]:
     Raises:
         DataError: A row has none of the columns, or cannot be read: left out in silence, it would go unchecked.
     """
-    from llmkit.cleaning.grams import texts_in
+    from llmkit.cleaning.item_texts import texts_in
     from llmkit.data.sources import Broken
 
     source = _source(path)
