@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from llmkit.core.errors import ConfigError
-from llmkit.modeling.losses import evaluating, uses_plain_head
+from llmkit.modeling.plain_head import evaluating, uses_plain_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

@@ -116,6 +116,6 @@ class NextToken(Objective):
 
     def loss(self, models: Models, batch: Tensors) -> Losses:
         """Return the cross-entropy of all targets, in nats."""
-        from llmkit.modeling.losses import causal_lm_loss
+        from llmkit.modeling.plain_head import causal_lm_loss
 
         return {"tokens": (causal_lm_loss(models.main, batch), 1.0)}

@@ -233,7 +233,7 @@ class InMemory(Running):
     @cached_property
     def shares_prefixes(self) -> bool:  # type: ignore[override]
         """Whether it does; measured on the model."""
-        from llmkit.modeling.losses import uses_plain_head
+        from llmkit.modeling.plain_head import uses_plain_head
         from llmkit.runtimes._sharing import shares_alike
 
         if self.head.answer != "tokens" or self.model.config.is_encoder_decoder or not uses_plain_head(self.model):

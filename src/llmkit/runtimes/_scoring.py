@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from llmkit.modeling.finite import NotFiniteError
-from llmkit.modeling.losses import uses_plain_head
+from llmkit.modeling.plain_head import uses_plain_head
 from llmkit.runtimes import Score, ScoreParts
 from llmkit.runtimes._prefixes import Tree
 from llmkit.runtimes._sharing import hidden_of

@@ -8,8 +8,8 @@ import torch
 from llmkit.modeling.build import ModelConfig, build_model
 from llmkit.modeling.dropout import use_counters, use_torch
 from llmkit.modeling.heads.causal_lm import CausalLM
-from llmkit.modeling.losses import causal_lm_loss
 from llmkit.modeling.packed_attention import attend_documents, documents_in, documents_noted, packed_mask
+from llmkit.modeling.plain_head import causal_lm_loss
 
 TIME = 160
 

@@ -74,7 +74,7 @@ def depends_on_place(model: PreTrainedModel, length: int) -> bool:
     """
     import torch
 
-    from llmkit.modeling.losses import evaluating
+    from llmkit.modeling.plain_head import evaluating
 
     encoder = model.get_encoder()
     refused = ConfigError(f"model: the encoder of {model.config.model_type} takes no mask of documents", "use t5")

@@ -29,7 +29,7 @@ class CausalLM(NextTokenOfDocuments):
         """Return the cross-entropy of all targets in nats and, while training, the z-loss."""
         if not self.z_loss:
             return super().loss(models, batch)
-        from llmkit.modeling.losses import causal_lm_losses
+        from llmkit.modeling.plain_head import causal_lm_losses
 
         tokens, squares = causal_lm_losses(models.main, batch, z_loss=self.z_loss)
         return {"tokens": (tokens, 1.0), "z": (squares, self.z_loss if models.main.training else 0.0)}

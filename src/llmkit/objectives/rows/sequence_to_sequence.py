@@ -261,7 +261,7 @@ class SequenceToSequence(RowObjective):
         """Return the cross-entropy of the targets, in nats."""
         from llmkit.modeling.generation import decoder_inputs
         from llmkit.modeling.head_loss import head_loss
-        from llmkit.modeling.losses import causal_lm_loss
+        from llmkit.modeling.plain_head import causal_lm_loss
 
         model: Any = models.main
         if self.prompt is not None:
