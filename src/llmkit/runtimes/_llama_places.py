@@ -10,13 +10,8 @@ import numpy as np
 
 from llmkit.core.cores import num_threads
 from llmkit.runtimes import Ids, _llama_c
-<<<<<<< HEAD
-from llmkit.runtimes._llama_model import AT_A_TIME, CACHES, threads
-from llmkit.runtimes._places import Places, Speller, shares
-=======
 from llmkit.runtimes._llama_model import AT_A_TIME, CACHES
-from llmkit.runtimes._places import Places, Speller
->>>>>>> evalx
+from llmkit.runtimes._places import Places, Speller, shares
 from llmkit.runtimes._prefixes import common
 
 if TYPE_CHECKING:
