@@ -35,10 +35,10 @@ def student_quantile(share: float, free: float) -> float:
 
 
 def coin_cdf(heads: int, throws: int) -> float:
-    """Return the chance of at most so many heads of a fair coin; 0 for fewer than none."""
+    """Return the chance of at most so many heads of a fair coin."""
     from scipy.special import bdtr
 
-    return float(bdtr(float(heads), throws, 0.5)) if heads >= 0 else 0.0
+    return float(heads >= throws) if not 0 <= heads < throws else float(bdtr(float(heads), throws, 0.5))
 
 
 def chi_square_above(x: float, free: float) -> float:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from lm_eval.evaluator_utils import get_sample_size
 from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 
-from llmkit.core.errors import ConfigError, DataError, UserError, nearest
+from llmkit.core.errors import ConfigError, DataError, UserError
 from llmkit.evaluation.asked import positions_of, rolling_requests, tokenizer_here
+from llmkit.evaluation.harness_names import unknown
 from llmkit.runtimes import Generate, Request, Running, Score
 
 if TYPE_CHECKING:
@@ -47,14 +49,11 @@ def load_tasks(name: str, include_path: str | None, num_fewshot: int | None) -> 
         ConfigError: There is no such task.
         DataError: Its data are not on this machine, or its file is damaged.
     """
-    manager = TaskManager(include_path=include_path, include_defaults=False) if include_path else None
-    if manager is None or name not in manager.all_tasks:
+    manager = TaskManager(include_path=include_path, include_defaults=False) if include_path else _its_own()
+    if name not in manager.all_tasks and include_path:
         manager = TaskManager(include_path=include_path)
     if name not in manager.all_tasks:
-        raise ConfigError(
-            f"tasks.task: lm-eval has no task '{name}'{nearest(name, manager.all_tasks)}",
-            "`lm-eval ls tasks` lists all; one of your own: -s tasks.0.include_path=FOLDER",
-        )
+        raise unknown(name, manager.all_tasks)
     with _offline(), _its_own_errors(name, "loaded"):
         found: dict[str, Any] = manager.load([name])
     for task in found["tasks"].values():
@@ -69,6 +68,12 @@ def load_tasks(name: str, include_path: str | None, num_fewshot: int | None) -> 
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=SEED)
     return found
+
+
+@cache
+def _its_own() -> TaskManager:
+    """Return the index of lm-eval's own tasks, which those of a run share: it takes half a minute to build."""
+    return TaskManager()
 
 
 @contextmanager

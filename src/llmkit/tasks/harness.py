@@ -55,15 +55,17 @@ class Harness(Task):
         return self.name or f"harness:{self.task}"
 
     def add_input(self, inputs: Inputs) -> None:
-        """Add the files of the user's own tasks."""
+        """Add the files of the user's own tasks; a name that nobody has is told of before a model is loaded."""
         from llmkit.core.inputs import RawFile
+        from llmkit.evaluation.harness_names import check_name
 
         require("harness")
-        if self.include_path is None:
-            return
-        folder = Path(self.include_path)
-        if not folder.is_dir():
+        folder = None if self.include_path is None else Path(self.include_path)
+        if folder is not None and not folder.is_dir():
             raise DataError(f"tasks.include_path: no such folder: {self.include_path}", f"ls {folder.parent}")
+        check_name(self.task, self.include_path)
+        if folder is None:
+            return
         files = [
             RawFile(str(file.resolve()), file.relative_to(folder).as_posix(), file.stat().st_size)
             for file in sorted(folder.rglob("*"))
