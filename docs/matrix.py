@@ -39,7 +39,8 @@ python -m pytest -m "slow or not slow" {files} \\
 python docs/generate.py
 ```
 
-A test that was skipped (no Node, no Chromium) leaves what an earlier run has found. So far: {counts}.
+A test that was skipped (no Node, no Chromium) leaves what an earlier run has found, and `--missing` runs those alone
+that have not passed yet. So far: {counts}.
 """
 
 

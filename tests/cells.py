@@ -3,6 +3,7 @@
 A test that is marked `cells(format=..., runtime=...)` is a cell of the matrix in docs/export-matrix.md. What its marks
 do not say, its parameters do: `arch` or `name` (the architecture), `dtype` or `scheme`, `head`. With `--cells FILE`
 outcomes are written to FILE, over what earlier runs have left of the same cells; `docs/generate.py` makes the page.
+`--missing` runs the cells alone that are not green in FILE yet: the whole matrix takes hours, and may be run in pieces.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PACKAGES = {"llama.cpp": "xllamacpp", "transformers": None, "transformers alone"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cells", metavar="FILE", type=Path, help="write what tests of exports find, cell by cell")
+    parser.addoption("--missing", action="store_true", help="run the cells alone that are not green in that file yet")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +40,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items if config.getoption("--cells") else ():
         if item.get_closest_marker("cells"):
             item.user_properties.append((PROPERTY, cell_of(item)))
+    if config.getoption("--cells") and config.getoption("--missing"):
+        green = {_key(cell) for cell in _read(config.getoption("--cells")) if cell["result"] == "green"}
+        missing = [item for item in items if any(_key(cell) not in green for cell in _cells(item))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in missing])
+        items[:] = missing
 
 
 def cell_of(item: pytest.Item) -> dict[str, str]:
@@ -77,9 +84,18 @@ class _Writer:
 
     def add(self, cells: Iterable[dict[str, str]]) -> None:
         if found := list(cells):
-            old = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
-            lines = (json.dumps(cell, ensure_ascii=False) for cell in merged([*old, *found]))
+            lines = (json.dumps(cell, ensure_ascii=False) for cell in merged([*_read(self.path), *found]))
             self.path.write_text("[\n " + ",\n ".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Return what earlier runs have left."""
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return found
+
+
+def _key(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(cell[name] for name in SAME)
 
 
 def _cells(of: pytest.Item | pytest.TestReport) -> list[dict[str, str]]:
@@ -99,7 +115,7 @@ def merged(cells: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one entry for each cell, the latest; what was not run leaves what an earlier run has found."""
     latest: dict[tuple[str, ...], dict[str, Any]] = {}
     for cell in cells:
-        key = tuple(cell[name] for name in SAME)
+        key = _key(cell)
         if cell["result"] != "not run" or key not in latest:
             latest[key] = cell
     return [latest[key] for key in sorted(latest)]

@@ -42,9 +42,13 @@ def test_of_something_else():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cells")
+
+
+@pytest.fixture(scope="module")
+def found(folder):
     """What the tests above leave in a file, with which an earlier run was kept."""
-    folder = tmp_path_factory.mktemp("cells")
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (folder / "test_small.py").write_text(CODE, encoding="utf-8")
     earlier = {
@@ -52,6 +56,12 @@ def found(tmp_path_factory):
         "test": "test_small.py::test_writes[phi3]", "result": "green",
     }  # fmt: skip
     (folder / "found.json").write_text(json.dumps([earlier]), encoding="utf-8")
+    done = run_cells(folder)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return json.loads((folder / "found.json").read_text(encoding="utf-8"))
+
+
+def run_cells(folder, *options):
     command = [
         sys.executable,
         "-m",
@@ -65,9 +75,16 @@ def found(tmp_path_factory):
         "found.json",
     ]
     environment = {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}", "PATH": ""}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
-    return json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return subprocess.run(
+        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_what_is_green_is_not_run_again_where_the_missing_is_asked_for(folder, found):
+    del found
+    done = run_cells(folder, "--missing", "--collect-only")
+    assert [line for line in done.stdout.splitlines() if "::" in line] == ["test_small.py::test_writes[gpt2]"]
+    assert "1/6 tests collected (5 deselected)" in done.stdout
 
 
 def test_each_marked_test_is_a_cell_with_its_outcome(found):
