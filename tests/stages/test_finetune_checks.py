@@ -41,6 +41,27 @@ def metrics():
     return read_manifest(Path("out")).metrics
 
 
+CALL = {"type": "function", "function": {"name": "f", "arguments": "{not json"}}
+
+
+@pytest.mark.parametrize(("rows", "says", "hint"), [
+    ([{"messages": [*talk("a")["messages"], {"role": "assistant", "content": None, "tool_calls": [CALL]}]}] * 3,
+     "rows.jsonl has the columns of messages: no row of the sample can be read:"
+     " messages.1.tool_calls.0.function.arguments is no JSON", "mend the rows, or name others"),
+    ([talk("a", "")] * 3, "field 'messages' has no message of the assistant that is not empty (row 1)",
+     "mend the rows"),
+    ([*TALKS[:2], {"prompt": "a", "completion": "b"}],
+     "rows.jsonl holds rows of several kinds; of the first 3: 2 messages", "put them into files of their own"),
+    ([{"txt": "a"}] * 3, "no kind fits the columns txt", "name them: -s columns.FIELD=COLUMN"),
+])  # fmt: skip
+def test_rows_that_are_none_are_refused_with_what_helps(finetune, rows, says, hint):
+    outcome = finetune(rows)
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert hint in outcome.err
+    assert not Path("out/llmkit.json").exists()
+
+
 def test_many_long_rows_are_an_error_that_has_the_line_to_type(finetune):
     rows = [*CLASSES, {"text": LONG, "label": "bad"}]
     outcome = finetune(rows, *LABELS)

@@ -13,7 +13,7 @@ from llmkit.core.inputs import RawFile
 from llmkit.core.manifest import PARTIAL, read_manifest
 from llmkit.data.artifacts import Corpus, Examples
 from llmkit.data.corpus import document_id, examples_row
-from llmkit.data.rows import recognize
+from llmkit.data.rows import UNNAMED, recognize
 from llmkit.data.sources import Broken, Record, Source
 from llmkit.data.sources._columns import meta_of
 from llmkit.data.sources._tabular import Tabular
@@ -126,7 +126,8 @@ def read_labelled(
         try:
             found = recognize(kinds, names, rows, {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
-            error.hint = "name them: -s tasks.0.columns.FIELD=COLUMN; the fields are those above"
+            if error.hint == UNNAMED:
+                error.hint = "name them: -s tasks.0.columns.FIELD=COLUMN; the fields are those above"
             raise
         source = source.model_copy(update={"row": found, "columns": {}})
     own = source.row_kind()

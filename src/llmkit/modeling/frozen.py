@@ -7,6 +7,8 @@ weight that is not trained, and nothing for inputs that need no gradient, as bel
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -77,13 +79,40 @@ def _dtype(inputs: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs.dtype
 
 
+class _Cast(NamedTuple):
+    """Inputs that were cast last, as they were then, and what that made of them."""
+
+    given: weakref.ref[torch.Tensor]
+    version: int
+    made: weakref.ref[torch.Tensor]
+
+
+_last: deque[_Cast] = deque(maxlen=1)
+
+
+def _rows(inputs: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return inputs as `[rows, in]` in a type: queries, keys and values are of the same ones, cast and kept once.
+
+    Each layer would keep a copy of its own for the way back: in bf16 a sixth of all that is kept.
+    """
+    if inputs.dtype == dtype or inputs.is_inference():
+        return inputs.reshape(-1, inputs.shape[-1]).to(dtype)
+    for last in tuple(_last):
+        made = last.made()  # there as long as a layer keeps it
+        if last.given() is inputs and last.version == inputs._version and made is not None and made.dtype == dtype:
+            return made
+    made = inputs.reshape(-1, inputs.shape[-1]).to(dtype)
+    _last.append(_Cast(weakref.ref(inputs), inputs._version, weakref.ref(made)))
+    return made
+
+
 def _outputs(
     inputs: torch.Tensor, down: torch.Tensor | None, up: torch.Tensor | None, fixed: _Fixed
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Return the layer's outputs, `[..., out]`, its inputs `[rows, in]`, and what LoRA's first matrix makes of them."""
     layer, scale, dtype = fixed
     with torch.autocast(inputs.device.type, enabled=False):
-        flat = inputs.reshape(-1, inputs.shape[-1]).to(dtype)
+        flat = _rows(inputs, dtype)
         bias = None if layer.bias is None else layer.bias.to(dtype)
         outputs = F.linear(flat, layer.weight.to(dtype), bias)
         low = None

@@ -12,7 +12,7 @@ from llmkit.core.found import hub_name, way
 from llmkit.core.found import recognize as recognized
 from llmkit.core.manifest import read_manifest
 from llmkit.core.registry import Family
-from llmkit.data.rows import Row, recognize
+from llmkit.data.rows import UNNAMED, Row, recognize
 from llmkit.data.sources import Source
 from llmkit.data.sources._tabular import Tabular
 from llmkit.data.sources.files import Files
@@ -44,8 +44,9 @@ def choose_rows(
         try:
             kind = recognize(objective.rows, *source.sample(), {**source.columns, **columns}, source.path).whole()
         except ConfigError as error:
-            usual = error.hint and "name them: -s columns.FIELD=COLUMN; the fields are those above"
-            error.hint = _way(source, objective, columns) or usual
+            if error.hint == UNNAMED:
+                error.hint = "name them: -s columns.FIELD=COLUMN; the fields are those above"
+            error.hint = _way(source, objective, columns) or error.hint
             raise
         found.append(source.model_copy(update={"row": kind, "columns": {}}))
     return found

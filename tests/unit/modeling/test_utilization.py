@@ -36,3 +36,16 @@ def test_the_peak_is_a_rate():
     peak = measure_peak(model(), torch.float32)
     assert 1e6 < peak < 1e16
     assert math.isnan(measure_peak(torch.nn.Embedding(2, 2), torch.float32))
+
+
+def test_of_a_large_output_layer_a_part_is_measured(monkeypatch):
+    """A product takes a second for every million of its matrix's elements and token: so does the whole."""
+    seen = []
+
+    def time_product(left, right):
+        seen.append((tuple(left.shape), tuple(right.shape)))
+        return len(left) * right.numel() / 1e6
+
+    monkeypatch.setattr("llmkit.modeling.cost._time_product", time_product)
+    assert measure_peak(torch.nn.Linear(64, 100_000, bias=False), torch.float32) == pytest.approx(2e6)
+    assert seen == [((1907, 64), (64, 8192))], "2e9 FLOPs"

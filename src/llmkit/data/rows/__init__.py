@@ -24,6 +24,8 @@ __all__ = ["SHARED_COLUMNS", "Row", "RowError", "RowMismatch", "recognize"]
 
 SHARED_COLUMNS = ("id", "text", "source", "language", "meta")
 """Columns of our corpora, all of them strings; examples have the columns of their rows besides."""
+UNNAMED = "say what they are: row: NAME, and columns: {FIELD: COLUMN}"
+"""What helps where columns are not found by their names."""
 
 
 class Row(Part):
@@ -184,12 +186,12 @@ def recognize(
         if column not in names and column.partition(".")[0] not in names:
             raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest_column(column, names)}")
     fits: list[Row] = []
-    misses: list[tuple[int, str]] = []
+    misses: list[tuple[str, RowMismatch]] = []
     for kind in kinds or Family("row").members():
         try:
             fits.append(_fit(_named(kind), names, rows, columns))
         except RowMismatch as miss:
-            misses.append((-miss.num_found, f"{kind}: {miss.reason}"))
+            misses.append((kind, miss))
     best = [row for row in fits if not any(_is_less(row, other, rows) for other in fits)]
     best = [row for row in best if not row.is_vague()] or best
     if len(best) > 1:
@@ -203,9 +205,23 @@ def recognize(
             f"row: {have} may be {' or '.join(row.describe() for row in best)}",
             hint=f"say which: row: {best[0].type_name}, or row: {best[1].type_name}",
         )
+    _check_readable([(kind, miss.reason) for kind, miss in misses if miss.unreadable], where)
+    reasons = sorted((-miss.num_found, f"  {kind}: {miss.reason}") for kind, miss in misses)
+    raise ConfigError("\n".join([f"row: no kind fits {have}", *(reason for _, reason in reasons)]), hint=UNNAMED)
+
+
+def _check_readable(misses: Sequence[tuple[str, str]], where: str) -> None:
+    """Refuse rows whose columns are those of a kind, and of which none makes one: names are not what they lack.
+
+    Raises:
+        ConfigError: There are such kinds; the message says why the first row is none.
+    """
+    if not misses:
+        return
+    head, lines = f"row: {where} has the columns of", [f"{kind}: {reason}" for kind, reason in misses]
     raise ConfigError(
-        "\n".join([f"row: no kind fits {have}", *(f"  {reason}" for _, reason in sorted(misses))]),
-        hint="say what they are: row: NAME, and columns: {FIELD: COLUMN}",
+        f"{head} {lines[0]}" if len(lines) == 1 else "\n  ".join([f"{head} several kinds", *lines]),
+        hint="mend the rows, or name others; where some can be read, those that cannot are left out and counted",
     )
 
 
@@ -272,5 +288,6 @@ def _fit(part: type[Row], names: Sequence[str], rows: Sequence[Mapping[str, Any]
         else:
             return row
     if reason:
-        raise RowMismatch(f"no row of the sample can be read: {reason}", len(part.aliases))
+        why = f"no row of the sample can be read: {reason} (row 1)"
+        raise RowMismatch(why, len(part.aliases), unreadable=True)
     return row

@@ -16,12 +16,12 @@ class RowMismatch(Exception):  # noqa: N818 - no error of the user, but an answe
     Args:
         reason: In words, with the nearest name.
         num_found: How near it came.
+        unreadable: All columns are there, and what stands in them makes no row.
     """
 
-    def __init__(self, reason: str, num_found: int = 0) -> None:
+    def __init__(self, reason: str, num_found: int = 0, *, unreadable: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.num_found = num_found
+        self.reason, self.num_found, self.unreadable = reason, num_found, unreadable
 
 
 def match(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +30,41 @@ OWN = ("lora_", "ia3_", "modules_to_save", "trainable_tokens_delta")
 """In the names of what an adapter brings along."""
 
 
+BITS = "bitsandbytes"
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """Import peft, and put its layers in, without bitsandbytes, which it imports wherever that is installed.
+
+    With it come PyTorch's compiler and kernels: a second of the first ten, for layers that are never here, since those
+    in few bits are llmkit's own (quantized.py). Who has imported it, does want it.
+    """
+    if BITS in sys.modules:
+        yield
+        return
+    sys.modules[BITS] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        yield
+    finally:
+        del sys.modules[BITS]
+        from peft import import_utils
+
+        for known in (import_utils.is_bnb_available, import_utils.is_bnb_4bit_available):
+            known.cache_clear()
+
+
 def attach(model: PreTrainedModel, config: Any) -> None:
     """Put peft's layers into a model and freeze the rest; the model stays of its own class.
 
     Raises:
         ConfigError: peft cannot, in its words.
     """
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+    with lean():
+        from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 
     try:
-        with warnings.catch_warnings():
+        with lean(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of layers that are not ours to choose
             tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, NAME)
     except (ValueError, NotImplementedError, TypeError) as error:
@@ -114,7 +141,8 @@ def read_adapter(folder: Path) -> Any:
     Raises:
         DataError: It is damaged.
     """
-    from peft import PeftConfig
+    with lean():
+        from peft import PeftConfig
 
     file = folder / ADAPTER
     read_json(file, "peft_type")

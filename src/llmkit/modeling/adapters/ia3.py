@@ -10,7 +10,7 @@ from llmkit.core.errors import ConfigError
 from llmkit.modeling.adapters import Targets, trained_parameters
 from llmkit.modeling.adapters._layered import Layered, counted_names, no_match, own_parameters
 from llmkit.modeling.adapters._parts import chosen, head_modules, matrices, short_names, shortest
-from llmkit.modeling.adapters._peft import attach, peft_config
+from llmkit.modeling.adapters._peft import attach, lean, peft_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,7 +59,8 @@ class IA3(Layered):
                 "adapter=lora does",
             )
         outputs, inputs = self._chosen(model, head)
-        from peft import IA3Config
+        with lean():
+            from peft import IA3Config
         from transformers.pytorch_utils import Conv1D
 
         others = [name for name, _ in model.named_modules() if name and name not in {*outputs, *inputs}]

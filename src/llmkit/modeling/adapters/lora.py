@@ -10,7 +10,7 @@ from llmkit.core.errors import ConfigError
 from llmkit.modeling.adapters import Targets, trained_parameters
 from llmkit.modeling.adapters._layered import Layered, counted_names, no_match, own_parameters
 from llmkit.modeling.adapters._parts import chosen, head_modules, matrices, short_names, shortest
-from llmkit.modeling.adapters._peft import attach, peft_config, tuner_of
+from llmkit.modeling.adapters._peft import attach, lean, peft_config, tuner_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +73,8 @@ class LoRA(Layered):
             quantize(model, rounded, self.quantize)
         modules = [name for name, _ in model.named_modules() if name and name not in linear]
         parameters = [name for name, _ in model.named_parameters() if name not in experts]
-        from peft import LoraConfig
+        with lean():
+            from peft import LoraConfig
         from transformers.pytorch_utils import Conv1D
 
         config = LoraConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmkit.core.errors import ConfigError
+from llmkit.modeling.adapters._peft import lean
 from llmkit.modeling.adapters._virtual import Virtual
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Prefix(Virtual):
 
     def peft_config(self, model: PreTrainedModel) -> Any:
         """Return peft's config."""
-        from peft import PrefixTuningConfig
+        with lean():
+            from peft import PrefixTuningConfig
 
         layers, heads, size = _shape(model)
         return PrefixTuningConfig(

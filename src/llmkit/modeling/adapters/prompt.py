@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from llmkit.modeling.adapters._peft import lean
 from llmkit.modeling.adapters._virtual import Virtual
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Prompt(Virtual):
 
     def peft_config(self, model: PreTrainedModel) -> Any:
         """Return peft's config."""
-        from peft import PromptTuningConfig
+        with lean():
+            from peft import PromptTuningConfig
 
         config = model.config.get_text_config()
         return PromptTuningConfig(

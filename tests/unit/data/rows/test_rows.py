@@ -151,6 +151,26 @@ def test_rows_of_which_none_can_be_read_do_not_fit():
     assert found(*rows, {"text": "c", "label": "c"}).type_name == "text_label"
 
 
+def test_rows_with_a_kinds_columns_of_which_none_can_be_read_say_why_the_first_cannot():
+    """Names of columns are not what they lack: whoever reads that they are would look in the wrong place."""
+    turns = [{"role": "user", "content": "a"}, {"role": "wizard", "content": "b"}]
+    error = refused({"messages": turns}, {"messages": turns})
+    assert error.message == (
+        "row: the data has the columns of messages: no row of the sample can be read: messages.1.role is 'wizard';"
+        " valid: system, user, assistant, tool (row 1)"
+    )
+    assert error.hint == (
+        "mend the rows, or name others; where some can be read, those that cannot are left out and counted"
+    )
+    several = refused({"messages": [], "text": "", "label": "a"}, kinds=["messages", "text_label"])
+    assert several.message.split("\n") == [
+        "row: the data has the columns of several kinds",
+        "  messages: no row of the sample can be read: field 'messages' has no message of the assistant that is not"
+        " empty (row 1)",
+        "  text_label: no row of the sample can be read: field 'text' is empty (row 1)",
+    ]
+
+
 def test_an_optional_field_needs_no_column():
     aliases = {"question": ("question",), "hint": ("hint", "clue")}
     assert match(aliases, {}, ["question", "n"], optional=frozenset({"hint"})) == {"question": "question"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,52 @@ def test_a_gated_layer_keeps_neither_the_activation_nor_the_product():
     for layer in layers:
         layer.__class__ = type(layer).__mro__[2]
     assert kept_bytes(model) - fused == 2 * 2 * IDS.numel() * 24 * 4, "two of four tensors, in each of two layers"
+
+
+def test_in_bf16_layers_that_read_the_same_keep_it_once(monkeypatch):
+    model = made("tied").train()
+    LoRA(r=4).wrap(model, head_of(model.config))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        shared = kept_bytes(model)
+        monkeypatch.setattr("llmkit.modeling.frozen._rows", lambda x, dtype: x.reshape(-1, x.shape[-1]).to(dtype))
+        apart = kept_bytes(model)
+    assert apart - shared == 2 * (2 + 1) * IDS.numel() * 16 * 2, "two of q, k, v and one of gate and up, in two layers"
+
+
+def test_inputs_that_change_in_place_are_cast_anew():
+    from llmkit.modeling.frozen import frozen_linear
+
+    layer, inputs = torch.nn.Linear(3, 3, bias=False).requires_grad_(False), torch.ones(2, 3)
+    layer.weight.copy_(torch.eye(3))
+    down, up = torch.zeros(1, 3, requires_grad=True), torch.zeros(3, 1, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        first = frozen_linear(inputs, layer, down, up)  # held, and with it what was cast
+        inputs += 1
+        second = frozen_linear(inputs, layer, down, up)
+    assert first.tolist() == [[1, 1, 1]] * 2
+    assert second.tolist() == [[2, 2, 2]] * 2
+
+
+def test_peft_does_not_import_bitsandbytes_beside_whole_weights(monkeypatch):
+    """A second of the first step; it is still there for whoever asks for it afterwards."""
+    from peft import import_utils
+
+    asked = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "bitsandbytes":
+                asked.append(name)
+
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    model = made("tied")
+    LoRA(r=2).wrap(model, head_of(model.config))
+    assert not asked
+    assert "bitsandbytes" not in sys.modules
+    import_utils.is_bnb_available()
+    assert asked == ["bitsandbytes"], "nothing is remembered"
 
 
 @pytest.mark.parametrize("name", ["conv1d", "labels", "encoder"])
