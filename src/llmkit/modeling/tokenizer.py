@@ -68,7 +68,7 @@ def existing_directory(path: str | Path, kind: str) -> Path:
     if folder.exists():
         raise DataError(f"{kind} '{path}' is a file, not a directory", f"name the directory: {folder.parent}")
     meant = "file" if folder.suffix.lower() == ".gguf" else "directory"
-    found = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    found = [*folder.parent.iterdir()] if folder.parent.is_dir() else []
     beside = [item.name for item in found if item.is_dir() or (meant == "file" and item.suffix.lower() == ".gguf")]
     raise DataError(f"{kind} {meant} '{path}' does not exist{nearest(folder.name, beside)}", f"ls {folder.parent}")
 
