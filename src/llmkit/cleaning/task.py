@@ -152,8 +152,7 @@ def make_document(record: Record, piece: Piece) -> Document:
 
 
 def _quarantine(record: Broken, piece: Piece, strict: bool, tally: Tally) -> None:
-    path = piece.file.path
-    where = f"{path}:{record.line}" if record.line else f"{path}: row {record.row + 1}"
+    where = record.place(piece.file.path)
     if strict:
         raise DataError(f"{where}: {record.reason}", hint="leave out --strict to set broken rows aside")
     tally.failed(record, piece.file, where)

@@ -67,8 +67,10 @@ def existing_directory(path: str | Path, kind: str) -> Path:
         return folder
     if folder.exists():
         raise DataError(f"{kind} '{path}' is a file, not a directory", f"name the directory: {folder.parent}")
-    beside = [item.name for item in folder.parent.iterdir() if item.is_dir()] if folder.parent.is_dir() else []
-    raise DataError(f"{kind} directory '{path}' does not exist{nearest(folder.name, beside)}", f"ls {folder.parent}")
+    meant = "file" if folder.suffix.lower() == ".gguf" else "directory"
+    found = [*folder.parent.iterdir()] if folder.parent.is_dir() else []
+    beside = [item.name for item in found if item.is_dir() or (meant == "file" and item.suffix.lower() == ".gguf")]
+    raise DataError(f"{kind} {meant} '{path}' does not exist{nearest(folder.name, beside)}", f"ls {folder.parent}")
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:

@@ -24,6 +24,7 @@ from llmkit.data.sources.code import Code, holds_code
 from llmkit.data.sources.files import Files
 from llmkit.tokenization.for_training import tokens_for_training
 from llmkit.training.documents import check_tokenizers
+from llmkit.training.preview import say_broken
 from llmkit.work.engine import Engine
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _is_tokens(source: Source) -> bool:
     return manifest is not None and manifest.kind == Tokens.KIND
 
 
-def first_documents(data: Sequence[Source], count: int, place: Path) -> Path:
+def first_documents(data: Sequence[Source], count: int, place: Path, console: Console) -> Path:
     """Write the first documents of text sources, or of corpora, to a corpus in a folder, which is returned.
 
     Raises:
@@ -120,22 +121,28 @@ def first_documents(data: Sequence[Source], count: int, place: Path) -> Path:
     folder = place / "first"
     folder.mkdir()
     writer = CorpusWriter(folder)
-    for number, text in enumerate(islice(_texts(data), count)):
+    broken: list[str] = []
+    for number, text in enumerate(islice(_texts(data, broken), count)):
         writer.write(Document(f"{number:032x}", text, "data"))
     writer.close()
+    say_broken(broken, console)
     if not writer.num_bytes:
         raise DataError("data: there is no document that can be read", "llmkit clean --preview says why")
     return folder
 
 
-def _texts(data: Sequence[Source]) -> Iterator[str]:
+def _texts(data: Sequence[Source], broken: list[str]) -> Iterator[str]:
     for source in data:
         root = Path(source.root())
         if read_manifest(root) is not None:
             yield from (row["text"] for row in Corpus(root).rows(["text"]))
             continue
         for file in source.files():
-            yield from (record.text for record in source.read(file) if not isinstance(record, Broken))
+            for record in source.read(file):
+                if isinstance(record, Broken):
+                    broken.append(f"{record.place(file.path)}: {record.reason}")
+                else:
+                    yield record.text
 
 
 def show_documents(
@@ -159,7 +166,7 @@ def show_documents(
         def encode(tokenizer: PreTrainedTokenizerFast) -> list[Path]:
             if tokens:
                 return tokens
-            corpus = first_documents(sources, count, Path(place))
+            corpus = first_documents(sources, count, Path(place), console)
             return [tokens_for_training([corpus], tokenizer, Path(place), engine, console, validation_fraction=0.0)]
 
         preview_documents(config, objective, packing, model_directory(located(model)), tokens, encode, count, console)

@@ -32,6 +32,7 @@ LEARNED, SPECIAL = "#14171c on #bdebc9", "bold"
 VISIBLE = (("\t", "→\t"), ("\r", "␍"), ("\n", "↵\n"))
 """What white space is shown as in a terminal; blanks only where they could be overlooked."""
 BLANKS = re.compile(r" (?=\n|$)|(?<= ) |(?<=\n) |^ ")
+BROKEN_SHOWN = 5
 SURVEYED = 1000
 """Rows that labels are taken from; all of them would have to be read to know all."""
 
@@ -52,7 +53,9 @@ def preview_rows(
     Raises:
         DataError: There is no row that can be read.
     """
-    rows = list(islice(_rows(sources), SURVEYED))
+    broken: list[str] = []
+    rows = list(islice(_rows(sources, broken), SURVEYED))
+    say_broken(broken, console)
     if not rows:
         raise DataError("data: there is no row that can be read", hint="llmkit clean --preview says why")
     begun = config.objective.of_model(model)
@@ -162,10 +165,20 @@ def _as_json(row: dict[str, Any], found: Outcome, objective: RowObjective, token
     return {**shown, **first, **({"more": more} if more else {})}
 
 
-def _rows(sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the sources; those that cannot be read are left out."""
+def say_broken(broken: Sequence[str], console: Console) -> None:
+    """Say which rows could not be read and why, the first of them, as training does."""
+    for line in broken[:BROKEN_SHOWN]:
+        console.warn(line)
+    if len(broken) > BROKEN_SHOWN:
+        console.warn(f"and {len(broken) - BROKEN_SHOWN:,} more unreadable rows")
+
+
+def _rows(sources: Sequence[Source], broken: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the sources; of those that cannot be read, note where they stand and why."""
     for source in sources:
         for file in source.files():
             for record in source.read(file):
-                if not isinstance(record, Broken):
+                if isinstance(record, Broken):
+                    broken.append(f"{record.place(file.path)}: {record.reason}")
+                else:
                     yield record.fields

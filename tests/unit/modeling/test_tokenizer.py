@@ -155,6 +155,9 @@ def test_loading_errors_are_data_errors(tmp_path, bpe):
     assert load_tokenizer(tmp_path / "tokens").get_vocab() == bpe.get_vocab()
     with pytest.raises(DataError, match=r"toknes' does not exist; did you mean 'tokens'\?"):
         load_tokenizer(tmp_path / "toknes")
+    (tmp_path / "base.gguf").touch()
+    with pytest.raises(DataError, match=r"file '.*/bsae.gguf' does not exist; did you mean 'base.gguf'\?"):
+        load_tokenizer(tmp_path / "bsae.gguf")
     with pytest.raises(DataError, match=r"is a file, not a directory"):
         load_tokenizer(tmp_path / "tokens" / "tokenizer.json")
     with pytest.raises(DataError, match=r"holds no tokenizer\.json"):

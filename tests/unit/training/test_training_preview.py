@@ -128,6 +128,16 @@ def test_fewer_rows_than_asked_for_and_examples_of_clean(preview, cli, chain):
     assert [row["row"] for row in outcome.json["rows"]] == kept
 
 
+def test_rows_that_cannot_be_read_are_named_as_training_names_them(preview):
+    outcome = preview([ROWS[0], {"messages": []}, *[{"other": 1}] * 5, ROWS[3]])
+    assert outcome.code == 0, outcome.err
+    warnings = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
+    assert warnings[0].endswith("rows.jsonl:2: field 'messages' has no message of the assistant")
+    assert len(warnings) == 6
+    assert warnings[5] == "warning: and 1 more unreadable rows"
+    assert "assistant: seen" in outcome.out, "three rows are shown, where there are so many"
+
+
 def test_rows_that_nothing_can_be_learned_from_are_refused(preview):
     outcome = preview([{"messages": []}])
     assert outcome.code == 2

@@ -52,6 +52,10 @@ class Broken:
     excerpt: str = ""
     num_rows: int = 1
 
+    def place(self, path: str) -> str:
+        """Return where in a file it stands, as people and editors read it."""
+        return f"{path}:{self.line}" if self.line else f"{path}: row {self.row + 1}"
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -165,8 +165,7 @@ def test_rows_with_a_kinds_columns_of_which_none_can_be_read_say_why_the_first_c
     several = refused({"messages": [], "text": "", "label": "a"}, kinds=["messages", "text_label"])
     assert several.message.split("\n") == [
         "row: the data has the columns of several kinds",
-        "  messages: no row of the sample can be read: field 'messages' has no message of the assistant that is not"
-        " empty (row 1)",
+        "  messages: no row of the sample can be read: field 'messages' has no message of the assistant (row 1)",
         "  text_label: no row of the sample can be read: field 'text' is empty (row 1)",
     ]
 
