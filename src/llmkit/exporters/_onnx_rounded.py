@@ -84,10 +84,10 @@ class Product(nn.Module):
 
     def forward(self, read: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
-            sizes = {"K": self.in_features, "N": self.out_features}
-            form = {"bits": 8, "block_size": BLOCK, "accuracy_level": INT8_PRODUCTS}
+            form: dict[str, Any] = {"bits": 8, "block_size": BLOCK, "accuracy_level": INT8_PRODUCTS}
+            form |= {"K": self.in_features, "N": self.out_features}
             product = torch.onnx.ops.symbolic(
-                OPERATOR, (read, self.codes, self.scales), sizes | form, dtype=read.dtype,
+                OPERATOR, (read, self.codes, self.scales), form, dtype=read.dtype,
                 shape=(*read.shape[:-1], self.out_features), version=1,
             )  # fmt: skip
         else:
@@ -150,4 +150,4 @@ def _rounded(read: Tensor) -> Tensor:
 def _blocks(numbers: Tensor) -> Tensor:
     """Return numbers `[..., columns]` as `[..., blocks, 32]`, the last one filled up with zeros."""
     missing = -numbers.shape[-1] % BLOCK
-    return nn.functional.pad(numbers, (0, missing)).unflatten(-1, (-1, BLOCK))
+    return nn.functional.pad(numbers, (0, missing)).reshape(*numbers.shape[:-1], -1, BLOCK)

@@ -56,7 +56,7 @@ class Bases:
         if not self._shared or _base(running.where) not in self._shared or not hasattr(running, "model"):
             return None
         kept = {each.data_ptr() for model in self._loaded.values() for each in model.parameters()}
-        own = {each.data_ptr(): each.nbytes for each in running.model.parameters()}
+        own: dict[int, int] = {each.data_ptr(): each.nbytes for each in running.model.parameters()}
         if kept.isdisjoint(own):
             return None
         return sum(size for place, size in own.items() if place not in kept)

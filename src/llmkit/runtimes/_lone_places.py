@@ -127,5 +127,5 @@ class LonePlaces(Places):
 
 def _goes_on(known: dict[str, Any]) -> bool:
     """Tell whether more than one token may follow what a model has handed on."""
-    layers = getattr(next(iter(known.values()), None), "layers", None)
+    layers = getattr(next(iter(known.values()), None), "layers", None) or ()
     return bool(layers) and all(type(layer) in IN_PIECES for layer in layers)
