@@ -172,6 +172,7 @@ def _silence_stdout() -> None:
 
 
 def _report(error: UserError | Interrupted, arguments: Sequence[str]) -> int:
+    stop.conclude()
     try:
         from llmkit.core.console import Console
     except OSError:  # no file can be opened any more, not even a module

@@ -10,6 +10,7 @@ import rich.console
 from rich.markup import escape
 from rich.text import Text
 
+from llmkit.core import stop
 from llmkit.core.json import dumps
 from llmkit.core.progress import PlainProgress, Progress, RichProgress
 from llmkit.core.table import table_lines
@@ -58,6 +59,7 @@ class Console:
 
     def print_json(self, value: dict[str, Any]) -> None:
         """Print the one JSON object of `--json`."""
+        stop.conclude()
         sys.stdout.write(dumps(value, indent=2, default=str) + "\n")
         sys.stdout.flush()
 

@@ -61,6 +61,10 @@ class Listener:
         self._closed = threading.Event()
         self._before: dict[int, Any] = {}
         self._thread: threading.Thread | None = None
+        self._word = threading.Lock()
+        self._said_by: str | None = None
+        """Who has the last word, `the work` or `the end`; None as long as nobody has it."""
+        self._speaker: int | None = None
 
     def open(self) -> None:
         """Take the signals over; in the main thread."""
@@ -113,6 +117,17 @@ class Listener:
         self._left_s = UNWIND_S
         self.held.remove(held)
 
+    def conclude(self) -> None:
+        """Have the last word for the work; where the thread that ends the process has it already, wait for that."""
+        if threading.get_ident() == self._speaker:
+            return
+        with self._word:
+            if self._said_by is None:
+                self._said_by, self._left_s = "the work", UNWIND_S
+            mine = self._said_by == "the work"
+        if not mine:
+            time.sleep(UNWIND_S)  # the process is ended meanwhile
+
     def _interrupted(self) -> Interrupted:
         name = signal.Signals(self.number or signal.SIGTERM).name
         return Interrupted(f"interrupted by {name}", hint="run the same command again to go on")
@@ -144,14 +159,20 @@ class Listener:
                 self._end()
 
     def _end(self) -> None:
+        with self._word:
+            if self._said_by == "the work" and self._left_s > 0:
+                return  # it has just begun to say how it has ended
+            silent, self._said_by = self._said_by is not None, "the end"
         # In a thread of its own, since it may have to wait for a lock that the main thread holds for ever.
         with contextlib.suppress(RuntimeError):
             speaker = threading.Thread(target=self._speak, daemon=True)
-            speaker.start()
-            speaker.join(LAST_WORDS_S)
+            if not silent:
+                speaker.start()
+                speaker.join(LAST_WORDS_S)
         os._exit(Interrupted.exit_code)
 
     def _speak(self) -> None:
+        self._speaker = threading.get_ident()
         if sys.stderr.isatty():
             os.write(2, b"\r\x1b[K\x1b[?25h")  # what a live bar has left: half a line, and a hidden cursor
         for say in self.last_words:
@@ -219,6 +240,12 @@ def check() -> None:
     """
     if _listener is not None:
         _listener.check()
+
+
+def conclude() -> None:
+    """Call before the result of a command, or its error, is said: two threads never say how it has ended."""
+    if _listener is not None:
+        _listener.conclude()
 
 
 def retake() -> None:

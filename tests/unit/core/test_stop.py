@@ -158,6 +158,15 @@ def test_last_words_that_hang_hold_nothing_up():
     assert ended(line, signal.SIGINT) == (75, "interrupted by SIGINT\n")
 
 
+def test_of_two_threads_one_says_how_it_ended():
+    late = "stop.before_the_end(lambda _: time.sleep(0.1)); time.sleep(0.25); stop.conclude()"
+    assert ended(late, signal.SIGINT) == (75, "interrupted by SIGINT\n")
+    first = "time.sleep(0.1); stop.conclude(); time.sleep(0.4); print('done', flush=True); sys.exit(3)"
+    assert ended(first, signal.SIGINT) == (3, "done\n")
+    mute = "stop.UNWIND_S = 0.3; stop.conclude(); time.sleep(60)"  # whose reader never reads
+    assert ended(mute, signal.SIGINT) == (75, "")
+
+
 def test_without_threads_the_flag_does(monkeypatch):
     def start(_):
         raise RuntimeError("can't start new thread")
