@@ -46,7 +46,8 @@ def evaluated(cli, chain):
         samples = defaultdict(list)
         for path in Path(out).glob("samples-*.jsonl"):
             for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-                samples[path.name, row["id"]].append(row)
+                key = row["prompt"] if path.name == "samples-multiple_choice.jsonl" else row["id"]
+                samples[path.name, key].append({name: value for name, value in row.items() if name != "id"})
         assert {name for name, _ in samples} == {f"samples-{task['type']}.jsonl" for task in tasks}
         return samples
 

@@ -4,9 +4,6 @@ Requests are read in windows, so that memory does not bound their number, nor th
 the first window is a quarter of a batch, and each is four times the one before. Within a window requests of a kind are
 sorted, those that begin alike by their ids and others by length, and batches filled up to as many tokens as suit the
 model. A batch that does not fit into memory is halved, and so are those after it.
-
-Batches are the same whatever was answered before: the last digit of a sum depends on what is computed beside it, and a
-run that goes on after a kill shall find what it would have found.
 """
 
 from __future__ import annotations
@@ -60,7 +57,6 @@ class _Pending:
         place: Its place among those, sorted by ids.
         shared: Tokens that it has in common with the one before it.
         longest: Tokens of the longest of them.
-        known: An interrupted run has its answer.
     """
 
     key: str
@@ -72,7 +68,6 @@ class _Pending:
     place: int = 0
     shared: int = 0
     longest: int = 0
-    known: bool = False
 
     def __post_init__(self) -> None:
         self.longest = self.tokens
@@ -129,7 +124,6 @@ class Engine:
     def __init__(self, running: Running, kept: Kept | None = None, *, batch_tokens: int | None = None) -> None:
         self.running, self.kept = running, Kept() if kept is None else kept
         self.batch_tokens = batch_tokens
-        self._asked: set[str] = set()  # of earlier windows: answered by now
 
     def check(self, request: Request, name: str) -> None:
         """Make sure that requests like this one can be asked at all.
@@ -183,43 +177,33 @@ class Engine:
         waits: Counter[int] = Counter()
         for number, (row, own) in enumerate(zip(window, keys, strict=True)):
             for key, request in zip(own, row.requests, strict=True):
-                if key in self._asked:
+                if key in self.kept:
                     continue
                 if key not in pending:
-                    tokens = self.running.tokens(request)
-                    pending[key] = _Pending(key, request, tokens, row.whose, [], known=key in self.kept)
-                if number not in pending[key].rows and not pending[key].known:
+                    pending[key] = _Pending(key, request, self.running.tokens(request), row.whose, [])
+                if number not in pending[key].rows:
                     pending[key].rows.append(number)
                     waits[number] += 1
         if known := len(window) - len(waits):
             done(known)
         for part, answers in self._answered(list(pending.values())):
-            pairs = [(one.key, answer) for one, answer in zip(part, answers, strict=True) if not one.known]
+            pairs = [(one.key, answer) for one, answer in zip(part, answers, strict=True)]
             self.kept.add(pairs)
             found.update(pairs)
             waits.subtract(Counter(row for one in part for row in one.rows))
             finished = {row for one in part for row in one.rows if not waits[row]}
             if finished:
                 done(len(finished))
-        self._asked |= pending.keys()
 
     def _answered(self, pending: list[_Pending]) -> Iterator[tuple[list[_Pending], list[Any]]]:
         """Yield parts of batches with their answers, so many batches at a time as suit the model."""
-        for kind, planned in groupby(self._batches(pending), key=lambda batch: type(batch[0].request)):
-            batches = self._missing(kind, planned)
+        for kind, batches in groupby(self._batches(pending), key=lambda batch: type(batch[0].request)):
             if (lanes := self.running.lanes(kind)) == 1:
                 for batch in batches:
                     yield from self._halving(batch)
             else:
                 for parts in side_by_side(lambda batch: list(self._halving(batch)), batches, lanes):
                     yield from parts
-
-    def _missing(self, kind: type[Request], batches: Iterable[list[_Pending]]) -> Iterator[list[_Pending]]:
-        """Yield what of batches is asked: nothing of those that are known, all of the others where that matters."""
-        whole = self.running.asks_whole(kind)
-        for batch in batches:
-            if missing := [one for one in batch if not one.known]:
-                yield batch if whole else missing
 
     def _batches(self, pending: list[_Pending]) -> Iterator[list[_Pending]]:
         """Yield batches of one kind, the longest first: what does not fit into memory is found at once."""

@@ -173,10 +173,6 @@ class Running:
         """Return how many batches of a kind are best answered at a time; `answer` is called by so many threads then."""
         return 1
 
-    def asks_whole(self, kind: type[Request]) -> bool:  # noqa: ARG002 - most have no batches, or wait for each answer
-        """Tell whether a batch that a killed run has answered in part is asked again: then its sums are the same."""
-        return False
-
     def alone(self, kind: type[Request]) -> str:  # noqa: ARG002 - most runtimes have nothing to say
         """Return why requests of a kind are run one by one, where neighbours would change the answer; else ""."""
         return ""

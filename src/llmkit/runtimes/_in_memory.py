@@ -142,10 +142,6 @@ class InMemory(Running):
         """Tell whether the end of a text for a head, or of a question about one, is not read."""
         return isinstance(request, Label | Tags | Span | Embed) and self.heads.encoded(request).cut
 
-    def asks_whole(self, kind: type[Request]) -> bool:
-        """Tell it of batches that are small; those of texts to be written hold all that is asked."""
-        return kind is not Generate
-
     def alone(self, kind: type[Request]) -> str:
         """Return why rows are run one by one; measured on the model, once."""
         if issubclass(kind, Score):
