@@ -25,6 +25,8 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 # Before torch is loaded: threads that wait for each other cost models of this size more than they bring, above all
 # where tests run in parallel. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A killed process loses nothing that it wrote, and waiting for the disk is a third of what small commands take.
+os.fsync = lambda descriptor: None
 # Torch held to less than this processor has: oneDNN is to be held to the same, as it would be on such a processor.
 LESSER = {"default": "SSE41", "avx2": "AVX2"}
 if (isa := LESSER.get(os.environ.get("ATEN_CPU_CAPABILITY", "").lower())) is not None:

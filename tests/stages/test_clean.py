@@ -277,11 +277,11 @@ GLOBAL = "steps=[normalize, exact_duplicates, near_duplicates, duplicate_lines, 
 
 
 def test_many_empty_documents(cli, jsonl):
-    path = jsonl("empty.jsonl", [""] * 100_000 + ["one with text"])
+    path = jsonl("empty.jsonl", [""] * 20_000 + ["one with text"])
     assert cli("clean", "-i", path, "-o", "all", "-s", "steps=[]", "-q").code == 0
-    assert accounted("all") == {"read": 100_001, "kept": 100_001, "rejected": 0, "failed": 0}
+    assert accounted("all") == {"read": 20_001, "kept": 20_001, "rejected": 0, "failed": 0}
     assert cli("clean", "-i", path, "-o", "one", "-s", GLOBAL, "-q").code == 0
-    assert accounted("one") == {"read": 100_001, "kept": 2, "rejected": 99_999, "failed": 0}
+    assert accounted("one") == {"read": 20_001, "kept": 2, "rejected": 19_999, "failed": 0}
 
 
 def test_a_first_task_of_which_nothing_is_left(cli, jsonl, monkeypatch):
@@ -295,10 +295,10 @@ def test_a_first_task_of_which_nothing_is_left(cli, jsonl, monkeypatch):
 
 def test_many_identical_documents(cli, jsonl):
     text = " ".join(f"word{i}" for i in range(50))
-    path = jsonl("same.jsonl", [text] * 10_000)
+    path = jsonl("same.jsonl", [text] * 3_000)
     for name, steps in (("exact", "exact_duplicates"), ("near", "near_duplicates"), ("lines", "duplicate_lines")):
         assert cli("clean", "-i", path, "-o", name, "-s", f"steps=[{steps}]", "-q").code == 0
-        assert accounted(name) == {"read": 10_000, "kept": 1, "rejected": 9_999, "failed": 0}
+        assert accounted(name) == {"read": 3_000, "kept": 1, "rejected": 2_999, "failed": 0}
 
 
 def test_one_line_without_an_end(cli, tmp_path):

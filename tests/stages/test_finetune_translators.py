@@ -68,7 +68,9 @@ def _their_answers(texts):
     return said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in ("marian", "m2m_100") else [pytest.mark.slow]) for kind in KINDS]
+)
 def test_it_trains_writes_predicts_and_goes_on(finetune, cli, jsonl, base, kind):
     outcome = finetune(kind, "-s", "optimizer.lr=0.04", steps=30)
     assert outcome.code == 0, outcome.err

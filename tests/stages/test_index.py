@@ -154,7 +154,11 @@ def test_the_model_may_move_and_no_other_takes_its_place(cli, vectors, tmp_path)
     assert "is not the one that made the vectors" in refused.err
 
 
-@pytest.mark.parametrize("place", ["000001.parquet", "000002.tmp", "words/000000.tmp", "bm25/vocab.index.json"])
+@pytest.mark.parametrize(
+    "place",
+    ["000002.tmp", *(pytest.param(name, marks=pytest.mark.slow)
+                     for name in ("000001.parquet", "words/000000.tmp", "bm25/vocab.index.json"))],
+)  # fmt: skip
 def test_a_killed_run_goes_on_to_the_same_bytes(cli, jsonl, tmp_path, monkeypatch, place):
     monkeypatch.setattr("llmkit.retrieval.building.WINDOW_ROWS", 8)
     model = save_headed(tmp_path / "model", BODY)

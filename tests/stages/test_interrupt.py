@@ -63,12 +63,17 @@ def check_interrupted(done, name="SIGINT", *, goes_on=True):
     assert {path.name for path in Path("out").iterdir()} <= {".partial"}
 
 
+def at_once(stage, *fast):
+    """A stage of those that are looked at in every run of the tests: each of the others takes a process, too."""
+    return pytest.param(stage, marks=[] if stage in fast else [pytest.mark.slow])
+
+
 @pytest.fixture
 def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [at_once(stage, "clean", "finetune", "export") for stage in STAGES])
 def test_right_after_the_start(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], ".partial/run.json", 1), goes_on=stage != "export")
     assert cli(*stage_commands[stage], "-o", "out").code == 0
@@ -76,7 +81,7 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
 
 @pytest.mark.parametrize(
     "stage",
-    ["clean", "tokenize", "eval", "predict", "generate", "index", pytest.param("export", marks=pytest.mark.slow)],
+    [at_once(stage, "clean", "predict") for stage in ("clean", "tokenize", "eval", "predict", "generate", "index", "export")],
 )
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]), goes_on=stage != "export")
@@ -88,7 +93,7 @@ def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_h
 
 @pytest.mark.parametrize(("stage", "number", "step", "of", "straight"), [
     pytest.param("pretrain", signal.SIGINT, 4, 8, "base", marks=pytest.mark.slow),
-    ("pretrain", signal.SIGTERM, 4, 8, "base"),
+    pytest.param("pretrain", signal.SIGTERM, 4, 8, "base", marks=pytest.mark.slow),
     ("finetune", signal.SIGINT, 2, 4, "model"),
 ])  # fmt: skip
 def test_in_the_middle_of_training_goes_on_from_there(

@@ -78,7 +78,8 @@ def test_a_killed_training_of_an_adapter_ends_to_the_bit_where_an_undisturbed_on
     assert all(tensor.any() for tensor in changed.values()), "all of it was trained"
 
 
-@pytest.mark.parametrize("objective", ["fill_in_the_middle", pytest.param("masked_lm", marks=pytest.mark.slow)])
+@pytest.mark.slow  # the fast cell of a kill is that of rows
+@pytest.mark.parametrize("objective", ["fill_in_the_middle", "masked_lm"])
 def test_a_killed_lora_training_on_documents_ends_to_the_bit_where_an_undisturbed_one_does(
     chain: Any, tmp_path: Path, objective: str
 ):

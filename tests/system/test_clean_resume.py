@@ -182,12 +182,13 @@ def check_strikes(place, order, number, first, stride):
     return strikes
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [pytest.param("in order", marks=pytest.mark.slow), "shuffled"])
 def test_kill_9_now_and_then(place, order):
     strikes = check_strikes(place, order, signal.SIGKILL, 20, 97)
     assert len(strikes) >= 2
 
 
+@pytest.mark.slow
 def test_sigterm_now_and_then(place):
     strikes = check_strikes(place, "shuffled", signal.SIGTERM, 50, 97)
     assert len(strikes) >= 2
@@ -253,7 +254,7 @@ def finish_after(place, out, number, count):
     assert made(place / out) == made(place / "shuffled")
 
 
-@pytest.mark.parametrize(("number", "count"), [(signal.SIGKILL, 5), (signal.SIGTERM, 12)])
+@pytest.mark.parametrize(("number", "count"), [(signal.SIGKILL, 5), pytest.param(signal.SIGTERM, 12, marks=pytest.mark.slow)])
 def test_all_processes_hit(place, number, count):
     finish_after(place, f"all-{number}-{count}", number, count)
 

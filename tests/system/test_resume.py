@@ -124,6 +124,7 @@ def straight(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> Training:
     return training
 
 
+@pytest.mark.slow  # a kill and what follows are seen in test_exactness.py, too
 def test_pretraining_killed_in_the_first_epoch_and_beyond_it(chain, tmp_path, straight):
     training = pretraining(chain, tmp_path / "out", STEPS)
     for step in (9, 75):

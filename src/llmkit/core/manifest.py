@@ -271,6 +271,12 @@ def describe_output(root: Path, path: Path, *, payload: bool) -> Output:
 
 def versions() -> dict[str, str]:
     """Installed versions of what decides results, without importing any of it."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: 25 ms, and what this process has imported stays what it is."""
     found = {"python": platform.python_version()}
     for name in ("llmkit", *PACKAGES):
         try:

@@ -8,8 +8,10 @@ its file, `objective: {type: my/objectives.py:Mine, ...}`; see own.py.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,8 +91,8 @@ class Family:
         return sorted({name for family in self.families() for name in family._modules()} - {*self.without})
 
     def _modules(self) -> list[str]:
-        package = importlib.import_module(self.package)
-        return [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
+        path = tuple(importlib.import_module(self.package).__path__)
+        return _public_modules(path, tuple(os.stat(folder).st_mtime_ns for folder in path))
 
     def families(self) -> list[Family]:
         """Return the families whose members it takes, each alone."""
@@ -238,6 +240,12 @@ class Family:
         options += [] if self.shorthand else [own]
         options.append({"type": "object", "properties": {"type": own}, "required": ["type"]})
         return {"anyOf": options}
+
+
+@functools.cache
+def _public_modules(folders: tuple[str, ...], changed: tuple[int, ...]) -> list[str]:  # noqa: ARG001
+    """Return the names of the modules in a package's folders: listed anew when something came or went, by `changed`."""
+    return [module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")]
 
 
 def _article(noun: str) -> str:

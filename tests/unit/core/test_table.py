@@ -135,10 +135,13 @@ def on_terminal(columns, *arguments):
     return data.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[22m", "").split("\r\n")
 
 
-@pytest.mark.parametrize("columns", [80, 100])
 @pytest.mark.parametrize(
-    "arguments",
-    [["recipes", "list"], ["schema", "clean", "--fields"], ["clean", "-r", "english", "-i", "x", "--dry-run"]],
+    ("columns", "arguments"),
+    [
+        (80, ["recipes", "list"]),
+        (100, ["schema", "clean", "--fields"]),
+        (80, ["clean", "-r", "english", "-i", "x", "--dry-run"]),
+    ],
     ids=["recipes", "schema", "dry run"],
 )
 def test_commands_on_a_terminal(columns, arguments):

