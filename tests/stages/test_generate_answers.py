@@ -191,7 +191,10 @@ def test_draws_are_their_rows_and_seeds(cli, jsonl, chatty):
 
 @pytest.mark.parametrize(
     "place",
-    ["lenient/000001.tmp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("data-00000.parquet", "report.html"))],
+    [
+        "lenient/000001.tmp",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("data-00000.parquet", "report.html")),
+    ],
 )
 def test_a_killed_run_goes_on_to_the_same_bytes(cli, jsonl, chatty, monkeypatch, place):
     monkeypatch.setattr("llmkit.prediction.generating.WINDOW", 4)

@@ -81,7 +81,10 @@ def test_right_after_the_start(cli, stage_commands, reload_here, stage):
 
 @pytest.mark.parametrize(
     "stage",
-    [at_once(stage, "clean", "predict") for stage in ("clean", "tokenize", "eval", "predict", "generate", "index", "export")],
+    [
+        at_once(stage, "clean", "predict")
+        for stage in ("clean", "tokenize", "eval", "predict", "generate", "index", "export")
+    ],
 )
 def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_here, stage):
     check_interrupted(strike(stage_commands[stage], *MIDDLE[stage]), goes_on=stage != "export")
@@ -93,7 +96,7 @@ def test_in_the_middle_of_a_stage_that_starts_anew(cli, stage_commands, reload_h
 
 @pytest.mark.parametrize(("stage", "number", "step", "of", "straight"), [
     pytest.param("pretrain", signal.SIGINT, 4, 8, "base", marks=pytest.mark.slow),
-    pytest.param("pretrain", signal.SIGTERM, 4, 8, "base", marks=pytest.mark.slow),
+    ("pretrain", signal.SIGTERM, 4, 8, "base"),
     ("finetune", signal.SIGINT, 2, 4, "model"),
 ])  # fmt: skip
 def test_in_the_middle_of_training_goes_on_from_there(

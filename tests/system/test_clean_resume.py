@@ -254,7 +254,9 @@ def finish_after(place, out, number, count):
     assert made(place / out) == made(place / "shuffled")
 
 
-@pytest.mark.parametrize(("number", "count"), [(signal.SIGKILL, 5), pytest.param(signal.SIGTERM, 12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("number", "count"), [(signal.SIGKILL, 5), pytest.param(signal.SIGTERM, 12, marks=pytest.mark.slow)]
+)
 def test_all_processes_hit(place, number, count):
     finish_after(place, f"all-{number}-{count}", number, count)
 

@@ -137,6 +137,7 @@ def test_pretraining_killed_in_the_first_epoch_and_beyond_it(chain, tmp_path, st
     assert_same_result(training, straight)
 
 
+@pytest.mark.slow  # as test_interrupt.py does with fewer steps
 def test_pretraining_stopped_by_sigterm(chain, tmp_path, straight):
     training = pretraining(chain, tmp_path / "out", STEPS)
     code, errors = training.interrupt(signal.SIGTERM, training.reached(30))

@@ -41,13 +41,19 @@ def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
             torch.testing.assert_close(right["state"][index][key], moment, rtol=1e-3, atol=1e-7)
 
 
+MICRO = ["-s", "micro_batch_tokens=128", "-s", "validate.every=6"]
+
+
+def split_by(way: str) -> list[Any]:
+    return ["--nproc", 2, "-s", f"parallel.{way}=2"]
+
+
 @pytest.mark.parametrize("way", [
     "shard", pytest.param("tensor", marks=pytest.mark.slow), pytest.param("context", marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_a_split_model_trains_as_one_process_and_one_goes_on_from_its_checkpoint(chain, tmp_path, way):
-    split = ["--nproc", 2, "-s", f"parallel.{way}=2"]
+def test_a_split_model_trains_as_one_process(chain, tmp_path, way):
+    micro, split = MICRO, split_by(way)
     one, two = tmp_path / "one", tmp_path / "two"
-    micro = ["-s", "micro_batch_tokens=128", "-s", "validate.every=6"]
     code, _, err = run(*LLMKIT, *pretraining(chain, one, 12, *micro))
     assert code == 0, err
     code, _, err = run(*LLMKIT, *pretraining(chain, two, 12, *micro, *split))
@@ -70,8 +76,17 @@ def test_a_split_model_trains_as_one_process_and_one_goes_on_from_its_checkpoint
     assert model.keys() == shared.keys(), "the finished model is plain and whole"
     assert all(torch.equal(tensor, shared[name]) for name, tensor in model.items())
 
-    for out, more in ((one, []), (two, [])):  # both extended by one process, the second from a sharded checkpoint
-        code, _, err = run(*LLMKIT, *pretraining(chain, out, 20, *micro, *more))
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["shard", "tensor", "context"])
+def test_one_process_goes_on_from_a_split_models_checkpoint_and_the_other_way_round(chain, tmp_path, way):
+    micro, split = MICRO, split_by(way)
+    one, two = tmp_path / "one", tmp_path / "two"
+    for out, more in ((one, []), (two, split)):
+        code, _, err = run(*LLMKIT, *pretraining(chain, out, 12, *micro, *more))
+        assert code == 0, err
+    for out in (one, two):  # both extended by one process, the second from a sharded checkpoint
+        code, _, err = run(*LLMKIT, *pretraining(chain, out, 20, *micro))
         assert code == 0, err
         assert "resumed at step 12 of 20" in err
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
@@ -205,7 +220,8 @@ def test_an_objective_with_masks_of_its_own_cannot_share_positions(chain, tmp_pa
 
 @pytest.mark.parametrize(("setting", "message"), [
     ("optimizer.type=muon", "optimizer: muon needs whole matrices, and parallel.shard is 2"),
-    ("compile=true", "compile: models in parts are not compiled, and parallel.shard is 2"),
+    pytest.param("compile=true", "compile: models in parts are not compiled, and parallel.shard is 2",
+                 marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_what_shards_cannot_do_is_refused(chain, tmp_path, setting, message):
     command = pretraining(chain, tmp_path / "out", 2, "-s", setting, *TWO)

@@ -138,6 +138,7 @@ def check_strikes(place, first, stride):
     return strikes, encoding
 
 
+@pytest.mark.slow  # the fast one is all processes hit at once, below
 def test_kill_9_now_and_then(place):
     strikes, encoding = check_strikes(place, 30, 40)
     assert len(strikes) >= 2

@@ -152,9 +152,8 @@ def test_a_toy_trains_and_resumes_and_its_batches_may_be_cut(chain, folder, tmp_
     assert_alike(tmp_path / "accumulated", straight)
 
 
-@pytest.mark.parametrize("toy", [
-    "embedding", *(pytest.param(toy, marks=pytest.mark.slow) for toy in DATA | SHIPPED if toy != "embedding"),
-])  # fmt: skip
+@pytest.mark.slow  # test_processes.py has the fast one of two processes
+@pytest.mark.parametrize("toy", DATA | SHIPPED)
 def test_a_toy_is_shared_by_two_processes_that_resume(chain, folder, tmp_path, toy):
     command = arguments(toy, folder, chain)
     straight, two = tmp_path / "straight", tmp_path / "two"

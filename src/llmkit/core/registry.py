@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +91,7 @@ class Family:
 
     def _modules(self) -> list[str]:
         path = tuple(importlib.import_module(self.package).__path__)
-        return _public_modules(path, tuple(os.stat(folder).st_mtime_ns for folder in path))
+        return _public_modules(path, tuple(Path(folder).stat().st_mtime_ns for folder in path))
 
     def families(self) -> list[Family]:
         """Return the families whose members it takes, each alone."""
