@@ -62,6 +62,13 @@ def test_rows_that_are_none_are_refused_with_what_helps(finetune, rows, says, hi
     assert not Path("out/llmkit.json").exists()
 
 
+def test_data_without_a_row_are_refused(finetune):
+    outcome = finetune([])
+    assert outcome.code == 3
+    assert "no row of rows.jsonl can be read" in outcome.err
+    assert not Path("out/llmkit.json").exists()
+
+
 def test_many_long_rows_are_an_error_that_has_the_line_to_type(finetune):
     rows = [*CLASSES, {"text": LONG, "label": "bad"}]
     outcome = finetune(rows, *LABELS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from pydantic import field_validator
 
-from llmkit.core.errors import ConfigError, nearest
+from llmkit.core.errors import ConfigError, DataError, nearest
 from llmkit.core.registry import Family, Part
 from llmkit.data.column_names import listed, nearest_column
 from llmkit.data.rows._matching import RowMismatch, match
@@ -181,7 +181,10 @@ def recognize(
 
     Raises:
         ConfigError: A named column is not there, no kind fits, or several do; the message says how near each comes.
+        DataError: There is neither a row nor a column to go by.
     """
+    if not names and not rows:
+        raise DataError(f"no row of {where} can be read", "a file with rows; or, if it should have some, look into it")
     for field, column in columns.items():
         if column not in names and column.partition(".")[0] not in names:
             raise ConfigError(f"columns.{field}: the data have no column '{column}'{nearest_column(column, names)}")
