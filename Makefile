@@ -86,7 +86,7 @@ freshness:
 	@broken=; \
 	$(MAKE) --no-print-directory -f recipes/quickstart/Makefile LLMKIT=$(FRESH)/bin/llmkit RECIPES=recipes/quickstart \
 	  BUILD=$(FRESH)/chain smoke || broken="make smoke"; \
-	$(FRESH)/bin/python -m pytest -n $(JOBS) $(FRESH_TESTS) || broken="$${broken:+$$broken, }the tests above"; \
+	$(FRESH)/bin/python -m pytest -n $(JOBS) $(SHARED) $(FRESH_TESTS) || broken="$${broken:+$$broken, }the tests above"; \
 	if [ -n "$$broken" ]; then echo "broke with the newest versions: $$broken"; exit 1; fi; \
 	echo "nothing broke with the newest versions"
 
