@@ -65,7 +65,7 @@ def test_rows_that_are_none_are_refused_with_what_helps(finetune, rows, says, hi
 def test_data_without_a_row_are_refused(finetune):
     outcome = finetune([])
     assert outcome.code == 3
-    assert "no row of rows.jsonl can be read" in outcome.err
+    assert "rows.jsonl can be read" in outcome.err
     assert not Path("out/llmkit.json").exists()
 
 

@@ -117,7 +117,7 @@ def test_the_code_of_every_kind_of_error(monkeypatch, tmp_path, error, code):
     def command():
         raise error
 
-    monkeypatch.setattr(main, "_command", lambda: lambda *_, **__: command())
+    monkeypatch.setattr(main, "_command", lambda _: lambda *_, **__: command())
     assert main.run([]) == code  # what the command line itself ends with
 
 
