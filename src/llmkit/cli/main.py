@@ -139,7 +139,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @functools.cache
 def _command(name: str) -> Any:
-    """Return what Typer makes of the functions: of the one that is called by name alone, for all take a tenth of a second.
+    """Return what Typer makes of the functions: of the one that is called alone, for all take a tenth of a second.
 
     The same serves a process as often as it runs a command.
     """
