@@ -231,6 +231,8 @@ def main() -> None:
     parser.add_argument("--arrivals", type=int, default=0, help="requests that come at half of the capacity")
     parser.add_argument("--requests", type=int, default=0, help="requests over which the memory is watched")
     told = parser.parse_args()
+    if told.peer and told.gguf:
+        parser.error("--peer reads no GGUF file: give it --model DIR, in a run of its own")
     with tempfile.TemporaryDirectory() as scratch:
         where = told.gguf or told.model or random_llama(Path(scratch))
         port = free_port()
